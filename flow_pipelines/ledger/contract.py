@@ -1,0 +1,343 @@
+"""The ledger's contract, in prose. `flow_pipelines_tests/conformance` proves it on each database.
+
+The ledger is the only durable memory of what was bought. Four rules hold for every method:
+
+1. One method is one transaction: it happens wholly or not at all, also when the process dies.
+2. A change of state goes through `model.states.check_transition`, inside the transaction, on the
+   row as it is then. An illegal one raises `IllegalTransition` and changes nothing.
+3. Times come from the injected clock, never from the database. They are UTC-aware.
+4. Every query that can meet many rows is answered by an index; every list has a `limit` or
+   belongs to one night.
+
+Leases decide who may work: `submit:<batch>/<partition_key>` to buy, `collect:<…>` to store. The
+holder is named by `owner` (the Dagster run id), so a later step of the same run takes its lease
+over. A lease past its `expires_at` is free. Methods that spend check the lease in their own
+transaction, so a holder that slept too long cannot buy.
+
+Money: `reserved_usd` of a submission is 0 while planned, its estimate from the intent on, its cost
+once that is known, 0 again when it is proven that nothing was bought. A budget is compared with
+the sum of `reserved_usd` (all generations of the night; all batches of the provider on the UTC day
+of the intent) in the very transaction that writes the intent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from flow_pipelines.model import (
+    CostBasis,
+    Night,
+    NightPlan,
+    NightRecord,
+    Output,
+    PlannedRow,
+    PromptRow,
+    Receipt,
+    Regeneration,
+    RunReport,
+    StoredFacts,
+    Submission,
+    SubmissionState,
+    Workflow,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """Who may work on something, and until when."""
+
+    name: str
+    owner: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pause:
+    """The stop switch, while it is on."""
+
+    who: str
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountStop:
+    """An account that a provider refused: key, rights or credit."""
+
+    resource: str
+    code: str
+    message: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanOutcome:
+    """What planning a night changed."""
+
+    planned: int
+    """Rows of generation 0 that were written (0 when the night was frozen before)."""
+    stale: int
+    """Submissions whose row changed in, or went from, the table since they were planned, plus
+    rows of the table that the frozen night does not have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostLine:
+    """Sums over the submissions of one night at one provider, all generations."""
+
+    night: Night
+    provider: str
+    runs: int
+    """Provider runs that exist: everything that got a run id."""
+    failed: int
+    images: int
+    flotime_ms: int
+    cost_usd: Decimal
+    runs_cost_unknown: int
+    estimated_usd: Decimal
+    """The part of `cost_usd` that is an estimate."""
+
+
+class RunLedger(Protocol):
+    """See the module's text for what holds for every method."""
+
+    ledger_id: str
+    """Made once, when the ledger is created; the bucket remembers it."""
+
+    # -- planning ---------------------------------------------------------------------------
+
+    def save_workflow(self, workflow: Workflow) -> None:
+        """Keep a workflow under its version. Keeping it twice is fine."""
+
+    def workflow(self, version: str) -> Workflow:
+        """Give a kept workflow. Raises: LedgerError, when it was never kept."""
+
+    def plan(
+        self, plan: NightPlan, rows: Sequence[PromptRow], planned: Sequence[PlannedRow]
+    ) -> PlanOutcome:
+        """Freeze a night, or compare a frozen one with the table as it is now.
+
+        The table's `rows` are remembered either way (for regenerations and `stale`). While no
+        submission of the night was ever sent (all are planned, canceled or skipped, with no
+        intent ever written), `planned` replaces what was planned before, NightPlan included.
+        From the first intent on the set of submissions is frozen: a row whose `content_hash`
+        differs, or that is gone, marks its submissions stale, a row that came back unstales them,
+        and rows that the night does not have are counted, not planned.
+        """
+
+    def regenerate(
+        self,
+        night: Night,
+        requested_by: str,
+        scope: str,
+        render: Callable[[int], Sequence[PlannedRow]],
+    ) -> Regeneration:
+        """Plan rows of a night again, once per (night, requested_by).
+
+        A first call takes the next generation, asks `render` for its rows and writes both; rows
+        with a newer generation clear `stale` on nothing: the older submission stays as it was.
+        Every further call gives the regeneration of the first and plans nothing.
+        """
+
+    def prompt_rows(self, night: Night) -> Sequence[PromptRow]:
+        """Give the rows of the table as last planned, in their order."""
+
+    # -- reading ----------------------------------------------------------------------------
+
+    def submission(self, submission_key: str) -> Submission:
+        """Give one submission. Raises: SubmissionNotFound."""
+
+    def submissions(
+        self, night: Night, *, states: Collection[SubmissionState] | None = None
+    ) -> Sequence[Submission]:
+        """Give a night's submissions by row, copy and generation."""
+
+    def search(
+        self,
+        *,
+        batch: str | None = None,
+        partition_key: str | None = None,
+        provider: str | None = None,
+        state: SubmissionState | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> Sequence[Submission]:
+        """Give submissions of any night, the latest planned first."""
+
+    def night(self, night: Night) -> NightRecord | None:
+        """Give a night with its counts; None when it was never planned."""
+
+    def nights_to_do(self, batches: Collection[str], limit: int = 200) -> Sequence[NightRecord]:
+        """Give nights of these batches that have something planned, unsettled, in flight or not
+        yet collected (`revision` ≠ `collected_revision`), the oldest change first, with counts."""
+
+    def outputs(self, night: Night) -> Mapping[str, Sequence[Output]]:
+        """Give a night's outputs by submission key, in their order."""
+
+    def cost_lines(
+        self, batches: Collection[str] | None = None, *, since: datetime | None = None
+    ) -> Sequence[CostLine]:
+        """Give cost by night and provider, for submissions planned since `since`."""
+
+    def reserved_usd(self, provider: str, day: datetime) -> Decimal:
+        """Give what counts against the provider's daily budget on the UTC day of `day`."""
+
+    # -- leases, switches -------------------------------------------------------------------
+
+    def acquire_lease(self, name: str, owner: str, ttl_seconds: float) -> bool:
+        """Take or renew a lease. False: another owner holds it."""
+
+    def release_lease(self, name: str, owner: str) -> None:
+        """Give a lease back; nothing happens when `owner` does not hold it."""
+
+    def lease(self, name: str) -> Lease | None:
+        """Give the lease if it is held and not expired."""
+
+    def pause(self, who: str, why: str) -> None:
+        """Turn the stop switch on: every `begin_submission` raises Paused from now on."""
+
+    def resume(self) -> None:
+        """Turn the stop switch off."""
+
+    def paused(self) -> Pause | None:
+        """Give the stop switch, while it is on."""
+
+    def stop_account(self, resource: str, code: str, message: str) -> None:
+        """Note that the provider refused this account just now."""
+
+    def account_stop(self, resource: str, since: datetime) -> AccountStop | None:
+        """Give the newest refusal of this account at or after `since`."""
+
+    # -- a submission's life ----------------------------------------------------------------
+
+    def mark_night(self, night: Night) -> None:
+        """Note that the bucket is about to be told of this night (`NightRecord.marked_at`)."""
+
+    def note_submitter(self, night: Night, backfill_id: str | None) -> None:
+        """Remember the backfill whose run submits for this night now, or that there is none."""
+
+    def begin_submission(
+        self,
+        submission_key: str,
+        *,
+        lease: str,
+        owner: str,
+        estimate_usd: Decimal,
+        budget_usd: Decimal | None,
+        daily_budget_usd: Decimal | None,
+    ) -> Submission:
+        """Write the intent: planned → submitting, with its reservation. Then POST, at once.
+
+        Raises: Paused; LeaseLost, unless `owner` holds `lease` now; BudgetExceeded, with its
+        scope, when `estimate_usd` on top of what is reserved exceeds a budget (equal is within);
+        IllegalTransition. Nothing is changed then.
+        """
+
+    def record_receipt(
+        self, submission_key: str, receipt: Receipt, next_poll_at: datetime
+    ) -> Submission:
+        """Write the receipt: submitting → submitted. Raises: IllegalTransition."""
+
+    def return_to_plan(self, submission_key: str, reason: str) -> Submission:
+        """submitting → planned: proven not accepted. The reservation is given back."""
+
+    def reject_submission(self, submission_key: str, code: str | None, message: str) -> Submission:
+        """submitting → failed: this row is at fault. The reservation is given back."""
+
+    def park_submission(self, submission_key: str, reason: str) -> Submission:
+        """submitting → unresolved. The reservation stays: it may have been bought."""
+
+    def park_abandoned(self, batches: Collection[str]) -> Sequence[Submission]:
+        """submitting → unresolved for all whose night's submit lease is free: their process died
+        between intent and receipt. Gives what it parked."""
+
+    def attach(self, submission_key: str, receipt: Receipt, *, who: str, why: str) -> Submission:
+        """unresolved → submitted, due for a poll now; who, when and why are kept.
+
+        Raises: IllegalTransition; LedgerError, when another submission has this provider run.
+        """
+
+    def settle_not_created(self, submission_key: str, *, who: str, why: str) -> Submission:
+        """unresolved → planned, on a person's word; who, when and why are kept."""
+
+    def unresolved(self, batches: Collection[str], limit: int = 100) -> Sequence[Submission]:
+        """Give unresolved submissions of these batches, the oldest intent first."""
+
+    def skip(self, submission_keys: Collection[str], reason: str) -> int:
+        """planned → skipped; what is not planned is left alone. Gives how many."""
+
+    def cancel_planned(self, submission_keys: Collection[str], reason: str) -> int:
+        """planned → canceled; what is not planned is left alone. Gives how many."""
+
+    def claim_due(
+        self,
+        owner: str,
+        *,
+        batches: Collection[str],
+        provider: str,
+        night: Night | None = None,
+        limit: int = 20,
+        ttl_seconds: float = 60.0,
+    ) -> Sequence[Submission]:
+        """Claim in-flight submissions whose `next_poll_at` has come, the longest due first.
+
+        A claim hides them from every other `owner` for `ttl_seconds`, until `record_poll` or
+        `release_claims`. PostgreSQL: concurrent claims do not wait for each other.
+        """
+
+    def next_due_at(
+        self, *, batches: Collection[str], provider: str, night: Night | None = None
+    ) -> datetime | None:
+        """Give when the next in-flight submission falls due; None when none is in flight."""
+
+    def release_claims(self, owner: str) -> None:
+        """Give back what `owner` claimed and did not poll."""
+
+    def record_poll(
+        self,
+        submission_key: str,
+        report: RunReport,
+        *,
+        next_poll_at: datetime | None,
+        cost_usd: Decimal | None,
+        cost_basis: CostBasis,
+    ) -> Submission:
+        """Write what a poll or cancel said, and end the claim.
+
+        A state that goes back (running → queued) or is unknown keeps the state and counts the
+        poll. An ended run sets `finished_at`, `run_ms` (the report's, else since `submitted_at`),
+        `flotime_ms`, cost, `reserved_usd`, and its outputs: each `output_id` gets the next free
+        index in the order of the report, once and for ever; twice in a report is one output. A
+        report for a run that ended before may add outputs and nothing else.
+        """
+
+    def postpone_poll(self, submission_key: str, next_poll_at: datetime, reason: str) -> None:
+        """Ask again later: the poll itself failed. Ends the claim, counts no poll."""
+
+    # -- collecting -------------------------------------------------------------------------
+
+    def record_stored(self, submission_key: str, output_index: int, facts: StoredFacts) -> None:
+        """Note that an output is in the bucket, whole and verified. Again with the same facts:
+        fine. Raises: LedgerError, when it is known to be stored with another content."""
+
+    def record_output_problem(self, submission_key: str, output_index: int, problem: str) -> None:
+        """Note why an output could not be stored this time; counts an attempt."""
+
+    def mark_collected(self, submission_key: str) -> None:
+        """Set `collected_at`. Raises: LedgerError unless succeeded and every output is stored."""
+
+    def night_collected(self, night: Night, revision: int) -> None:
+        """Note that the tables were written from `revision`; resets the collect attempts.
+
+        The night needs collecting again once its revision has moved past it.
+        """
+
+    def request_work(self, night: Night, kind: str, *, not_before: datetime) -> int | None:
+        """Count a sensor's request (`submit` or `collect`) for a Dagster run; give its number.
+
+        None when the last request of that kind was after `not_before`.
+        """

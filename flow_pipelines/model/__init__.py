@@ -1,0 +1,46 @@
+"""Words of this project as types: submissions, states, outputs, workflows, errors."""
+
+from __future__ import annotations
+
+from flow_pipelines.model.batch import BatchSettings
+from flow_pipelines.model.output import Output, OutputRef, Receipt, RunReport, StoredFacts
+from flow_pipelines.model.states import ENDED, IN_FLIGHT, TRANSITIONS, SubmissionState
+from flow_pipelines.model.submission import (
+    UNPARTITIONED,
+    CostBasis,
+    Night,
+    NightPlan,
+    NightRecord,
+    PlannedRow,
+    PromptRow,
+    Regeneration,
+    Submission,
+    Value,
+)
+from flow_pipelines.model.workflow import ParameterSpec, ParameterType, Workflow
+
+__all__ = [
+    "ENDED",
+    "IN_FLIGHT",
+    "TRANSITIONS",
+    "UNPARTITIONED",
+    "BatchSettings",
+    "CostBasis",
+    "Night",
+    "NightPlan",
+    "NightRecord",
+    "Output",
+    "OutputRef",
+    "ParameterSpec",
+    "ParameterType",
+    "PlannedRow",
+    "PromptRow",
+    "Receipt",
+    "Regeneration",
+    "RunReport",
+    "StoredFacts",
+    "Submission",
+    "SubmissionState",
+    "Value",
+    "Workflow",
+]

@@ -1,0 +1,207 @@
+"""Every error this project raises, split by what the caller may do next::
+
+FlowPipelinesError
+ConfigurationError           fix the configuration, then run again
+InvalidBatch               the same, with every problem's file, line and column
+WrongLedger                this ledger must not buy for this batch
+ProviderError                something a provider said or failed to say
+ProviderUnavailable        nothing was accepted; wait, then ask again
+RateLimited                nothing was accepted; wait `retry_after_seconds`
+AccountRejected            nothing was accepted; key, rights or credit must change first
+RequestRejected            nothing was accepted; this request cannot succeed
+NotFound                   the thing named in the request does not exist there
+KeyAlreadyKnown            the idempotency key was used before; look the run up
+SubmitOutcomeUnknown       perhaps accepted, perhaps billed: reconcile, never resend
+UnexpectedAnswer           not what the provider documents; nothing is known from it
+TransferError                a download or its verification failed; repeat the transfer only
+OutputRefused              this output must not be fetched or stored as it is
+StorageError                 the bucket said no; what is already stored stays
+LedgerError
+IllegalTransition          a bug or a race; nothing was changed
+LeaseLost                  somebody else works on this night now; stop
+LedgerBusy                 locked for too long; try again later
+SubmissionNotFound
+Stopped                      not an error of anyone: submitting must not go on
+Paused                     `flow-pipelines pause` is in force
+BudgetExceeded             the next submission would exceed a budget
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flow_pipelines.redaction import redact
+
+
+class FlowPipelinesError(Exception):
+    """Base of all our errors; its text is redacted, whatever was put into it."""
+
+    def __init__(self, message: str) -> None:
+        """Keep `message` with every secret masked."""
+        super().__init__(redact(message))
+
+
+class ConfigurationError(FlowPipelinesError):
+    """Something a person has to set, correct or provide before anything can be bought."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fault in what a person wrote, and where."""
+
+    message: str
+    file: str
+    """As the person named it: relative path or URI."""
+    line: int | None = None
+    """1-based; None where the format has no lines (Parquet, an upstream asset)."""
+    column: str | None = None
+    """Column name of a table, or 1-based column of a text file."""
+
+    def __str__(self) -> str:
+        """Give `file:line: column: message`, leaving out what is not known."""
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        if self.column:
+            place += f":{self.column}" if self.column.isdigit() else f", column {self.column!r}"
+        return f"{place}: {self.message}"
+
+
+class InvalidBatch(ConfigurationError):
+    """A batch that cannot be bought as written. Nothing was spent."""
+
+    def __init__(self, batch: str, problems: Sequence[Problem], shown: int = 20) -> None:
+        """List `problems` in one message, at most `shown` of them in full."""
+        self.batch = batch
+        self.problems = tuple(problems)
+        lines = [f"Batch {batch!r} has {len(problems)} problem(s); nothing was submitted:"]
+        lines += [f"  {problem}" for problem in problems[:shown]]
+        if len(problems) > shown:
+            lines.append(f"  … and {len(problems) - shown} more")
+        super().__init__("\n".join(lines))
+
+
+class WrongLedger(ConfigurationError):
+    """The bucket says that another ledger has bought for this batch or partition."""
+
+
+class ProviderError(FlowPipelinesError):
+    """What a provider said, or failed to say, about one call."""
+
+    def __init__(  # noqa: PLR0913 - the facts that an on-call person needs, all optional
+        self,
+        message: str,
+        *,
+        provider: str,
+        operation: str,
+        status: int | None = None,
+        code: str | None = None,
+        fields: Sequence[Mapping[str, Any]] = (),
+        request_id: str | None = None,
+        provider_run_id: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        """Keep the provider's own words (`code`, `message`, `fields`) beside ours."""
+        self.provider = provider
+        self.operation = operation
+        self.status = status
+        self.code = code
+        self.fields = tuple(fields)
+        self.request_id = request_id
+        self.provider_run_id = provider_run_id
+        self.retry_after_seconds = retry_after_seconds
+        self.vendor_message = redact(message)
+        facts = [
+            f"HTTP {status}" if status is not None else None,
+            f"code {code}" if code else None,
+            f"provider run {provider_run_id}" if provider_run_id else None,
+            f"request {request_id}" if request_id else None,
+        ]
+        known = ", ".join(fact for fact in facts if fact)
+        super().__init__(f"{provider} {operation}: {message}" + (f" ({known})" if known else ""))
+
+
+class ProviderUnavailable(ProviderError):
+    """Nothing was accepted and nothing is billed; wait, then ask again."""
+
+
+class RateLimited(ProviderUnavailable):
+    """Nothing was accepted; ask again after `retry_after_seconds` (None: provider did not say)."""
+
+
+class AccountRejected(ProviderError):
+    """Nothing was accepted: key, rights, credit or balance. Every further row would fare alike."""
+
+
+class RequestRejected(ProviderError):
+    """Nothing was accepted: this request is at fault, and repeating it cannot help."""
+
+
+class NotFound(ProviderError):
+    """The run, file or workflow named in the request does not exist at the provider."""
+
+
+class KeyAlreadyKnown(ProviderError):
+    """The idempotency key was used before: a run exists, look it up."""
+
+
+class SubmitOutcomeUnknown(ProviderError):
+    """Perhaps accepted, perhaps billed. Never send it again; reconcile."""
+
+
+class UnexpectedAnswer(ProviderError):
+    """The answer is not one the provider documents; nothing follows from it."""
+
+
+class TransferError(FlowPipelinesError):
+    """A download was cut, too long, too slow or not what it claimed; repeat the transfer only."""
+
+
+class OutputRefused(TransferError):
+    """This output must not be fetched or stored as it stands; repeating does not help."""
+
+
+class StorageError(FlowPipelinesError):
+    """The bucket refused or failed. Everything stored before is intact."""
+
+
+class LedgerError(FlowPipelinesError):
+    """The ledger refused or failed; it is unchanged."""
+
+
+class IllegalTransition(LedgerError):
+    """A state change that DESIGN does not allow; nothing was changed."""
+
+    def __init__(self, submission_key: str, before: str, after: str) -> None:
+        """Name the submission and both states."""
+        self.submission_key, self.before, self.after = submission_key, before, after
+        super().__init__(f"submission {submission_key}: {before} may not become {after}")
+
+
+class LeaseLost(LedgerError):
+    """Somebody else holds this lease now; stop working on what it covers."""
+
+
+class LedgerBusy(LedgerError):
+    """The database stayed locked past its deadline; try again later."""
+
+
+class SubmissionNotFound(LedgerError):
+    """No submission of that key is in this ledger."""
+
+
+class Stopped(FlowPipelinesError):
+    """Submitting must not go on; what is left stays planned or is skipped."""
+
+
+class Paused(Stopped):
+    """The stop switch is on; `flow-pipelines resume` turns it off."""
+
+
+class BudgetExceeded(Stopped):
+    """The next submission would exceed a budget."""
+
+    def __init__(self, message: str, *, scope: str) -> None:
+        """Say which budget: `scope` is `partition` or `day`."""
+        self.scope = scope
+        super().__init__(message)

@@ -1,0 +1,95 @@
+"""Outputs of provider runs, and what a provider says about a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from flow_pipelines.model.states import SubmissionState
+
+OutputKind = Literal["file", "text"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputRef:
+    """One output as the provider names it."""
+
+    output_id: str
+    """Durable name at the provider: what an output is recognized by when seen again."""
+    kind: OutputKind = "file"
+    file_name: str | None = None
+    """The provider's file name. Never used as a path."""
+    media_type: str | None = None
+    size_bytes: int | None = None
+    url: str | None = field(default=None, repr=False)
+    """A link that opens it; never stored, never printed."""
+    text: str | None = None
+    """The content itself, for `kind="text"`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunReport:
+    """One answer about one provider run, in our words."""
+
+    provider_run_id: str
+    state: SubmissionState | None
+    """submitted, queued, running, succeeded, failed or canceled; None: a status that the
+    provider does not document, so the run is polled on."""
+    provider_status: str
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    run_ms: int | None = None
+    flotime_ms: int | None = None
+    charged_usd: Decimal | None = None
+    """What the provider says it charged."""
+    outputs: tuple[OutputRef, ...] = ()
+    error_code: str | None = None
+    error_message: str | None = None
+    account_problem: bool = False
+    """The run ended for lack of balance or credit: no further row would fare better."""
+    progress: float | None = None
+    """0 … 1, where the provider tells."""
+    poll_after_seconds: float | None = None
+    """The provider's advice, where it gives one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """A provider's proof that it accepted a submission."""
+
+    provider_run_id: str
+    provider_status: str | None = None
+    report: RunReport | None = None
+    """Where the answer to a submit already tells more than the id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredFacts:
+    """What was verified about an output that is in the bucket."""
+
+    s3_key: str
+    media_type: str
+    size_bytes: int
+    sha256: str
+    width: int | None
+    height: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """One output as the ledger has it."""
+
+    submission_key: str
+    output_index: int
+    """Given when first seen, kept for ever."""
+    output_id: str
+    kind: OutputKind
+    file_name: str | None
+    stored: StoredFacts | None = None
+    """None: not in the bucket yet."""
+    problem: str | None = None
+    """Why it could not be stored, last time somebody tried."""
+    attempts: int = 0
+    stored_at: datetime | None = None

@@ -1,0 +1,64 @@
+"""The states of a submission and the only transitions between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from flow_pipelines.model.errors import IllegalTransition
+
+
+class SubmissionState(StrEnum):
+    """Where a submission stands. Every submission is in exactly one of these."""
+
+    PLANNED = "planned"
+    """Nothing was sent, or what was sent is proven not to have been accepted. Free of charge."""
+    SKIPPED = "skipped"
+    """A budget left it out; the reason stands beside it. Free of charge."""
+    SUBMITTING = "submitting"
+    """The intent is written; the POST may or may not be under way. Never resent from here."""
+    UNRESOLVED = "unresolved"
+    """The POST's outcome is unknown: perhaps there is a provider run, perhaps it is billed."""
+    SUBMITTED = "submitted"
+    """The provider gave a run id, and has not said more yet."""
+    QUEUED = "queued"
+    """The provider says that the run waits for its turn."""
+    RUNNING = "running"
+    """The provider says that the run is being executed."""
+    SUCCEEDED = "succeeded"
+    """The provider finished the run. Its outputs may still have to be stored."""
+    FAILED = "failed"
+    """The provider run failed, or the provider refused this very row."""
+    CANCELED = "canceled"
+    """Canceled before it was sent, or at the provider."""
+
+
+_S = SubmissionState
+
+IN_FLIGHT = frozenset({_S.SUBMITTED, _S.QUEUED, _S.RUNNING})
+"""States in which a provider run exists and has not ended as far as we know: these are polled."""
+
+ENDED = frozenset({_S.SUCCEEDED, _S.FAILED, _S.CANCELED, _S.SKIPPED})
+"""States that nothing but a regeneration follows."""
+
+_AFTER_SENT = frozenset({_S.SUCCEEDED, _S.FAILED, _S.CANCELED})
+
+TRANSITIONS: Mapping[SubmissionState, frozenset[SubmissionState]] = {
+    _S.PLANNED: frozenset({_S.SUBMITTING, _S.SKIPPED, _S.CANCELED}),
+    _S.SUBMITTING: frozenset({_S.SUBMITTED, _S.PLANNED, _S.FAILED, _S.UNRESOLVED}),
+    _S.UNRESOLVED: frozenset({_S.SUBMITTED, _S.PLANNED}),
+    _S.SUBMITTED: frozenset({_S.QUEUED, _S.RUNNING}) | _AFTER_SENT,
+    _S.QUEUED: frozenset({_S.RUNNING}) | _AFTER_SENT,
+    _S.RUNNING: _AFTER_SENT,
+    _S.SUCCEEDED: frozenset(),
+    _S.FAILED: frozenset(),
+    _S.CANCELED: frozenset(),
+    _S.SKIPPED: frozenset(),
+}
+"""What may follow what; DESIGN's diagram, and nothing else, is allowed."""
+
+
+def check_transition(submission_key: str, before: SubmissionState, after: SubmissionState) -> None:
+    """Raise `IllegalTransition` unless `before` may be followed by `after`."""
+    if after not in TRANSITIONS[before]:
+        raise IllegalTransition(submission_key, before, after)

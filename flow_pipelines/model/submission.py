@@ -1,0 +1,192 @@
+"""What is bought: nights, rows, submissions and regenerations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from flow_pipelines.model.states import SubmissionState
+
+Value = str | int | float | bool | None
+"""A cell of a prompt table, or a parameter's value once rendered."""
+
+UNPARTITIONED = "all"
+"""Partition key of a batch without partitions."""
+
+
+class Night(NamedTuple):
+    """One partition of one prompt batch."""
+
+    batch: str
+    partition_key: str
+
+    def __str__(self) -> str:
+        """Give `batch/partition_key`."""
+        return f"{self.batch}/{self.partition_key}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptRow:
+    """One validated row of a prompt table."""
+
+    prompt_id: str
+    """Identity of the row within its night; `[A-Za-z0-9._-]{1,100}`, otherwise its hash."""
+    row_number: int
+    """0-based position in the table."""
+    prompt: str
+    """What people are shown; empty when the table has no `prompt` column."""
+    seed: int | None
+    """An explicit `seed` column's value; None: derived per night, copy and generation."""
+    values: Mapping[str, Value]
+    """Every column as read, the special ones included."""
+    content_hash: str = ""
+    """Hash of everything a request is made from but the derived seed: the row's values, the
+    parameter templates and the workflow's version. A change of it makes the row stale."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRow:
+    """One row × one copy × one generation, rendered: what a submission will buy."""
+
+    submission_key: str
+    prompt_id: str
+    row_number: int
+    copy: int
+    """0 … runs_per_prompt − 1."""
+    generation: int
+    prompt: str
+    seed: int | None
+    """The seed in effect; None where no `{seed}` is used and no column gives one."""
+    parameters: Mapping[str, Any]
+    """Provider parameter → typed value, exactly as it will be sent."""
+    content_hash: str
+    """`PromptRow.content_hash` at the time of planning."""
+    request_hash: str
+    """Hash of the rendered request, derived seed included."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NightPlan:
+    """What a night's rows have in common, frozen when they are planned."""
+
+    night: Night
+    provider: str
+    resource: str
+    """Dagster resource key: names the account that pays."""
+    workflow: str
+    """As the batch names it: file, URI, workflow id or slug."""
+    workflow_version: str
+    """Key of the frozen workflow in the ledger."""
+    run_timeout_seconds: float
+    location: str = ""
+    """Dagster code location that owns the batch; empty outside Dagster."""
+
+
+class CostBasis(StrEnum):
+    """How a cost came to be known."""
+
+    CHARGED = "charged"
+    ESTIMATED = "estimated"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A submission as the ledger has it. All times are UTC-aware, all money is USD."""
+
+    submission_key: str
+    night: Night
+    prompt_id: str
+    row_number: int
+    copy: int
+    generation: int
+    prompt: str
+    seed: int | None
+    provider: str
+    resource: str
+    workflow: str
+    workflow_version: str
+    parameters: Mapping[str, Any]
+    content_hash: str
+    request_hash: str
+    state: SubmissionState
+    stale: bool = False
+    """The row changed in, or went from, the prompt table since it was planned."""
+    reason: str | None = None
+    """Why it is skipped, canceled, parked or back to planned, in words."""
+    provider_run_id: str | None = None
+    provider_status: str | None = None
+    """The provider's own word, last seen."""
+    error_code: str | None = None
+    error_message: str | None = None
+    planned_at: datetime
+    submitting_at: datetime | None = None
+    """When the intent was written, last."""
+    submitted_at: datetime | None = None
+    finished_at: datetime | None = None
+    """When the provider says that the run ended; when we saw it, where it does not say."""
+    next_poll_at: datetime | None = None
+    polls: int = 0
+    run_ms: int | None = None
+    """From the provider's start to its end; from submission to end where it says no more."""
+    flotime_ms: int | None = None
+    cost_usd: Decimal | None = None
+    cost_basis: CostBasis = CostBasis.UNKNOWN
+    reserved_usd: Decimal = Decimal(0)
+    """What it counts against budgets: the estimate from the intent on, then the cost."""
+    collected_at: datetime | None = None
+    """When every output was in the bucket; None for a succeeded run means: not yet."""
+    dagster_run_id: str | None = None
+    """The Dagster run that wrote the intent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regeneration:
+    """A purchase of rows of a night again, on purpose: bought once per `requested_by`."""
+
+    night: Night
+    generation: int
+    requested_by: str
+    """Dagster backfill id, else the root Dagster run id: retries share it."""
+    scope: str
+    """JSON of what was asked: `failed`, `changed`, `all` or `{"prompt_ids": […]}`."""
+    created_at: datetime
+    rows: int
+    """How many submissions it planned."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NightRecord:
+    """A night as the ledger has it."""
+
+    night: Night
+    provider: str
+    resource: str
+    workflow: str
+    workflow_version: str
+    run_timeout_seconds: float
+    location: str
+    generation: int
+    """Highest generation planned so far."""
+    revision: int
+    """Raised by every change of one of its submissions or outputs."""
+    collected_revision: int
+    """`revision` when its tables were last written; equal means: nothing new to collect."""
+    marked_at: datetime | None
+    """When the bucket was told that this night is being bought (before the first POST)."""
+    backfill_id: str | None
+    """`dagster/backfill` of the Dagster run that submitted last."""
+    submit_attempts: int
+    """How many Dagster runs a sensor asked for to go on submitting."""
+    submit_requested_at: datetime | None
+    collect_attempts: int
+    """How many Dagster runs a sensor asked for to collect, since the last success."""
+    collect_requested_at: datetime | None
+    counts: Mapping[SubmissionState, int] = field(default_factory=dict)
+    """Submissions by state, all generations; states with none are absent."""
+    uncollected: int = 0
+    """Succeeded submissions whose outputs are not all stored."""

@@ -1,0 +1,65 @@
+"""The image store's contract: a bucket and a prefix in it, with a rule against overwriting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredObject:
+    """An object that is in the bucket, whole."""
+
+    key: str
+    """Full key, prefix included."""
+    size_bytes: int
+    sha256: str | None
+    """From our own object metadata; None when something else wrote the object."""
+    media_type: str
+
+
+class ImageStore(Protocol):
+    """Where outputs, tables and reports live. Safe to share between threads.
+
+    Every method raises StorageError, within a bounded number of tries, when the bucket refuses or
+    fails, and ConfigurationError when the bucket does not exist or may not be used at all. Both
+    name bucket and key and say what to do. Nothing half written is ever visible under its key.
+    """
+
+    bucket: str
+    prefix: str
+
+    def key(self, *parts: str) -> str:
+        """Join the prefix and `parts` to a full key."""
+
+    def uri(self, key: str) -> str:
+        """Give `s3://bucket/key`."""
+
+    def check(self) -> None:
+        """Raise ConfigurationError unless the bucket exists and can be listed. Costs one call."""
+
+    def put_new(
+        self, key: str, content: BinaryIO, *, media_type: str, sha256: str, size_bytes: int
+    ) -> StoredObject:
+        """Store an object that must not replace another (`If-None-Match: *`, multipart above
+        16 MiB, SHA-256 kept in the metadata).
+
+        When the key exists: the same SHA-256 gives the object that is there, another one raises
+        StorageError. Safe to repeat; `content` is read from its start on every try.
+        """
+
+    def put(self, key: str, content: bytes, *, media_type: str) -> StoredObject:
+        """Store an object in the place of whatever was there (tables, sheets)."""
+
+    def create_json(self, key: str, document: object) -> bool:
+        """Store a small JSON document unless the key exists. False: it existed, unchanged."""
+
+    def get(self, key: str, *, max_bytes: int = 256 * 1024 * 1024) -> bytes | None:
+        """Give an object's content; None when there is none."""
+
+    def head(self, key: str) -> StoredObject | None:
+        """Give what is known of an object; None when there is none."""
+
+    def list_keys(self, prefix: str, limit: int = 1000) -> Iterator[str]:
+        """Give up to `limit` full keys that start with the full key `prefix`."""
