@@ -1,0 +1,60 @@
+# Everything runs in .venv, made once from requirements.lock; after that nothing needs the network.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+SOURCES := flow_pipelines flow_pipelines_tests benchmarks
+
+# What a caller's shell may hold and would lead Python or pip astray.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help demo sandbox test lint types unit format lock clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+demo: $(INSTALLED) ## last night's batch on local stand-ins: UI, pictures, costs (ARGS=--exit ends by itself)
+	@exec $(BIN)/flow-pipelines demo $(ARGS)
+
+sandbox: $(INSTALLED) ## only the stand-ins and a local bucket
+	@exec $(BIN)/flow-pipelines sandbox $(ARGS)
+
+test: lint types unit ## everything that has to pass: style, types, floors, tests
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/lint-imports --no-logo
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+unit: $(INSTALLED)
+	$(BIN)/pytest $(ARGS)
+
+format: $(INSTALLED) ## let ruff put the code in order
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+lock: ## pin every dependency again (needs uv)
+	uv pip compile -q pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements.lock
+
+clean: ## remove what make has made
+	rm -rf $(VENV) .demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@python=$${PYTHON:-}; \
+	for candidate in python3.11 python3 python; do \
+	  [ -n "$$python" ] && break; \
+	  "$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && python=$$candidate; \
+	done; \
+	[ -n "$$python" ] || { echo "Python 3.11, 3.12 or 3.13 is needed; set PYTHON to one." >&2; exit 1; }; \
+	[ -x $(BIN)/python ] || "$$python" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-input --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-input --no-deps --no-build-isolation --editable .
+	@touch $@
