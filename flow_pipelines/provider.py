@@ -81,7 +81,7 @@ class ErrorBody:
     """From the body; a `Retry-After` header is read by the transport."""
 
 
-def read_no_error(answer: ApiAnswer) -> ErrorBody:
+def read_no_error(_answer: ApiAnswer) -> ErrorBody:
     """Read nothing from an error answer: for calls whose errors have no documented body."""
     return ErrorBody()
 

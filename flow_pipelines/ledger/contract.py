@@ -217,8 +217,10 @@ class RunLedger(Protocol):
     def mark_night(self, night: Night) -> None:
         """Note that the bucket is about to be told of this night (`NightRecord.marked_at`)."""
 
-    def note_submitter(self, night: Night, backfill_id: str | None) -> None:
-        """Remember the backfill whose run submits for this night now, or that there is none."""
+    def note_submitter(self, night: Night, backfill_id: str | None, goal: int | None) -> None:
+        """Remember the backfill whose run submits for this night now, or that there is none, and
+        how many submissions of the night may be sent in all before somebody asks again
+        (`NightRecord.submit_goal`; None: all that are planned). Moves no revision."""
 
     def begin_submission(
         self,
@@ -240,7 +242,10 @@ class RunLedger(Protocol):
     def record_receipt(
         self, submission_key: str, receipt: Receipt, next_poll_at: datetime
     ) -> Submission:
-        """Write the receipt: submitting → submitted. Raises: IllegalTransition."""
+        """Write the receipt: submitting → submitted. Resets the night's submit attempts.
+
+        Raises: IllegalTransition.
+        """
 
     def return_to_plan(self, submission_key: str, reason: str) -> Submission:
         """submitting → planned: proven not accepted. The reservation is given back."""
@@ -309,14 +314,16 @@ class RunLedger(Protocol):
         """Write what a poll or cancel said, and end the claim.
 
         A state that goes back (running → queued) or is unknown keeps the state and counts the
-        poll. An ended run sets `finished_at`, `run_ms` (the report's, else since `submitted_at`),
-        `flotime_ms`, cost, `reserved_usd`, and its outputs: each `output_id` gets the next free
-        index in the order of the report, once and for ever; twice in a report is one output. A
-        report for a run that ended before may add outputs and nothing else.
+        poll. A poll that changes neither state nor outputs moves no revision. An ended run sets
+        `finished_at`, `run_ms` (the report's, else since `submitted_at`), `flotime_ms`, cost,
+        `reserved_usd`, and its outputs: each `output_id` gets the next free index in the order
+        of the report, once and for ever; twice in a report is one output. A report for a run
+        that ended before may add outputs and nothing else.
         """
 
     def postpone_poll(self, submission_key: str, next_poll_at: datetime, reason: str) -> None:
-        """Ask again later: the poll itself failed. Ends the claim, counts no poll."""
+        """Ask again later: the poll, or the search for an unresolved run, failed. Ends the claim,
+        counts no poll, moves no revision; works in flight and unresolved, else does nothing."""
 
     # -- collecting -------------------------------------------------------------------------
 
@@ -339,5 +346,5 @@ class RunLedger(Protocol):
     def request_work(self, night: Night, kind: str, *, not_before: datetime) -> int | None:
         """Count a sensor's request (`submit` or `collect`) for a Dagster run; give its number.
 
-        None when the last request of that kind was after `not_before`.
+        None when the last request of that kind was after `not_before`. Moves no revision.
         """

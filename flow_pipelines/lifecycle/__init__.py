@@ -1,1 +1,44 @@
-"""."""
+"""What happens to a submission, from a row of a table to verified images. No Dagster, no vendor."""
+
+from __future__ import annotations
+
+from flow_pipelines.lifecycle.agenda import Agenda, Todo, agenda
+from flow_pipelines.lifecycle.collect import collect_night, write_tables
+from flow_pipelines.lifecycle.plan import (
+    PlannedNight,
+    plan_night,
+    read_source,
+    read_workflow,
+    regenerate,
+)
+from flow_pipelines.lifecycle.poll import PollSummary, poll_due, wait_for_night
+from flow_pipelines.lifecycle.ports import Ports, collect_lease, held_lease, submit_lease
+from flow_pipelines.lifecycle.recover import RecoverSummary, recover
+from flow_pipelines.lifecycle.submit import SubmitSummary, submit_night
+from flow_pipelines.lifecycle.summary import NightSummary, summarize_night
+
+__all__ = [
+    "Agenda",
+    "NightSummary",
+    "PlannedNight",
+    "PollSummary",
+    "Ports",
+    "RecoverSummary",
+    "SubmitSummary",
+    "Todo",
+    "agenda",
+    "collect_lease",
+    "collect_night",
+    "held_lease",
+    "plan_night",
+    "poll_due",
+    "read_source",
+    "read_workflow",
+    "recover",
+    "regenerate",
+    "submit_lease",
+    "submit_night",
+    "summarize_night",
+    "wait_for_night",
+    "write_tables",
+]

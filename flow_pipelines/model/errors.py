@@ -1,30 +1,29 @@
-"""Every error this project raises, split by what the caller may do next::
+"""Every error this project raises, split by what the caller may do next."""
 
-FlowPipelinesError
-ConfigurationError           fix the configuration, then run again
-InvalidBatch               the same, with every problem's file, line and column
-WrongLedger                this ledger must not buy for this batch
-ProviderError                something a provider said or failed to say
-ProviderUnavailable        nothing was accepted; wait, then ask again
-RateLimited                nothing was accepted; wait `retry_after_seconds`
-AccountRejected            nothing was accepted; key, rights or credit must change first
-RequestRejected            nothing was accepted; this request cannot succeed
-NotFound                   the thing named in the request does not exist there
-KeyAlreadyKnown            the idempotency key was used before; look the run up
-SubmitOutcomeUnknown       perhaps accepted, perhaps billed: reconcile, never resend
-UnexpectedAnswer           not what the provider documents; nothing is known from it
-TransferError                a download or its verification failed; repeat the transfer only
-OutputRefused              this output must not be fetched or stored as it is
-StorageError                 the bucket said no; what is already stored stays
-LedgerError
-IllegalTransition          a bug or a race; nothing was changed
-LeaseLost                  somebody else works on this night now; stop
-LedgerBusy                 locked for too long; try again later
-SubmissionNotFound
-Stopped                      not an error of anyone: submitting must not go on
-Paused                     `flow-pipelines pause` is in force
-BudgetExceeded             the next submission would exceed a budget
-"""
+# FlowPipelinesError
+#   ConfigurationError           fix the configuration, then run again
+#     InvalidBatch               the same, with every problem's file, line and column
+#     WrongLedger                this ledger must not buy for this batch
+#   ProviderError                something a provider said or failed to say
+#     ProviderUnavailable        nothing was accepted; wait, then ask again
+#       RateLimited              nothing was accepted; wait `retry_after_seconds`
+#     AccountRejected            nothing was accepted; key, rights or credit must change first
+#     RequestRejected            nothing was accepted; this request cannot succeed
+#     NotFound                   what the request names does not exist there
+#     KeyAlreadyKnown            the idempotency key was used before; look the run up
+#     SubmitOutcomeUnknown       perhaps accepted, perhaps billed: reconcile, never resend
+#     UnexpectedAnswer           not what the provider documents; nothing is known from it
+#   TransferError                a download or its verification failed; repeat the transfer only
+#     OutputRefused              this output must not be fetched or stored as it is
+#   StorageError                 the bucket said no; what is already stored stays
+#   LedgerError
+#     IllegalTransition          a bug or a race; nothing was changed
+#     LeaseLost                  somebody else works on this night now; stop
+#     LedgerBusy                 locked for too long; try again later
+#     SubmissionNotFound
+#   Stopped                      nobody's error: submitting must not go on
+#     Paused                     `flow-pipelines pause` is in force
+#     BudgetExceeded             the next submission would exceed a budget
 
 from __future__ import annotations
 

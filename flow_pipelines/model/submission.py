@@ -180,8 +180,12 @@ class NightRecord:
     """When the bucket was told that this night is being bought (before the first POST)."""
     backfill_id: str | None
     """`dagster/backfill` of the Dagster run that submitted last."""
+    submit_goal: int | None = None
+    """How many submissions may be sent in all until somebody asks again; None: all planned."""
+    stale: int = 0
+    """Stale submissions, plus rows of the table that the frozen night does not have."""
     submit_attempts: int
-    """How many Dagster runs a sensor asked for to go on submitting."""
+    """How many Dagster runs a sensor asked for to go on submitting, since the last receipt."""
     submit_requested_at: datetime | None
     collect_attempts: int
     """How many Dagster runs a sensor asked for to collect, since the last success."""

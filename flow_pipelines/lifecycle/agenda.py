@@ -1,0 +1,130 @@
+"""What should be done next for which night: the sensor's question, answered by the ledger alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from flow_pipelines.clock import Clock
+from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.lifecycle.ports import collect_lease, submit_lease
+from flow_pipelines.lifecycle.schedule import is_overdue
+from flow_pipelines.model import IN_FLIGHT, Night, NightRecord, SubmissionState
+
+MAX_ATTEMPTS = 8
+"""Dagster runs that are asked for without success before a person has to look."""
+SPACING = timedelta(minutes=2)
+"""Time that a Dagster run gets to be queued, start and take its lease; doubled each attempt."""
+LONGEST_SPACING = timedelta(hours=6)
+
+Kind = Literal["submit", "collect"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Todo:
+    """A Dagster run to ask for."""
+
+    kind: Kind
+    night: Night
+    attempt: int
+    generation: int
+    revision: int
+    backfill_id: str | None
+    limit: int | None = None
+    """For `submit`: how many rows the night may still send; None: all that are planned."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agenda:
+    """Runs to ask for, and what is waiting, in words."""
+
+    todos: tuple[Todo, ...]
+    waiting: tuple[str, ...]
+
+
+def agenda(ledger: RunLedger, clock: Clock, *, batches: Collection[str]) -> Agenda:
+    """Decide which nights need a Dagster run now, counting each request in the ledger.
+
+    Whoever holds a night's lease works on it; no run is asked for then. Whether a Dagster run
+    is finished is never asked: one whose host died stays started for ever.
+    """
+    todos, waiting = [], []
+    for record in ledger.nights_to_do(batches):
+        kind = _needs(ledger, clock, record)
+        if kind is None:
+            waiting.append(_in_words(record))
+            continue
+        todo = _request(ledger, clock, record, kind)
+        if todo is None:
+            waiting.append(f"{record.night}: a run to {kind} was asked for")
+        else:
+            todos.append(todo)
+    return Agenda(todos=tuple(todos), waiting=tuple(waiting))
+
+
+def _needs(ledger: RunLedger, clock: Clock, record: NightRecord) -> Kind | None:
+    night = record.night
+    if record.marked_at is None:
+        return None  # planned only: nobody asked to buy it yet
+    if ledger.lease(submit_lease(night)) or ledger.lease(collect_lease(night)):
+        return None
+    if _may_submit(record) and ledger.paused() is None:
+        return "submit"
+    if record.revision != record.collected_revision and not _in_time(ledger, clock, record):
+        return "collect"
+    return None
+
+
+def _may_submit(record: NightRecord) -> int:
+    """Give how many planned rows the night may still send by itself."""
+    planned = record.counts.get(SubmissionState.PLANNED, 0)
+    if record.submit_goal is None:
+        return planned
+    return min(planned, max(record.submit_goal - _sent(record), 0))
+
+
+def _sent(record: NightRecord) -> int:
+    waiting = (SubmissionState.PLANNED, SubmissionState.SKIPPED, SubmissionState.CANCELED)
+    return sum(count for state, count in record.counts.items() if state not in waiting)
+
+
+def _in_time(ledger: RunLedger, clock: Clock, record: NightRecord) -> bool:
+    """Tell whether something is at the provider and not overdue: then it is worth waiting for."""
+    if record.counts.get(SubmissionState.SUBMITTING, 0):
+        return True
+    if not any(record.counts.get(state, 0) for state in IN_FLIGHT):
+        return False
+    now = clock.now()
+    return any(
+        not is_overdue(submission, now, record.run_timeout_seconds)
+        for submission in ledger.submissions(record.night, states=IN_FLIGHT)
+    )
+
+
+def _request(ledger: RunLedger, clock: Clock, record: NightRecord, kind: Kind) -> Todo | None:
+    attempts = record.submit_attempts if kind == "submit" else record.collect_attempts
+    if attempts >= MAX_ATTEMPTS:
+        return None
+    attempt = ledger.request_work(record.night, kind, not_before=_not_before(clock.now(), attempts))
+    if attempt is None:
+        return None
+    return Todo(
+        kind=kind,
+        night=record.night,
+        attempt=attempt,
+        generation=record.generation,
+        revision=record.revision,
+        backfill_id=record.backfill_id,
+        limit=None if record.submit_goal is None else _may_submit(record),
+    )
+
+
+def _not_before(now: datetime, attempts: int) -> datetime:
+    return now - min(SPACING * 2 ** max(attempts - 1, 0), LONGEST_SPACING)
+
+
+def _in_words(record: NightRecord) -> str:
+    counts = ", ".join(f"{count} {state.value}" for state, count in sorted(record.counts.items()))
+    return f"{record.night}: {counts}"

@@ -1,0 +1,198 @@
+"""From finished provider runs to verified objects in the bucket, and the night's two tables.
+
+Nothing here costs money, and everything can be repeated: an object is never overwritten, and what
+the ledger knows to be stored is not fetched again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+
+from flow_pipelines.batches.keys import path_safe
+from flow_pipelines.lifecycle.poll import record_report
+from flow_pipelines.lifecycle.ports import Ports, collect_lease, held_lease
+from flow_pipelines.lifecycle.summary import NightSummary, summarize_night
+from flow_pipelines.model import (
+    Night,
+    Output,
+    OutputRef,
+    StoredFacts,
+    Submission,
+    SubmissionState,
+)
+from flow_pipelines.model.errors import (
+    ConfigurationError,
+    LedgerError,
+    OutputRefused,
+    ProviderError,
+    StorageError,
+    TransferError,
+)
+from flow_pipelines.provider import Download
+from flow_pipelines.storage.images import store_name
+from flow_pipelines.storage.tables import manifest_table, parquet_bytes, runs_table
+from flow_pipelines.storage.transfer import store_output
+
+TRANSFERS = 6
+"""Outputs in transfer at a time: each holds one temporary file and little memory."""
+TRIES = 3
+"""Downloads of one output in one collection; later collections try again."""
+MAX_OUTPUT_BYTES = 512 * 1024 * 1024
+MAX_OUTPUT_PIXELS = 200_000_000
+LEASE_WAIT_SECONDS = 300.0
+PARQUET = "application/vnd.apache.parquet"
+
+
+def collect_night(night: Night, ports: Ports, *, owner: str) -> NightSummary:
+    """Store every output of a night's finished runs and write `runs.parquet`, `manifest.parquet`.
+
+    An output that cannot be stored is noted with its reason and does not stop the others; a
+    bucket that refuses stops everything, after which the next collection goes on from there.
+
+    Raises: LeaseLost, when another run keeps collecting this night; StorageError,
+    ConfigurationError; TransferError only ever lands in the ledger.
+    """
+    with held_lease(ports, collect_lease(night), owner, wait_seconds=LEASE_WAIT_SECONDS):
+        _store_outputs(night, ports)
+        return write_tables(night, ports)
+
+
+def _store_outputs(night: Night, ports: Ports) -> None:
+    succeeded = ports.ledger.submissions(night, states={SubmissionState.SUCCEEDED})
+    todo = [submission for submission in succeeded if submission.collected_at is None]
+    if not todo:
+        return
+    outputs = ports.ledger.outputs(night)
+    with ThreadPoolExecutor(TRANSFERS, thread_name_prefix="collect") as pool:
+        futures = [
+            pool.submit(_collect, ports, submission, outputs.get(submission.submission_key, ()))
+            for submission in todo
+        ]
+        _first_error(futures)
+
+
+def _first_error(futures: Sequence[Future[None]]) -> None:
+    """Wait for all; on the first fatal error, start nothing more and raise it."""
+    for future in futures:
+        try:
+            future.result()
+        except BaseException:
+            for other in futures:
+                other.cancel()
+            raise
+
+
+def _collect(ports: Ports, submission: Submission, outputs: Sequence[Output]) -> None:
+    """Store one run's outputs."""
+    missing = [output for output in outputs if output.stored is None]
+    fresh = _fresh_refs(ports, submission) if missing and _needs_urls(ports) else {}
+    stored = [_store(ports, submission, output, fresh) for output in missing]
+    if all(stored):
+        ports.ledger.mark_collected(submission.submission_key)
+
+
+def _needs_urls(ports: Ports) -> bool:
+    return not ports.provider.capabilities.durable_outputs
+
+
+def _fresh_refs(ports: Ports, submission: Submission) -> dict[str, OutputRef]:
+    """Poll an ended run once more: its links expire and are kept nowhere."""
+    if submission.provider_run_id is None:
+        return {}
+    workflow = ports.ledger.workflow(submission.workflow_version)
+    try:
+        report = ports.provider.poll(submission.provider_run_id, workflow)
+    except ProviderError as error:
+        ports.log(f"{submission.submission_key}: no fresh links: {error}")
+        return {}
+    record_report(ports, submission, report, 0.0)
+    return {ref.output_id: ref for ref in report.outputs}
+
+
+def _store(
+    ports: Ports, submission: Submission, output: Output, fresh: dict[str, OutputRef]
+) -> bool:
+    """Store one output; False: it could not be, and the ledger knows why."""
+    ref = fresh.get(output.output_id)
+    if ref is None:
+        if _needs_urls(ports):
+            return _problem(ports, output, "the provider gives no link to it any more")
+        ref = OutputRef(output_id=output.output_id, kind=output.kind, file_name=output.file_name)
+    try:
+        facts = _transfer_with_tries(ports, submission, output, ref)
+        ports.ledger.record_stored(submission.submission_key, output.output_index, facts)
+    except (TransferError, ProviderError, LedgerError) as error:
+        return _problem(ports, output, str(error))
+    return True
+
+
+def _problem(ports: Ports, output: Output, problem: str) -> bool:
+    ports.ledger.record_output_problem(output.submission_key, output.output_index, problem)
+    ports.log(f"{output.submission_key} output {output.output_index} is not stored: {problem}")
+    return False
+
+
+def _transfer_with_tries(
+    ports: Ports, submission: Submission, output: Output, ref: OutputRef
+) -> StoredFacts:
+    for attempt in range(1, TRIES + 1):
+        try:
+            return _transfer(ports, submission, output, ref)
+        except (OutputRefused, ConfigurationError, StorageError):
+            raise
+        except (TransferError, ProviderError):
+            if attempt == TRIES:
+                raise
+            ports.clock.sleep(float(attempt))
+    raise AssertionError
+
+
+def _transfer(ports: Ports, submission: Submission, output: Output, ref: OutputRef) -> StoredFacts:
+    night = submission.night
+
+    def key(extension: str) -> str:
+        name = store_name(
+            path_safe(submission.prompt_id),
+            submission.copy,
+            submission.submission_key,
+            output.output_index,
+            extension,
+        )
+        return ports.store.key(night.batch, path_safe(night.partition_key), "images", name)
+
+    with _open(ports, ref) as download:
+        return store_output(
+            download,
+            ports.store,
+            key,
+            kind=output.kind,
+            max_bytes=MAX_OUTPUT_BYTES,
+            max_pixels=MAX_OUTPUT_PIXELS,
+        )
+
+
+def _open(ports: Ports, ref: OutputRef) -> AbstractContextManager[Download]:
+    return ports.provider.fetch(ref, max_bytes=MAX_OUTPUT_BYTES)
+
+
+def write_tables(night: Night, ports: Ports) -> NightSummary:
+    """Write the night's two tables from the ledger, and note how far they reach.
+
+    The revision is read before the rows, so that a change in between is collected again.
+    """
+    record = ports.ledger.night(night)
+    if record is None:
+        message = f"{night} is not in this ledger"
+        raise ConfigurationError(message)
+    submissions = ports.ledger.submissions(night)
+    outputs = ports.ledger.outputs(night)
+    folder = (night.batch, path_safe(night.partition_key))
+    store = ports.store
+    runs = parquet_bytes(runs_table(submissions, outputs))
+    store.put(store.key(*folder, "runs.parquet"), runs, media_type=PARQUET)
+    manifest = parquet_bytes(manifest_table(submissions, outputs, store.uri))
+    store.put(store.key(*folder, "manifest.parquet"), manifest, media_type=PARQUET)
+    ports.ledger.night_collected(night, record.revision)
+    return summarize_night(ports.ledger, night)

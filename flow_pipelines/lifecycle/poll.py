@@ -1,0 +1,206 @@
+"""Asking after provider runs, within a time budget. Spends requests, never money."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+
+from flow_pipelines.lifecycle.ports import Ports
+from flow_pipelines.lifecycle.schedule import is_given_up, next_poll_at
+from flow_pipelines.model import (
+    ENDED,
+    IN_FLIGHT,
+    CostBasis,
+    Night,
+    RunReport,
+    Submission,
+    SubmissionState,
+    Workflow,
+)
+from flow_pipelines.model.errors import (
+    AccountRejected,
+    IllegalTransition,
+    ProviderError,
+    ProviderUnavailable,
+)
+
+CLAIM = 5
+"""Claimed at a time: few enough that a poller which dies hides little, and for a minute only."""
+IDLE_SECONDS = 2.0
+"""How long a waiting run looks away when nothing is due: another process may bring news."""
+
+
+@dataclass(kw_only=True)
+class PollSummary:
+    """What one pass over due provider runs did."""
+
+    polled: int = 0
+    ended: int = 0
+    errors: list[str] = field(default_factory=list)
+    """One line for each kind of thing that went wrong."""
+    next_run_timeout: dict[Night, float] = field(default_factory=dict, repr=False)
+    workflows: dict[str, Workflow] = field(default_factory=dict, repr=False)
+
+    def note(self, line: str) -> None:
+        """Keep a line once."""
+        if line not in self.errors:
+            self.errors.append(line)
+
+
+def poll_due(
+    ports: Ports,
+    *,
+    batches: Collection[str],
+    owner: str,
+    budget_seconds: float,
+    night: Night | None = None,
+) -> PollSummary:
+    """Poll what is due until nothing is, or `budget_seconds` are over.
+
+    Safe to repeat and to run in many processes: a claim keeps each run to one poller.
+    """
+    summary = PollSummary()
+    deadline = ports.clock.monotonic() + budget_seconds
+    try:
+        while ports.clock.monotonic() < deadline:
+            due = ports.ledger.claim_due(
+                owner,
+                batches=batches,
+                provider=ports.provider.name,
+                night=night,
+                limit=CLAIM,
+            )
+            if not due:
+                break
+            for submission in due:
+                if not _poll(ports, submission, summary) or ports.clock.monotonic() >= deadline:
+                    return summary
+    finally:
+        ports.ledger.release_claims(owner)
+    return summary
+
+
+def _poll(ports: Ports, submission: Submission, summary: PollSummary) -> bool:
+    """Poll one run; False: asking on would be of no use now."""
+    if submission.provider_run_id is None:
+        return True
+    version = submission.workflow_version
+    if version not in summary.workflows:
+        summary.workflows[version] = ports.ledger.workflow(version)
+    try:
+        report = ports.provider.poll(submission.provider_run_id, summary.workflows[version])
+    except (ProviderUnavailable, AccountRejected) as error:
+        _refused(ports, submission, error, summary)
+        return False
+    except ProviderError as error:
+        _postpone(ports, submission, error, summary)
+        return True
+    summary.polled += 1
+    after = record_report(ports, submission, report, _timeout(ports, submission, summary))
+    summary.ended += after is not None and after.state in ENDED
+    return True
+
+
+def _timeout(ports: Ports, submission: Submission, summary: PollSummary) -> float:
+    night = submission.night
+    if night not in summary.next_run_timeout:
+        record = ports.ledger.night(night)
+        summary.next_run_timeout[night] = record.run_timeout_seconds if record else 0.0
+    return summary.next_run_timeout[night]
+
+
+def _refused(
+    ports: Ports, submission: Submission, error: ProviderError, summary: PollSummary
+) -> None:
+    if isinstance(error, AccountRejected):
+        ports.ledger.stop_account(
+            submission.resource, error.code or str(error.status), error.vendor_message
+        )
+    _postpone(ports, submission, error, summary)
+
+
+def _postpone(
+    ports: Ports, submission: Submission, error: ProviderError, summary: PollSummary
+) -> None:
+    summary.note(str(error))
+    at = next_poll_at(
+        submission,
+        ports.clock.now(),
+        run_timeout_seconds=_timeout(ports, submission, summary),
+        advice_seconds=error.retry_after_seconds,
+    )
+    ports.ledger.postpone_poll(submission.submission_key, at, str(error))
+
+
+def record_report(
+    ports: Ports, submission: Submission, report: RunReport, run_timeout_seconds: float
+) -> Submission | None:
+    """Write what a provider said about a run, with its cost; None: somebody else wrote it."""
+    now = ports.clock.now()
+    if report.state not in ENDED and is_given_up(submission, now):
+        report = replace(
+            report,
+            state=SubmissionState.FAILED,
+            error_code="never_ended",
+            error_message=(
+                f"still {report.provider_status!r} seven days after it was submitted; "
+                "given up. The provider may have billed it"
+            ),
+        )
+    if report.account_problem:
+        ports.ledger.stop_account(
+            submission.resource,
+            report.error_code or report.provider_status,
+            report.error_message or "the provider ended a run for lack of balance or credit",
+        )
+    cost, basis = ports.provider.cost_usd(report, submission.reserved_usd or None)
+    try:
+        return ports.ledger.record_poll(
+            submission.submission_key,
+            report,
+            next_poll_at=next_poll_at(
+                submission,
+                now,
+                run_timeout_seconds=run_timeout_seconds,
+                advice_seconds=report.poll_after_seconds,
+            ),
+            cost_usd=cost,
+            cost_basis=CostBasis(basis),
+        )
+    except IllegalTransition as error:
+        ports.log(f"a poll came too late: {error}")
+        return None
+
+
+def wait_for_night(ports: Ports, night: Night, *, owner: str, wait_seconds: float) -> int:
+    """Poll a night's runs until all have ended or `wait_seconds` are over; give how many have not.
+
+    Logs a line when something changed. The wait is bounded; nothing is lost when it ends early.
+    """
+    deadline = ports.clock.monotonic() + wait_seconds
+    before = -1
+    while True:
+        left = deadline - ports.clock.monotonic()
+        summary = poll_due(
+            ports,
+            batches=[night.batch],
+            owner=owner,
+            budget_seconds=max(min(left, 30.0), 1.0),
+            night=night,
+        )
+        for line in summary.errors:
+            ports.log(line)
+        in_flight = _in_flight(ports, night)
+        if in_flight != before and in_flight:
+            ports.log(f"{night}: waiting for {in_flight} provider run(s)")
+        before = in_flight
+        if not in_flight or ports.clock.monotonic() >= deadline:
+            return in_flight
+        ports.clock.sleep(min(IDLE_SECONDS, max(deadline - ports.clock.monotonic(), 0.0)))
+
+
+def _in_flight(ports: Ports, night: Night) -> int:
+    record = ports.ledger.night(night)
+    if record is None:
+        return 0
+    return sum(record.counts.get(state, 0) for state in IN_FLIGHT)

@@ -1,0 +1,83 @@
+"""What a submission's life needs from the outside, handed over as one value."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from flow_pipelines.clock import Clock
+from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.model import Night
+from flow_pipelines.model.errors import ConfigurationError, LeaseLost
+from flow_pipelines.provider import Provider
+from flow_pipelines.storage.contract import ImageStore
+
+LEASE_SECONDS = 45.0
+"""How long after its process died a night is free again; renewed three times as often."""
+
+
+def refuse_uri(uri: str) -> bytes:
+    """Refuse to read a URI where nothing was configured that could."""
+    message = f"{uri}: no S3 access is configured to read it"
+    raise ConfigurationError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """One account of one provider, with the ledger, the bucket and the clock it works with."""
+
+    ledger: RunLedger
+    provider: Provider
+    store: ImageStore
+    clock: Clock
+    log: Callable[[str], None]
+    """Gets one line a time for people; never a secret."""
+    read_uri: Callable[[str], bytes] = refuse_uri
+    """Reads an `s3://` prompt table or workflow."""
+
+
+def submit_lease(night: Night) -> str:
+    """Give the name of the lease that allows buying for a night."""
+    return f"submit:{night}"
+
+
+def collect_lease(night: Night) -> str:
+    """Give the name of the lease that allows storing a night's outputs and tables."""
+    return f"collect:{night}"
+
+
+@contextlib.contextmanager
+def held_lease(ports: Ports, name: str, owner: str, *, wait_seconds: float = 0.0) -> Iterator[None]:
+    """Hold a lease, renewing it from a thread, until the block ends.
+
+    Waits up to `wait_seconds` for another holder. Raises: LeaseLost, when it stays taken.
+    """
+    deadline = ports.clock.monotonic() + wait_seconds
+    while not ports.ledger.acquire_lease(name, owner, LEASE_SECONDS):
+        if ports.clock.monotonic() >= deadline:
+            holder = ports.ledger.lease(name)
+            who = holder.owner if holder else "somebody else"
+            message = f"{name} is held by {who}; that run does this work, nothing was done here"
+            raise LeaseLost(message)
+        ports.clock.sleep(2.0)
+    ended = threading.Event()
+    renewal = threading.Thread(
+        target=_renew, args=(ports, name, owner, ended), name=f"renew {name}", daemon=True
+    )
+    renewal.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        renewal.join()
+        ports.ledger.release_lease(name, owner)
+
+
+def _renew(ports: Ports, name: str, owner: str, ended: threading.Event) -> None:
+    while not ended.wait(LEASE_SECONDS / 3):
+        try:
+            ports.ledger.acquire_lease(name, owner, LEASE_SECONDS)
+        except Exception as error:  # noqa: BLE001 - the next renewal may succeed; the lease decides
+            ports.log(f"{name} could not be renewed: {error}")

@@ -1,0 +1,55 @@
+"""When a provider run is asked for its state: often while young, ever more slowly with age."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from flow_pipelines.model import Submission
+
+FIRST_SECONDS = 10.0
+"""Hosted image workflows rarely end sooner; a poll before that is a request wasted."""
+GROWTH = 0.4
+"""Each poll waits this share of the run's age: polls grow with the logarithm of its duration."""
+SHORTEST_SECONDS = 6.0
+LONGEST_SECONDS = 120.0
+OVERDUE_SHORTEST_SECONDS = 120.0
+OVERDUE_LONGEST_SECONDS = 6 * 3600.0
+GIVE_UP = timedelta(days=7)
+"""DESIGN §3.3: an overdue run is asked after for this long before it counts as failed."""
+
+
+def first_poll_seconds() -> float:
+    """Give the seconds from a receipt to the first poll."""
+    return FIRST_SECONDS
+
+
+def next_poll_at(
+    submission: Submission,
+    now: datetime,
+    *,
+    run_timeout_seconds: float,
+    advice_seconds: float | None = None,
+) -> datetime:
+    """Give when to ask again; `advice_seconds` is the provider's own word."""
+    age = age_seconds(submission, now)
+    if age > run_timeout_seconds:
+        wait = min(max(age * GROWTH, OVERDUE_SHORTEST_SECONDS), OVERDUE_LONGEST_SECONDS)
+    else:
+        wait = min(max(age * GROWTH, SHORTEST_SECONDS), LONGEST_SECONDS)
+    return now + timedelta(seconds=max(wait, advice_seconds or 0.0))
+
+
+def age_seconds(submission: Submission, now: datetime) -> float:
+    """Give the seconds since the provider accepted the submission."""
+    since = submission.submitted_at or submission.submitting_at or submission.planned_at
+    return max((now - since).total_seconds(), 0.0)
+
+
+def is_overdue(submission: Submission, now: datetime, run_timeout_seconds: float) -> bool:
+    """Tell whether a provider run takes longer than its batch allows; it is still collected."""
+    return age_seconds(submission, now) > run_timeout_seconds
+
+
+def is_given_up(submission: Submission, now: datetime) -> bool:
+    """Tell whether a run was asked after for so long that its end is no longer expected."""
+    return age_seconds(submission, now) > GIVE_UP.total_seconds()

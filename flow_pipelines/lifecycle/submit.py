@@ -1,0 +1,330 @@
+"""Buying a night: intent, POST, receipt, one submission after the other. The only room that spends.
+
+The order of the steps is the promise: a turn under the rate limit first, so that nothing waits
+between intent and POST; then the intent with its reservation, in one transaction that also checks
+lease, stop switch and budgets; then the POST, exactly once; then what its answer proves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+
+from flow_pipelines.lifecycle.ports import (
+    LEASE_SECONDS,
+    Ports,
+    collect_lease,
+    held_lease,
+    submit_lease,
+)
+from flow_pipelines.lifecycle.schedule import first_poll_seconds
+from flow_pipelines.model import (
+    BatchSettings,
+    Night,
+    NightRecord,
+    Submission,
+    SubmissionState,
+    Workflow,
+)
+from flow_pipelines.model.errors import (
+    AccountRejected,
+    BudgetExceeded,
+    ConfigurationError,
+    IllegalTransition,
+    KeyAlreadyKnown,
+    LeaseLost,
+    NotFound,
+    Paused,
+    ProviderError,
+    ProviderUnavailable,
+    RequestRejected,
+    WrongLedger,
+)
+from flow_pipelines.provider import Lane, Receipt, SubmitRequest
+from flow_pipelines.storage.receipts import claim_owner, mark_night, night_has_receipts
+
+UNRESOLVED_IN_A_ROW = 3
+"""After so many lost answers in a row the rest stays planned: something is broken (DESIGN §3.2)."""
+UNAVAILABLE_IN_A_ROW = 5
+"""After so many refusals to even accept a request the rest waits for a later run."""
+
+
+@dataclass(kw_only=True)
+class SubmitSummary:
+    """What one run of `submit_night` did."""
+
+    submitted: int = 0
+    failed: int = 0
+    """Rows that the provider refused; nothing was billed for them."""
+    unresolved: int = 0
+    skipped: int = 0
+    left_planned: int = 0
+    stopped: str | None = None
+    """Why it ended before everything asked for was sent; None: it did not."""
+    needs_person: bool = False
+    """True: going on by itself would only repeat what stopped it."""
+    unresolved_in_a_row: int = field(default=0, repr=False)
+    unavailable_in_a_row: int = field(default=0, repr=False)
+
+
+def submit_night(  # noqa: PLR0913 - what one Dagster run may ask for
+    settings: BatchSettings,
+    night: Night,
+    ports: Ports,
+    *,
+    owner: str,
+    limit: int | None = None,
+    backfill_id: str | None = None,
+    hold_for_collection: bool = False,
+) -> SubmitSummary:
+    """Submit what is planned for a night, at most `limit` of it; the rest stays planned.
+
+    Billed: one provider run for each submission sent. Safe to repeat: what was sent is not
+    planned any more. With `hold_for_collection` the night's collect lease is held afterwards for
+    `owner`, whose next step will collect; it expires by itself.
+
+    Raises: LeaseLost, when another run submits for this night; ConfigurationError and WrongLedger
+    before anything is spent.
+    """
+    record = ports.ledger.night(night)
+    if record is None:
+        message = f"{night}: nothing was planned yet; materialize {night.batch}/prompts first"
+        raise ConfigurationError(message)
+    estimate = _estimate(settings, ports, record)
+    with held_lease(ports, submit_lease(night), owner):
+        _tell_bucket(night, record, ports)
+        goal = None if limit is None else _sent(record) + limit
+        ports.ledger.note_submitter(night, backfill_id, goal)
+        planned = ports.ledger.submissions(night, states={SubmissionState.PLANNED})
+        run = _Submitting(settings, night, ports, owner, estimate)
+        summary = run.submit(planned if limit is None else planned[:limit])
+        _note_end(ports, night, backfill_id, summary)
+        if hold_for_collection:
+            ports.ledger.acquire_lease(collect_lease(night), owner, LEASE_SECONDS)
+    return summary
+
+
+def _sent(record: NightRecord) -> int:
+    waiting = (SubmissionState.PLANNED, SubmissionState.SKIPPED, SubmissionState.CANCELED)
+    return sum(count for state, count in record.counts.items() if state not in waiting)
+
+
+def _note_end(ports: Ports, night: Night, backfill_id: str | None, summary: SubmitSummary) -> None:
+    """Count what is left, and keep sensors from repeating what only a person can mend."""
+    record = ports.ledger.night(night)
+    if record is None:
+        return
+    summary.left_planned = record.counts.get(SubmissionState.PLANNED, 0)
+    if summary.needs_person:
+        ports.ledger.note_submitter(night, backfill_id, _sent(record))
+
+
+def _estimate(settings: BatchSettings, ports: Ports, record: NightRecord) -> Decimal:
+    workflow = ports.ledger.workflow(record.workflow_version)
+    estimate = ports.provider.estimate_usd(workflow, settings.price_usd_per_run)
+    if estimate is None:
+        if settings.budget_usd is not None or settings.daily_budget_usd is not None:
+            message = (
+                f"Batch {settings.name!r} has a budget, but nobody knows what a run on "
+                f"{settings.provider} costs: set price_usd_per_run in its defs.yaml"
+            )
+            raise ConfigurationError(message)
+        return Decimal(0)
+    return estimate
+
+
+def _tell_bucket(night: Night, record: NightRecord, ports: Ports) -> None:
+    """Leave this ledger's id, and the night's mark, in the bucket before anything is bought.
+
+    A ledger that was lost, replaced or restored from an old copy does not know nights that the
+    bucket knows; buying them again would pay twice.
+    """
+    ports.store.check()
+    ledger = ports.ledger
+    claim_owner(ports.store, night.batch, ledger.ledger_id)
+    if record.marked_at is None and night_has_receipts(ports.store, night):
+        message = (
+            f"{night} was bought before: the bucket has its receipts at "
+            f"{ports.store.uri(ports.store.key(night.batch, night.partition_key))}, but this "
+            "ledger has no submission of it. Point FLOW_PIPELINES_LEDGER_URL at the ledger that "
+            "bought it. Nothing was submitted."
+        )
+        raise WrongLedger(message)
+    ledger.mark_night(night)
+    mark_night(ports.store, night, ledger.ledger_id, ports.clock.now())
+
+
+class _Submitting:
+    """One pass over planned submissions."""
+
+    def __init__(
+        self, settings: BatchSettings, night: Night, ports: Ports, owner: str, estimate: Decimal
+    ) -> None:
+        self.settings, self.night, self.ports = settings, night, ports
+        self.owner, self.estimate = owner, estimate
+        self.started_at = ports.clock.now()
+        self.summary = SubmitSummary()
+        self.workflows: dict[str, Workflow] = {}
+
+    def submit(self, planned: Sequence[Submission]) -> SubmitSummary:
+        for submission in planned:
+            while self.summary.stopped is None and not self._attempt(submission):
+                pass
+            if self.summary.stopped is not None:
+                break
+        return self.summary
+
+    def _attempt(self, submission: Submission) -> bool:
+        """Try to buy one submission; False: proven not accepted, and worth another try now."""
+        request = submit_request(self.ports, submission, self.workflows)
+        try:
+            self.ports.provider.take_turn(Lane.SUBMIT)
+            if self._account_refused():
+                return True
+            self._begin(submission)
+        except IllegalTransition:
+            return True  # somebody canceled or settled it meanwhile
+        except BudgetExceeded as error:
+            self._skip_rest(error)
+        except (Paused, LeaseLost) as error:
+            self._stop(str(error), needs_person=False)
+        except ProviderUnavailable as error:
+            self._stop(f"{error}; the rest stays planned", needs_person=False)
+        else:
+            return self._post(submission, request)
+        return True
+
+    def _begin(self, submission: Submission) -> None:
+        self.ports.ledger.begin_submission(
+            submission.submission_key,
+            lease=submit_lease(self.night),
+            owner=self.owner,
+            estimate_usd=self.estimate,
+            budget_usd=self.settings.budget_usd,
+            daily_budget_usd=self.settings.daily_budget_usd,
+        )
+
+    def _account_refused(self) -> bool:
+        """Tell, and stop, when a poll or another run found the account refused meanwhile."""
+        stop = self.ports.ledger.account_stop(self.settings.resource, self.started_at)
+        if stop is not None:
+            self._stop(
+                f"{self.settings.provider} refuses this account ({stop.code}): {stop.message}",
+                needs_person=True,
+            )
+        return stop is not None
+
+    def _post(self, submission: Submission, request: SubmitRequest) -> bool:
+        """Send the POST of a written intent, once, and write what its answer proves."""
+        key, ledger = submission.submission_key, self.ports.ledger
+        try:
+            receipt = self.ports.provider.submit(request)
+        except ProviderUnavailable as error:
+            ledger.return_to_plan(key, str(error))
+            return self._unavailable(error)
+        except (AccountRejected, NotFound) as error:
+            ledger.return_to_plan(key, str(error))
+            self._account_level(error)
+        except RequestRejected as error:
+            ledger.reject_submission(key, error.code, str(error))
+            self.summary.failed += 1
+        except KeyAlreadyKnown as error:
+            self._look_up(request, submission, error)
+        except ProviderError as error:
+            self._park(key, str(error))
+        except BaseException as error:
+            # Not even our own code knows how far it came: an interrupt may hit inside the POST.
+            ledger.park_submission(key, f"interrupted while submitting: {type(error).__name__}")
+            raise
+        else:
+            self._receive(submission, receipt)
+        return True
+
+    def _receive(self, submission: Submission, receipt: Receipt) -> None:
+        ports = self.ports
+        next_poll_at = ports.clock.now() + timedelta(seconds=first_poll_seconds())
+        try:
+            ports.ledger.record_receipt(submission.submission_key, receipt, next_poll_at)
+        except IllegalTransition:
+            # Parked while the answer was on its way: the receipt settles it.
+            ports.ledger.attach(
+                submission.submission_key,
+                receipt,
+                who="flow-pipelines",
+                why="the answer to its own submit arrived late",
+            )
+        self.summary.submitted += 1
+        self.summary.unresolved_in_a_row = self.summary.unavailable_in_a_row = 0
+
+    def _look_up(
+        self, request: SubmitRequest, submission: Submission, error: ProviderError
+    ) -> None:
+        since = (submission.submitting_at or self.started_at) - timedelta(days=1)
+        found = self.ports.provider.find(request, since)
+        if len(found) == 1:
+            self._receive(submission, found[0])
+        else:
+            self._park(submission.submission_key, f"{error}; {len(found)} runs found for its key")
+
+    def _park(self, key: str, reason: str) -> None:
+        self.ports.ledger.park_submission(key, reason)
+        self.ports.log(
+            f"{key} is unresolved, perhaps billed, and is not sent again: {reason}. "
+            f"`flow-pipelines resolve {key}` settles it"
+        )
+        self.summary.unresolved += 1
+        self.summary.unresolved_in_a_row += 1
+        if self.summary.unresolved_in_a_row >= UNRESOLVED_IN_A_ROW:
+            self._stop(
+                f"{UNRESOLVED_IN_A_ROW} answers in a row were lost; the rest stays planned. "
+                f"Last: {reason}",
+                needs_person=True,
+            )
+
+    def _unavailable(self, error: ProviderUnavailable) -> bool:
+        self.summary.unavailable_in_a_row += 1
+        if self.summary.unavailable_in_a_row >= UNAVAILABLE_IN_A_ROW:
+            self._stop(f"{error}; the rest stays planned", needs_person=False)
+            return True
+        wait = error.retry_after_seconds or 2.0**self.summary.unavailable_in_a_row
+        self.ports.clock.sleep(min(wait, 60.0))
+        return False
+
+    def _account_level(self, error: ProviderError) -> None:
+        if isinstance(error, AccountRejected):
+            self.ports.ledger.stop_account(
+                self.settings.resource, error.code or str(error.status), error.vendor_message
+            )
+        self._stop(f"{error}; nothing more was sent, the rest stays planned", needs_person=True)
+
+    def _skip_rest(self, error: BudgetExceeded) -> None:
+        planned = self.ports.ledger.submissions(self.night, states={SubmissionState.PLANNED})
+        keys = [submission.submission_key for submission in planned]
+        self.summary.skipped = self.ports.ledger.skip(keys, str(error))
+        self._stop(f"{error}; {self.summary.skipped} row(s) skipped", needs_person=True)
+
+    def _stop(self, reason: str, *, needs_person: bool) -> None:
+        self.ports.log(f"{self.night}: stopped submitting: {reason}")
+        self.summary.stopped = reason
+        self.summary.needs_person = needs_person
+
+
+def submit_request(
+    ports: Ports, submission: Submission, workflows: dict[str, Workflow]
+) -> SubmitRequest:
+    """Build the one request of a submission from what the ledger froze: the same every time."""
+    version = submission.workflow_version
+    if version not in workflows:
+        workflows[version] = ports.ledger.workflow(version)
+    night = submission.night
+    return SubmitRequest(
+        submission_key=submission.submission_key,
+        workflow=workflows[version],
+        parameters=submission.parameters,
+        label=(
+            f"{night} {submission.prompt_id} #{submission.copy}"
+            f".{submission.generation} {submission.submission_key}"
+        ),
+    )
