@@ -1,0 +1,286 @@
+"""The image store on S3 and on whatever speaks its protocol."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from botocore.exceptions import ClientError
+
+from flow_pipelines.clock import Clock
+from flow_pipelines.model.errors import StorageError
+from flow_pipelines.storage.contract import StoredObject
+from flow_pipelines.storage.s3_errors import RetryBudget, Retrying, code_of, status_of
+from flow_pipelines.storage.s3_upload import Upload, answers_that_it_exists, send
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+T = TypeVar("T")
+
+_MIB = 1024 * 1024
+_ABSENT = ("NoSuchKey", "NotFound", "404")
+_PROBE = b'{"purpose": "shows whether this store honors If-None-Match"}\n'
+
+
+class S3ImageStore:
+    """An `ImageStore` in one bucket, under one prefix. Safe to share between threads.
+
+    Rule against overwriting: `If-None-Match: *` on PutObject and CompleteMultipartUpload. A store
+    that does not know that condition, which one call per process finds out on
+    `<prefix>/_store.json`, is asked for the key before each write instead; there, two writers at
+    the very same instant can still replace each other's object.
+
+    Source: docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str,
+        client: S3Client,
+        clock: Clock,
+        *,
+        extra_put_args: Mapping[str, Any] | None = None,
+        budget: RetryBudget | None = None,
+    ) -> None:
+        """Use `client` (see `make_client`) for `bucket`; no call is made yet.
+
+        `extra_put_args` go with every write, e.g. `{"ServerSideEncryption": "aws:kms"}`.
+        """
+        self.bucket = bucket
+        self.prefix = prefix.strip("/")
+        self._client = client
+        self._clock = clock
+        self._extra = dict(extra_put_args or {})
+        self._budget = budget or RetryBudget()
+        self._retrying = Retrying(bucket=bucket, clock=clock, budget=self._budget)
+        self._lock = threading.Lock()
+        self._honors_condition: bool | None = None
+        self._bucket_seen = False
+
+    def key(self, *parts: str) -> str:
+        """Join the prefix and `parts` to a full key."""
+        return "/".join(part for part in (self.prefix, *(p.strip("/") for p in parts)) if part)
+
+    def uri(self, key: str) -> str:
+        """Give `s3://bucket/key`."""
+        return f"s3://{self.bucket}/{key}"
+
+    def check(self) -> None:
+        """Raise ConfigurationError unless the bucket exists and can be listed. Costs one call."""
+        prefix = f"{self.prefix}/" if self.prefix else ""
+        self._call(
+            lambda: self._client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, MaxKeys=1),
+            doing="list the bucket",
+            key=prefix,
+        )
+        self._bucket_seen = True
+
+    def put_new(
+        self, key: str, content: BinaryIO, *, media_type: str, sha256: str, size_bytes: int
+    ) -> StoredObject:
+        """Store an object that must not replace another; see `ImageStore.put_new`."""
+        upload = self._upload(key, content, media_type, sha256, size_bytes)
+        for _ in range(self._budget.attempts):
+            if self._create(upload):
+                return StoredObject(
+                    key=key, size_bytes=size_bytes, sha256=sha256, media_type=media_type
+                )
+            existing = self._existing(key)
+            if existing is not None:
+                return self._same_or_refuse(existing, upload)
+            # 409: another writer's upload was under way, and has ended in nothing since.
+            self._clock.sleep(self._budget.first_delay_seconds)
+        raise StorageError(
+            f"Cannot store {self.uri(key)}: another writer is always in the way. Is a second "
+            "process storing the same night? What is there is intact; run it again."
+        )
+
+    def put(self, key: str, content: bytes, *, media_type: str) -> StoredObject:
+        """Store an object in the place of whatever was there (tables, sheets)."""
+        upload = self._upload_bytes(key, content, media_type)
+        self._call(
+            lambda: send(self._client, self.bucket, upload, condition={}), doing="store", key=key
+        )
+        return StoredObject(
+            key=key, size_bytes=len(content), sha256=upload.sha256, media_type=media_type
+        )
+
+    def create_json(self, key: str, document: object) -> bool:
+        """Store a small JSON document unless the key exists. False: it existed, unchanged.
+
+        A try whose answer was lost may have stored it: after False, read it back.
+        """
+        text = json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+        return self._create(self._upload_bytes(key, text.encode(), "application/json"))
+
+    def get(self, key: str, *, max_bytes: int = 256 * _MIB) -> bytes | None:
+        """Give an object's content; None when there is none."""
+
+        def read() -> bytes:
+            answer = self._client.get_object(Bucket=self.bucket, Key=key)
+            with closing(answer["Body"]) as body:
+                if answer["ContentLength"] > max_bytes:
+                    raise StorageError(
+                        f"{self.uri(key)} has {answer['ContentLength']} bytes; at most "
+                        f"{max_bytes} are read into memory. Read it with another tool."
+                    )
+                return body.read()
+
+        return self._unless_absent(read, doing="read", key=key)
+
+    def head(self, key: str) -> StoredObject | None:
+        """Give what is known of an object; None when there is none."""
+        answer = self._unless_absent(
+            lambda: self._client.head_object(Bucket=self.bucket, Key=key), doing="look at", key=key
+        )
+        if answer is None:
+            return None
+        return StoredObject(
+            key=key,
+            size_bytes=answer["ContentLength"],
+            sha256=answer.get("Metadata", {}).get("sha256"),
+            media_type=answer.get("ContentType", "application/octet-stream"),
+        )
+
+    def list_keys(self, prefix: str, limit: int = 1000) -> Iterator[str]:
+        """Give up to `limit` full keys that start with the full key `prefix`, in their order."""
+        more: dict[str, str] = {}
+        while limit > 0:
+            size, place = min(limit, 1000), dict(more)
+            page = self._call(
+                lambda size=size, place=place: self._client.list_objects_v2(  # type: ignore[misc]
+                    Bucket=self.bucket, Prefix=prefix, MaxKeys=size, **place
+                ),
+                doing="list",
+                key=prefix,
+            )
+            keys = [found["Key"] for found in page.get("Contents", ())][:limit]
+            yield from keys
+            limit -= len(keys)
+            if not page.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": page["NextContinuationToken"]}
+
+    # -- writing ----------------------------------------------------------------------------
+
+    def _upload(
+        self, key: str, content: BinaryIO, media_type: str, sha256: str, size_bytes: int
+    ) -> Upload:
+        return Upload(
+            key=key,
+            content=content,
+            media_type=media_type,
+            sha256=sha256,
+            size_bytes=size_bytes,
+            extra=self._extra,
+        )
+
+    def _upload_bytes(self, key: str, content: bytes, media_type: str) -> Upload:
+        sha256 = hashlib.sha256(content).hexdigest()
+        return self._upload(key, io.BytesIO(content), media_type, sha256, len(content))
+
+    def _create(self, upload: Upload) -> bool:
+        """Write unless the key exists; False: somebody has it, or is writing it."""
+        conditional = self._store_honors_condition()
+        # Before a large upload the question is cheaper than the refusal after it.
+        ask_first = not conditional or upload.is_multipart
+        if ask_first and self.head(upload.key) is not None:
+            return False
+        condition = {"IfNoneMatch": "*"} if conditional else {}
+
+        def write() -> bool | None:
+            try:
+                send(self._client, self.bucket, upload, condition=condition)
+            except ClientError as error:
+                if answers_that_it_exists(error):
+                    return False
+                if conditional and status_of(error) == 501:  # noqa: PLR2004 - Not Implemented
+                    return None
+                raise
+            return True
+
+        written = self._call(write, doing="store", key=upload.key)
+        if written is None:
+            # Known for single writes, but not at the end of a multipart upload.
+            self._honors_condition = False
+            return self._create(upload)
+        return written
+
+    def _store_honors_condition(self) -> bool:
+        """Find out, once, whether a second conditional write of one key is refused."""
+        with self._lock:
+            if self._honors_condition is None:
+                upload = self._upload_bytes(self.key("_store.json"), _PROBE, "application/json")
+                # Twice, because in a fresh bucket only the second one must be refused.
+                self._honors_condition = any(self._is_refused(upload) for _ in range(2))
+            return self._honors_condition
+
+    def _is_refused(self, upload: Upload) -> bool:
+        def write() -> bool:
+            try:
+                send(self._client, self.bucket, upload, condition={"IfNoneMatch": "*"})
+            except ClientError as error:
+                if answers_that_it_exists(error) or status_of(error) == 501:  # noqa: PLR2004
+                    return status_of(error) != 501  # noqa: PLR2004 - Not Implemented
+                raise
+            return False
+
+        return self._call(write, doing="try a conditional write", key=upload.key)
+
+    def _existing(self, key: str) -> StoredObject | None:
+        """Look at an object; its SHA-256 is computed when the metadata does not have it."""
+        found = self.head(key)
+        if found is None or found.sha256 is not None:
+            return found
+
+        def read() -> str:
+            digest = hashlib.sha256()
+            answer = self._client.get_object(Bucket=self.bucket, Key=key)
+            with closing(answer["Body"]) as body:
+                for chunk in body.iter_chunks(_MIB):
+                    digest.update(chunk)
+            return digest.hexdigest()
+
+        sha256 = self._unless_absent(read, doing="read", key=key)
+        if sha256 is None:
+            return None
+        return StoredObject(
+            key=key, size_bytes=found.size_bytes, sha256=sha256, media_type=found.media_type
+        )
+
+    def _same_or_refuse(self, existing: StoredObject, upload: Upload) -> StoredObject:
+        if existing.sha256 == upload.sha256:
+            return existing
+        raise StorageError(
+            f"{self.uri(upload.key)} exists with another content ({existing.size_bytes} bytes, "
+            f"SHA-256 {str(existing.sha256)[:12]}…; ours {upload.size_bytes} bytes, "
+            f"{upload.sha256[:12]}…). Stored images are never overwritten: find out what wrote "
+            "it, and move it away if it is not ours."
+        )
+
+    # -- calling ----------------------------------------------------------------------------
+
+    def _call(self, action: Callable[[], T], *, doing: str, key: str) -> T:
+        return self._retrying(action, doing=doing, key=key)
+
+    def _unless_absent(self, action: Callable[[], T], *, doing: str, key: str) -> T | None:
+        def attempt() -> T | None:
+            try:
+                return action()
+            except ClientError as error:
+                if code_of(error) not in _ABSENT:
+                    raise
+                return None
+
+        result = self._call(attempt, doing=doing, key=key)
+        if result is None and not self._bucket_seen:
+            # A HEAD of a key says 404 for a missing bucket, too.
+            self.check()
+        return result

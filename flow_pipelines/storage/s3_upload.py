@@ -1,0 +1,122 @@
+"""Sends one object to S3: in one request, or in parts above 16 MiB."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from botocore.exceptions import ClientError
+
+from flow_pipelines.model.errors import StorageError
+from flow_pipelines.storage.s3_errors import S3Error, code_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+PART_BYTES = 16 * 1024 * 1024
+
+# 412: the key exists. 409: another write of the key is under way, or won a moment ago.
+# NoSuchUpload: something ended our upload; the key tells whether it was a completion.
+# The vendor's page: docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+_EXISTS = frozenset({
+    "PreconditionFailed", "412", "ConditionalRequestConflict", "409", "NoSuchUpload",
+})  # fmt: skip
+
+
+def answers_that_it_exists(error: ClientError) -> bool:
+    """Tell whether a conditional write was refused for the key's sake: look at the key."""
+    return code_of(error) in _EXISTS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """One object on its way into the bucket."""
+
+    key: str
+    content: BinaryIO = field(repr=False)
+    """Seekable; read from its start on every try."""
+    media_type: str
+    sha256: str
+    size_bytes: int
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_multipart(self) -> bool:
+        """Tell whether it is too large for one request."""
+        return self.size_bytes > PART_BYTES
+
+    @property
+    def put_args(self) -> dict[str, Any]:
+        """Give what the request that creates the object says about it."""
+        return {
+            "ContentType": self.media_type,
+            "Metadata": {"sha256": self.sha256},
+            **self.extra,
+        }
+
+
+def send(client: S3Client, bucket: str, upload: Upload, *, condition: Mapping[str, Any]) -> None:
+    """Write the object; it becomes visible whole or not at all.
+
+    Raises: whatever boto3 raises; StorageError, when `content` is not `size_bytes` long.
+    """
+    if upload.is_multipart:
+        _send_parts(client, bucket, upload, condition)
+        return
+    upload.content.seek(0)
+    client.put_object(
+        Bucket=bucket,
+        Key=upload.key,
+        Body=upload.content,
+        ContentLength=upload.size_bytes,
+        **upload.put_args,
+        **condition,
+    )
+
+
+def _send_parts(
+    client: S3Client, bucket: str, upload: Upload, condition: Mapping[str, Any]
+) -> None:
+    begun = client.create_multipart_upload(Bucket=bucket, Key=upload.key, **upload.put_args)
+    upload_id = begun["UploadId"]
+    try:
+        parts = _upload_parts(client, bucket, upload, upload_id)
+        client.complete_multipart_upload(
+            Bucket=bucket,
+            Key=upload.key,
+            UploadId=upload_id,
+            MultipartUpload={"Parts": parts},
+            **condition,
+        )
+    except BaseException:
+        # Parts that nobody completes are stored, and billed, for ever.
+        with contextlib.suppress(*S3Error):
+            client.abort_multipart_upload(Bucket=bucket, Key=upload.key, UploadId=upload_id)
+        raise
+
+
+def _upload_parts(
+    client: S3Client, bucket: str, upload: Upload, upload_id: str
+) -> list[CompletedPartTypeDef]:
+    parts: list[CompletedPartTypeDef] = []
+    upload.content.seek(0)
+    sent_bytes = 0
+    while chunk := upload.content.read(PART_BYTES):
+        answer = client.upload_part(
+            Bucket=bucket,
+            Key=upload.key,
+            UploadId=upload_id,
+            PartNumber=len(parts) + 1,
+            Body=chunk,
+        )
+        parts.append({"ETag": answer["ETag"], "PartNumber": len(parts) + 1})
+        sent_bytes += len(chunk)
+    if sent_bytes != upload.size_bytes:
+        raise StorageError(
+            f"s3://{bucket}/{upload.key} was not stored: {sent_bytes} bytes were there to send, "
+            f"{upload.size_bytes} were announced. Collect this output again."
+        )
+    return parts
