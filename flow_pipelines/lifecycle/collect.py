@@ -6,6 +6,7 @@ the ledger knows to be stored is not fetched again.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -33,14 +34,13 @@ from flow_pipelines.model.errors import (
 from flow_pipelines.provider import Download
 from flow_pipelines.storage.images import store_name
 from flow_pipelines.storage.tables import manifest_table, parquet_bytes, runs_table
-from flow_pipelines.storage.transfer import store_output
+from flow_pipelines.storage.transfer import TextDownload, TransferLimits, store_output
 
 TRANSFERS = 6
 """Outputs in transfer at a time: each holds one temporary file and little memory."""
 TRIES = 3
 """Downloads of one output in one collection; later collections try again."""
-MAX_OUTPUT_BYTES = 512 * 1024 * 1024
-MAX_OUTPUT_PIXELS = 200_000_000
+LIMITS = TransferLimits()
 LEASE_WAIT_SECONDS = 300.0
 PARQUET = "application/vnd.apache.parquet"
 
@@ -168,13 +168,14 @@ def _transfer(ports: Ports, submission: Submission, output: Output, ref: OutputR
             ports.store,
             key,
             kind=output.kind,
-            max_bytes=MAX_OUTPUT_BYTES,
-            max_pixels=MAX_OUTPUT_PIXELS,
+            limits=LIMITS,
         )
 
 
 def _open(ports: Ports, ref: OutputRef) -> AbstractContextManager[Download]:
-    return ports.provider.fetch(ref, max_bytes=MAX_OUTPUT_BYTES)
+    if ref.text is not None:
+        return contextlib.nullcontext(TextDownload(ref.text))
+    return ports.provider.fetch(ref, max_bytes=LIMITS.max_bytes)
 
 
 def write_tables(night: Night, ports: Ports) -> NightSummary:

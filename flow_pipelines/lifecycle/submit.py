@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 
+from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.lifecycle.ports import (
     LEASE_SECONDS,
     Ports,
@@ -144,16 +145,23 @@ def _tell_bucket(night: Night, record: NightRecord, ports: Ports) -> None:
     ports.store.check()
     ledger = ports.ledger
     claim_owner(ports.store, night.batch, ledger.ledger_id)
-    if record.marked_at is None and night_has_receipts(ports.store, night):
+    folder = path_safe(night.partition_key)
+    if record.marked_at is None and night_has_receipts(ports.store, night.batch, folder):
         message = (
             f"{night} was bought before: the bucket has its receipts at "
-            f"{ports.store.uri(ports.store.key(night.batch, night.partition_key))}, but this "
+            f"{ports.store.uri(ports.store.key(night.batch, folder))}, but this "
             "ledger has no submission of it. Point FLOW_PIPELINES_LEDGER_URL at the ledger that "
             "bought it. Nothing was submitted."
         )
         raise WrongLedger(message)
     ledger.mark_night(night)
-    mark_night(ports.store, night, ledger.ledger_id, ports.clock.now())
+    mark_night(
+        ports.store,
+        night,
+        partition_path=folder,
+        ledger_id=ledger.ledger_id,
+        at=ports.clock.now(),
+    )
 
 
 class _Submitting:
