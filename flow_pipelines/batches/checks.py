@@ -1,0 +1,143 @@
+"""What can be wrong with a batch's parameters before a single row is read."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flow_pipelines.batches.cells import shown, text_fault
+from flow_pipelines.batches.graphs import link_fields, split_parameter
+from flow_pipelines.batches.keys import stable_hash
+from flow_pipelines.batches.positions import compose, find_position
+from flow_pipelines.batches.recipe import Recipe
+from flow_pipelines.model import BatchSettings, Workflow
+from flow_pipelines.model.errors import Problem
+
+_LISTED = 12
+_Fault = tuple[str | None, str]
+"""The parameter's name (None: the parameters as a whole) and what is wrong."""
+
+
+def check_parameters(
+    settings: BatchSettings, workflow: Workflow, *, cached_when_identical: bool = False
+) -> list[Problem]:
+    """Find every fault of `parameters:` that shows without the prompt table.
+
+    `cached_when_identical` is the provider's capability of that name: there, an identical request
+    may give no output at all, so what would repeat every night or in every copy needs `{seed}`,
+    unless `allow_identical` says that it is meant.
+    """
+    faults = [*_faults_of_names(settings, workflow), *_faults_of_literals(settings, workflow)]
+    faults += _faults_of_the_whole(settings, workflow)
+    if cached_when_identical:
+        faults += _faults_of_seeds(settings)
+    return at_parameters(settings, faults)
+
+
+def at_parameters(settings: BatchSettings, faults: Sequence[_Fault]) -> list[Problem]:
+    """Turn faults of parameters into problems that point into the `defs.yaml`, if there is one."""
+    if settings.defs_file is None or not faults:
+        where = settings.defs_file or settings.name
+        return [Problem(message, where) for _, message in faults]
+    try:
+        text = Path(settings.defs_file).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        text = ""
+    document = compose(text)
+    problems: list[Problem] = []
+    for name, message in faults:
+        path = ("attributes", "parameters") + (() if name is None else (name,))
+        found = find_position(document, path) or find_position(document, path[:2])
+        line, column = found or (None, None)
+        at = None if column is None else str(column)
+        problems.append(Problem(message, settings.defs_file, line, at))
+    return problems
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """Give `; did you mean …?` for the nearest known name, or what there is to choose from."""
+    close = difflib.get_close_matches(name, known, n=1)
+    if close:
+        return f"; did you mean {shown(close[0])}?"
+    if not known:
+        return "; there are none"
+    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
+    return "; there are " + ", ".join(shown(k) for k in known[:_LISTED]) + more
+
+
+def _faults_of_names(settings: BatchSettings, workflow: Workflow) -> Iterator[_Fault]:
+    graph = workflow.body.get("graph")
+    links = link_fields(graph) if graph else frozenset()
+    known = [spec.name for spec in workflow.parameters]
+    for name in settings.parameters:
+        if not isinstance(name, str):
+            yield str(name), f"{name!r} is no text; put the name of the parameter in quotes"
+        elif name in links:
+            yield name, f"{shown(name)} is a link to another node; setting it would unplug that"
+        elif workflow.closed and name not in known:
+            fault = _unknown_in_graph(name, graph, known) if graph else None
+            yield (
+                name,
+                fault or f"the workflow has no parameter {shown(name)}" + did_you_mean(name, known),
+            )
+
+
+def _unknown_in_graph(name: str, graph: Mapping[str, Any], known: Sequence[str]) -> str:
+    place = split_parameter(name)
+    if place is None:
+        return f'{shown(name)} is not written "<node id>::<field>"' + did_you_mean(name, known)
+    node_id, field = place
+    if node_id not in graph:
+        nodes = [f"{key} ({node['class_type']})" for key, node in graph.items()]
+        more = f" and {len(nodes) - _LISTED} more" if len(nodes) > _LISTED else ""
+        listed = ", ".join(nodes[:_LISTED]) + more
+        return f"{shown(name)}: the graph has no node {shown(node_id)}; it has {listed}"
+    fields = [k.rpartition("::")[2] for k in known if k.rpartition("::")[0] == node_id]
+    kind = graph[node_id]["class_type"]
+    return f"node {node_id} ({kind}) has no field {shown(field)}" + did_you_mean(field, fields)
+
+
+def _faults_of_literals(settings: BatchSettings, workflow: Workflow) -> Iterator[_Fault]:
+    unsound: dict[str, str] = {}
+    for name, value in settings.parameters.items():
+        try:
+            stable_hash(value)
+        except (TypeError, ValueError):
+            unsound[name] = f"{name} is {shown(value)}, which is no JSON; put it in quotes"
+            continue
+        fault = text_fault(value) if isinstance(value, str) else None
+        if fault:
+            unsound[name] = f"{name} {fault}"
+    for name, message in unsound.items():
+        yield str(name), message
+    _, wrong = Recipe.of(settings, workflow).render({})
+    for found in wrong:
+        if found.parameter not in unsound:
+            yield str(found.parameter), found.message
+
+
+def _faults_of_the_whole(settings: BatchSettings, workflow: Workflow) -> Iterator[_Fault]:
+    for spec in workflow.parameters:
+        if spec.required and spec.name not in settings.parameters:
+            yield None, f"the workflow needs the parameter {shown(spec.name)}, which is not given"
+    if settings.runs_per_prompt < 1:
+        yield None, f"runs_per_prompt is {settings.runs_per_prompt}; it has to be 1 or more"
+
+
+def _faults_of_seeds(settings: BatchSettings) -> Iterator[_Fault]:
+    repeats = settings.time_partitioned or settings.runs_per_prompt > 1
+    uses_seed = "seed" in Recipe.of(settings, _NO_WORKFLOW).columns
+    if not repeats or uses_seed or settings.allow_identical:
+        return
+    each = "copy" if settings.runs_per_prompt > 1 else "night"
+    message = (
+        f"no parameter uses {{seed}}, so every {each} sends the same requests again, and "
+        f"{settings.provider} answers those from its cache, possibly with no output; set a seed "
+        'field to "{seed}", or allow_identical: true if it is meant'
+    )
+    yield None, message
+
+
+_NO_WORKFLOW = Workflow(reference="", version="", body={})

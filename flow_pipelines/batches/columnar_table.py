@@ -1,0 +1,69 @@
+"""Prompt tables in columns: Parquet files and the DataFrames of upstream assets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from flow_pipelines.batches.cells import plain_cell
+from flow_pipelines.batches.prompt_table import PromptTable, header_problems
+from flow_pipelines.batches.sources import raise_if_any
+from flow_pipelines.model import Value
+from flow_pipelines.model.errors import InvalidBatch, Problem
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PANDAS_INDEX = "__index_level_"  # pandas' name for an index that it stored as a column
+
+
+def read_parquet(name: str, content: bytes) -> PromptTable:
+    """Read a Parquet file; types are kept, integers exact, null and NaN become None.
+
+    Read without pandas, which would turn integers into floats wherever one is missing.
+
+    Raises: InvalidBatch.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        data = parquet.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+        kept = [i for i, c in enumerate(data.column_names) if not c.startswith(_PANDAS_INDEX)]
+        cells = [data.column(i).to_pylist() for i in kept]
+        columns = [data.column_names[i] for i in kept]
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
+        problem = Problem(f"cannot be read as Parquet: {error}", name)
+        raise InvalidBatch(name, [problem]) from None
+    return _table(name, columns, cells)
+
+
+def table_from_dataframe(name: str, df: pd.DataFrame) -> PromptTable:
+    """Take an upstream asset's DataFrame; its index is left out, NaN, NaT and NA become None.
+
+    `name` is the asset's key. Raises: InvalidBatch.
+    """
+    import pandas as pd
+
+    def present(cell: Any) -> Any:
+        return None if pd.api.types.is_scalar(cell) and pd.isna(cell) else cell
+
+    columns = [str(column) for column in df.columns]
+    cells = [[present(cell) for cell in df.iloc[:, i].tolist()] for i in range(len(columns))]
+    return _table(name, columns, cells)
+
+
+def _table(name: str, columns: Sequence[str], cells: Sequence[Sequence[Any]]) -> PromptTable:
+    problems = header_problems(name, columns)
+    plain: list[list[Value]] = []
+    for column, values in zip(columns, cells, strict=True):
+        done: list[Value] = []
+        try:
+            done.extend(plain_cell(value) for value in values)
+        except ValueError as fault:
+            # One is enough: a column is mostly wrong as a whole.
+            problems.append(Problem(f"row {len(done) + 1} {fault}", name, None, column))
+        plain.append(done)
+    raise_if_any(name, problems)
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*plain, strict=True)]
+    return PromptTable(name, tuple(columns), rows)

@@ -1,0 +1,83 @@
+"""Prompt tables in CSV: every cell is text, and stays the text that it is."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+
+from flow_pipelines.batches.cells import text_fault
+from flow_pipelines.batches.prompt_table import PromptTable, header_problems
+from flow_pipelines.batches.sources import raise_if_any, text_of
+from flow_pipelines.model.errors import InvalidBatch, Problem
+
+_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+def read_csv(name: str, content: bytes) -> PromptTable:
+    """Read comma-separated text with a header line; blank lines count as nothing.
+
+    A cell is never interpreted: `NA`, `007` and an empty cell stay what they are. Names of columns
+    lose the blanks around them, as `prompt, category` means no column with a blank in its name.
+
+    Raises: InvalidBatch, with every fault's line.
+    """
+    records = _records(name, text_of(name, content))
+    line, header = next(records, (1, []))
+    columns = tuple(column.strip() for column in header)
+    raise_if_any(name, _header_faults(name, columns, line))
+    table = PromptTable(name, columns, [], ())
+    lines: list[int] = []
+    problems: list[Problem] = []
+    try:
+        for line, cells in records:
+            problems += _row_faults(table, line, cells)
+            table.rows.append(dict(zip(columns, cells, strict=False)))
+            lines.append(line)
+    except InvalidBatch as broken:
+        problems += broken.problems
+    raise_if_any(name, problems)
+    return PromptTable(name, columns, table.rows, tuple(lines))
+
+
+def _records(name: str, text: str) -> Iterator[tuple[int, list[str]]]:
+    # `newline=""` leaves line breaks inside quoted cells as they were written.
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            problem = Problem(_explain(str(error)), name, line)
+            raise InvalidBatch(name, [problem]) from None
+        if cells:
+            yield line, cells
+
+
+def _explain(error: str) -> str:
+    if "end of data" in error:
+        return "a quote is opened in the row that begins here, and never closed"
+    if "field limit" in error:
+        limit = csv.field_size_limit()
+        return f"a cell has more than {limit} characters; perhaps a quote is never closed"
+    return f'is not valid CSV ({error}); a quote inside a quoted cell is written twice: ""'
+
+
+def _header_faults(name: str, columns: tuple[str, ...], line: int) -> list[Problem]:
+    if not columns:
+        return [Problem("is empty: the first line has to name the columns", name, line)]
+    if len(columns) == 1:
+        for separator, word in _OTHER_SEPARATORS.items():
+            if separator in columns[0]:
+                return [Problem(f"is separated by {word}; use commas", name, line)]
+    return header_problems(name, columns, line)
+
+
+def _row_faults(table: PromptTable, line: int, cells: list[str]) -> list[Problem]:
+    if len(cells) != len(table.columns):
+        message = f"has {len(cells)} cells where the header names {len(table.columns)} columns"
+        return [Problem(message, table.name, line)]
+    faults = ((column, text_fault(cell)) for column, cell in zip(table.columns, cells, strict=True))
+    return [Problem(fault, table.name, line, column) for column, fault in faults if fault]

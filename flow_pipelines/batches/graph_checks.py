@@ -1,0 +1,80 @@
+"""What makes JSON a ComfyUI graph in API format, and how to get one if it is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from flow_pipelines.batches.cells import shown, text_fault
+from flow_pipelines.batches.positions import compose, find_position
+from flow_pipelines.model.errors import Problem
+
+_HOW_TO_EXPORT = "in ComfyUI choose Workflow > Export (API) and use that file"
+_LINK_LENGTH = 2
+_Fault = tuple[tuple[str, ...], str]
+
+
+def is_link(value: Any) -> bool:
+    """Tell whether an input is plugged into another node's output: `["<node id>", <index>]`."""
+    return (
+        isinstance(value, list)
+        and len(value) == _LINK_LENGTH
+        and isinstance(value[0], str)
+        and isinstance(value[1], int | float)
+        and not isinstance(value[1], bool)
+    )
+
+
+def graph_problems(name: str, text: str, graph: Any) -> list[Problem]:
+    """Find everything that keeps `graph`, parsed from `text`, from being run through the API."""
+    whole = _fault_of_the_whole(graph)
+    if whole:
+        return [Problem(whole, name)]
+    faults = [fault for node_id in graph for fault in _node_faults(graph, node_id)]
+    document = compose(text) if faults else None
+    problems: list[Problem] = []
+    for path, message in faults:
+        line, column = find_position(document, path) or (None, None)
+        problems.append(Problem(message, name, line, None if column is None else str(column)))
+    return problems
+
+
+def _fault_of_the_whole(graph: Any) -> str | None:
+    if not isinstance(graph, dict):
+        return f"is not a ComfyUI graph: the file holds no JSON object; {_HOW_TO_EXPORT}"
+    if not graph:
+        return "is an empty graph: there is no node to run"
+    if _is_ui_export(graph):
+        return f"is a ComfyUI workflow as its editor saves it, not in API format; {_HOW_TO_EXPORT}"
+    prompt = graph.get("prompt")
+    if isinstance(prompt, dict) and "class_type" not in prompt:
+        return "is the body of a call to ComfyUI's /prompt; keep only the graph below `prompt`"
+    return None
+
+
+def _is_ui_export(graph: Mapping[str, Any]) -> bool:
+    saved = isinstance(graph.get("nodes"), list) or isinstance(graph.get("links"), list)
+    return saved or any(isinstance(graph.get(f"last_{x}_id"), int) for x in ("node", "link"))
+
+
+def _node_faults(graph: Mapping[str, Any], node_id: str) -> Iterator[_Fault]:
+    node = graph[node_id]
+    where = f"node {shown(node_id)}"
+    fault = text_fault(node_id)
+    if fault:
+        yield (node_id,), f"{where} {fault}"
+    if not isinstance(node, dict):
+        yield (node_id,), f"{where} is no object with class_type and inputs; {_HOW_TO_EXPORT}"
+        return
+    class_type, inputs = node.get("class_type"), node.get("inputs")
+    if not isinstance(class_type, str) or not class_type:
+        yield (node_id,), f"{where} has no class_type; {_HOW_TO_EXPORT}"
+    if not isinstance(inputs, dict):
+        yield (node_id,), f"{where} has no inputs; {_HOW_TO_EXPORT}"
+        return
+    for field, value in inputs.items():
+        if is_link(value) and value[0] not in graph:
+            message = (
+                f"{where}: {shown(field)} is linked to node {shown(value[0])}, which is not there"
+            )
+            yield (node_id, "inputs", field), message

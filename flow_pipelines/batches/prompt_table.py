@@ -1,0 +1,45 @@
+"""A prompt table as read, whatever it was read from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flow_pipelines.batches.cells import shown, text_fault
+from flow_pipelines.model import Value
+from flow_pipelines.model.errors import Problem
+
+
+@dataclass(frozen=True)
+class PromptTable:
+    """Rows of prompt parameters, in the order in which they were written."""
+
+    name: str
+    """As the person named it: relative path, URI or asset key."""
+    columns: tuple[str, ...]
+    rows: list[dict[str, Value]]
+    """Every row has every column; None where there is no value."""
+    lines: tuple[int, ...] | None = None
+    """The line on which each row begins, 1-based; None for formats without lines."""
+
+    def line_of(self, row_number: int) -> int | None:
+        """Give the physical line on which a row (0-based) begins, where there are lines."""
+        if self.lines is None or not 0 <= row_number < len(self.lines):
+            return None
+        return self.lines[row_number]
+
+
+def header_problems(name: str, columns: Sequence[str], line: int | None = None) -> list[Problem]:
+    """Find columns without a name, with a name that cannot be stored, or with another's name."""
+    problems: list[Problem] = []
+    seen: set[str] = set()
+    for position, column in enumerate(columns, start=1):
+        fault = text_fault(column)
+        if not column:
+            problems.append(Problem(f"column {position} has no name", name, line))
+        elif fault:
+            problems.append(Problem(f"the name of column {position} {fault}", name, line))
+        elif column in seen:
+            problems.append(Problem(f"two columns are named {shown(column)}", name, line))
+        seen.add(column)
+    return problems

@@ -1,0 +1,98 @@
+"""How a batch turns a row into a request: its parsed templates and the types they must take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from flow_pipelines.batches.keys import stable_hash
+from flow_pipelines.batches.templates import Literal, Template, parse_parameter
+from flow_pipelines.batches.values import WrongType, typed_value
+from flow_pipelines.model import BatchSettings, ParameterSpec, PromptRow, Workflow
+
+ALWAYS_THERE = frozenset({"prompt_id", "seed"})
+"""Columns that a template may use whether or not the table has them."""
+
+
+class Fault(NamedTuple):
+    """What is wrong with one parameter of one row."""
+
+    parameter: str
+    message: str
+    columns: tuple[str, ...]
+    """The columns that the value came from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A batch's parameters, ready to be rendered for any number of rows."""
+
+    version: str
+    """The workflow's."""
+    written: Mapping[str, Any]
+    """The parameters as the person wrote them."""
+    parameters: Mapping[str, Template | Literal]
+    specs: Mapping[str, ParameterSpec]
+
+    @classmethod
+    def of(cls, settings: BatchSettings, workflow: Workflow) -> Recipe:
+        """Parse the parameters of `settings` for `workflow`. Never fails."""
+        return cls(
+            version=workflow.version,
+            written=dict(settings.parameters),
+            parameters={n: parse_parameter(v) for n, v in settings.parameters.items()},
+            specs={spec.name: spec for spec in workflow.parameters},
+        )
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """Give every column that some template uses."""
+        return frozenset(c for template in self.parameters.values() for c in template.columns)
+
+    def render(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
+        """Give the typed parameters for one row's values, and what is wrong with them.
+
+        A parameter with a column that `values` lacks is left out: that is a fault of the batch,
+        not of the row.
+        """
+        rendered: dict[str, Any] = {}
+        faults: list[Fault] = []
+        for name, template in self.parameters.items():
+            if not values.keys() >= set(template.columns):
+                continue
+            try:
+                rendered[name] = self._typed(name, template, values)
+            except WrongType as fault:
+                faults.append(Fault(name, f"{name} {fault}", template.columns))
+        return rendered, faults
+
+    def content_hash(self, row: PromptRow) -> str:
+        """Hash all that a person decides about a row's requests: cells, templates, workflow.
+
+        The derived seed is left out, so the hash says whether the row is still what was planned.
+        """
+        used = self.columns - ALWAYS_THERE
+        content = {
+            "prompt_id": row.prompt_id,
+            "values": {name: row.values.get(name) for name in used},
+            "seed": row.seed if "seed" in self.columns else None,
+            "parameters": self.written,
+            "workflow": self.version,
+        }
+        return stable_hash(content)
+
+    def request_hash(self, parameters: Mapping[str, Any]) -> str:
+        """Hash a rendered request: what the provider gets to see, the seed included."""
+        return stable_hash([self.version, dict(parameters)])
+
+    def _typed(self, name: str, template: Template | Literal, values: Mapping[str, Any]) -> Any:
+        value = template.render(values)
+        spec = self.specs.get(name)
+        kind = spec.type if spec else "any"
+        # A literal null may be meant; a cell without a value never is, unless text is wanted.
+        if kind == "any" and value is None and template.columns:
+            raise WrongType("is empty")
+        if spec and spec.required and value in (None, ""):
+            raise WrongType("is empty, and the workflow needs it")
+        return typed_value(value, kind)

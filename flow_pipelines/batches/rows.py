@@ -1,0 +1,109 @@
+"""From a prompt table to rows with an identity and a seed."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+
+from flow_pipelines.batches.cells import cell_text, shown
+from flow_pipelines.batches.keys import stable_hash
+from flow_pipelines.batches.prompt_table import PromptTable
+from flow_pipelines.batches.sources import raise_if_any
+from flow_pipelines.batches.values import WrongType, seed_value
+from flow_pipelines.model import BatchSettings, Night, PromptRow, Value
+from flow_pipelines.model.errors import Problem
+
+_ID_LENGTH = 16
+_MAX_ID_CHARACTERS = 1000
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def read_rows(settings: BatchSettings, table: PromptTable, night: Night) -> list[PromptRow]:
+    """Give every row its identity, its own seed and what people are shown of it.
+
+    Three columns are special: `prompt_id`, `seed` (an empty cell: derived) and `prompt`.
+    Without a `prompt_id` column a row is named by the hash of its content, so that it keeps its
+    identity wherever it moves in the table. Rows that are alike in every cell are all bought, as
+    each was written: the second is named `<hash>-2`, and so on. They cannot be told apart, so it
+    does not matter which one is the second.
+
+    An explicit `prompt_id` stays as written, whatever it holds; `path_safe` makes it a path.
+    `content_hash` is left empty: rendering fills it.
+
+    Raises: InvalidBatch, with the line and column of every fault.
+    """
+    if not table.rows:
+        message = f"has no rows for {night.partition_key}, so there is nothing to generate"
+        raise_if_any(settings.name, [Problem(message, table.name)])
+    reader = _RowReader(table)
+    rows = [reader.read(number, values) for number, values in enumerate(table.rows)]
+    raise_if_any(settings.name, reader.problems)
+    return rows
+
+
+class _RowReader:
+    """Reads one table's rows in order, remembering what it has seen."""
+
+    def __init__(self, table: PromptTable) -> None:
+        self._table = table
+        self._by_id: dict[str, int] = {}
+        self._alike: Counter[str] = Counter()
+        self.problems: list[Problem] = []
+
+    def read(self, number: int, values: Mapping[str, Value]) -> PromptRow:
+        explicit = "prompt_id" in values
+        return PromptRow(
+            prompt_id=self._explicit_id(number, values) if explicit else self._hash(values),
+            row_number=number,
+            prompt=cell_text(values.get("prompt")),
+            seed=self._seed(number, values.get("seed")),
+            values=dict(values),
+        )
+
+    def _hash(self, values: Mapping[str, Value]) -> str:
+        digest = stable_hash(["row", dict(values)])[:_ID_LENGTH]
+        self._alike[digest] += 1
+        occurrence = self._alike[digest]
+        return digest if occurrence == 1 else f"{digest}-{occurrence}"
+
+    def _explicit_id(self, number: int, values: Mapping[str, Value]) -> str:
+        value = values["prompt_id"]
+        # A missing cell elsewhere makes pandas turn 7 into 7.0; it is the same row for that.
+        whole = isinstance(value, float) and value.is_integer()
+        prompt_id = str(int(value)) if whole and value is not None else cell_text(value)
+        fault = _id_fault(prompt_id)
+        first = self._by_id.setdefault(prompt_id, number)
+        if fault:
+            self._problem(number, "prompt_id", fault)
+        elif first != number:
+            line = self._table.line_of(first)
+            where = f"row {first + 1}" if line is None else f"line {line}"
+            message = f"{shown(prompt_id)} is the prompt_id of {where} already"
+            self._problem(number, "prompt_id", message)
+        return prompt_id
+
+    def _seed(self, number: int, value: Value) -> int | None:
+        if value is None or (isinstance(value, str) and not value.strip()):
+            return None
+        try:
+            return seed_value(value)
+        except WrongType as fault:
+            self._problem(number, "seed", str(fault))
+            return None
+
+    def _problem(self, number: int, column: str, message: str) -> None:
+        line = self._table.line_of(number)
+        if line is None:
+            message = f"row {number + 1}: {message}"
+        self.problems.append(Problem(message, self._table.name, line, column))
+
+
+def _id_fault(prompt_id: str) -> str | None:
+    if not prompt_id.strip():
+        return "is empty; every row needs its own, or none has one (leave the column out)"
+    if len(prompt_id) > _MAX_ID_CHARACTERS:
+        return f"has more than {_MAX_ID_CHARACTERS} characters"
+    if _CONTROL.search(prompt_id):
+        return "holds a line break or another control character"
+    return None

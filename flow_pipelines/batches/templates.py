@@ -1,0 +1,83 @@
+"""Parameter templates: `{identifier}` is a column, `{{` and `}}` are braces, the rest is itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flow_pipelines.batches.cells import cell_text
+
+# Alternatives are tried in this order from left to right, so doubled braces win over columns:
+# `{{name}}` is the text `{name}`, and `{{{name}}}` a column's value in braces.
+_TOKEN = re.compile(r"\{\{|\}\}|\{([^\W\d]\w*)\}")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A place in a template that a column's value fills."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Template:
+    """A parsed template; `parts` are literal texts and columns, in order."""
+
+    parts: tuple[str | Column, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Template:
+        """Parse any text: a brace that is part of no column and of no pair is itself."""
+        parts: list[str | Column] = []
+        literal, end = "", 0
+        for match in _TOKEN.finditer(text):
+            literal += text[end : match.start()]
+            end = match.end()
+            name = match.group(1)
+            if name is None:
+                literal += match.group()[0]
+                continue
+            parts += [literal, Column(name)] if literal else [Column(name)]
+            literal = ""
+        literal += text[end:]
+        return cls((*parts, literal) if literal else tuple(parts))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Give the columns in use, each once, in order of appearance."""
+        return tuple(dict.fromkeys(p.name for p in self.parts if isinstance(p, Column)))
+
+    def render(self, values: Mapping[str, Any]) -> Any:
+        """Fill in `values`; exactly one column and nothing else gives its value, type kept.
+
+        Raises: KeyError, naming a column that `values` lacks.
+        """
+        if len(self.parts) == 1 and isinstance(self.parts[0], Column):
+            return values[self.parts[0].name]
+        return "".join(
+            cell_text(values[part.name]) if isinstance(part, Column) else part
+            for part in self.parts
+        )
+
+
+@dataclass(frozen=True)
+class Literal:
+    """A parameter's value that is the same for every row."""
+
+    value: Any
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Give no columns: a literal uses none."""
+        return ()
+
+    def render(self, values: Mapping[str, Any]) -> Any:  # noqa: ARG002 - Template's signature
+        """Give the value itself."""
+        return self.value
+
+
+def parse_parameter(value: Any) -> Template | Literal:
+    """Read one value of `parameters:`. Only a text is a template; texts in lists are not."""
+    return Template.parse(value) if isinstance(value, str) else Literal(value)

@@ -1,0 +1,120 @@
+"""The type that a value takes on its way to a provider."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flow_pipelines.batches.cells import INTEGER_MAX, INTEGER_MIN, cell_text, shown
+from flow_pipelines.batches.seeds import MAX_SEED
+from flow_pipelines.model import ParameterType
+
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_MOST_DIGITS = 40  # more than any number in range has; Python is slow at thousands of them
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_EXACT_IN_A_FLOAT = 2**53
+_WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+class WrongType(ValueError):
+    """A value cannot take the type it has to; the message says which, and shows the value."""
+
+
+def typed_value(value: Any, kind: ParameterType) -> Any:
+    """Give `value` in the type of a parameter. Nothing is rounded.
+
+    Raises: WrongType, also for an empty value of anything but text (`any` takes everything).
+    """
+    if kind not in {"any", "text"} and (value is None or value == ""):
+        raise WrongType(f"is empty, but has to be {_EXPECTED[kind]}")
+    return _CONVERTERS[kind](value)
+
+
+def seed_value(value: Any) -> int:
+    """Give a seed: an integer 0 … 2^64−1, exactly. Raises: WrongType."""
+    number = _number(value)
+    if isinstance(number, int) and 0 <= number <= MAX_SEED:
+        return number
+    raise _wrong(value, "seed")
+
+
+def _integer(value: Any) -> int | float:
+    # A graph's `8` may be the literal of a float field, so 7.5 has to pass.
+    number = _number(value)
+    if number is None:
+        raise _wrong(value, "integer")
+    return number
+
+
+def _any_number(value: Any) -> int | float:
+    number = _number(value)
+    if number is None:
+        raise _wrong(value, "number")
+    return number
+
+
+def _number(value: Any) -> int | float | None:
+    """Read a number: whole ones as exact integers, others as finite floats, None for no number.
+
+    A float above 2^53 stays one: which integer it once was cannot be known.
+    """
+    if isinstance(value, str):
+        value = _number_in(value.strip())
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value if INTEGER_MIN <= value <= INTEGER_MAX else None
+    if not isinstance(value, float) or not math.isfinite(value):
+        return None
+    return int(value) if value.is_integer() and abs(value) <= _EXACT_IN_A_FLOAT else value
+
+
+def _number_in(text: str) -> int | float | None:
+    # Not int() and float() alone: they also take `1_000`, `nan` and digits of other scripts.
+    if _INTEGER.fullmatch(text):
+        return int(text) if len(text) <= _MOST_DIGITS else None
+    return float(text) if _DECIMAL.fullmatch(text) else None
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, str):
+        word = _WORDS.get(value.strip().lower())
+        if word is not None:
+            return word
+    elif isinstance(value, int | float) and value in {0, 1}:
+        return bool(value)
+    raise _wrong(value, "boolean")
+
+
+def _text(value: Any) -> str:
+    if value is not None and not isinstance(value, str | int | float):
+        raise _wrong(value, "text")
+    return cell_text(value)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _wrong(value: Any, kind: ParameterType) -> WrongType:
+    return WrongType(f"has to be {_EXPECTED[kind]}, not {shown(value)}")
+
+
+_EXPECTED: Mapping[ParameterType, str] = {
+    "text": "text",
+    "integer": "a whole or decimal number",
+    "seed": "an integer from 0 to 2^64−1",
+    "number": "a finite number",
+    "boolean": "true or false",
+}
+
+_CONVERTERS: Mapping[ParameterType, Callable[[Any], Any]] = {
+    "text": _text,
+    "integer": _integer,
+    "seed": seed_value,
+    "number": _any_number,
+    "boolean": _boolean,
+    "any": _as_it_is,
+}
