@@ -1,0 +1,176 @@
+"""Proves that an output is what a person can open, and names it."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from flow_pipelines.model.errors import OutputRefused, TransferError
+from flow_pipelines.model.output import OutputKind
+from flow_pipelines.storage.media import (
+    begins_like_an_image,
+    looks_like_markup,
+    recognize_media,
+)
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_PIXELS = 100_000_000
+_ANIMATION_FACTOR = 8
+"""An animation's frames are decoded up to this many times `max_pixels` in all."""
+_HEAD_BYTES = 1024
+
+# Pillow's format → media type and extension.
+_FORMATS = {
+    "PNG": ("image/png", "png"),
+    "JPEG": ("image/jpeg", "jpg"),
+    "MPO": ("image/jpeg", "jpg"),
+    "WEBP": ("image/webp", "webp"),
+    "GIF": ("image/gif", "gif"),
+    "BMP": ("image/bmp", "bmp"),
+    "TIFF": ("image/tiff", "tif"),
+    "AVIF": ("image/avif", "avif"),
+}
+
+# What Pillow's decoders raise for broken files, beside OSError.
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFacts:
+    """What an output turned out to be."""
+
+    media_type: str
+    extension: str
+    """Without a dot."""
+    width: int | None
+    """Pixels; None for what is not an image."""
+    height: int | None
+
+
+def store_name(
+    prompt_id_safe: str, copy: int, submission_key: str, output_index: int, extension: str
+) -> str:
+    """Give the file name of a stored image; `prompt_id_safe` already fits in a path."""
+    return f"{prompt_id_safe}.{copy}.{submission_key[:8]}.{output_index}.{extension}"
+
+
+def verify_output(
+    path: Path,
+    *,
+    kind: OutputKind,
+    declared_media_type: str | None,
+    max_pixels: int = MAX_PIXELS,
+) -> ImageFacts:
+    """Verify a whole output of either kind: text is UTF-8, an image decodes, a video is one."""
+    if kind == "text":
+        return _verify_text(path)
+    with path.open("rb") as file:
+        media = recognize_media(file.read(_HEAD_BYTES))
+    if media is not None:
+        return ImageFacts(media_type=media[0], extension=media[1], width=None, height=None)
+    return verify_image(path, declared_media_type=declared_media_type, max_pixels=max_pixels)
+
+
+def verify_image(
+    source: Path | BinaryIO, *, declared_media_type: str | None, max_pixels: int = MAX_PIXELS
+) -> ImageFacts:
+    """Decode every pixel of an image, and say what it is by its content alone.
+
+    Of an animation, frames are decoded up to 8 × `max_pixels` pixels in all.
+
+    Raises: TransferError: broken or cut, fetch it again. OutputRefused: not an image (SVG and
+    HTML never are), or more than `max_pixels`; another fetch gives the same.
+    """
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            return verify_image(
+                file, declared_media_type=declared_media_type, max_pixels=max_pixels
+            )
+    known = _begins_like_an_image(source, declared_media_type)
+    with _decoding(known), _opened(source) as image:
+        width, height = image.size
+        if width * height > max_pixels:
+            raise OutputRefused(
+                f"The image has {width} × {height} pixels; at most {max_pixels} are decoded. "
+                "Make the workflow's output smaller."
+            )
+        image_format = str(image.format)
+        if image_format == "PNG":
+            # Only this reads on to the last chunk; the decoder stops at the last row.
+            image.verify()
+    with _decoding(known), _opened(source) as image:
+        _decode_frames(image, max_pixels * _ANIMATION_FACTOR)
+    media_type, extension = _FORMATS[image_format]
+    return ImageFacts(media_type=media_type, extension=extension, width=width, height=height)
+
+
+def _verify_text(path: Path) -> ImageFacts:
+    try:
+        with path.open(encoding="utf-8") as file:
+            for _ in iter(lambda: file.read(_HEAD_BYTES * _HEAD_BYTES), ""):
+                pass
+    except UnicodeDecodeError as error:
+        raise OutputRefused(f"The text output is not UTF-8 (byte {error.start}).") from None
+    return ImageFacts(
+        media_type="text/plain; charset=utf-8", extension="txt", width=None, height=None
+    )
+
+
+def _begins_like_an_image(source: BinaryIO, declared_media_type: str | None) -> bool:
+    source.seek(0)
+    head = source.read(_HEAD_BYTES)
+    declared = f" (declared as {declared_media_type})" if declared_media_type else ""
+    if not head:
+        raise TransferError(f"The output is empty{declared}.")
+    if looks_like_markup(head):
+        raise OutputRefused(
+            f"The output is HTML, SVG, XML or JSON, not an image{declared}; "
+            f"it begins with {head[:60]!r}."
+        )
+    return begins_like_an_image(head)
+
+
+@contextmanager
+def _decoding(known: bool) -> Iterator[None]:  # noqa: FBT001 - of one thing, used twice
+    """Turn what Pillow says about a file into our errors; `known`: it begins like an image."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        yield
+    except UnidentifiedImageError:
+        if known:
+            raise TransferError("The image breaks off, or breaks, within its header.") from None
+        raise OutputRefused("The output is of no image, video or audio type known here.") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise OutputRefused(f"The image is too large to decode: {error}") from None
+    except _BROKEN as error:
+        raise TransferError(f"The image does not decode: {error}") from error
+
+
+def _opened(source: BinaryIO) -> Image:
+    from PIL import Image
+
+    Image.init()
+    source.seek(0, io.SEEK_SET)
+    return Image.open(source, formats=[name for name in _FORMATS if name in Image.OPEN])
+
+
+def _decode_frames(image: Image, max_total_pixels: int) -> None:
+    frames = getattr(image, "n_frames", 1)
+    # A JPEG's further frames (MPO) are other pictures: previews and depth maps.
+    if image.format == "MPO":
+        frames = 1
+    for frame in range(frames):
+        image.seek(frame)
+        image.load()
+        max_total_pixels -= image.width * image.height
+        if max_total_pixels <= 0:
+            return
