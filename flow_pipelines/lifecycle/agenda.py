@@ -122,7 +122,7 @@ def _request(ledger: RunLedger, clock: Clock, record: NightRecord, kind: Kind) -
 
 
 def _not_before(now: datetime, attempts: int) -> datetime:
-    return now - min(SPACING * 2 ** max(attempts - 1, 0), LONGEST_SPACING)
+    return now - min(SPACING * 2.0 ** max(attempts - 1, 0), LONGEST_SPACING)
 
 
 def _in_words(record: NightRecord) -> str:

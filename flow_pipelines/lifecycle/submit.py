@@ -25,6 +25,7 @@ from flow_pipelines.model import (
     BatchSettings,
     Night,
     NightRecord,
+    Receipt,
     Submission,
     SubmissionState,
     Workflow,
@@ -43,7 +44,7 @@ from flow_pipelines.model.errors import (
     RequestRejected,
     WrongLedger,
 )
-from flow_pipelines.provider import Lane, Receipt, SubmitRequest
+from flow_pipelines.provider import Lane, SubmitRequest
 from flow_pipelines.storage.receipts import claim_owner, mark_night, night_has_receipts
 
 UNRESOLVED_IN_A_ROW = 3
