@@ -1,0 +1,37 @@
+"""Connections that can be dropped: ASGI itself has no way to answer nothing at all."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from starlette.types import Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+
+class DroppableProtocol(H11Protocol):
+    """Uvicorn's HTTP protocol, letting the application get at the socket's transport."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Hand the transport to every request of this connection."""
+        self.app_state = {**self.app_state, "transport": transport}
+        super().connection_made(transport)
+
+
+async def drop(scope: Scope, receive: Receive, *, reset: bool = False) -> None:
+    """Close the connection with no further byte of an answer (`reset`: at once, with a TCP reset)."""
+    transport = cast("asyncio.Transport", scope["state"]["transport"])
+    if reset:
+        transport.abort()
+    else:
+        transport.close()
+    # Returning before uvicorn has noticed would make it answer 500.
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def send_cut(scope: Scope, receive: Receive, send: Send, start: Message, body: bytes) -> None:
+    """Send the head of an answer and half its body, then close the connection."""
+    await send(start)
+    await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+    await drop(scope, receive)

@@ -1,0 +1,230 @@
+"""The life of a run, the same at every provider: queued, running, ended.
+
+Nothing happens in the background. When a run starts and ends is decided as it is accepted (and
+again when a canceled run frees a place), and its state is read off the clock when somebody asks.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import string
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from random import Random
+from typing import Any
+
+from flow_pipelines.sandbox.pictures import Picture
+from flow_pipelines.sandbox.queues import Queue
+from flow_pipelines.sandbox.settings import Tuning
+
+_ID_LETTERS = string.ascii_letters + string.digits
+
+
+def new_id(prefix: str) -> str:
+    """Make an id: a prefix and 16 letters of either case."""
+    return prefix + "".join(secrets.choice(_ID_LETTERS) for _ in range(16))
+
+
+class RunState(StrEnum):
+    """Where a run is; every dialect has its own words for these."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can happen to the run any more."""
+        return self not in (RunState.QUEUED, RunState.RUNNING)
+
+
+@dataclass(kw_only=True)
+class Output:
+    """One picture that a run makes."""
+
+    id: str
+    file_name: str
+    picture: Picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fate:
+    """What a fault has decided about a run before it began."""
+
+    error_code: str | None = None
+    """The run fails with this code."""
+    never_ends: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOrder:
+    """What a dialect asks the shared life for."""
+
+    provider: str
+    account: str
+    """Label of the API key."""
+    label: str
+    """The caller's own name for the run; may be empty."""
+    request_hash: str
+    outputs: tuple[Output, ...]
+    id_prefix: str = "run_"
+    caches: bool = False
+    """The provider answers a request that ran before from its cache."""
+    fate: Fate = field(default_factory=Fate)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """What the dialect wants to find again."""
+
+
+@dataclass(kw_only=True)
+class Run:
+    """A run that was accepted, and billed."""
+
+    id: str
+    order: RunOrder
+    accepted_at: float
+    """All times are Unix seconds."""
+    seconds: float
+    """How long it runs, in time that is not scaled."""
+    time_scale: float
+    cached: bool = False
+    error_code: str | None = None
+    starts_at: float = math.inf
+    ends_at: float = math.inf
+    canceled_at: float | None = None
+    outputs: tuple[Output, ...] = ()
+
+    @property
+    def takes_seconds(self) -> float:
+        """How long it runs by the clock; infinite for a run that never ends."""
+        return math.inf if self.order.fate.never_ends else self.seconds / self.time_scale
+
+    def state(self, now: float) -> RunState:
+        """Tell where the run is at `now`."""
+        if self.canceled_at is not None and now >= self.canceled_at:
+            return RunState.CANCELED
+        if now < self.starts_at:
+            return RunState.QUEUED
+        if now < self.ends_at:
+            return RunState.RUNNING
+        return RunState.FAILED if self.error_code else RunState.SUCCEEDED
+
+    def flotime_ms(self, now: float) -> int:
+        """Give the GPU time used up to `now`; a cached run uses none."""
+        until = min(now, self.ends_at, self.canceled_at or math.inf)
+        if self.cached or until <= self.starts_at:
+            return 0
+        if until == self.ends_at:
+            return int(self.seconds * 1000)
+        return int((until - self.starts_at) * self.time_scale * 1000)
+
+
+class Life:
+    """All runs of all providers. Safe to share between threads."""
+
+    def __init__(
+        self, now: Callable[[], float], bill: Callable[[Run], None], max_runs: int
+    ) -> None:
+        self.tuning = Tuning()
+        self._now = now
+        self._bill = bill
+        self._max_runs = max_runs
+        self._lock = threading.RLock()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget every run."""
+        with self._lock:
+            self._runs: OrderedDict[str, Run] = OrderedDict()
+            self._queues: dict[tuple[str, str], Queue] = {}
+            self._latest: dict[tuple[str, str, str], Run] = {}
+            self._copies: dict[tuple[str, str, str], int] = {}
+            self._forgotten_flotime_ms: dict[str, int] = {}
+
+    def create(self, order: RunOrder) -> Run:
+        """Accept a run and bill it, once, at once."""
+        with self._lock:
+            now = self._now()
+            identity = (order.provider, order.account, order.request_hash)
+            run = self._conceive(order, identity, now)
+            self._runs[run.id] = run
+            self._latest[identity] = run
+            queue = self._queues.setdefault((order.provider, order.account), Queue())
+            queue.enter(run, now, self.tuning.slots)
+            self._forget_oldest(now)
+            self._bill(run)
+            return run
+
+    def _conceive(self, order: RunOrder, identity: tuple[str, str, str], now: float) -> Run:
+        copy = self._copies[identity] = self._copies.get(identity, 0) + 1
+        rng = Random(f"{self.tuning.seed}|{order.label}|{'|'.join(identity)}|{copy}")
+        seconds = rng.lognormvariate(math.log(self.tuning.median_seconds), self.tuning.sigma)
+        fails = rng.random() < self.tuning.failure_rate
+        cached = order.caches and self._ran_before(identity, now)
+        gives_outputs = not cached or self.tuning.cached_outputs == "same"
+        return Run(
+            id=new_id(order.id_prefix),
+            order=order,
+            accepted_at=now,
+            seconds=0.0 if cached else seconds,
+            time_scale=self.tuning.time_scale,
+            cached=cached,
+            error_code=order.fate.error_code or ("out_of_memory" if fails else None),
+            outputs=order.outputs if gives_outputs else (),
+        )
+
+    def _ran_before(self, identity: tuple[str, str, str], now: float) -> bool:
+        earlier = self._latest.get(identity)
+        if earlier is None or earlier.error_code or earlier.order.fate.never_ends:
+            return False
+        return earlier.state(now) is not RunState.CANCELED
+
+    def _forget_oldest(self, now: float) -> None:
+        while len(self._runs) > self._max_runs:
+            _, run = self._runs.popitem(last=False)
+            provider = run.order.provider
+            spent = self._forgotten_flotime_ms.get(provider, 0) + run.flotime_ms(now)
+            self._forgotten_flotime_ms[provider] = spent
+            identity = (provider, run.order.account, run.order.request_hash)
+            if self._latest.get(identity) is run:
+                del self._latest[identity]
+
+    def get(self, provider: str, account: str, run_id: str) -> Run | None:
+        """Give a run to the account it belongs to, to nobody else."""
+        with self._lock:
+            run = self._runs.get(run_id)
+        if run is None or (run.order.provider, run.order.account) != (provider, account):
+            return None
+        return run
+
+    def cancel(self, run: Run) -> bool:
+        """Cancel a run; False: it had ended before. Runs behind it in the queue move up."""
+        with self._lock:
+            now = self._now()
+            if run.state(now).ended:
+                return False
+            run.canceled_at = now
+            queue = self._queues[run.order.provider, run.order.account]
+            queue.replan(now, self.tuning.slots)
+            return True
+
+    def runs(self, provider: str | None = None, account: str | None = None) -> list[Run]:
+        """Give the remembered runs, newest first."""
+        with self._lock:
+            newest = list(reversed(self._runs.values()))
+        return [
+            run
+            for run in newest
+            if provider in (None, run.order.provider) and account in (None, run.order.account)
+        ]
+
+    def flotime_ms(self, provider: str) -> int:
+        """Give the GPU time of all runs of `provider` so far, forgotten ones included."""
+        now = self._now()
+        spent = self._forgotten_flotime_ms.get(provider, 0)
+        return spent + sum(run.flotime_ms(now) for run in self.runs(provider))
