@@ -227,7 +227,7 @@ class S3ImageStore:
             try:
                 send(self._client, self.bucket, upload, condition={"IfNoneMatch": "*"})
             except ClientError as error:
-                if answers_that_it_exists(error) or status_of(error) == 501:  # noqa: PLR2004
+                if answers_that_it_exists(error) or status_of(error) == 501:  # noqa: PLR2004 - Not Implemented
                     return status_of(error) != 501  # noqa: PLR2004 - Not Implemented
                 raise
             return False
