@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
+from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -19,7 +20,7 @@ class DroppableProtocol(H11Protocol):
 
 
 async def drop(scope: Scope, receive: Receive, *, reset: bool = False) -> None:
-    """Close the connection with no further byte of an answer (`reset`: at once, with a TCP reset)."""
+    """Close the connection with no further byte of an answer; `reset` does not even flush."""
     transport = cast("asyncio.Transport", scope["state"]["transport"])
     if reset:
         transport.abort()
@@ -30,8 +31,8 @@ async def drop(scope: Scope, receive: Receive, *, reset: bool = False) -> None:
         pass
 
 
-async def send_cut(scope: Scope, receive: Receive, send: Send, start: Message, body: bytes) -> None:
+async def send_cut(request: Request, send: Send, start: Message, body: bytes) -> None:
     """Send the head of an answer and half its body, then close the connection."""
     await send(start)
     await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
-    await drop(scope, receive)
+    await drop(request.scope, request.receive)

@@ -35,6 +35,7 @@ class Control:
             _route("GET", "state", self._state),
             _route("GET", "requests", self._requests),
             _route("GET", "runs", self._runs),
+            _route("GET", "deliveries", self._deliveries),
             _route("GET", "faults", self._list_faults),
             _route("POST", "faults", self._add_fault),
             _route("DELETE", "faults", self._clear_faults),
@@ -64,6 +65,10 @@ class Control:
         found = self._world.life.runs(query.get("provider"))
         page = found[offset : offset + limit]
         return {"total": len(found), "runs": [_run(run, now) for run in page]}
+
+    def _deliveries(self, query: dict[str, str], body: Any) -> Any:
+        del query, body
+        return {"deliveries": [asdict(one) for one in self._world.courier.deliveries()]}
 
     def _list_faults(self, query: dict[str, str], body: Any) -> Any:
         del query, body

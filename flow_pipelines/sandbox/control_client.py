@@ -8,6 +8,7 @@ from typing import Any
 import requests
 
 from flow_pipelines.sandbox.control import PREFIX
+from flow_pipelines.sandbox.courier import Delivery
 from flow_pipelines.sandbox.meter import Reading, RequestRecord
 
 _TIMEOUT_SECONDS = 10
@@ -64,6 +65,10 @@ class ControlClient:
             if not page["requests"]:
                 return found
             found += [RequestRecord(**record) for record in page["requests"]]
+
+    def deliveries(self) -> list[Delivery]:
+        """Give the callbacks that were tried, oldest first."""
+        return [Delivery(**one) for one in self._call("GET", "deliveries")["deliveries"]]
 
     def add_fault(self, provider: str, operation: str, action: str, **details: Any) -> None:
         """Put a fault in force; `details` are the other fields of `faults.Fault`."""

@@ -16,6 +16,8 @@ in what a run reports
 in a download
     `truncate_output` (the connection closes before Content-Length is reached), `wrong_length`
     (Content-Length is kept, but of a shorter file than was announced), `wrong_media_type` (`word`)
+in a callback (operation `callback`)
+    `lost_callback`, `duplicate_callback`, `slow_callback` (`seconds`)
 """
 
 from __future__ import annotations
@@ -49,6 +51,9 @@ class Action(StrEnum):
     TRUNCATE_OUTPUT = "truncate_output"
     WRONG_LENGTH = "wrong_length"
     WRONG_MEDIA_TYPE = "wrong_media_type"
+    LOST_CALLBACK = "lost_callback"
+    DUPLICATE_CALLBACK = "duplicate_callback"
+    SLOW_CALLBACK = "slow_callback"
 
 
 @dataclass(frozen=True, kw_only=True)

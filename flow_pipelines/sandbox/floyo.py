@@ -44,6 +44,7 @@ class Floyo:
     """The dialect of Floyo."""
 
     name = "floyo"
+    roots: tuple[str, ...] = (API, CDN)
     default_key = "flo_sandbox_key_0001"
     requests_per_minute = 100
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from dataclasses import replace
 
@@ -18,6 +19,8 @@ from flow_pipelines.sandbox.faults import Action, Fault
 from flow_pipelines.sandbox.meter import RequestRecord
 from flow_pipelines.sandbox.wire import Answer, Ask, Call, Dialect, Refused, Upload
 from flow_pipelines.sandbox.world import World
+
+_logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 _SECRET_QUERY = re.compile(r"((?:^|&)(?:token|ppt|access_token|key)=)[^&]*")
@@ -111,6 +114,9 @@ class Gate:
             return self._call.handle(ask)
         except Refused as refused:
             return refused.answer
+        except Exception:
+            _logger.exception("%s %s", self._dialect.name, self._call.operation)
+            return self._dialect.refusal(500, "the sandbox itself failed; see its log")
 
     async def _read(self, request: Request) -> Ask:
         body = bytearray()
@@ -142,7 +148,7 @@ class Gate:
             "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
         }
         if fault is not None and fault.action is Action.TRUNCATE_OUTPUT and answer.status < 400:  # noqa: PLR2004 - HTTP's line
-            await send_cut(request.scope, request.receive, send, start, answer.body)
+            await send_cut(request, send, start, answer.body)
             return
         await send(start)
         await send({"type": "http.response.body", "body": answer.body})

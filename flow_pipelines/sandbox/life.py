@@ -164,8 +164,8 @@ class Life:
         copy = self._copies[identity] = self._copies.get(identity, 0) + 1
         rng = Random(f"{self.tuning.seed}|{order.label}|{'|'.join(identity)}|{copy}")
         seconds = rng.lognormvariate(math.log(self.tuning.median_seconds), self.tuning.sigma)
-        fails = rng.random() < self.tuning.failure_rate
         cached = order.caches and self._ran_before(identity, now)
+        fails = not cached and rng.random() < self.tuning.failure_rate
         gives_outputs = not cached or self.tuning.cached_outputs == "same"
         return Run(
             id=new_id(order.id_prefix),
@@ -193,6 +193,7 @@ class Life:
             identity = (provider, run.order.account, run.order.request_hash)
             if self._latest.get(identity) is run:
                 del self._latest[identity]
+                del self._copies[identity]
 
     def get(self, provider: str, account: str, run_id: str) -> Run | None:
         """Give a run to the account it belongs to, to nobody else."""

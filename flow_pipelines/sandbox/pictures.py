@@ -89,7 +89,7 @@ def _caption(image: Image.Image, picture: Picture) -> None:
     lines.append(f"seed {picture.seed}" + (f" · {picture.variant}" if picture.variant else ""))
     strip = int(len(lines) * points * 1.35 + points)
     shade = Image.new("RGB", (width, strip), (12, 14, 20))
-    image.paste(shade, (0, height - strip), Image.new("L", (width, strip), 165))
+    image.paste(shade, (0, height - strip), Image.new("L", (width, strip), 205))
     ImageDraw.Draw(image).multiline_text(
         (points, height - strip + points * 0.4),
         "\n".join(lines),

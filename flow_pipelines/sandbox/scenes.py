@@ -41,13 +41,13 @@ def _sky(size: Size, hue: float, rng: Random) -> Image.Image:
 
 def _light(image: Image.Image, hue: float, rng: Random) -> None:
     width, height = image.size
-    radius = int(min(width, height) * rng.uniform(0.12, 0.24))
+    radius = int(min(width, height) * rng.uniform(0.07, 0.15))
     across, down = int(width * rng.uniform(0.15, 0.85)), int(height * rng.uniform(0.12, 0.45))
-    glow = ImageOps.invert(Image.radial_gradient("L")).resize((radius * 6, radius * 6))
+    glow = ImageOps.invert(Image.radial_gradient("L")).resize((radius * 8, radius * 8))
     image.paste(
         Image.new("RGB", glow.size, _color(hue + 0.12, 0.25, 1.0)),
-        (across - radius * 3, down - radius * 3),
-        glow.point(lambda level: int(level * 0.7)),
+        (across - radius * 4, down - radius * 4),
+        glow.point(lambda level: max(level - 90, 0)),
     )
     box = (across - radius, down - radius, across + radius, down + radius)
     ImageDraw.Draw(image).ellipse(box, fill=_color(hue + 0.14, 0.12, 1.0))

@@ -8,7 +8,8 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
@@ -60,12 +61,22 @@ class Sandbox:
         trace: TracebackType | None,
     ) -> None:
         """Stop; a bucket in a folder of its own is gone, one in a given folder stays."""
-        if self._server is not None:
-            self._server.should_exit = True
-            self._thread.join(_START_SECONDS)
+        self._stop()
+        self.world.courier.close()
         self.bucket.stop()
         if self._own_folder is not None:
             self._own_folder.cleanup()
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        """Refuse every connection to the stand-ins meanwhile; their state and port stay."""
+        port = self._socket.getsockname()[1]
+        self._stop()
+        try:
+            yield
+        finally:
+            self._socket = _listen(self.settings.host, port)
+            self._start()
 
     def environment(self) -> dict[str, str]:
         """Give the variables with which a client finds this sandbox and nothing else."""
@@ -119,6 +130,12 @@ class Sandbox:
             if time.monotonic() > deadline or not self._thread.is_alive():
                 raise RuntimeError("the sandbox did not start")
             time.sleep(0.005)
+
+    def _stop(self) -> None:
+        if self._server is not None:
+            self._server.should_exit = True
+            self._thread.join(_START_SECONDS)
+            self._server = None
 
 
 def serve(settings: SandboxSettings, announce: Callable[[Sandbox], None] | None = None) -> None:

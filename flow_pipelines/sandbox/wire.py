@@ -87,6 +87,7 @@ class Call:
     operation: str
     """Our name for it: what faults match and counts are kept by."""
     method: str
+    """Empty: every method."""
     path: str
     """From the root of the sandbox, with `{arguments}`."""
     handle: Callable[[Ask], Answer]
@@ -99,6 +100,8 @@ class Dialect(Protocol):
     """A provider's API as its documentation describes it, over the shared life of a run."""
 
     name: str
+    roots: tuple[str, ...]
+    """Path prefixes that are the provider's, so that it answers 404 in its own words."""
     default_key: str
     requests_per_minute: int
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+from flow_pipelines.sandbox.courier import Courier
 from flow_pipelines.sandbox.faults import Faults
 from flow_pipelines.sandbox.life import Life, Run
 from flow_pipelines.sandbox.limits import Limits, Standing
@@ -27,6 +28,7 @@ class World:
         self.limits = Limits()
         self.faults = Faults(settings.tuning.seed)
         self.studio = Studio()
+        self.courier = Courier(now)
         self.tuning = settings.tuning
         self.configure()
 
@@ -60,6 +62,15 @@ class World:
             window=self.tuning.window_seconds,
         )
 
+    def wait(self, run: Run, patience_seconds: float) -> bool:
+        """Block until a run has ended (a synchronous call's way); False: patience ran out."""
+        deadline = time.monotonic() + patience_seconds
+        while not run.state(self.now()).ended:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        return True
+
     def readings(self, providers: Sequence[str]) -> dict[str, Reading]:
         """Read the meters."""
         return {name: self.meter.reading(name, self.life.flotime_ms(name)) for name in providers}
@@ -70,6 +81,7 @@ class World:
         self.meter.reset()
         self.limits.reset()
         self.faults.clear()
+        self.courier.reset()
 
     def _bill(self, run: Run) -> None:
         self.meter.bill(run.order.provider, run.order.label or run.order.request_hash)
