@@ -16,6 +16,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
+from flow_pipelines.model.errors import SubmitOutcomeUnknown, UnexpectedAnswer
 from flow_pipelines.model.output import OutputRef, Receipt, RunReport
 from flow_pipelines.model.workflow import Workflow
 
@@ -112,6 +113,10 @@ class ApiRequest:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Extra headers. The key is added by the transport, for the provider's own origins only."""
     authenticated: bool = True
+    """False: the key is left out. It is left out anyway for a foreign origin."""
+    key_parameter: str | None = None
+    """Query parameter in which the transport puts the key, instead of the `Authorization` header,
+    where a provider wants it so (Comflowy's `ppt`)."""
     paced: bool = True
     """False for hosts that the rate limit does not cover (Floyo's CDN)."""
     answers: frozenset[int] = frozenset()
@@ -125,6 +130,42 @@ class ApiRequest:
     default table."""
     provider_run_id: str | None = None
     """For error messages."""
+
+
+def expect_object(provider: str, request: ApiRequest, answer: ApiAnswer) -> Mapping[str, Any]:
+    """Give the JSON object that `answer` has to be.
+
+    Raises: UnexpectedAnswer, for HTML, lists, null and the like; SubmitOutcomeUnknown instead
+    where `request` may have bought something.
+    """
+    try:
+        document = answer.json()
+    except (ValueError, RecursionError):
+        document = None
+    if isinstance(document, dict):
+        return document
+    raise unexpected(provider, request, answer, "the answer is not a JSON object")
+
+
+def unexpected(
+    provider: str, request: ApiRequest, answer: ApiAnswer, why: str
+) -> UnexpectedAnswer | SubmitOutcomeUnknown:
+    """Build the error for an answer that is not what the provider documents."""
+    paid = request.resend is not Resend.SAFE
+    return (SubmitOutcomeUnknown if paid else UnexpectedAnswer)(
+        why,
+        provider=provider,
+        operation=request.operation,
+        status=answer.status,
+        request_id=request_id(answer),
+        provider_run_id=request.provider_run_id,
+    )
+
+
+def request_id(answer: ApiAnswer) -> str | None:
+    """Give the provider's name for this very answer, which its support asks for."""
+    found = answer.headers.get("request-id") or answer.headers.get("x-request-id")
+    return found[:200] if found else None
 
 
 class Download(Protocol):
@@ -268,3 +309,29 @@ class Provider(Protocol):
 
     def estimate_usd(self, workflow: Workflow, price_usd_per_run: Decimal | None) -> Decimal | None:
         """Give what one run is expected to cost; None: cannot be known before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderProfile:
+    """What the rooms above have to know of a provider before they use it: one per file."""
+
+    name: str
+    """As batches, resource keys, pools and environment variables have it."""
+    title: str
+    """As the provider writes itself."""
+    documentation: str
+    """Address of the provider's API documentation."""
+    key_variable: str
+    """Environment variable of the key."""
+    urls: Mapping[str, str]
+    """Keyword of `connect` → default; `base_url` first. All are origins that may get the key."""
+    url_variables: Mapping[str, str]
+    """Keyword of `connect` → environment variable, for every one of `urls`."""
+    other_variables: Mapping[str, str] = field(default_factory=dict)
+    """Keyword of `connect` → environment variable of a setting that is no address."""
+    rate_limit: RateLimit | None = None
+    """Per key, as published; None: no number is."""
+    capabilities: Capabilities = field(default_factory=Capabilities)
+    connect: Callable[..., Provider]
+    """`connect(transport, base_url=…, <the other keywords>)`: the adapter, with its typed client
+    as `client`. Opens no connection."""

@@ -1,1 +1,10 @@
-"""."""
+"""The only I/O toward providers: connections, turns, retries, verdicts, downloads."""
+
+from __future__ import annotations
+
+from flow_pipelines.transport.http import Timeouts
+from flow_pipelines.transport.http_transport import HttpTransport
+from flow_pipelines.transport.pacing import MemoryPaceStore
+from flow_pipelines.transport.retries import RetryBudget
+
+__all__ = ["HttpTransport", "MemoryPaceStore", "RetryBudget", "Timeouts"]

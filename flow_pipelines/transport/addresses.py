@@ -1,0 +1,135 @@
+"""Where requests and keys may go."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from flow_pipelines.model.errors import ConfigurationError
+
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+
+
+class AddressRefused(Exception):
+    """An address that must not be visited; the text names the host, never the query."""
+
+
+class Origin(NamedTuple):
+    """What decides about a key: scheme, host and port."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Give `https://host`, with the port where it is not the usual one."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        usual = _DEFAULT_PORTS.get(self.scheme) == self.port
+        return f"{self.scheme}://{host}" + ("" if usual else f":{self.port}")
+
+
+def origin_of(url: str) -> Origin:
+    """Give the origin of an absolute URL. Raises: AddressRefused, when it has none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        raise AddressRefused("not an address") from None
+    host = (parts.hostname or "").rstrip(".").lower()
+    if not host or port is None or parts.scheme not in _DEFAULT_PORTS:
+        raise AddressRefused("not an http(s) address")
+    if parts.username is not None or parts.password is not None:
+        raise AddressRefused(f"{host}: an address with a name or password in it")
+    return Origin(parts.scheme, host, port)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address means this very machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    address = _address(host)
+    return address is not None and address.is_loopback
+
+
+def is_public(host: str) -> bool:
+    """Tell whether an IP address is one that anybody on the internet could reach.
+
+    Addresses that carry another one inside (IPv4-mapped, 6to4) are judged by both. A name that is
+    no address counts as public: its addresses are judged when it is connected to.
+    """
+    address = _address(host)
+    if address is None:
+        return True
+    inner = None
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        address = address if address.ipv4_mapped is None else address.ipv4_mapped
+    return all(a.is_global and not a.is_multicast for a in (address, inner) if a is not None)
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host.split("%", 1)[0])
+    except ValueError:
+        return None
+
+
+class AddressBook:
+    """The rules of one account: its own origins get the key, foreign ones never do.
+
+    Plain http and this machine are allowed only where the provider's own base URL is on this
+    machine; private networks only as the provider's own origins.
+    """
+
+    def __init__(self, origins: Sequence[str], output_hosts: Sequence[str] = ()) -> None:
+        """Take the provider's own URLs, base URL first; `output_hosts` narrows foreign hosts.
+
+        An entry of `output_hosts` is a host, or `.domain` for all hosts below it.
+        Raises: ConfigurationError, for an own URL that a key must not be sent to.
+        """
+        self._own = tuple(_own_origin(url) for url in origins)
+        if not self._own:
+            raise ConfigurationError("a provider needs a base URL")
+        self.local = is_loopback(self._own[0].host)
+        """Whether the provider is a stand-in on this machine."""
+        self._output_hosts = tuple(host.lower() for host in output_hosts)
+
+    def is_own(self, url: str) -> bool:
+        """Tell whether the key may go to this URL. Raises: AddressRefused."""
+        return origin_of(url) in self._own
+
+    def check(self, url: str) -> None:
+        """Raise AddressRefused unless this URL may be visited, key or no key."""
+        origin = origin_of(url)
+        if origin in self._own:
+            return
+        on_this_machine = is_loopback(origin.host)
+        if not (self.local and on_this_machine):
+            if origin.scheme != "https":
+                raise AddressRefused(f"{origin}: only https is followed")
+            if on_this_machine or not is_public(origin.host):
+                raise AddressRefused(f"{origin}: not a public address")
+        if self._output_hosts and not any(_fits(origin.host, h) for h in self._output_hosts):
+            raise AddressRefused(f"{origin}: not among the hosts that outputs may come from")
+
+    def needs_public_peer(self, url: str) -> bool:
+        """Tell whether the address that `url` resolves to has to be a public one."""
+        return not self.local and not self.is_own(url)
+
+
+def _own_origin(url: str) -> Origin:
+    try:
+        origin = origin_of(url)
+    except AddressRefused as refused:
+        raise ConfigurationError(f"base URL: {refused}") from None
+    if origin.scheme != "https" and not is_loopback(origin.host):
+        raise ConfigurationError(
+            f"base URL {origin}: plain http is allowed for this machine only; use https"
+        )
+    return origin
+
+
+def _fits(host: str, allowed: str) -> bool:
+    return host.endswith(allowed) if allowed.startswith(".") else host == allowed

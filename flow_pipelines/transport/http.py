@@ -1,0 +1,241 @@
+"""One request out, one bounded answer in. Nothing here repeats, waits or judges."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import requests
+
+from flow_pipelines.clock import Clock
+from flow_pipelines.model.errors import ConfigurationError
+from flow_pipelines.provider import ApiAnswer, ApiRequest, Resend
+from flow_pipelines.redaction import Secret
+from flow_pipelines.transport.addresses import AddressBook, AddressRefused
+from flow_pipelines.transport.connection import Attempt, WatchedAdapter, watching
+
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+"""An API answer beyond this is none that a provider documents."""
+CHUNK_BYTES = 64 * 1024
+USER_AGENT = "flow-pipelines"
+
+_T = TypeVar("_T")
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """How long one request may take; retries and polling have clocks of their own."""
+
+    connect_seconds: float = 10.0
+    """For the connection, TLS included."""
+    read_seconds: float = 60.0
+    """For a whole API answer; for a download, the longest silence."""
+
+
+class NotSent(Exception):
+    """The request never left this machine; the text says why, and holds no URL."""
+
+
+class AnswerLost(Exception):
+    """The request left, and no complete answer came back; the text holds no URL."""
+
+
+class AnswerTooLong(Exception):
+    """The answer is complete nonsense in size."""
+
+
+class Unsendable(Exception):
+    """The request cannot be written at all; nothing left this machine."""
+
+
+class Exchange:
+    """A request that was sent, and its answer as it arrives. Close it."""
+
+    def __init__(
+        self, response: requests.Response, attempt: Attempt, close: Callable[[], None]
+    ) -> None:
+        """Take an answer whose status and headers are in."""
+        self._response, self._close = response, close
+        self.attempt = attempt
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = {k.lower(): v for k, v in response.headers.items()}
+
+    def read(self, size: int) -> bytes:
+        """Give up to `size` more decoded bytes, empty at the end. Raises: AnswerLost."""
+        raw = self._response.raw
+        return _translated(self.attempt, lambda: bytes(raw.read(size, decode_content=True)))
+
+    def read_answer(self, max_bytes: int = MAX_ANSWER_BYTES) -> ApiAnswer:
+        """Give the complete answer. Raises: AnswerLost, AnswerTooLong."""
+        parts: list[bytes] = []
+        length = 0
+        while chunk := self.read(CHUNK_BYTES):
+            parts.append(chunk)
+            length += len(chunk)
+            if length > max_bytes:
+                raise AnswerTooLong(f"the answer is longer than {max_bytes} bytes")
+        return ApiAnswer(status=self.status, headers=self.headers, body=b"".join(parts))
+
+    def close(self) -> None:
+        """Give the connection back, or end it when the answer was not read to its end."""
+        self._response.close()
+        self._close()
+
+
+class Http:
+    """Sends the requests of one account. Safe to share between threads."""
+
+    def __init__(
+        self, provider: str, *, book: AddressBook, secret: Secret, clock: Clock, timeouts: Timeouts
+    ) -> None:
+        """Open nothing yet. Raises: ConfigurationError, for a key that no header can carry."""
+        self._provider, self._book, self._secret = provider, book, secret
+        self._clock, self._timeouts = clock, timeouts
+        self._shared = WatchedAdapter(connections=16)
+        self._environment = requests.Session()
+        _check_key(provider, secret)
+
+    def begin(
+        self, request: ApiRequest, *, url: str | None = None, headers: Mapping[str, str] = _NONE
+    ) -> Exchange:
+        """Send a request and wait for status and headers. Redirects are answers like others.
+
+        `url` stands in for the request's own, for a redirect's target; `headers` replace others.
+        Raises: NotSent, AnswerLost, AddressRefused, Unsendable, ConfigurationError.
+        """
+        target = url or request.url
+        self._book.check(target)
+        prepared = self._prepare(request, target, headers)
+        # A paid request gets a connection of its own: on a kept one, a server that hangs up
+        # while we write is common, and its outcome would be unknown.
+        paid = request.resend is not Resend.SAFE
+        adapter = WatchedAdapter(connections=1) if paid else self._shared
+        attempt = Attempt(
+            clock=self._clock,
+            idle_seconds=self._timeouts.read_seconds,
+            remaining_seconds=self._timeouts.read_seconds,
+            public_only=self._book.needs_public_peer(target),
+        )
+        timeout = (self._timeouts.connect_seconds, self._timeouts.read_seconds)
+        surroundings = self._surroundings(target)
+
+        def send() -> requests.Response:
+            with watching(attempt):
+                return adapter.send(prepared, stream=True, timeout=timeout, **surroundings)
+
+        response = _translated(attempt, send)
+        return Exchange(response, attempt, adapter.close if paid else _nothing)
+
+    def _prepare(
+        self, request: ApiRequest, url: str, headers: Mapping[str, str]
+    ) -> requests.PreparedRequest:
+        own = self._book.is_own(url)
+        params = dict(request.params) if url == request.url else {}
+        every = {"User-Agent": USER_AGENT, "Accept": "application/json"}
+        every.update(request.headers if own else {})
+        every.update(headers)
+        if own and request.authenticated:
+            self._add_key(request, every, params)
+        if request.resend is not Resend.SAFE:
+            every["Connection"] = "close"
+        body, media_type = _body(request)
+        if media_type:
+            every["Content-Type"] = media_type
+        try:
+            return requests.Request(
+                request.method,
+                url,
+                params=params,
+                headers=every,
+                data=body,
+                files=dict(request.files) or None,
+            ).prepare()
+        except (ValueError, TypeError) as error:
+            why = type(error).__name__
+        raise Unsendable(f"it cannot be put into an HTTP request ({why})")
+
+    def _add_key(
+        self, request: ApiRequest, headers: dict[str, str], params: dict[str, str]
+    ) -> None:
+        if not self._secret:
+            raise ConfigurationError(f"{self._provider}: no API key is configured")
+        if request.key_parameter is None:
+            headers["Authorization"] = f"Bearer {self._secret.reveal()}"
+        else:
+            params[request.key_parameter] = self._secret.reveal()
+
+    def _surroundings(self, url: str) -> dict[str, Any]:
+        """Proxies and certificates as the environment has them; never its `.netrc`."""
+        if self._book.local:
+            return {"proxies": {}, "verify": True, "cert": None}
+        settings = self._environment.merge_environment_settings(url, {}, True, None, None)  # noqa: FBT003 - requests' signature
+        return {name: settings[name] for name in ("proxies", "verify", "cert")}
+
+
+def _nothing() -> None:
+    """Leave the shared connections open."""
+
+
+def _body(request: ApiRequest) -> tuple[Any, str | None]:
+    """Give the body for `requests`, and its media type where we know better.
+
+    The same request gives the same bytes, whenever it is made.
+    """
+    if request.json is None:
+        return dict(request.form) or None, None
+    try:
+        text = json.dumps(request.json, separators=(",", ":"), allow_nan=False)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Unsendable(f"its body cannot be written as JSON: {error}") from None
+    return text.encode("ascii"), "application/json"
+
+
+def _check_key(provider: str, secret: Secret) -> None:
+    key = secret.reveal()
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ConfigurationError(
+            f"{provider}: the API key holds a blank, a line break or another character that no "
+            "header can carry; was it copied whole and alone?"
+        )
+
+
+def _translated(attempt: Attempt | None, call: Callable[[], _T]) -> _T:
+    """Give what `call` gives; its errors become NotSent or AnswerLost.
+
+    They are raised outside the `except` on purpose: the library's own error holds the URL with
+    its query, and would travel along as the context of ours.
+    """
+    try:
+        return call()
+    except (AddressRefused, ConfigurationError):  # nothing left this machine
+        raise
+    except Exception as error:  # noqa: BLE001 - after a paid request left, no error is harmless
+        why = _reason(error)
+    if attempt is None or not attempt.sent:
+        raise NotSent(why)
+    raise AnswerLost(why)
+
+
+def _reason(error: BaseException) -> str:
+    """Say in a few words what went wrong, from the innermost error; nothing of the URL."""
+    seen: list[BaseException] = []
+    now: BaseException | None = error
+    while now is not None and now not in seen:
+        seen.append(now)
+        inner = (getattr(now, "reason", None), *now.args, now.__cause__, now.__context__)
+        now = next((e for e in inner if isinstance(e, BaseException) and e not in seen), None)
+    root = seen[-1]
+    if isinstance(root, ssl.SSLError):
+        return f"TLS failed ({getattr(root, 'verify_message', '') or root.reason})"
+    if isinstance(root, TimeoutError):
+        return "timed out"
+    if isinstance(root, OSError) and root.errno is not None and root.errno in errno.errorcode:
+        return os.strerror(root.errno)
+    return type(root).__name__

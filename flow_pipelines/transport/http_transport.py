@@ -1,0 +1,225 @@
+"""The transport: pacing, sending, judging and repeating, put together for one account."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from urllib.parse import urljoin
+
+from flow_pipelines.clock import Clock
+from flow_pipelines.model.errors import (
+    AccountRejected,
+    ConfigurationError,
+    OutputRefused,
+    ProviderError,
+    ProviderUnavailable,
+    RateLimited,
+    RequestRejected,
+    SubmitOutcomeUnknown,
+    TransferError,
+    UnexpectedAnswer,
+)
+from flow_pipelines.provider import (
+    ApiAnswer,
+    ApiRequest,
+    Download,
+    Lane,
+    PaceStore,
+    RateLimit,
+    Resend,
+)
+from flow_pipelines.redaction import Secret
+from flow_pipelines.transport.addresses import AddressBook, AddressRefused
+from flow_pipelines.transport.downloads import HttpDownload
+from flow_pipelines.transport.http import (
+    AnswerLost,
+    AnswerTooLong,
+    Exchange,
+    Http,
+    NotSent,
+    Timeouts,
+    Unsendable,
+)
+from flow_pipelines.transport.pacing import Pacing
+from flow_pipelines.transport.retries import Retries, RetryBudget
+from flow_pipelines.transport.verdicts import judge, spellings
+
+_log = logging.getLogger(__name__)
+
+MAX_REDIRECTS = 3
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_LINK_IS_DEAD = frozenset({401, 403, 404, 410})
+_DOWNLOAD_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity"}
+
+
+class HttpTransport:
+    """`provider.Transport` over HTTP, for one account of one provider."""
+
+    def __init__(  # noqa: PLR0913 - one account's whole configuration, by keyword
+        self,
+        provider: str,
+        *,
+        origins: Sequence[str],
+        secret: Secret,
+        clock: Clock,
+        pace: PaceStore,
+        pace_key: str,
+        rate_limit: RateLimit | None = None,
+        retry: RetryBudget = RetryBudget(),  # noqa: B008 - frozen
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
+        patience_seconds: float = 120.0,
+        allowed_output_hosts: Sequence[str] = (),
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """Open nothing yet.
+
+        Args:
+            provider: Name for errors and logs.
+            origins: The provider's own URLs, base URL first; the key goes to these only.
+            secret: The account's key; may be empty until a request needs it.
+            clock: Tells and spends time.
+            pace: Turns under the rate limit, shared by all who use this account.
+            pace_key: Names the account in `pace`; must not hold the key itself.
+            rate_limit: As published; None: no pacing but what a 429 asks for.
+            retry: For requests that are safe to repeat; no other one is repeated.
+            timeouts: Of one request.
+            patience_seconds: Longest wait for a turn.
+            allowed_output_hosts: Hosts that outputs may come from besides `origins`, `.domain`
+                for all below it; empty: every public host.
+            jitter: Gives a number from 0 up to 1.
+
+        Raises: ConfigurationError, for a URL or key that cannot be used.
+        """
+        self._provider, self._clock = provider, clock
+        self._secrets = spellings(secret)
+        self._book = AddressBook(origins, allowed_output_hosts)
+        self._http = Http(provider, book=self._book, secret=secret, clock=clock, timeouts=timeouts)
+        self._retries = Retries(retry, clock, jitter)
+        self._pacing = Pacing(
+            provider,
+            store=pace,
+            key=pace_key,
+            limit=rate_limit,
+            patience_seconds=patience_seconds,
+            clock=clock,
+        )
+
+    def take_turn(self, lane: Lane) -> None:
+        """Wait for a turn; see `provider.Transport`."""
+        self._pacing.take_turn(lane)
+
+    def send(self, request: ApiRequest) -> ApiAnswer:
+        """Send a request and give its answer; see `provider.Transport`."""
+        if request.resend is not Resend.SAFE:
+            return self._send_once(request)
+        return self._retries.run(
+            lambda: self._send_once(request), before_each=lambda: self._turn_for(request)
+        )
+
+    @contextmanager
+    def open(self, request: ApiRequest, *, max_bytes: int) -> Iterator[Download]:
+        """Stream an answer; see `provider.Transport`. Redirects are followed, without the key."""
+        if request.resend is not Resend.SAFE:
+            raise ValueError(f"{request.operation}: what is billed cannot be a download")
+        exchange = self._retries.run(
+            lambda: self._reach(request), before_each=lambda: self._turn_for(request)
+        )
+        try:
+            yield HttpDownload(exchange, max_bytes)
+        finally:
+            exchange.close()
+
+    def _turn_for(self, request: ApiRequest) -> None:
+        if request.paced:
+            self._pacing.take_turn(Lane.POLL)
+
+    def _send_once(self, request: ApiRequest) -> ApiAnswer:
+        exchange = self._begin(request)
+        try:
+            answer = exchange.read_answer()
+        except (AnswerLost, AnswerTooLong) as failure:
+            raise self._without_answer(request, failure) from failure
+        finally:
+            exchange.close()
+        self._raise_for(request, answer)
+        return answer
+
+    def _begin(self, request: ApiRequest, url: str | None = None) -> Exchange:
+        headers = _DOWNLOAD_HEADERS if url is not None else {}
+        try:
+            exchange = self._http.begin(request, url=url, headers=headers)
+        except (NotSent, AnswerLost, Unsendable, AddressRefused) as failure:
+            raise self._without_answer(request, failure) from failure
+        except ConfigurationError as failure:
+            if request.resend is Resend.SAFE:
+                raise
+            raise self._error(request, AccountRejected, str(failure)) from failure
+        _log.debug("%s %s: HTTP %d", self._provider, request.operation, exchange.status)
+        return exchange
+
+    def _without_answer(self, request: ApiRequest, failure: Exception) -> ProviderError:
+        """Give the error for a request that got no complete answer."""
+        if isinstance(failure, NotSent):
+            return self._error(request, ProviderUnavailable, f"no connection: {failure}")
+        if isinstance(failure, Unsendable | AddressRefused):
+            return self._error(request, RequestRejected, str(failure))
+        if request.resend is not Resend.SAFE:
+            kind: type[ProviderError] = SubmitOutcomeUnknown
+        else:
+            too_long = isinstance(failure, AnswerTooLong)
+            kind = UnexpectedAnswer if too_long else ProviderUnavailable
+        return self._error(request, kind, f"no complete answer: {failure}")
+
+    def _error(self, request: ApiRequest, kind: type[ProviderError], message: str) -> ProviderError:
+        return kind(
+            message,
+            provider=self._provider,
+            operation=request.operation,
+            provider_run_id=request.provider_run_id,
+        )
+
+    def _raise_for(self, request: ApiRequest, answer: ApiAnswer) -> None:
+        error = judge(self._provider, request, answer, now=self._clock.now(), secrets=self._secrets)
+        if isinstance(error, RateLimited) and request.paced:
+            pause = self._pacing.pause_seconds(error.retry_after_seconds)
+            error.retry_after_seconds = pause
+            self._pacing.hold(pause)
+        if error is not None:
+            raise error
+
+    def _reach(self, request: ApiRequest) -> Exchange:
+        """Follow redirects up to an answer with content."""
+        url = request.url
+        for _ in range(MAX_REDIRECTS + 1):
+            exchange = self._visit(request, url)
+            if exchange.status not in _REDIRECTS:
+                break
+            exchange.close()
+            url = urljoin(url, exchange.headers.get("location", ""))
+        else:
+            raise TransferError(f"{request.operation}: more than {MAX_REDIRECTS} redirects")
+        if exchange.status != 200:  # noqa: PLR2004 - 204 and 206 have no whole content
+            self._refuse(request, url, exchange)
+        return exchange
+
+    def _visit(self, request: ApiRequest, url: str) -> Exchange:
+        try:
+            return self._begin(request, url)
+        except RequestRejected as refused:
+            raise OutputRefused(f"{request.operation}: {refused.vendor_message}") from refused
+
+    def _refuse(self, request: ApiRequest, url: str, exchange: Exchange) -> None:
+        """Raise what an answer without content means, and end it."""
+        try:
+            answer = exchange.read_answer()
+        except (AnswerLost, AnswerTooLong):
+            answer = ApiAnswer(status=exchange.status, headers=exchange.headers, body=b"")
+        finally:
+            exchange.close()
+        if exchange.status in _LINK_IS_DEAD and not self._book.is_own(url):
+            # Not the account's fault: a link that has run out. A fresh one opens it.
+            raise TransferError(f"{request.operation}: the link gives HTTP {exchange.status}")
+        self._raise_for(request, answer)
+        raise TransferError(f"{request.operation}: HTTP {exchange.status} instead of content")

@@ -1,0 +1,186 @@
+"""What an answer proves, as the error that says what may be done next."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from flow_pipelines.model.errors import (
+    AccountRejected,
+    KeyAlreadyKnown,
+    NotFound,
+    ProviderError,
+    ProviderUnavailable,
+    RateLimited,
+    RequestRejected,
+    SubmitOutcomeUnknown,
+    UnexpectedAnswer,
+)
+from flow_pipelines.provider import (
+    ApiAnswer,
+    ApiRequest,
+    ErrorBody,
+    Resend,
+    Verdict,
+    request_id,
+    unexpected,
+)
+from flow_pipelines.redaction import Secret, redact
+
+LONGEST_RETRY_AFTER_SECONDS = 900.0
+"""A provider that asks for more is asked again after this: a typo must not close a night."""
+MESSAGE_CHARACTERS = 2000
+SHOWN_FIELDS = 20
+
+DEFAULT_VERDICTS: Mapping[int, Verdict] = MappingProxyType(
+    {
+        400: Verdict.REJECTED,
+        401: Verdict.ACCOUNT,
+        402: Verdict.ACCOUNT,
+        403: Verdict.ACCOUNT,
+        404: Verdict.NOT_FOUND,
+        405: Verdict.REJECTED,
+        409: Verdict.REJECTED,
+        413: Verdict.REJECTED,
+        415: Verdict.REJECTED,
+        422: Verdict.REJECTED,
+        429: Verdict.UNAVAILABLE,
+    }
+)
+"""For what a request does not override; every other status proves nothing."""
+
+_ERRORS: Mapping[Verdict, type[ProviderError]] = {
+    Verdict.ACCOUNT: AccountRejected,
+    Verdict.REJECTED: RequestRejected,
+    Verdict.NOT_FOUND: NotFound,
+    Verdict.KEY_KNOWN: KeyAlreadyKnown,
+}
+
+_BROKEN_BODY = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+"""What a provider's file may run into when an answer is not what it reads."""
+
+
+def judge(
+    provider: str,
+    request: ApiRequest,
+    answer: ApiAnswer,
+    *,
+    now: datetime,
+    secrets: Iterable[Secret],
+) -> ProviderError | None:
+    """Give the error that `answer` is, or None for an answer to be read."""
+    if answer.status in request.answers:
+        return None
+    is_error = _is_error(request, answer)
+    if is_error is None:
+        return unexpected(provider, request, answer, "the answer cannot be read")
+    if not is_error:
+        return None
+    body = _read_error(request, answer)
+    wait = _retry_after_seconds(answer, body, now)
+    secrets = tuple(secrets)
+    return _error_class(request, answer, body)(
+        _clean(body.message, secrets) or _reason_phrase(answer),
+        provider=provider,
+        operation=request.operation,
+        status=answer.status,
+        code=_clean(body.code, secrets) if body.code else None,
+        fields=_clean_fields(body.fields, secrets),
+        request_id=request_id(answer),
+        provider_run_id=request.provider_run_id,
+        retry_after_seconds=wait,
+    )
+
+
+def _is_error(request: ApiRequest, answer: ApiAnswer) -> bool | None:
+    """None: not even that can be told. A redirect is never an answer."""
+    if not 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP's own class of good answers
+        return True
+    try:
+        return request.is_error(answer)
+    except _BROKEN_BODY:
+        return None
+
+
+def _read_error(request: ApiRequest, answer: ApiAnswer) -> ErrorBody:
+    try:
+        return request.read_error(answer)
+    except _BROKEN_BODY:
+        # An HTML page of something in between: the status is all that is known.
+        return ErrorBody()
+
+
+def _error_class(request: ApiRequest, answer: ApiAnswer, body: ErrorBody) -> type[ProviderError]:
+    verdict = request.verdicts.get(body.code) if body.code else None
+    verdict = verdict or request.verdicts.get(answer.status)
+    verdict = verdict or DEFAULT_VERDICTS.get(answer.status, Verdict.UNKNOWN)
+    if verdict is Verdict.UNAVAILABLE:
+        limited = answer.status == 429 or body.retry_after_seconds is not None  # noqa: PLR2004
+        return RateLimited if limited else ProviderUnavailable
+    if verdict is not Verdict.UNKNOWN:
+        return _ERRORS[verdict]
+    if request.resend is not Resend.SAFE:
+        return SubmitOutcomeUnknown
+    passing = answer.status >= 500 or answer.status in {408, 425}  # noqa: PLR2004
+    return ProviderUnavailable if passing else UnexpectedAnswer
+
+
+def _reason_phrase(answer: ApiAnswer) -> str:
+    if 300 <= answer.status < 400:  # noqa: PLR2004
+        return "a redirect, which API calls do not follow; is the base URL right?"
+    return "the answer gives no reason"
+
+
+def _retry_after_seconds(answer: ApiAnswer, body: ErrorBody, now: datetime) -> float | None:
+    """Read `Retry-After` (seconds or HTTP date, RFC 9110 §10.2.3), else the body's own figure."""
+    header = answer.headers.get("retry-after", "").strip()
+    seconds = _seconds(header, now) if header else None
+    if seconds is None:
+        seconds = body.retry_after_seconds
+    if seconds is None or not math.isfinite(seconds):
+        return None
+    return min(max(float(seconds), 0.0), LONGEST_RETRY_AFTER_SECONDS)
+
+
+def _seconds(header: str, now: datetime) -> float | None:
+    try:
+        return float(header)
+    except ValueError:
+        pass
+    try:
+        at = parsedate_to_datetime(header)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
+
+
+def spellings(secret: Secret) -> tuple[Secret, ...]:
+    """Give a key as it may appear in text: itself, and as a query writes it."""
+    key = secret.reveal()
+    return tuple(Secret(text) for text in {key, quote(key, safe=""), quote_plus(key)} if text)
+
+
+def _clean(text: str, secrets: Sequence[Secret]) -> str:
+    return redact(str(text), secrets)[:MESSAGE_CHARACTERS]
+
+
+def _clean_fields(
+    fields: Sequence[Mapping[str, Any]], secrets: Sequence[Secret]
+) -> Sequence[Mapping[str, Any]]:
+    return [
+        {str(name): _clean_value(value, secrets) for name, value in field.items()}
+        for field in list(fields)[:SHOWN_FIELDS]
+    ]
+
+
+def _clean_value(value: Any, secrets: Sequence[Secret]) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return _clean(text, secrets)
