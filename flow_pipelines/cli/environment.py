@@ -1,0 +1,73 @@
+"""The ledger and the bucket that a command works with: the environment's, as in Dagster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+from flow_pipelines.clock import SystemClock
+from flow_pipelines.ledger import open_ledger, upgrade
+from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.model.errors import ConfigurationError, WrongLedger
+from flow_pipelines.resources.environment import setting
+from flow_pipelines.resources.image_store import ImageStoreResource
+from flow_pipelines.resources.run_ledger import VARIABLE, default_ledger_url
+from flow_pipelines.storage.receipts import adopt_owner, read_owner
+
+
+def ledger_url() -> str:
+    """Give the URL that the resources would use. Raises: ConfigurationError."""
+    return setting(None, VARIABLE) or default_ledger_url()
+
+
+def open_existing_ledger() -> RunLedger:
+    """Open the ledger. Raises: ConfigurationError, rather than create one where none is."""
+    url = ledger_url()
+    file = sqlite_file(url)
+    if file is not None and not file.exists():
+        message = f"There is no ledger at {file} (from {VARIABLE} or DAGSTER_HOME)."
+        raise ConfigurationError(message)
+    return open_ledger(url, SystemClock())
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Give the file of a SQLite URL; None for another database."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return None
+    return Path(parsed.database)
+
+
+def upgrade_ledger() -> str:
+    """Create or upgrade the ledger; say what it is now."""
+    url = ledger_url()
+    upgrade(url)
+    ledger = open_ledger(url, SystemClock())
+    return f"Ledger {ledger.ledger_id} at {make_url(url).render_as_string()} is up to date."
+
+
+def adopt_batch(batch: str, *, sure: bool) -> str:
+    """Make this ledger the owner of a batch in the bucket; say what was done.
+
+    Raises: ConfigurationError, WrongLedger unless `sure`.
+    """
+    ledger = open_existing_ledger()
+    store = ImageStoreResource().get_store()
+    store.check()
+    place = store.uri(store.key(batch, ""))
+    try:
+        owner = read_owner(store, batch)
+    except WrongLedger as unreadable:
+        owner = str(unreadable)
+    if owner == ledger.ledger_id:
+        return f"{place} is this ledger's already."
+    if not sure:
+        message = (
+            f"{place} belongs to {owner or 'no ledger yet'}; this ledger is {ledger.ledger_id}. "
+            "If that ledger still buys for this batch, nights will be paid twice. "
+            "Give --yes to adopt the batch."
+        )
+        raise WrongLedger(message)
+    adopt_owner(store, batch, ledger.ledger_id)
+    return f"{place} now belongs to this ledger, {ledger.ledger_id}."

@@ -1,0 +1,128 @@
+"""Commands of people who look after nights: what was bought, what is unsettled, the stop switch."""
+
+from __future__ import annotations
+
+import getpass
+
+import click
+
+from flow_pipelines.model import SubmissionState
+
+_STATES = [state.value for state in SubmissionState]
+
+
+def _me() -> str:
+    """Give the name under which the ledger remembers a person's word."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "unknown user"
+
+
+@click.command()
+@click.option("--batch", help="Only this prompt batch.")
+@click.option("--partition", "partition_key", help="Only this partition key.")
+@click.option("--provider", help="Only this provider.")
+@click.option("--state", type=click.Choice(_STATES), help="Only this state.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON list instead of a table.")
+def runs(
+    *,
+    batch: str | None,
+    partition_key: str | None,
+    provider: str | None,
+    state: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Show submissions in the ledger, the latest planned first."""
+    from flow_pipelines.cli.environment import open_existing_ledger
+    from flow_pipelines.cli.show import print_submissions, print_submissions_json
+
+    found = open_existing_ledger().search(
+        batch=batch,
+        partition_key=partition_key,
+        provider=provider,
+        state=SubmissionState(state) if state else None,
+        limit=limit,
+    )
+    (print_submissions_json if as_json else print_submissions)(found)
+
+
+@click.command()
+@click.argument("submission_key")
+@click.option("--attach", "provider_run_id", help="This provider run is the submission's.")
+@click.option("--not-created", is_flag=True, help="The provider has no run of it.")
+@click.option("--why", required=True, help="How you know; kept in the ledger.")
+def resolve(
+    *, submission_key: str, provider_run_id: str | None, not_created: bool, why: str
+) -> None:
+    """Settle an unresolved submission: a POST whose answer was lost.
+
+    Look at the provider's own list of runs first. With --not-created the row is planned again, and
+    the next run buys it; if a provider run exists after all, it is paid twice.
+    """
+    from flow_pipelines.cli.environment import open_existing_ledger
+    from flow_pipelines.model import Receipt
+
+    if (provider_run_id is None) == (not not_created):
+        raise click.UsageError("Give either --attach RUN_ID or --not-created.")
+    ledger = open_existing_ledger()
+    if provider_run_id is not None:
+        receipt = Receipt(provider_run_id=provider_run_id)
+        settled = ledger.attach(submission_key, receipt, who=_me(), why=why)
+        click.echo(f"{settled.submission_key} is {provider_run_id}; it will be polled and stored.")
+    else:
+        settled = ledger.settle_not_created(submission_key, who=_me(), why=why)
+        click.echo(f"{settled.submission_key} is planned again; the next run of its night buys it.")
+
+
+@click.command()
+@click.option("--why", required=True, help="Shown to whoever is stopped by it.")
+def pause(*, why: str) -> None:
+    """Stop all submitting at once. What is in flight is still polled and stored."""
+    from flow_pipelines.cli.environment import open_existing_ledger
+
+    open_existing_ledger().pause(_me(), why)
+    click.echo("Paused: nothing is submitted until `flow-pipelines resume`.")
+
+
+@click.command()
+def resume() -> None:
+    """Allow submitting again."""
+    from flow_pipelines.cli.environment import open_existing_ledger
+
+    ledger = open_existing_ledger()
+    was = ledger.paused()
+    ledger.resume()
+    if was is None:
+        click.echo("Was not paused.")
+    else:
+        click.echo(f"Resumed. It was paused by {was.who} at {was.at:%Y-%m-%d %H:%M} UTC: {was.why}")
+
+
+@click.group("ledger")
+def ledger_group() -> None:
+    """Look after the ledger itself."""
+
+
+@ledger_group.command()
+def upgrade() -> None:
+    """Create the ledger, or bring it to this version's schema. Safe to repeat."""
+    from flow_pipelines.cli.environment import upgrade_ledger
+
+    click.echo(upgrade_ledger())
+
+
+@ledger_group.command()
+@click.argument("batch")
+@click.option("--yes", is_flag=True, help="You are sure that the other ledger is out of use.")
+def adopt(*, batch: str, yes: bool) -> None:
+    """Let this ledger buy for BATCH, whose bucket folder names another ledger.
+
+    Whatever the other ledger bought stays unknown to this one: nights that have receipts in the
+    bucket are still refused.
+    """
+    from flow_pipelines.cli.environment import adopt_batch
+
+    click.echo(adopt_batch(batch, sure=yes))

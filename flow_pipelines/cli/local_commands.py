@@ -1,0 +1,59 @@
+"""Commands that need no account: everything runs on this machine, on stand-ins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--exit", "leave", is_flag=True, help="End when the night is in the bucket.")
+@click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".demo"),
+    show_default=True,
+    help="Folder that remembers what the demo bought.",
+)
+@click.option("--port", type=click.IntRange(1, 65535), help="Of the UI; 3000 or any free one.")
+def demo(*, leave: bool, home: Path, port: int | None) -> None:
+    """Buy last night's pictures from stand-ins of the providers, in a real Dagster.
+
+    With --exit, exit code 0 means that there are pictures and none failed.
+    """
+    from flow_pipelines.cli.demo import run_demo
+
+    raise SystemExit(run_demo(home, port=port, leave=leave))
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), help="Of the stand-ins; 0: any free one.")
+@click.option("--bucket-port", type=click.IntRange(0, 65535), help="Of the bucket; likewise.")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep the bucket's objects here as files; without it they go with the process.",
+)
+@click.option("--median-seconds", type=click.FloatRange(0.01), default=8.0, show_default=True)
+@click.option("--failure-rate", type=click.FloatRange(0, 1), default=0.0, show_default=True)
+@click.option("--tell", type=click.Path(path_type=Path), hidden=True)
+def sandbox(
+    *,
+    port: int | None,
+    bucket_port: int | None,
+    folder: Path | None,
+    median_seconds: float,
+    failure_rate: float,
+    tell: Path | None,
+) -> None:
+    """Serve stand-ins of the providers and a local bucket until Ctrl-C.
+
+    Prints the variables that lead a client to them: provider runs take --median-seconds, and
+    --failure-rate of them fail.
+    """
+    from flow_pipelines.cli.sandbox_process import serve_sandbox
+    from flow_pipelines.sandbox.settings import Tuning
+
+    tuning = Tuning(median_seconds=median_seconds, failure_rate=failure_rate)
+    serve_sandbox(port=port, bucket_port=bucket_port, folder=folder, tell=tell, tuning=tuning)
