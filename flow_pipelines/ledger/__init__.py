@@ -1,1 +1,9 @@
-"""."""
+"""The ledger: what was planned, bought, seen and stored. See `contract` for its promises."""
+
+from __future__ import annotations
+
+from flow_pipelines.ledger.connect import open_ledger, upgrade
+from flow_pipelines.ledger.pace import SqlPaceStore
+from flow_pipelines.ledger.sql import SqlRunLedger
+
+__all__ = ["SqlPaceStore", "SqlRunLedger", "open_ledger", "upgrade"]

@@ -75,6 +75,17 @@ class AccountStop:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Settlement:
+    """What a person, or a callback, decided about an unresolved submission."""
+
+    action: str
+    """`attach` or `settle_not_created`."""
+    who: str
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlanOutcome:
     """What planning a night changed."""
 
@@ -268,6 +279,9 @@ class RunLedger(Protocol):
 
     def settle_not_created(self, submission_key: str, *, who: str, why: str) -> Submission:
         """unresolved → planned, on a person's word; who, when and why are kept."""
+
+    def settlements(self, submission_key: str) -> Sequence[Settlement]:
+        """Give what was decided about a submission by `attach` and `settle_not_created`."""
 
     def unresolved(self, batches: Collection[str], limit: int = 100) -> Sequence[Submission]:
         """Give unresolved submissions of these batches, the oldest intent first."""

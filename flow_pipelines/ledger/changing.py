@@ -1,0 +1,230 @@
+"""The one place where a submission changes, and with it its night and its budgets.
+
+Locks are taken in one order everywhere, so that no two transactions wait for each other: nights by
+name, then submissions by key, then leases, then provider days.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
+
+from flow_pipelines.ledger.column_types import usd
+from flow_pipelines.ledger.database import Database, chunks
+from flow_pipelines.ledger.rows import COUNT_COLUMNS, night_of, to_submission
+from flow_pipelines.ledger.schema import budget_days, nights, submissions
+from flow_pipelines.model import IN_FLIGHT, Night, Submission, SubmissionState
+from flow_pipelines.model.errors import LedgerError, SubmissionNotFound
+from flow_pipelines.model.states import check_transition
+
+PENDING = IN_FLIGHT | {
+    SubmissionState.PLANNED,
+    SubmissionState.SUBMITTING,
+    SubmissionState.UNRESOLVED,
+}
+"""States that keep a night on the list of those with something to do."""
+
+
+class NightChange:
+    """A night, locked, and what one transaction does to it; `save` writes the night once."""
+
+    def __init__(
+        self, database: Database, connection: Connection, row: RowMapping, now: datetime
+    ) -> None:
+        """Take the night's locked row."""
+        self.connection = connection
+        self.before = row
+        self.night = night_of(row)
+        self.now = now
+        self._database = database
+        self._values: dict[str, Any] = {}
+        self._changed = False
+        self._counts = Counter({state: row[name] for state, name in COUNT_COLUMNS.items()})
+        self._uncollected: int = row["uncollected"]
+        self._reserved: Decimal = row["reserved_usd"]
+        self._days: dict[tuple[str, str], Decimal] = {}
+
+    @property
+    def reserved_usd(self) -> Decimal:
+        """What counts against the night's budget now."""
+        return self._reserved
+
+    def lock_submission(self, submission_key: str) -> RowMapping:
+        """Give a submission of this night, locked. Raises: SubmissionNotFound."""
+        found = self.lock_submissions([submission_key])
+        if not found:
+            raise SubmissionNotFound(f"no submission {submission_key} in this ledger")
+        return found[0]
+
+    def lock_submissions(
+        self, keys: Collection[str], state: SubmissionState | None = None
+    ) -> Sequence[RowMapping]:
+        """Give those of `keys` that are in `state`, locked, by key."""
+        found: list[RowMapping] = []
+        for chunk in chunks(sorted(keys)):
+            query = (
+                select(submissions)
+                .where(submissions.c.submission_key.in_(chunk))
+                .order_by(submissions.c.submission_key)
+                .with_for_update()
+            )
+            if state is not None:
+                query = query.where(submissions.c.state == state)
+            found += self.connection.execute(query).mappings().all()
+        return found
+
+    def move(self, rows: Sequence[RowMapping], after: SubmissionState, **values: Any) -> None:
+        """Change the state of locked `rows`, and `values` with it. Raises: IllegalTransition."""
+        for row in rows:
+            check_transition(row["submission_key"], SubmissionState(row["state"]), after)
+        self.write(rows, state=after.value, **values)
+
+    def write(self, rows: Sequence[RowMapping], **values: Any) -> None:
+        """Change locked `rows` and keep the night's sums true; raises its revision."""
+        if not rows:
+            return
+        for row in rows:
+            self._account({**row, **values}, 1)
+            self._account(row, -1)
+        self._update(rows, values)
+        self.touch()
+
+    def note(self, row: RowMapping, **values: Any) -> None:
+        """Change what no table of the night shows (when to poll next): no new revision."""
+        self._update([row], values)
+
+    def set(self, **values: Any) -> None:
+        """Change columns of the night itself: no new revision."""
+        self._values.update(values)
+
+    def touch(self) -> None:
+        """Raise the night's revision, once in this transaction."""
+        self._changed = True
+
+    def add(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Write new planned submissions."""
+        if not rows:
+            return
+        common = {**self.night._asdict(), **_NEW, "planned_at": self.now}
+        self.connection.execute(insert(submissions), [{**row, **common} for row in rows])
+        self._counts[SubmissionState.PLANNED] += len(rows)
+        self.touch()
+
+    def recount(self) -> None:
+        """Count the night's submissions anew, after rows were taken out."""
+        state = submissions.c.state
+        query = select(state, func.count()).where(*of_night(self.night)).group_by(state)
+        found = self.connection.execute(query).all()
+        self._counts = Counter({SubmissionState(row[0]): row[1] for row in found})
+        self.touch()
+
+    def submission(self, submission_key: str) -> Submission:
+        """Give a submission as it is now."""
+        query = select(submissions).where(submissions.c.submission_key == submission_key)
+        return to_submission(self.connection.execute(query).mappings().one())
+
+    def save(self) -> None:
+        """Write the night and the provider days; the last thing the transaction does."""
+        values = dict(self._values)
+        if self._changed:
+            values |= {"revision": self.before["revision"] + 1, "changed_at": self.now}
+        after = {**self.before, **values}
+        pending = any(self._counts[state] for state in PENDING)
+        values |= {name: self._counts[state] for state, name in COUNT_COLUMNS.items()}
+        values["attention"] = pending or after["revision"] != after["collected_revision"]
+        values |= {"reserved_usd": self._reserved, "uncollected": self._uncollected}
+        self.connection.execute(update(nights).where(*is_night(self.night)).values(values))
+        self._save_days()
+
+    def _update(self, rows: Sequence[RowMapping], values: dict[str, Any]) -> None:
+        for chunk in chunks(row["submission_key"] for row in rows):
+            self.connection.execute(
+                update(submissions).where(submissions.c.submission_key.in_(chunk)).values(values)
+            )
+
+    def _account(self, row: Any, sign: int) -> None:
+        state = SubmissionState(row["state"])
+        self._counts[state] += sign
+        if state is SubmissionState.SUCCEEDED and row["collected_at"] is None:
+            self._uncollected += sign
+        reserved = sign * usd(row["reserved_usd"])
+        if reserved:
+            self._reserved += reserved
+            day = (row["provider"], utc_day(row["submitting_at"]))
+            self._days[day] = self._days.get(day, Decimal(0)) + reserved
+
+    def _save_days(self) -> None:
+        for (provider, day), change in sorted(self._days.items()):
+            if change:
+                query = self._database.upsert(budget_days).values(
+                    provider=provider, day=day, reserved_usd=change
+                )
+                total = budget_days.c.reserved_usd + query.excluded.reserved_usd
+                self.connection.execute(
+                    query.on_conflict_do_update(
+                        index_elements=["provider", "day"], set_={"reserved_usd": total}
+                    )
+                )
+
+
+_NEW: dict[str, Any] = {
+    "state": SubmissionState.PLANNED.value,
+    "stale": False,
+    "polls": 0,
+    "cost_basis": "unknown",
+    "reserved_usd": Decimal(0),
+}
+
+
+def utc_day(moment: datetime) -> str:
+    """Give the UTC day of `moment` as budgets name it."""
+    return moment.astimezone(UTC).date().isoformat()
+
+
+def is_night(night: Night) -> tuple[Any, Any]:
+    """Give the condition that finds the row of `night` in `nights`."""
+    return nights.c.batch == night.batch, nights.c.partition_key == night.partition_key
+
+
+def of_night(night: Night) -> tuple[Any, Any]:
+    """Give the condition that finds the submissions of `night`."""
+    columns = submissions.c
+    return columns.batch == night.batch, columns.partition_key == night.partition_key
+
+
+@contextmanager
+def changing_night(
+    database: Database, connection: Connection, night: Night
+) -> Iterator[NightChange]:
+    """Lock `night` and save it at the end. Raises: LedgerError, when it was never planned."""
+    query = select(nights).where(*is_night(night)).with_for_update()
+    row = connection.execute(query).mappings().one_or_none()
+    if row is None:
+        raise LedgerError(f"{night} was never planned in this ledger")
+    change = NightChange(database, connection, row, database.clock.now())
+    yield change
+    change.save()
+
+
+@contextmanager
+def changing(database: Database, submission_key: str) -> Iterator[tuple[NightChange, RowMapping]]:
+    """Lock a submission, its night first, in a transaction of its own.
+
+    Raises: SubmissionNotFound.
+    """
+    columns = submissions.c
+    with database.write() as connection:
+        query = select(columns.batch, columns.partition_key).where(
+            columns.submission_key == submission_key
+        )
+        where = connection.execute(query).mappings().one_or_none()
+        if where is None:
+            raise SubmissionNotFound(f"no submission {submission_key} in this ledger")
+        with changing_night(database, connection, night_of(where)) as change:
+            yield change, change.lock_submission(submission_key)

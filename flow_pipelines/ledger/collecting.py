@@ -1,0 +1,121 @@
+"""Collecting: what of a night is in the bucket, and who was asked to bring the rest."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, func, select, update
+
+from flow_pipelines.ledger.changing import NightChange, changing, changing_night
+from flow_pipelines.ledger.database import Database
+from flow_pipelines.ledger.schema import outputs
+from flow_pipelines.model import Night, StoredFacts, SubmissionState
+from flow_pipelines.model.errors import LedgerError
+
+_KINDS = frozenset({"submit", "collect"})
+
+
+class Collecting:
+    """The collecting part of the ledger; see `contract.RunLedger`."""
+
+    _database: Database
+
+    def record_stored(self, submission_key: str, output_index: int, facts: StoredFacts) -> None:
+        """Note that an output is in the bucket, whole and verified."""
+        with changing(self._database, submission_key) as (change, _):
+            known = _output(change, submission_key, output_index)
+            if known["stored_at"] is not None:
+                _refuse_other_content(known, facts)
+                return
+            values = {
+                "s3_key": facts.s3_key,
+                "media_type": facts.media_type,
+                "size_bytes": facts.size_bytes,
+                "sha256": facts.sha256,
+                "width": facts.width,
+                "height": facts.height,
+                "stored_at": change.now,
+                "problem": None,
+            }
+            _write_output(change, known, values)
+
+    def record_output_problem(self, submission_key: str, output_index: int, problem: str) -> None:
+        """Note why an output could not be stored this time; counts an attempt."""
+        with changing(self._database, submission_key) as (change, _):
+            known = _output(change, submission_key, output_index)
+            if known["stored_at"] is None:
+                values = {"problem": problem, "attempts": known["attempts"] + 1}
+                _write_output(change, known, values)
+
+    def mark_collected(self, submission_key: str) -> None:
+        """Set `collected_at`."""
+        with changing(self._database, submission_key) as (change, row):
+            if row["state"] != SubmissionState.SUCCEEDED:
+                raise LedgerError(f"submission {submission_key} is {row['state']}, not succeeded")
+            query = (
+                select(func.count())
+                .select_from(outputs)
+                .where(outputs.c.submission_key == submission_key, outputs.c.stored_at.is_(None))
+            )
+            missing = change.connection.execute(query).scalar_one()
+            if missing:
+                raise LedgerError(f"submission {submission_key}: {missing} output(s) not stored")
+            if row["collected_at"] is None:
+                change.write([row], collected_at=change.now)
+
+    def night_collected(self, night: Night, revision: int) -> None:
+        """Note that the tables were written from `revision`; resets the collect attempts."""
+        with (
+            self._database.write() as connection,
+            changing_night(self._database, connection, night) as change,
+        ):
+            if revision > change.before["revision"]:
+                raise LedgerError(f"{night} never had revision {revision}")
+            newest = max(revision, change.before["collected_revision"])
+            change.set(collected_revision=newest, collect_attempts=0)
+
+    def request_work(self, night: Night, kind: str, *, not_before: datetime) -> int | None:
+        """Count a sensor's request for a Dagster run; give its number."""
+        if kind not in _KINDS:
+            raise LedgerError(f"work of kind {kind!r} is not known")
+        with (
+            self._database.write() as connection,
+            changing_night(self._database, connection, night) as change,
+        ):
+            last = change.before[f"{kind}_requested_at"]
+            if last is not None and last > not_before:
+                return None
+            number: int = change.before[f"{kind}_attempts"] + 1
+            change.set(**{f"{kind}_attempts": number, f"{kind}_requested_at": change.now})
+            return number
+
+
+def _output(change: NightChange, submission_key: str, output_index: int) -> RowMapping:
+    query = select(outputs).where(
+        outputs.c.submission_key == submission_key, outputs.c.output_index == output_index
+    )
+    row = change.connection.execute(query).mappings().one_or_none()
+    if row is None:
+        raise LedgerError(f"submission {submission_key} has no output {output_index}")
+    return row
+
+
+def _refuse_other_content(known: RowMapping, facts: StoredFacts) -> None:
+    if (known["sha256"], known["size_bytes"]) != (facts.sha256, facts.size_bytes):
+        raise LedgerError(
+            f"output {known['output_index']} of submission {known['submission_key']} is stored "
+            f"at {known['s3_key']} with another content"
+        )
+
+
+def _write_output(change: NightChange, known: RowMapping, values: dict[str, Any]) -> None:
+    change.connection.execute(
+        update(outputs)
+        .where(
+            outputs.c.submission_key == known["submission_key"],
+            outputs.c.output_index == known["output_index"],
+        )
+        .values(values)
+    )
+    change.touch()

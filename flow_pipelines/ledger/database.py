@@ -1,0 +1,95 @@
+"""Transactions on the ledger's database, and its failures in our words."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, Table
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from flow_pipelines.clock import Clock
+from flow_pipelines.model.errors import LedgerBusy, LedgerError
+
+Item = TypeVar("Item")
+
+WRITES = "ledger_writes"
+"""Execution option of a connection whose transaction takes SQLite's write lock at its start."""
+
+_SQLITE_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+# lock_not_available, deadlock_detected, query_canceled (statement timeout), serialization_failure
+_POSTGRES_BUSY = frozenset({"55P03", "40P01", "57014", "40001"})
+
+
+class Database:
+    """One database, its clock, and the only way in. Safe to share between threads."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        """Take an engine that `connect` made."""
+        self.engine = engine
+        self.clock = clock
+        self._writer = engine.execution_options(**{WRITES: True})
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open a transaction that changes the ledger: all of it, or after an error none of it.
+
+        Raises: LedgerBusy, LedgerError.
+        """
+        with failures_in_our_words(), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a transaction that only reads. Raises: LedgerBusy, LedgerError."""
+        with failures_in_our_words(), self.engine.begin() as connection:
+            yield connection
+
+    def upsert(self, table: Table) -> Any:
+        """Give an INSERT that knows ON CONFLICT; both dialects spell it alike."""
+        if self.engine.dialect.name == "postgresql":
+            return postgresql.insert(table)
+        return sqlite.insert(table)
+
+
+@contextmanager
+def failures_in_our_words() -> Iterator[None]:
+    """Raise LedgerBusy or LedgerError for a failure of the database; statements are not shown."""
+    try:
+        yield
+    except PoolTimeout as error:
+        raise LedgerBusy("all connections to the ledger stayed in use; try again later") from error
+    except DBAPIError as error:
+        raise _in_our_words(error) from error
+    except StatementError as error:
+        raise LedgerError(f"the ledger cannot keep this value: {error.orig}") from error
+    except SQLAlchemyError as error:
+        raise LedgerError(f"the ledger failed: {type(error).__name__}") from error
+
+
+def _in_our_words(error: DBAPIError) -> LedgerError:
+    cause = error.orig
+    lines = str(cause).strip().splitlines() or [type(cause).__name__]
+    if is_busy(error):
+        return LedgerBusy(f"the ledger stayed locked past its deadline ({lines[0]}); try again")
+    return LedgerError(f"the ledger's database refused or failed: {lines[0]}")
+
+
+def is_busy(error: DBAPIError) -> bool:
+    """Tell whether the database was only held by somebody else for too long."""
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is not None:
+        return (code & 0xFF) in _SQLITE_BUSY
+    return getattr(error.orig, "sqlstate", None) in _POSTGRES_BUSY
+
+
+def chunks(items: Iterable[Item], size: int = 500) -> Iterator[list[Item]]:
+    """Give `items` in lists short enough for an IN clause on every database."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

@@ -1,0 +1,116 @@
+"""Leases, the stop switch, and accounts that a provider refused."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, or_, select
+
+from flow_pipelines.ledger.contract import AccountStop, Lease, Pause
+from flow_pipelines.ledger.database import Database
+from flow_pipelines.ledger.schema import account_stops, leases, switches
+from flow_pipelines.model.errors import LeaseLost, Paused
+
+_PAUSE = "pause"
+
+
+class Leases:
+    """Who may work, and whether anybody may; see `contract.RunLedger`."""
+
+    _database: Database
+
+    def acquire_lease(self, name: str, owner: str, ttl_seconds: float) -> bool:
+        """Take or renew a lease. False: another owner holds it."""
+        now = self._database.clock.now()
+        query = self._database.upsert(leases).values(
+            name=name, owner=owner, expires_at=now + timedelta(seconds=ttl_seconds)
+        )
+        query = query.on_conflict_do_update(
+            index_elements=["name"],
+            set_={"owner": query.excluded.owner, "expires_at": query.excluded.expires_at},
+            where=or_(leases.c.owner == owner, leases.c.expires_at <= now),
+        ).returning(leases.c.name)
+        with self._database.write() as connection:
+            return connection.execute(query).one_or_none() is not None
+
+    def release_lease(self, name: str, owner: str) -> None:
+        """Give a lease back; nothing happens when `owner` does not hold it."""
+        with self._database.write() as connection:
+            connection.execute(delete(leases).where(leases.c.name == name, leases.c.owner == owner))
+
+    def lease(self, name: str) -> Lease | None:
+        """Give the lease if it is held and not expired."""
+        with self._database.read() as connection:
+            return lease_in_force(connection, name, self._database.clock.now())
+
+    def pause(self, who: str, why: str) -> None:
+        """Turn the stop switch on."""
+        values = {"who": who, "why": why, "at": self._database.clock.now()}
+        query = self._database.upsert(switches).values(name=_PAUSE, **values)
+        with self._database.write() as connection:
+            connection.execute(query.on_conflict_do_update(index_elements=["name"], set_=values))
+
+    def resume(self) -> None:
+        """Turn the stop switch off."""
+        with self._database.write() as connection:
+            connection.execute(delete(switches).where(switches.c.name == _PAUSE))
+
+    def paused(self) -> Pause | None:
+        """Give the stop switch, while it is on."""
+        with self._database.read() as connection:
+            return _pause(connection)
+
+    def stop_account(self, resource: str, code: str, message: str) -> None:
+        """Note that the provider refused this account just now."""
+        values = {"code": code, "message": message, "at": self._database.clock.now()}
+        query = self._database.upsert(account_stops).values(resource=resource, **values)
+        query = query.on_conflict_do_update(
+            index_elements=["resource"],
+            set_=values,
+            where=account_stops.c.at <= query.excluded.at,
+        )
+        with self._database.write() as connection:
+            connection.execute(query)
+
+    def account_stop(self, resource: str, since: datetime) -> AccountStop | None:
+        """Give the newest refusal of this account at or after `since`."""
+        query = select(account_stops).where(
+            account_stops.c.resource == resource, account_stops.c.at >= since
+        )
+        with self._database.read() as connection:
+            row = connection.execute(query).mappings().one_or_none()
+        return None if row is None else AccountStop(**row)
+
+
+def lease_in_force(
+    connection: Connection, name: str, now: datetime, *, lock: bool = False
+) -> Lease | None:
+    """Give the lease if it is held at `now`; at its `expires_at` it is free."""
+    query = select(leases).where(leases.c.name == name, leases.c.expires_at > now)
+    if lock:
+        query = query.with_for_update(read=True)
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else Lease(**row)
+
+
+def check_lease(connection: Connection, name: str, owner: str, now: datetime) -> None:
+    """Raise LeaseLost unless `owner` holds the lease; nobody takes it before the commit."""
+    held = lease_in_force(connection, name, now, lock=True)
+    if held is None or held.owner != owner:
+        by = "nobody" if held is None else f"{held.owner}"
+        raise LeaseLost(f"lease {name} is held by {by}, not by {owner}")
+
+
+def check_not_paused(connection: Connection) -> None:
+    """Raise Paused while the stop switch is on."""
+    pause = _pause(connection)
+    if pause is not None:
+        raise Paused(
+            f"submitting was paused by {pause.who} at {pause.at:%Y-%m-%d %H:%M}Z: {pause.why}"
+        )
+
+
+def _pause(connection: Connection) -> Pause | None:
+    query = select(switches).where(switches.c.name == _PAUSE)
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else Pause(who=row["who"], why=row["why"], at=row["at"])

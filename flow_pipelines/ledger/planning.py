@@ -1,0 +1,209 @@
+"""Planning: workflows, the rows of a night, their freezing and their regenerations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select
+
+from flow_pipelines.ledger.changing import NightChange, changing_night, of_night
+from flow_pipelines.ledger.contract import PlanOutcome
+from flow_pipelines.ledger.database import Database, chunks
+from flow_pipelines.ledger.rows import (
+    COUNT_COLUMNS,
+    plan_values,
+    planned_values,
+    prompt_row_values,
+    to_prompt_row,
+    to_regeneration,
+)
+from flow_pipelines.ledger.schema import nights, prompt_rows, regenerations, submissions, workflows
+from flow_pipelines.model import Night, NightPlan, PlannedRow, PromptRow, Regeneration, Workflow
+from flow_pipelines.model.errors import LedgerError
+
+
+class Planning:
+    """The planning half of the ledger; see `contract.RunLedger`."""
+
+    _database: Database
+
+    def save_workflow(self, workflow: Workflow) -> None:
+        """Keep a workflow under its version."""
+        values = {
+            "version": workflow.version,
+            "content": workflow.to_json(),
+            "saved_at": self._database.clock.now(),
+        }
+        with self._database.write() as connection:
+            query = self._database.upsert(workflows).values(values)
+            connection.execute(query.on_conflict_do_nothing())
+
+    def workflow(self, version: str) -> Workflow:
+        """Give a kept workflow."""
+        query = select(workflows.c.content).where(workflows.c.version == version)
+        with self._database.read() as connection:
+            content = connection.execute(query).scalar_one_or_none()
+        if content is None:
+            raise LedgerError(f"workflow version {version} was never kept in this ledger")
+        return Workflow.from_json(content)
+
+    def plan(
+        self, plan: NightPlan, rows: Sequence[PromptRow], planned: Sequence[PlannedRow]
+    ) -> PlanOutcome:
+        """Freeze a night, or compare a frozen one with the table as it is now."""
+        _require_generation(planned, 0)
+        with self._database.write() as connection:
+            self._ensure_night(connection, plan)
+            with changing_night(self._database, connection, plan.night) as change:
+                _write_prompt_rows(connection, plan.night, rows)
+                change.set(latest_plan=plan_values(plan))
+                if change.before["frozen_at"] is not None:
+                    stale = _compare(change, rows)
+                    return PlanOutcome(planned=0, stale=stale + _missing(change, rows))
+                _replace(change, plan, planned)
+                return PlanOutcome(planned=len(planned), stale=_compare(change, rows))
+
+    def regenerate(
+        self,
+        night: Night,
+        requested_by: str,
+        scope: str,
+        render: Callable[[int], Sequence[PlannedRow]],
+    ) -> Regeneration:
+        """Plan rows of a night again, once per (night, requested_by)."""
+        with (
+            self._database.write() as connection,
+            changing_night(self._database, connection, night) as change,
+        ):
+            query = select(regenerations).where(
+                regenerations.c.batch == night.batch,
+                regenerations.c.partition_key == night.partition_key,
+                regenerations.c.requested_by == requested_by,
+            )
+            first = connection.execute(query).mappings().one_or_none()
+            if first is not None:
+                return to_regeneration(first)
+            return _regenerate(change, requested_by, scope, render)
+
+    def prompt_rows(self, night: Night) -> Sequence[PromptRow]:
+        """Give the rows of the table as last planned, in their order."""
+        columns = prompt_rows.c
+        query = (
+            select(prompt_rows)
+            .where(columns.batch == night.batch, columns.partition_key == night.partition_key)
+            .order_by(columns.position)
+        )
+        with self._database.read() as connection:
+            return [to_prompt_row(row) for row in connection.execute(query).mappings()]
+
+    def _ensure_night(self, connection: Connection, plan: NightPlan) -> None:
+        values = {
+            **plan.night._asdict(),
+            **plan_values(plan),
+            **_NEW_NIGHT,
+            "latest_plan": plan_values(plan),
+            "changed_at": self._database.clock.now(),
+        }
+        query = self._database.upsert(nights).values(values)
+        connection.execute(query.on_conflict_do_nothing())
+
+
+_NEW_NIGHT: dict[str, Any] = {
+    "generation": 0,
+    "revision": 0,
+    "collected_revision": 0,
+    "attention": True,
+    "submit_attempts": 0,
+    "collect_attempts": 0,
+    "reserved_usd": Decimal(0),
+    "uncollected": 0,
+    **dict.fromkeys(COUNT_COLUMNS.values(), 0),
+}
+
+
+def _require_generation(planned: Sequence[PlannedRow], generation: int) -> None:
+    if any(row.generation != generation for row in planned):
+        raise LedgerError(f"a row of another generation than {generation} was to be planned")
+
+
+def _write_prompt_rows(connection: Connection, night: Night, rows: Sequence[PromptRow]) -> None:
+    columns = prompt_rows.c
+    connection.execute(
+        delete(prompt_rows).where(
+            columns.batch == night.batch, columns.partition_key == night.partition_key
+        )
+    )
+    if rows:
+        values = [
+            {**night._asdict(), "position": position, **prompt_row_values(row)}
+            for position, row in enumerate(rows)
+        ]
+        connection.execute(insert(prompt_rows), values)
+
+
+def _replace(change: NightChange, plan: NightPlan, planned: Sequence[PlannedRow]) -> None:
+    """Write generation 0 anew. What a person asked to regenerate stays: it is bought anyway."""
+    change.connection.execute(
+        delete(submissions).where(*of_night(plan.night), submissions.c.generation == 0)
+    )
+    change.recount()
+    change.set(**plan_values(plan))
+    change.add([planned_values(row, plan_values(plan)) for row in planned])
+
+
+def _compare(change: NightChange, rows: Sequence[PromptRow]) -> int:
+    """Mark what differs from the table as stale, the rest as not; give how many are stale."""
+    columns = submissions.c
+    query = select(
+        columns.submission_key, columns.prompt_id, columns.content_hash, columns.stale
+    ).where(*of_night(change.night))
+    now = {row.prompt_id: row.content_hash for row in rows}
+    turned: dict[bool, list[str]] = {True: [], False: []}
+    total = 0
+    for key, prompt_id, content_hash, was_stale in change.connection.execute(query):
+        stale = now.get(prompt_id) != content_hash
+        total += stale
+        if stale != was_stale:
+            turned[stale].append(key)
+    for stale, keys in turned.items():
+        for chunk in chunks(keys):
+            change.write(change.lock_submissions(chunk), stale=stale)
+    return total
+
+
+def _missing(change: NightChange, rows: Sequence[PromptRow]) -> int:
+    query = select(submissions.c.prompt_id).where(*of_night(change.night)).distinct()
+    known = set(change.connection.execute(query).scalars())
+    return sum(row.prompt_id not in known for row in rows)
+
+
+def _regenerate(
+    change: NightChange,
+    requested_by: str,
+    scope: str,
+    render: Callable[[int], Sequence[PlannedRow]],
+) -> Regeneration:
+    generation = change.before["generation"] + 1
+    planned = render(generation)
+    _require_generation(planned, generation)
+    plan = change.before["latest_plan"]
+    values = {
+        **change.night._asdict(),
+        "requested_by": requested_by,
+        "generation": generation,
+        "scope": scope,
+        "created_at": change.now,
+        "rows": len(planned),
+    }
+    change.connection.execute(insert(regenerations).values(values))
+    change.set(generation=generation, **plan)
+    change.add([planned_values(row, plan) for row in planned])
+    change.touch()
+    query = select(regenerations).where(
+        regenerations.c.batch == change.night.batch,
+        regenerations.c.partition_key == change.night.partition_key,
+        regenerations.c.requested_by == requested_by,
+    )
+    return to_regeneration(change.connection.execute(query).mappings().one())

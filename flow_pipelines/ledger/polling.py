@@ -1,0 +1,232 @@
+"""Polling: who asks about which provider run, and what the answers change."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import RowMapping, Select, insert, or_, select, update
+
+from flow_pipelines.ledger.changing import NightChange, changing, of_night
+from flow_pipelines.ledger.column_types import storable
+from flow_pipelines.ledger.database import Database
+from flow_pipelines.ledger.rows import to_submission
+from flow_pipelines.ledger.schema import outputs, submissions
+from flow_pipelines.model import (
+    IN_FLIGHT,
+    TRANSITIONS,
+    CostBasis,
+    Night,
+    RunReport,
+    Submission,
+    SubmissionState,
+)
+from flow_pipelines.model.errors import IllegalTransition, LedgerError, SubmissionNotFound
+
+_MILLISECOND = timedelta(milliseconds=1)
+_UNCLAIMED: dict[str, Any] = {"claimed_by": None, "claim_expires_at": None}
+
+
+class Polling:
+    """The asking part of the ledger; see `contract.RunLedger`."""
+
+    _database: Database
+
+    def claim_due(
+        self,
+        owner: str,
+        *,
+        batches: Collection[str],
+        provider: str,
+        night: Night | None = None,
+        limit: int = 20,
+        ttl_seconds: float = 60.0,
+    ) -> Sequence[Submission]:
+        """Claim in-flight submissions whose `next_poll_at` has come, the longest due first."""
+        now = self._database.clock.now()
+        columns = submissions.c
+        due = _in_flight(select(submissions), batches, provider, night).where(
+            columns.next_poll_at <= now,
+            or_(
+                columns.claimed_by.is_(None),
+                columns.claimed_by == owner,
+                columns.claim_expires_at <= now,
+            ),
+        )
+        due = due.limit(limit).with_for_update(skip_locked=True)
+        with self._database.write() as connection:
+            rows = connection.execute(due).mappings().all()
+            connection.execute(
+                update(submissions)
+                .where(columns.submission_key.in_([row["submission_key"] for row in rows]))
+                .values(claimed_by=owner, claim_expires_at=now + timedelta(seconds=ttl_seconds))
+            )
+        return [to_submission(row) for row in rows]
+
+    def next_due_at(
+        self, *, batches: Collection[str], provider: str, night: Night | None = None
+    ) -> datetime | None:
+        """Give when the next in-flight submission falls due; None when none is in flight."""
+        query = _in_flight(select(submissions.c.next_poll_at), batches, provider, night).limit(1)
+        with self._database.read() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
+    def release_claims(self, owner: str) -> None:
+        """Give back what `owner` claimed and did not poll."""
+        columns = submissions.c
+        claimed = (
+            select(columns.submission_key)
+            .where(columns.claimed_by == owner)
+            .order_by(columns.submission_key)
+            .with_for_update()
+        )
+        with self._database.write() as connection:
+            keys = connection.execute(claimed).scalars().all()
+            connection.execute(
+                update(submissions)
+                .where(columns.submission_key.in_(keys), columns.claimed_by == owner)
+                .values(_UNCLAIMED)
+            )
+
+    def record_poll(
+        self,
+        submission_key: str,
+        report: RunReport,
+        *,
+        next_poll_at: datetime | None,
+        cost_usd: Decimal | None,
+        cost_basis: CostBasis,
+    ) -> Submission:
+        """Write what a poll or cancel said, and end the claim."""
+        with changing(self._database, submission_key) as (change, row):
+            state = _check_run(row, report)
+            after = _forward(state, report.state)
+            if state not in IN_FLIGHT:
+                change.note(row, **_UNCLAIMED)
+                _add_outputs(change, row, report)
+            elif after is not None and after not in IN_FLIGHT:
+                cost = {"cost_usd": cost_usd, "cost_basis": CostBasis(cost_basis).value}
+                if cost_usd is not None:
+                    cost["reserved_usd"] = cost_usd
+                change.move(
+                    [row], after, **_said(row, report), **_ended(change, row, report), **cost
+                )
+                _add_outputs(change, change.lock_submission(submission_key), report)
+            else:
+                _polled_on(change, row, after, {**_said(row, report), "next_poll_at": next_poll_at})
+            return change.submission(submission_key)
+
+    def postpone_poll(self, submission_key: str, next_poll_at: datetime, reason: str) -> None:
+        """Ask again later: the poll itself failed. Ends the claim, counts no poll."""
+        columns = submissions.c
+        known = select(columns.submission_key).where(columns.submission_key == submission_key)
+        with self._database.write() as connection:
+            if connection.execute(known).one_or_none() is None:
+                raise SubmissionNotFound(f"no submission {submission_key} in this ledger")
+            connection.execute(
+                update(submissions)
+                .where(columns.submission_key == submission_key, columns.next_poll_at.is_not(None))
+                .values(next_poll_at=next_poll_at, reason=reason, **_UNCLAIMED)
+            )
+
+
+def _in_flight(
+    query: Select[Any], batches: Collection[str], provider: str, night: Night | None
+) -> Select[Any]:
+    columns = submissions.c
+    query = query.where(
+        columns.provider == provider,
+        columns.next_poll_at.is_not(None),
+        columns.batch.in_(sorted(batches)),
+    )
+    if night is not None:
+        query = query.where(*of_night(night))
+    return query.order_by(columns.next_poll_at, columns.submission_key)
+
+
+def _check_run(row: RowMapping, report: RunReport) -> SubmissionState:
+    """Give the state of a submission that has this very provider run."""
+    key, state = row["submission_key"], SubmissionState(row["state"])
+    if row["provider_run_id"] is None:
+        raise IllegalTransition(key, state, report.state or "polled")
+    if row["provider_run_id"] != storable(report.provider_run_id):
+        raise LedgerError(
+            f"submission {key} has provider run {row['provider_run_id']}, "
+            f"the report is about {report.provider_run_id}"
+        )
+    return state
+
+
+def _forward(before: SubmissionState, said: SubmissionState | None) -> SubmissionState | None:
+    """Give the state to move to; None when the answer leads nowhere new, or back."""
+    if said is None or said is before:
+        return None
+    if said in IN_FLIGHT and said not in TRANSITIONS[before]:
+        return None
+    return said
+
+
+def _said(row: RowMapping, report: RunReport) -> dict[str, Any]:
+    return {
+        "provider_status": report.provider_status,
+        "error_code": report.error_code,
+        "error_message": report.error_message,
+        "polls": row["polls"] + 1,
+        "reason": None,
+        **_UNCLAIMED,
+    }
+
+
+def _ended(change: NightChange, row: RowMapping, report: RunReport) -> dict[str, Any]:
+    finished_at = report.finished_at or change.now
+    run_ms = report.run_ms
+    if run_ms is None:
+        run_ms = max(0, (finished_at - row["submitted_at"]) // _MILLISECOND)
+    return {
+        "finished_at": finished_at,
+        "run_ms": run_ms,
+        "flotime_ms": report.flotime_ms,
+        "next_poll_at": None,
+    }
+
+
+def _polled_on(
+    change: NightChange, row: RowMapping, after: SubmissionState | None, values: dict[str, Any]
+) -> None:
+    if values["next_poll_at"] is None:
+        raise LedgerError(f"submission {row['submission_key']} is in flight: say when to poll next")
+    if after is None:
+        change.note(row, **values)
+    else:
+        change.move([row], after, **values)
+
+
+def _add_outputs(change: NightChange, row: RowMapping, report: RunReport) -> None:
+    """Give every output not seen before the next free index, in the order of the report."""
+    columns = outputs.c
+    key = row["submission_key"]
+    query = select(columns.output_id).where(columns.submission_key == key)
+    seen = set(change.connection.execute(query).scalars())
+    new = {}
+    for ref in report.outputs:
+        output_id = storable(ref.output_id)
+        if output_id not in seen and output_id not in new:
+            new[output_id] = ref
+    if not new:
+        return
+    values = [
+        {
+            "submission_key": key,
+            "output_index": index,
+            "output_id": ref.output_id,
+            "kind": ref.kind,
+            "file_name": ref.file_name,
+            "attempts": 0,
+        }
+        for index, ref in enumerate(new.values(), start=len(seen))
+    ]
+    change.connection.execute(insert(outputs), values)
+    # A picture that shows up late has to be fetched too, also where all seemed collected.
+    change.write([row], collected_at=None)

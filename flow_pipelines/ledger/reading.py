@@ -1,0 +1,205 @@
+"""Reading: submissions, nights, outputs and sums, as people and sensors ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Select, case, func, select
+
+from flow_pipelines.ledger.changing import is_night, of_night, utc_day
+from flow_pipelines.ledger.contract import CostLine
+from flow_pipelines.ledger.database import Database
+from flow_pipelines.ledger.rows import COUNT_COLUMNS, to_night_record, to_output, to_submission
+from flow_pipelines.ledger.schema import budget_days, nights, outputs, submissions
+from flow_pipelines.model import (
+    CostBasis,
+    Night,
+    NightRecord,
+    Output,
+    Submission,
+    SubmissionState,
+)
+from flow_pipelines.model.errors import SubmissionNotFound
+
+_s = submissions.c
+_BY_ROW = (_s.row_number, _s.copy, _s.generation)
+
+
+class Reading:
+    """The reading half of the ledger; see `contract.RunLedger`."""
+
+    _database: Database
+
+    def submission(self, submission_key: str) -> Submission:
+        """Give one submission."""
+        query = select(submissions).where(_s.submission_key == submission_key)
+        found = self._submissions(query)
+        if not found:
+            raise SubmissionNotFound(f"no submission {submission_key} in this ledger")
+        return found[0]
+
+    def submissions(
+        self, night: Night, *, states: Collection[SubmissionState] | None = None
+    ) -> Sequence[Submission]:
+        """Give a night's submissions by row, copy and generation."""
+        query = select(submissions).where(*of_night(night)).order_by(*_BY_ROW)
+        if states is not None:
+            query = query.where(_s.state.in_(sorted(states)))
+        return self._submissions(query)
+
+    def search(
+        self,
+        *,
+        batch: str | None = None,
+        partition_key: str | None = None,
+        provider: str | None = None,
+        state: SubmissionState | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> Sequence[Submission]:
+        """Give submissions of any night, the latest planned first."""
+        wanted = {
+            _s.batch: batch,
+            _s.partition_key: partition_key,
+            _s.provider: provider,
+            _s.state: state,
+        }
+        query = (
+            select(submissions)
+            .where(*(column == value for column, value in wanted.items() if value is not None))
+            .order_by(_s.planned_at.desc(), _s.batch, _s.partition_key, *_BY_ROW)
+            .limit(limit)
+            .offset(offset)
+        )
+        return self._submissions(query)
+
+    def unresolved(self, batches: Collection[str], limit: int = 100) -> Sequence[Submission]:
+        """Give unresolved submissions of these batches, the oldest intent first."""
+        query = (
+            select(submissions)
+            .where(_s.state == SubmissionState.UNRESOLVED, _s.batch.in_(sorted(batches)))
+            .order_by(_s.submitting_at, _s.submission_key)
+            .limit(limit)
+        )
+        return self._submissions(query)
+
+    def night(self, night: Night) -> NightRecord | None:
+        """Give a night with its counts; None when it was never planned."""
+        found = self._nights(select(nights).where(*is_night(night)))
+        return found[0] if found else None
+
+    def nights_to_do(self, batches: Collection[str], limit: int = 200) -> Sequence[NightRecord]:
+        """Give nights of these batches with something to do, the oldest change first."""
+        columns = nights.c
+        query = (
+            select(nights)
+            .where(columns.attention.is_(True), columns.batch.in_(sorted(batches)))
+            .order_by(columns.changed_at, columns.batch, columns.partition_key)
+            .limit(limit)
+        )
+        return self._nights(query)
+
+    def counts_by_state(
+        self, batches: Collection[str] | None = None
+    ) -> Mapping[SubmissionState, int]:
+        """Give how many submissions are in each state, all generations; absent where none are."""
+        query = select(*(func.sum(nights.c[name]) for name in COUNT_COLUMNS.values()))
+        if batches is not None:
+            query = query.where(nights.c.batch.in_(sorted(batches)))
+        with self._database.read() as connection:
+            sums = connection.execute(query).one()
+        return {state: int(n) for state, n in zip(COUNT_COLUMNS, sums, strict=True) if n}
+
+    def outputs(self, night: Night) -> Mapping[str, Sequence[Output]]:
+        """Give a night's outputs by submission key, in their order."""
+        query = (
+            select(outputs)
+            .join(submissions, _s.submission_key == outputs.c.submission_key)
+            .where(*of_night(night))
+            .order_by(*_BY_ROW, outputs.c.output_index)
+        )
+        found: dict[str, list[Output]] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(query).mappings():
+                found.setdefault(row["submission_key"], []).append(to_output(row))
+        return found
+
+    def cost_lines(
+        self, batches: Collection[str] | None = None, *, since: datetime | None = None
+    ) -> Sequence[CostLine]:
+        """Give cost by night and provider, for submissions planned since `since`."""
+        with self._database.read() as connection:
+            found = connection.execute(_cost_query(batches, since)).mappings().all()
+        return [
+            CostLine(
+                night=Night(row["batch"], row["partition_key"]),
+                provider=row["provider"],
+                runs=int(row["runs"]),
+                failed=int(row["failed"]),
+                images=int(row["images"] or 0),
+                flotime_ms=int(row["flotime_ms"] or 0),
+                cost_usd=row["cost_usd"] or Decimal(0),
+                runs_cost_unknown=int(row["runs_cost_unknown"]),
+                estimated_usd=row["estimated_usd"] or Decimal(0),
+            )
+            for row in found
+        ]
+
+    def reserved_usd(self, provider: str, day: datetime) -> Decimal:
+        """Give what counts against the provider's daily budget on the UTC day of `day`."""
+        columns = budget_days.c
+        query = select(columns.reserved_usd).where(
+            columns.provider == provider, columns.day == utc_day(day)
+        )
+        with self._database.read() as connection:
+            found: Decimal | None = connection.execute(query).scalar_one_or_none()
+        return Decimal(0) if found is None else found
+
+    def _submissions(self, query: Select[Any]) -> Sequence[Submission]:
+        with self._database.read() as connection:
+            return [to_submission(row) for row in connection.execute(query).mappings()]
+
+    def _nights(self, query: Select[Any]) -> Sequence[NightRecord]:
+        with self._database.read() as connection:
+            return [to_night_record(row) for row in connection.execute(query).mappings()]
+
+
+def _cost_query(batches: Collection[str] | None, since: datetime | None) -> Select[Any]:
+    images = (
+        select(func.count())
+        .select_from(outputs)
+        .where(
+            outputs.c.submission_key == _s.submission_key,
+            outputs.c.stored_at.is_not(None),
+            outputs.c.kind == "file",
+        )
+        .correlate(submissions)
+        .scalar_subquery()
+    )
+    has_run = _s.provider_run_id.is_not(None)
+    estimated = case((_s.cost_basis == CostBasis.ESTIMATED, _s.cost_usd))
+    query = select(
+        _s.batch,
+        _s.partition_key,
+        _s.provider,
+        func.count(_s.provider_run_id).label("runs"),
+        _count(_s.state == SubmissionState.FAILED).label("failed"),
+        func.sum(images).label("images"),
+        func.sum(_s.flotime_ms).label("flotime_ms"),
+        func.sum(_s.cost_usd).label("cost_usd"),
+        _count(has_run & _s.cost_usd.is_(None)).label("runs_cost_unknown"),
+        func.sum(estimated).label("estimated_usd"),
+    )
+    if batches is not None:
+        query = query.where(_s.batch.in_(sorted(batches)))
+    if since is not None:
+        query = query.where(_s.planned_at >= since)
+    keys = (_s.batch, _s.partition_key, _s.provider)
+    return query.group_by(*keys).order_by(*keys)
+
+
+def _count(condition: Any) -> Any:
+    return func.count(case((condition, 1)))

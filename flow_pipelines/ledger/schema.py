@@ -1,0 +1,261 @@
+"""The ledger's tables. Every query of this package is answered by one of the indexes here.
+
+A night keeps its own counts and the sum of its reservations: they are changed in the transaction
+that changes the submission, under the night's lock, so a budget or a sensor reads one row.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+)
+
+from flow_pipelines.ledger.column_types import (
+    Instant,
+    JsonText,
+    MicroUsd,
+    PlainText,
+    WholeNumber,
+    Words,
+)
+from flow_pipelines.model import SubmissionState
+
+metadata = MetaData()
+
+
+def _required(name: str, kind: type | object, *, key: bool = False) -> Column[object]:
+    return Column(name, kind, primary_key=key, nullable=False)  # type: ignore[arg-type]
+
+
+def _night_key() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(
+        ["batch", "partition_key"], ["nights.batch", "nights.partition_key"]
+    )
+
+
+ledger_meta = Table(
+    "ledger_meta", metadata, _required("name", Text, key=True), _required("value", Text)
+)
+
+workflows = Table(
+    "workflows",
+    metadata,
+    _required("version", Text, key=True),
+    _required("content", Text),
+    _required("saved_at", Instant),
+)
+
+nights = Table(
+    "nights",
+    metadata,
+    _required("batch", Text, key=True),
+    _required("partition_key", Text, key=True),
+    _required("provider", Text),
+    _required("resource", Text),
+    _required("workflow", Text),
+    _required("workflow_version", Text),
+    _required("run_timeout_seconds", Float),
+    _required("location", Text),
+    # The NightPlan of the newest `plan`: what a regeneration is bought with.
+    _required("latest_plan", JsonText),
+    _required("generation", Integer),
+    _required("revision", BigInteger),
+    _required("collected_revision", BigInteger),
+    _required("attention", Boolean),
+    _required("changed_at", Instant),
+    Column("frozen_at", Instant),
+    Column("marked_at", Instant),
+    Column("backfill_id", Text),
+    _required("submit_attempts", Integer),
+    Column("submit_requested_at", Instant),
+    _required("collect_attempts", Integer),
+    Column("collect_requested_at", Instant),
+    _required("reserved_usd", MicroUsd),
+    _required("uncollected", Integer),
+    *(_required(f"count_{state}", Integer) for state in SubmissionState),
+    Index("ix_nights_attention", "attention", "batch", "changed_at"),
+)
+
+prompt_rows = Table(
+    "prompt_rows",
+    metadata,
+    _required("batch", Text, key=True),
+    _required("partition_key", Text, key=True),
+    _required("position", Integer, key=True),
+    _required("prompt_id", PlainText),
+    _required("row_number", Integer),
+    _required("prompt", PlainText),
+    Column("seed", WholeNumber),
+    _required("values", JsonText),
+    _required("content_hash", Text),
+    _night_key(),
+)
+
+submissions = Table(
+    "submissions",
+    metadata,
+    _required("submission_key", Text, key=True),
+    _required("batch", Text),
+    _required("partition_key", Text),
+    _required("prompt_id", PlainText),
+    _required("row_number", Integer),
+    _required("copy", Integer),
+    _required("generation", Integer),
+    _required("prompt", PlainText),
+    Column("seed", WholeNumber),
+    _required("provider", Text),
+    _required("resource", Text),
+    _required("workflow", Text),
+    _required("workflow_version", Text),
+    _required("parameters", JsonText),
+    _required("content_hash", Text),
+    _required("request_hash", Text),
+    _required("state", Text),
+    _required("stale", Boolean),
+    Column("reason", Words),
+    Column("provider_run_id", PlainText),
+    Column("provider_status", Words),
+    Column("error_code", Words),
+    Column("error_message", Words),
+    _required("planned_at", Instant),
+    Column("submitting_at", Instant),
+    Column("submitted_at", Instant),
+    Column("finished_at", Instant),
+    # Set exactly while the submission is in flight.
+    Column("next_poll_at", Instant),
+    _required("polls", Integer),
+    Column("run_ms", BigInteger),
+    Column("flotime_ms", BigInteger),
+    Column("cost_usd", MicroUsd),
+    _required("cost_basis", Text),
+    _required("reserved_usd", MicroUsd),
+    Column("collected_at", Instant),
+    Column("dagster_run_id", Text),
+    Column("claimed_by", Text),
+    Column("claim_expires_at", Instant),
+    _night_key(),
+)
+
+_s = submissions.c
+# One purchase per row, copy and generation, whatever the way keys are made.
+Index(
+    "ux_submissions_row", _s.batch, _s.partition_key, _s.prompt_id, _s.copy, _s.generation,
+    unique=True,
+)  # fmt: skip
+Index("ix_submissions_night", _s.batch, _s.partition_key, _s.row_number, _s.copy, _s.generation)
+Index("ix_submissions_planned", _s.planned_at)
+Index("ix_submissions_batch", _s.batch, _s.planned_at)
+Index("ix_submissions_partition", _s.partition_key, _s.planned_at)
+Index("ix_submissions_provider", _s.provider, _s.planned_at)
+Index("ix_submissions_state", _s.state, _s.planned_at)
+Index(
+    "ix_submissions_due", _s.provider, _s.next_poll_at,
+    sqlite_where=_s.next_poll_at.is_not(None), postgresql_where=_s.next_poll_at.is_not(None),
+)  # fmt: skip
+Index(
+    "ux_submissions_run", _s.provider, _s.provider_run_id, unique=True,
+    sqlite_where=_s.provider_run_id.is_not(None),
+    postgresql_where=_s.provider_run_id.is_not(None),
+)  # fmt: skip
+Index(
+    "ix_submissions_claim", _s.claimed_by,
+    sqlite_where=_s.claimed_by.is_not(None), postgresql_where=_s.claimed_by.is_not(None),
+)  # fmt: skip
+
+outputs = Table(
+    "outputs",
+    metadata,
+    Column("submission_key", Text, ForeignKey(_s.submission_key), primary_key=True),
+    _required("output_index", Integer, key=True),
+    _required("output_id", PlainText),
+    _required("kind", Text),
+    Column("file_name", PlainText),
+    Column("s3_key", Text),
+    Column("media_type", Text),
+    Column("size_bytes", BigInteger),
+    Column("sha256", Text),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("stored_at", Instant),
+    Column("problem", Words),
+    _required("attempts", Integer),
+    Index("ux_outputs_id", "submission_key", "output_id", unique=True),
+)
+
+regenerations = Table(
+    "regenerations",
+    metadata,
+    _required("batch", Text, key=True),
+    _required("partition_key", Text, key=True),
+    _required("requested_by", Text, key=True),
+    _required("generation", Integer),
+    _required("scope", Text),
+    _required("created_at", Instant),
+    _required("rows", Integer),
+    _night_key(),
+)
+
+settlements = Table(
+    "settlements",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("submission_key", Text, ForeignKey(_s.submission_key), nullable=False, index=True),
+    _required("action", Text),
+    _required("who", Words),
+    _required("why", Words),
+    _required("at", Instant),
+)
+
+budget_days = Table(
+    "budget_days",
+    metadata,
+    _required("provider", Text, key=True),
+    # UTC day of the intent, YYYY-MM-DD.
+    _required("day", Text, key=True),
+    _required("reserved_usd", MicroUsd),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    _required("name", Text, key=True),
+    _required("owner", Text),
+    _required("expires_at", Instant),
+)
+
+switches = Table(
+    "switches",
+    metadata,
+    _required("name", Text, key=True),
+    _required("who", Words),
+    _required("why", Words),
+    _required("at", Instant),
+)
+
+account_stops = Table(
+    "account_stops",
+    metadata,
+    _required("resource", Text, key=True),
+    _required("code", Words),
+    _required("message", Words),
+    _required("at", Instant),
+)
+
+pace = Table(
+    "pace",
+    metadata,
+    _required("key", Text, key=True),
+    # Theoretical arrival time: when the account would be fully rested.
+    Column("rested_at", Instant),
+    Column("held_until", Instant),
+)

@@ -1,0 +1,48 @@
+"""The ledger on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from flow_pipelines.ledger.collecting import Collecting
+from flow_pipelines.ledger.database import Database
+from flow_pipelines.ledger.leases import Leases
+from flow_pipelines.ledger.pace import SqlPaceStore
+from flow_pipelines.ledger.planning import Planning
+from flow_pipelines.ledger.polling import Polling
+from flow_pipelines.ledger.reading import Reading
+from flow_pipelines.ledger.submitting import Submitting
+
+
+class SqlRunLedger(Planning, Reading, Leases, Submitting, Polling, Collecting):
+    """`contract.RunLedger` on one SQL database. Safe to share between threads.
+
+    Made by `open_ledger`. Holds pooled connections between calls, none while it is idle that
+    blocks anybody; `close` gives them up.
+    """
+
+    def __init__(self, database: Database, ledger_id: str) -> None:
+        """Take a database whose schema is up to date."""
+        self._database = database
+        self.ledger_id = ledger_id
+        self.pace = SqlPaceStore(database)
+
+    def close(self) -> None:
+        """Close every connection; the ledger opens new ones when it is used again."""
+        self._database.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        url = self._database.engine.url.render_as_string(hide_password=True)
+        return f"SqlRunLedger({url!r}, ledger_id={self.ledger_id!r})"

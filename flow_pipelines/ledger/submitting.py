@@ -1,0 +1,286 @@
+"""Submitting: intents, receipts, and what happens when there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, insert, select
+
+from flow_pipelines.ledger.changing import (
+    NightChange,
+    changing,
+    changing_night,
+    of_night,
+    utc_day,
+)
+from flow_pipelines.ledger.column_types import storable, usd
+from flow_pipelines.ledger.contract import Settlement
+from flow_pipelines.ledger.database import Database, chunks
+from flow_pipelines.ledger.leases import check_lease, check_not_paused, lease_in_force
+from flow_pipelines.ledger.rows import night_of
+from flow_pipelines.ledger.schema import budget_days, nights, settlements, submissions
+from flow_pipelines.model import Night, Receipt, Submission, SubmissionState
+from flow_pipelines.model.errors import BudgetExceeded, LedgerError
+from flow_pipelines.model.states import check_transition
+
+_S = SubmissionState
+_NOTHING = Decimal(0)
+
+
+class Submitting:
+    """The buying part of the ledger; see `contract.RunLedger`."""
+
+    _database: Database
+
+    def mark_night(self, night: Night) -> None:
+        """Note that the bucket is about to be told of this night."""
+        with (
+            self._database.write() as connection,
+            changing_night(self._database, connection, night) as change,
+        ):
+            change.set(marked_at=change.now)
+
+    def note_submitter(self, night: Night, backfill_id: str | None) -> None:
+        """Remember the backfill whose run submits for this night now."""
+        with (
+            self._database.write() as connection,
+            changing_night(self._database, connection, night) as change,
+        ):
+            change.set(backfill_id=backfill_id)
+
+    def begin_submission(
+        self,
+        submission_key: str,
+        *,
+        lease: str,
+        owner: str,
+        estimate_usd: Decimal,
+        budget_usd: Decimal | None,
+        daily_budget_usd: Decimal | None,
+    ) -> Submission:
+        """Write the intent: planned → submitting, with its reservation."""
+        estimate = usd(estimate_usd)
+        if not estimate >= 0:
+            raise LedgerError(f"an estimate of {estimate_usd} USD reserves nothing")
+        with changing(self._database, submission_key) as (change, row):
+            check_not_paused(change.connection)
+            check_lease(change.connection, lease, owner, change.now)
+            check_transition(submission_key, _S(row["state"]), _S.SUBMITTING)
+            _check_budget("partition", change.reserved_usd, estimate, budget_usd)
+            day = self._lock_day(change, row["provider"])
+            _check_budget("day", day, estimate, daily_budget_usd)
+            if change.before["frozen_at"] is None:
+                change.set(frozen_at=change.now)
+            change.move(
+                [row],
+                _S.SUBMITTING,
+                submitting_at=change.now,
+                reserved_usd=estimate,
+                dagster_run_id=owner,
+                reason=None,
+            )
+            return change.submission(submission_key)
+
+    def record_receipt(
+        self, submission_key: str, receipt: Receipt, next_poll_at: datetime
+    ) -> Submission:
+        """Write the receipt: submitting → submitted."""
+        return self._accept(submission_key, _S.SUBMITTING, receipt, next_poll_at)
+
+    def return_to_plan(self, submission_key: str, reason: str) -> Submission:
+        """submitting → planned: proven not accepted."""
+        return self._leave(submission_key, _S.PLANNED, reason=reason, reserved_usd=_NOTHING)
+
+    def reject_submission(self, submission_key: str, code: str | None, message: str) -> Submission:
+        """submitting → failed: this row is at fault."""
+        return self._leave(
+            submission_key,
+            _S.FAILED,
+            error_code=code,
+            error_message=message,
+            reserved_usd=_NOTHING,
+        )
+
+    def park_submission(self, submission_key: str, reason: str) -> Submission:
+        """submitting → unresolved."""
+        return self._leave(submission_key, _S.UNRESOLVED, reason=reason)
+
+    def park_abandoned(self, batches: Collection[str]) -> Sequence[Submission]:
+        """submitting → unresolved for all whose night's submit lease is free."""
+        columns = nights.c
+        query = (
+            select(columns.batch, columns.partition_key)
+            .where(columns.attention.is_(True), columns.batch.in_(sorted(batches)))
+            .where(columns[f"count_{_S.SUBMITTING}"] > 0)
+            .order_by(columns.batch, columns.partition_key)
+        )
+        parked: list[Submission] = []
+        with self._database.write() as connection:
+            for where in connection.execute(query).mappings().all():
+                with changing_night(self._database, connection, night_of(where)) as change:
+                    parked += _park_abandoned(change)
+        return parked
+
+    def attach(self, submission_key: str, receipt: Receipt, *, who: str, why: str) -> Submission:
+        """unresolved → submitted, due for a poll now."""
+        return self._accept(
+            submission_key, _S.UNRESOLVED, receipt, self._database.clock.now(), settler=(who, why)
+        )
+
+    def settle_not_created(self, submission_key: str, *, who: str, why: str) -> Submission:
+        """unresolved → planned, on a person's word."""
+        with changing(self._database, submission_key) as (change, row):
+            _require(row, _S.UNRESOLVED, _S.PLANNED)
+            change.move([row], _S.PLANNED, reason=why, reserved_usd=_NOTHING)
+            _settle(change, submission_key, "settle_not_created", (who, why))
+            return change.submission(submission_key)
+
+    def settlements(self, submission_key: str) -> Sequence[Settlement]:
+        """Give what people decided about a submission, in order."""
+        query = (
+            select(settlements)
+            .where(settlements.c.submission_key == submission_key)
+            .order_by(settlements.c.id)
+        )
+        with self._database.read() as connection:
+            return [
+                Settlement(action=row["action"], who=row["who"], why=row["why"], at=row["at"])
+                for row in connection.execute(query).mappings()
+            ]
+
+    def skip(self, submission_keys: Collection[str], reason: str) -> int:
+        """planned → skipped; what is not planned is left alone."""
+        return self._drop(submission_keys, _S.SKIPPED, reason)
+
+    def cancel_planned(self, submission_keys: Collection[str], reason: str) -> int:
+        """planned → canceled; what is not planned is left alone."""
+        return self._drop(submission_keys, _S.CANCELED, reason)
+
+    def _leave(self, submission_key: str, after: SubmissionState, **values: Any) -> Submission:
+        with changing(self._database, submission_key) as (change, row):
+            _require(row, _S.SUBMITTING, after)
+            change.move([row], after, **values)
+            return change.submission(submission_key)
+
+    def _accept(
+        self,
+        submission_key: str,
+        before: SubmissionState,
+        receipt: Receipt,
+        next_poll_at: datetime,
+        *,
+        settler: tuple[str, str] | None = None,
+    ) -> Submission:
+        with changing(self._database, submission_key) as (change, row):
+            _require(row, before, _S.SUBMITTED)
+            _refuse_second_owner(change.connection, row, receipt.provider_run_id)
+            change.move(
+                [row],
+                _S.SUBMITTED,
+                provider_run_id=receipt.provider_run_id,
+                provider_status=receipt.provider_status,
+                submitted_at=change.now,
+                next_poll_at=next_poll_at,
+                reason=None,
+            )
+            if settler is not None:
+                _settle(change, submission_key, "attach", settler)
+            return change.submission(submission_key)
+
+    def _drop(self, keys: Collection[str], after: SubmissionState, reason: str) -> int:
+        dropped = 0
+        with self._database.write() as connection:
+            for night in _nights_of(connection, keys):
+                with changing_night(self._database, connection, night) as change:
+                    rows = [
+                        row
+                        for row in change.lock_submissions(keys, _S.PLANNED)
+                        if night_of(row) == night
+                    ]
+                    change.move(rows, after, reason=reason)
+                    dropped += len(rows)
+        return dropped
+
+    def _lock_day(self, change: NightChange, provider: str) -> Decimal:
+        """Give what the provider's day holds; nobody else adds to it before this transaction."""
+        day = utc_day(change.now)
+        query = self._database.upsert(budget_days).values(
+            provider=provider, day=day, reserved_usd=_NOTHING
+        )
+        change.connection.execute(query.on_conflict_do_nothing())
+        columns = budget_days.c
+        locked = (
+            select(columns.reserved_usd)
+            .where(columns.provider == provider, columns.day == day)
+            .with_for_update()
+        )
+        total: Decimal = change.connection.execute(locked).scalar_one()
+        return total
+
+
+def _require(row: RowMapping, before: SubmissionState, after: SubmissionState) -> None:
+    """Refuse another way into `after` than the one from `before`: each has its own method."""
+    state = _S(row["state"])
+    if state is not before:
+        check_transition(row["submission_key"], state, after)
+        raise LedgerError(f"submission {row['submission_key']} is {state}, not {before}")
+
+
+def _check_budget(scope: str, reserved: Decimal, estimate: Decimal, budget: Decimal | None) -> None:
+    if budget is not None and reserved + estimate > budget:
+        raise BudgetExceeded(
+            f"the budget of this {scope} is {budget} USD; {reserved} are spent or reserved, "
+            f"and the next submission may cost {estimate}",
+            scope=scope,
+        )
+
+
+def _refuse_second_owner(connection: Connection, row: RowMapping, provider_run_id: str) -> None:
+    columns = submissions.c
+    query = select(columns.submission_key).where(
+        columns.provider == row["provider"],
+        columns.provider_run_id == provider_run_id,
+        columns.provider_run_id.is_not(None),
+    )
+    owner = connection.execute(query).scalar_one_or_none()
+    if owner is not None:
+        run = storable(provider_run_id)
+        raise LedgerError(f"provider run {run} already belongs to submission {owner}")
+
+
+def _settle(
+    change: NightChange, submission_key: str, action: str, settler: tuple[str, str]
+) -> None:
+    who, why = settler
+    change.connection.execute(
+        insert(settlements).values(
+            submission_key=submission_key, action=action, who=who, why=why, at=change.now
+        )
+    )
+
+
+def _park_abandoned(change: NightChange) -> Sequence[Submission]:
+    if lease_in_force(change.connection, f"submit:{change.night}", change.now) is not None:
+        return []
+    query = select(submissions.c.submission_key).where(
+        *of_night(change.night), submissions.c.state == _S.SUBMITTING
+    )
+    keys = change.connection.execute(query).scalars().all()
+    rows = change.lock_submissions(keys, _S.SUBMITTING)
+    reason = "the process that submitted it ended before a receipt was written"
+    change.move(rows, _S.UNRESOLVED, reason=reason)
+    return [change.submission(row["submission_key"]) for row in rows]
+
+
+def _nights_of(connection: Connection, keys: Collection[str]) -> Sequence[Night]:
+    columns = submissions.c
+    found: set[Night] = set()
+    for chunk in chunks(sorted(keys)):
+        query = select(columns.batch, columns.partition_key).where(
+            columns.submission_key.in_(chunk)
+        )
+        found |= {Night(*row) for row in connection.execute(query.distinct())}
+    return sorted(found)
