@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from flow_pipelines.reports.lettering import FAINT, INK, PAPER, RED, fit, font, wrap
+from flow_pipelines.reports.lettering import FAINT, PAPER, RED, fit, wrap, write
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -72,14 +72,14 @@ def _sheet(title: str, subtitle: str, drawn: list[Image], more: int) -> Image:
     height = _HEADER + rows * step_y + (_FOOTER if more or not drawn else _GAP)
     sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((_GAP, 12), fit(title, 26, width - 2 * _GAP), INK, font(26))
-    draw.text((_GAP, 46), fit(subtitle, 15, width - 2 * _GAP), FAINT, font(15))
+    write(draw, (_GAP, 12), fit(title, 26, width - 2 * _GAP), 26)
+    write(draw, (_GAP, 46), fit(subtitle, 15, width - 2 * _GAP), 15, FAINT)
     for index, tile in enumerate(drawn):
         row, column = divmod(index, columns)
         sheet.paste(tile, (_GAP + column * step_x, _HEADER + row * step_y))
     if more or not drawn:
         text = f"… and {more} more" if more else "No pictures."
-        draw.text((_GAP, height - _FOOTER + 8), text, INK, font(18))
+        write(draw, (_GAP, height - _FOOTER + 8), text, 18)
     return sheet
 
 
@@ -89,10 +89,11 @@ def _tile(tile: Tile) -> Image:
     canvas = Image.new("RGB", (_THUMB, _THUMB + _TEXT_HEIGHT), PAPER)
     draw = ImageDraw.Draw(canvas)
     thumbnail = _thumbnail(tile.image_bytes)
-    failed = tile.failed or (tile.image_bytes is not None and thumbnail is None)
-    note = tile.note or ("does not decode" if failed and not tile.failed else "")
+    broken = tile.image_bytes is not None and thumbnail is None
+    failed = tile.failed or broken
     if thumbnail is None:
-        _draw_absence(draw, "failed" if failed else "no picture yet")
+        word = "does not decode" if broken else "failed" if failed else "no picture yet"
+        _draw_absence(draw, word, RED if failed else FAINT)
     else:
         place = ((_THUMB - thumbnail.width) // 2, (_THUMB - thumbnail.height) // 2)
         canvas.paste(thumbnail, place)
@@ -100,16 +101,15 @@ def _tile(tile: Tile) -> Image:
         draw.rectangle((0, 0, _THUMB - 1, _THUMB - 1), outline=RED, width=3)
     y = _THUMB + 4
     for line in wrap(tile.caption, _CAPTION, _THUMB, 2):
-        draw.text((0, y), line, INK, font(_CAPTION))
+        write(draw, (0, y), line, _CAPTION)
         y += _LINE
-    draw.text((0, y), fit(note, _CAPTION, _THUMB), RED if failed else FAINT, font(_CAPTION))
+    write(draw, (0, y), fit(tile.note, _CAPTION, _THUMB), _CAPTION, RED if failed else FAINT)
     return canvas
 
 
-def _draw_absence(draw: ImageDraw, word: str) -> None:
+def _draw_absence(draw: ImageDraw, word: str, color: tuple[int, int, int]) -> None:
     draw.rectangle((0, 0, _THUMB - 1, _THUMB - 1), fill=_EMPTY)
-    middle = (_THUMB // 2, _THUMB // 2)
-    draw.text(middle, word, RED if word == "failed" else FAINT, font(20), anchor="mm")
+    write(draw, (_THUMB // 2, _THUMB // 2), word, 20, color, "mm")
 
 
 def _thumbnail(image_bytes: bytes | None) -> Image | None:

@@ -8,14 +8,14 @@ from collections import defaultdict
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from flow_pipelines.reports.lettering import FAINT, INK, PAPER, fit, font
+from flow_pipelines.reports.lettering import FAINT, INK, PAPER, fit, font, write
 
 if TYPE_CHECKING:
     import pandas as pd
     from PIL.ImageDraw import ImageDraw
 
 WIDTH, HEIGHT = 960, 440
-_LEFT, _RIGHT, _TOP, _BOTTOM = 78, 24, 78, 84
+_LEFT, _RIGHT, _TOP, _BOTTOM = 78, 24, 78, 62
 _PLOT_WIDTH, _PLOT_HEIGHT = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
 _GRID = (226, 229, 233)
 _MAX_NIGHTS = 60
@@ -36,14 +36,14 @@ def cost_chart(frame: pd.DataFrame) -> bytes:
     colors = {name: _COLORS[i % len(_COLORS)] for i, name in enumerate(providers)}
     image = Image.new("RGB", (WIDTH, HEIGHT), PAPER)
     draw = ImageDraw.Draw(image)
-    draw.text((_LEFT, 12), "Cost by night", INK, font(22))
+    write(draw, (_LEFT, 12), "Cost by night", 22, INK)
     if bars:
         top = _draw_axis(draw, max(sum(parts.values()) for parts in bars.values()))
         _draw_bars(draw, bars, colors, top)
         _draw_legend(draw, colors)
     else:
-        draw.text((WIDTH // 2, HEIGHT // 2), "Nothing was bought yet.", FAINT, font(18), "mm")
-    draw.text((_LEFT + _PLOT_WIDTH // 2, HEIGHT - 20), "night", FAINT, font(14), "mm")
+        write(draw, (WIDTH // 2, HEIGHT // 2), "Nothing was bought yet.", 18, FAINT, "mm")
+    write(draw, (_LEFT + _PLOT_WIDTH // 2, HEIGHT - 20), "night", 14, FAINT, "mm")
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
@@ -70,11 +70,11 @@ def _draw_axis(draw: ImageDraw, highest: Decimal | int) -> float:
     step = _step(float(highest) or 1.0)
     lines = max(math.ceil(float(highest) / step), 1)
     digits = max(0, -math.floor(math.log10(step)))
-    draw.text((_LEFT - 8, _TOP - 20), "USD", FAINT, font(14), "rm")
+    write(draw, (_LEFT - 8, _TOP - 20), "USD", 14, FAINT, "rm")
     for line in range(lines + 1):
         y = _TOP + _PLOT_HEIGHT - _PLOT_HEIGHT * line / lines
         draw.line((_LEFT, y, _LEFT + _PLOT_WIDTH, y), INK if line == 0 else _GRID)
-        draw.text((_LEFT - 8, y), f"{line * step:,.{digits}f}", FAINT, font(14), "rm")
+        write(draw, (_LEFT - 8, y), f"{line * step:,.{digits}f}", 14, FAINT, "rm")
     return lines * step
 
 
@@ -95,12 +95,12 @@ def _draw_bars(
             below = above
         if index % every == 0:
             label = fit(night, 13, int(slot * every) - 6)
-            draw.text((middle, _TOP + _PLOT_HEIGHT + 16), label, INK, font(13), "mm")
+            write(draw, (middle, _TOP + _PLOT_HEIGHT + 16), label, 13, INK, "mm")
 
 
 def _draw_legend(draw: ImageDraw, colors: dict[str, tuple[int, int, int]]) -> None:
     x = _LEFT
     for name, color in colors.items():
         draw.rectangle((x, 48, x + 12, 60), color)
-        draw.text((x + 18, 54), name, INK, font(14), "lm")
-        x += 18 + int(font(14).getlength(name)) + 24
+        write(draw, (x + 18, 54), name, 14, INK, "lm")
+        x += 18 + int(font(14, name).getlength(name)) + 24

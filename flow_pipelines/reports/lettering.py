@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
 INK = (28, 30, 34)
@@ -15,14 +16,58 @@ RED = (190, 36, 36)
 
 _ELLIPSIS = "…"
 _LONGEST = 400
+_ASCII = frozenset(map(chr, range(128)))
+_BUILT_IN_EXTRAS = frozenset("·…“”–—")
+_WIDE_FONTS = (
+    "NotoSansCJK-Regular.ttc",
+    "Arial Unicode.ttf",
+    "msyh.ttc",
+    "DejaVuSans.ttf",
+    "NotoSans-Regular.ttf",
+    "LiberationSans-Regular.ttf",
+    "arial.ttf",
+)
+
+
+def font(size_px: int, text: str = "") -> FreeTypeFont | ImageFont:
+    """Give a font that can write `text`.
+
+    Pillow's built-in one, alike on every machine, has little beyond ASCII; other text is written
+    in the first wide font that this machine has, and in the built-in one if it has none.
+    """
+    plain = text.isascii() or not set(text) - _BUILT_IN_EXTRAS - _ASCII
+    return _built_in(size_px) if plain else _widest(size_px)
+
+
+def write(
+    draw: ImageDraw,
+    place: tuple[float, float],
+    text: str,
+    size_px: int,
+    color: tuple[int, int, int] = INK,
+    anchor: str | None = None,
+) -> None:
+    """Write one line in a font that has its characters."""
+    draw.text(place, text, color, font(size_px, text), anchor)
 
 
 @lru_cache(maxsize=8)
-def font(size_px: int) -> FreeTypeFont | ImageFont:
-    """Give Pillow's built-in font, so that a report looks alike on every machine."""
+def _built_in(size_px: int) -> FreeTypeFont | ImageFont:
     from PIL import ImageFont
 
     return ImageFont.load_default(size_px)
+
+
+@lru_cache(maxsize=8)
+def _widest(size_px: int) -> FreeTypeFont | ImageFont:
+    from PIL import ImageFont
+
+    for name in _WIDE_FONTS:
+        try:
+            return ImageFont.truetype(name, size_px)
+        except OSError:
+            continue
+    return _built_in(size_px)
 
 
 def fit(text: str, size_px: int, width_px: int) -> str:
@@ -51,4 +96,4 @@ def wrap(text: str, size_px: int, width_px: int, lines: int) -> list[str]:
 
 
 def _width(text: str, size_px: int) -> float:
-    return font(size_px).getlength(text)
+    return font(size_px, text).getlength(text)
