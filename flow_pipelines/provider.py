@@ -16,6 +16,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
+from flow_pipelines.model import json_values
 from flow_pipelines.model.errors import SubmitOutcomeUnknown, UnexpectedAnswer
 from flow_pipelines.model.output import OutputRef, Receipt, RunReport
 from flow_pipelines.model.workflow import Workflow
@@ -145,6 +146,22 @@ def expect_object(provider: str, request: ApiRequest, answer: ApiAnswer) -> Mapp
     if isinstance(document, dict):
         return document
     raise unexpected(provider, request, answer, "the answer is not a JSON object")
+
+
+def expect_objects(
+    provider: str, request: ApiRequest, answer: ApiAnswer, *names: str
+) -> Sequence[Mapping[str, Any]]:
+    """Give the list of JSON objects in `answer`: bare, or under one of `names`, `data`, `items`.
+
+    Raises: as `expect_object`.
+    """
+    try:
+        found = json_values.objects(answer.json(), *names)
+    except (ValueError, RecursionError):
+        found = None
+    if found is None:
+        raise unexpected(provider, request, answer, "the answer holds no list")
+    return found
 
 
 def unexpected(

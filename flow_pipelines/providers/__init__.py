@@ -1,1 +1,37 @@
-"""."""
+"""The registry of providers: one line each. The only place that knows providers' files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from types import MappingProxyType
+
+from flow_pipelines.model.errors import ConfigurationError
+from flow_pipelines.provider import ProviderProfile
+
+PROVIDERS: Mapping[str, str] = MappingProxyType(
+    {
+        "floyo": "flow_pipelines.providers.floyo:PROFILE",
+    }
+)
+"""Name → where its `ProviderProfile` is; imported when first asked for."""
+
+
+def provider_names() -> tuple[str, ...]:
+    """List the providers, in the order of the registry. Imports none of them."""
+    return tuple(PROVIDERS)
+
+
+@cache
+def profile(name: str) -> ProviderProfile:
+    """Give what is known of a provider. Raises: ConfigurationError, for an unknown name."""
+    if name not in PROVIDERS:
+        known = ", ".join(PROVIDERS)
+        raise ConfigurationError(f"unknown provider {name!r}; known are: {known}")
+    module, attribute = PROVIDERS[name].split(":")
+    found: ProviderProfile = getattr(import_module(module), attribute)
+    return found
+
+
+__all__ = ["PROVIDERS", "ProviderProfile", "profile", "provider_names"]

@@ -1,0 +1,74 @@
+"""Values of JSON that somebody else wrote: what they are, or None where they are something else.
+
+Imported as `read`, so that a provider's file says `read.text(document.get("name"))`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from flow_pipelines.model.errors import ConfigurationError
+from flow_pipelines.redaction import redact
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,200}")
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
+_LIST_NAMES = ("data", "items")
+
+
+def text(value: Any) -> str | None:
+    """Give a text that is not empty."""
+    return value if isinstance(value, str) and value else None
+
+
+def code(value: Any) -> str | None:
+    """Give a text that looks like a machine's word, not like a sentence."""
+    return value if isinstance(value, str) and _CODE.fullmatch(value) else None
+
+
+def identifier(value: Any) -> str | None:
+    """Give an id that is safe as one part of a path: letters, digits, `_` and `-`."""
+    return value if isinstance(value, str) and _IDENTIFIER.fullmatch(value) else None
+
+
+def path_part(value: Any) -> str:
+    """Give an id as a part of a path. Raises: ConfigurationError, for what could be two parts."""
+    found = identifier(value)
+    if found is None:
+        raise ConfigurationError(f"{value!r} is not an id: letters, digits, - and _ only")
+    return found
+
+
+def count(value: Any) -> int | None:
+    """Give a whole number from 0 on; true is none."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and value >= 0 else None
+
+
+def moment(value: Any) -> datetime | None:
+    """Read ISO 8601 with an offset; without one it could be any moment of a day."""
+    try:
+        found = datetime.fromisoformat(value)
+    except (ValueError, TypeError):
+        return None
+    return found if found.tzinfo else None
+
+
+def objects(document: Any, *names: str) -> Sequence[Mapping[str, Any]] | None:
+    """Find a list of objects: bare, or under one of `names`, `data` or `items`."""
+    if isinstance(document, dict):
+        lists = (document.get(name) for name in (*names, *_LIST_NAMES))
+        document = next((found for found in lists if isinstance(found, list)), None)
+    if not isinstance(document, list):
+        return None
+    return [item for item in document if isinstance(item, dict)]
+
+
+def prose(value: Any, characters: int = 2000) -> str | None:
+    """Give a value of unknown shape as text for people: shortened, secrets masked."""
+    if not value:
+        return None
+    return redact(value if isinstance(value, str) else json.dumps(value))[:characters]
