@@ -92,7 +92,8 @@ def graph_version(graph: Mapping[str, Any]) -> str:
 def _inputs(graph: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     for node_id, node in graph.items():
         for field, value in node["inputs"].items():
-            if "::" not in field:  # its name could not be told from another node's
+            # A field whose own colons blur the split could be taken for another node's.
+            if split_parameter(f"{node_id}::{field}") == (node_id, field):
                 yield node_id, field, value
 
 
