@@ -6,16 +6,13 @@ import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flow_pipelines.model.output import Output
 from flow_pipelines.model.submission import Submission
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _MICRO = 6
 _MONEY = pa.decimal128(18, _MICRO)
@@ -79,7 +76,7 @@ def runs_table(
         _run_row(submission, len(outputs.get(submission.submission_key, ())))
         for submission in _in_order(submissions)
     ]
-    return pa.Table.from_pylist(rows, schema=RUNS_SCHEMA)
+    return _table(rows, RUNS_SCHEMA)
 
 
 def manifest_table(
@@ -102,7 +99,7 @@ def manifest_table(
             _identity(submission) | _image_row(output, uri) | {"cost_usd": share}
             for output, share in zip(stored, shares, strict=True)
         ]
-    return pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA)
+    return _table(rows, MANIFEST_SCHEMA)
 
 
 def cost_shares(cost_usd: Decimal | None, count: int) -> list[Decimal | None]:
@@ -121,10 +118,17 @@ def cost_shares(cost_usd: Decimal | None, count: int) -> list[Decimal | None]:
     return [Decimal(share + (index < rest)).scaleb(-_MICRO) for index in range(count)]
 
 
-def table_frame(table: pa.Table) -> pd.DataFrame:
-    """Give the table as a DataFrame whose integers stay exact where some are missing.
+def parquet_bytes(table: pa.Table) -> bytes:
+    """Give any table as a Parquet file; equal tables give equal bytes."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
 
-    Plain pandas would make such a column floats, and round seeds above 2^53.
+
+def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Make a table that pandas reads with whole numbers, also where some are missing.
+
+    Without the note in its metadata such a column becomes floats, which round seeds above 2^53.
     """
     import pandas as pd
 
@@ -133,16 +137,10 @@ def table_frame(table: pa.Table) -> pd.DataFrame:
         pa.int64(): pd.Int64Dtype(),
         pa.int32(): pd.Int32Dtype(),
     }
-    frame: pd.DataFrame = table.to_pandas(types_mapper=exact.get)
-    return frame
-
-
-def parquet_bytes(table: pa.Table) -> bytes:
-    """Give the table as a Parquet file, which pandas reads back as `table_frame` gives it."""
-    noted = pa.Table.from_pandas(table_frame(table), schema=table.schema, preserve_index=False)
-    buffer = io.BytesIO()
-    pq.write_table(noted, buffer, compression="zstd")
-    return buffer.getvalue()
+    table = pa.Table.from_pylist(rows, schema=schema)
+    frame = table.slice(0, 0).to_pandas(types_mapper=exact.get)
+    noted = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
+    return table.replace_schema_metadata(noted.schema.metadata)
 
 
 def _in_order(submissions: Iterable[Submission]) -> list[Submission]:
