@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.ledger import open_ledger, upgrade
@@ -32,8 +33,11 @@ def open_existing_ledger() -> RunLedger:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """Give the file of a SQLite URL; None for another database."""
-    parsed = make_url(url)
+    """Give the file of a SQLite URL; None for another database, or for what is no URL."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return None
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
         return None
     return Path(parsed.database)
@@ -42,9 +46,9 @@ def sqlite_file(url: str) -> Path | None:
 def upgrade_ledger() -> str:
     """Create or upgrade the ledger; say what it is now."""
     url = ledger_url()
-    upgrade(url)
-    ledger = open_ledger(url, SystemClock())
-    return f"Ledger {ledger.ledger_id} at {make_url(url).render_as_string()} is up to date."
+    revision = upgrade(url)
+    ledger_id = open_ledger(url, SystemClock()).ledger_id
+    return f"Ledger {ledger_id} at {make_url(url)!r} has schema {revision}."
 
 
 def adopt_batch(batch: str, *, sure: bool) -> str:

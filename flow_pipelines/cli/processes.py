@@ -58,8 +58,11 @@ class Child:
 class Children:
     """Processes that live no longer than the `with` block around them."""
 
-    def __init__(self, log_folder: Path, clock: Clock) -> None:
+    def __init__(
+        self, log_folder: Path, clock: Clock, *, stop_seconds: float = STOP_SECONDS
+    ) -> None:
         self._log_folder = log_folder
+        self._stop_seconds = stop_seconds
         self._clock = clock
         self._running: list[Child] = []
 
@@ -96,7 +99,10 @@ class Children:
 
     def stop(self, *children: Child) -> None:
         """Stop these: ask first, the last started before the first, kill what does not go."""
-        for number, patience in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
+        for number, patience in (
+            (signal.SIGTERM, self._stop_seconds),
+            (signal.SIGKILL, KILL_SECONDS),
+        ):
             for child in reversed(children):
                 if not child.gone():
                     child.signal(number)

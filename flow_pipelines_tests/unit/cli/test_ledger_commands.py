@@ -1,0 +1,233 @@
+"""The commands of people who look after nights, on a real ledger in a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from flow_pipelines.cli import main
+from flow_pipelines.ledger import open_ledger
+from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.model import Night, NightPlan, PlannedRow, PromptRow, Receipt, SubmissionState
+from flow_pipelines_tests.buckets import BucketServer, running_bucket
+from flow_pipelines_tests.fakes import ManualClock
+
+NIGHT = Night("posters", "2026-11-21")
+KEYS = ("key-of-harbour", "key-of-desert")
+
+
+@dataclass
+class Desk:
+    """A person with a terminal, and the ledger that the terminal works on."""
+
+    ledger: RunLedger
+    clock: ManualClock
+
+    def type(self, *words: str) -> Result:
+        return CliRunner().invoke(main, words)
+
+    def send(self, key: str) -> None:
+        self.ledger.acquire_lease(f"submit:{NIGHT}", "run-1", 60)
+        self.ledger.begin_submission(
+            key,
+            lease=f"submit:{NIGHT}",
+            owner="run-1",
+            estimate_usd=Decimal("0.02"),
+            budget_usd=None,
+            daily_budget_usd=None,
+        )
+
+    def state(self, key: str) -> str:
+        return self.ledger.submission(key).state.value
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    monkeypatch.setenv("FLOW_PIPELINES_LEDGER_URL", url)
+    clock = ManualClock()
+    ledger = open_ledger(url, clock)
+    rows = [prompt_row(number) for number in range(len(KEYS))]
+    ledger.plan(night_plan(), rows, [planned_row(row) for row in rows])
+    return Desk(ledger, clock)
+
+
+def night_plan() -> NightPlan:
+    return NightPlan(
+        night=NIGHT,
+        provider="floyo",
+        resource="floyo",
+        workflow="posters.json",
+        workflow_version="w1",
+        run_timeout_seconds=3600,
+    )
+
+
+def prompt_row(number: int) -> PromptRow:
+    return PromptRow(
+        prompt_id=f"p{number}",
+        row_number=number,
+        prompt="a harbour [at night]",
+        seed=None,
+        values={"prompt": "a harbour [at night]"},
+        content_hash=f"content-{number}",
+    )
+
+
+def planned_row(row: PromptRow) -> PlannedRow:
+    return PlannedRow(
+        submission_key=KEYS[row.row_number],
+        prompt_id=row.prompt_id,
+        row_number=row.row_number,
+        copy=0,
+        generation=0,
+        prompt=row.prompt,
+        seed=None,
+        parameters={"6::text": row.prompt},
+        content_hash=row.content_hash,
+        request_hash=f"request-{row.row_number}",
+    )
+
+
+def test_runs_lists_every_submission(desk: Desk) -> None:
+    shown = desk.type("runs")
+    assert shown.exit_code == 0
+    assert all(key in shown.output for key in KEYS)
+
+
+def test_runs_shows_only_what_was_asked_for(desk: Desk) -> None:
+    desk.send(KEYS[0])
+    found = json.loads(desk.type("runs", "--state", "submitting", "--json").output)
+    assert [one["submission_key"] for one in found] == [KEYS[0]]
+    assert len(json.loads(desk.type("runs", "--limit", "1", "--json").output)) == 1
+    assert json.loads(desk.type("runs", "--batch", "others", "--json").output) == []
+
+
+def test_runs_as_json_keeps_money_exact_and_names_the_night(desk: Desk) -> None:
+    desk.send(KEYS[0])
+    (found,) = json.loads(desk.type("runs", "--state", "submitting", "--json").output)
+    assert Decimal(found["reserved_usd"]) == Decimal("0.02")
+    assert isinstance(found["reserved_usd"], str)
+    assert (found["batch"], found["partition_key"]) == NIGHT
+    assert datetime.fromisoformat(found["planned_at"]) == ManualClock().now()
+
+
+def test_an_attached_run_is_polled(desk: Desk) -> None:
+    desk.send(KEYS[0])
+    desk.ledger.park_submission(KEYS[0], "answer lost")
+
+    said = desk.type("resolve", KEYS[0], "--attach", "run_42", "--why", "seen in the account")
+
+    assert said.exit_code == 0
+    assert desk.state(KEYS[0]) == SubmissionState.SUBMITTED
+    assert desk.ledger.submission(KEYS[0]).provider_run_id == "run_42"
+
+
+def test_a_submission_that_was_not_created_is_planned_again(desk: Desk) -> None:
+    desk.send(KEYS[0])
+    desk.ledger.park_submission(KEYS[0], "answer lost")
+
+    said = desk.type("resolve", KEYS[0], "--not-created", "--why", "not in the account")
+
+    assert said.exit_code == 0
+    assert desk.state(KEYS[0]) == SubmissionState.PLANNED
+
+
+def test_a_receipt_is_not_settled_by_hand(desk: Desk) -> None:
+    desk.send(KEYS[0])
+    desk.ledger.record_receipt(KEYS[0], Receipt(provider_run_id="run_1"), desk.clock.now())
+
+    said = desk.type("resolve", KEYS[0], "--not-created", "--why", "I think so")
+
+    assert said.exit_code == 1
+    assert said.output.startswith("Error: ")
+    assert "Traceback" not in said.output
+    assert desk.state(KEYS[0]) == SubmissionState.SUBMITTED
+
+
+@pytest.mark.parametrize("words", [(), ("--attach", "run_1", "--not-created")])
+def test_resolving_needs_exactly_one_answer(desk: Desk, words: tuple[str, ...]) -> None:
+    said = desk.type("resolve", KEYS[0], *words, "--why", "because")
+    assert said.exit_code == 2
+    assert "Give either --attach RUN_ID or --not-created." in said.output
+
+
+def test_an_unknown_submission_is_said_plainly(desk: Desk) -> None:
+    said = desk.type("resolve", "nonsense", "--not-created", "--why", "because")
+    assert said.exit_code == 1
+    assert "nonsense" in said.output
+
+
+def test_pause_stops_submitting_until_resume(desk: Desk) -> None:
+    assert desk.type("pause", "--why", "wrong prompts").exit_code == 0
+    pause = desk.ledger.paused()
+    assert pause is not None
+    assert pause.why == "wrong prompts"
+
+    assert "wrong prompts" in desk.type("resume").output
+    assert desk.ledger.paused() is None
+    assert desk.type("resume").output == "Was not paused.\n"
+
+
+def test_commands_do_not_invent_a_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "mistyped.sqlite"
+    monkeypatch.setenv("FLOW_PIPELINES_LEDGER_URL", f"sqlite:///{file}")
+    said = CliRunner().invoke(main, ["runs"])
+    assert said.exit_code == 1
+    assert f"There is no ledger at {file}" in said.output
+    assert not file.exists()
+
+
+def test_without_any_setting_the_variable_is_named() -> None:
+    said = CliRunner().invoke(main, ["runs"])
+    assert said.exit_code == 1
+    assert "FLOW_PIPELINES_LEDGER_URL" in said.output
+
+
+def test_upgrade_creates_a_ledger_where_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    first = CliRunner().invoke(main, ["ledger", "upgrade"])
+    assert first.exit_code == 0
+    assert CliRunner().invoke(main, ["ledger", "upgrade"]).output == first.output
+    assert CliRunner().invoke(main, ["runs"]).exit_code == 0
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BucketServer]:
+    with running_bucket(tmp_path_factory.mktemp("buckets")) as server:
+        yield server
+
+
+@pytest.fixture
+def foreign_batch(desk: Desk, bucket: BucketServer, monkeypatch: pytest.MonkeyPatch) -> Path:
+    assert desk.ledger.ledger_id
+    monkeypatch.setenv("FLOW_PIPELINES_BUCKET", bucket.bucket)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", bucket.endpoint_url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-test-access-key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-test-secret-key")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    owner = bucket.root / bucket.bucket / "flow" / "posters" / "_ledger.json"
+    owner.parent.mkdir(parents=True, exist_ok=True)
+    owner.write_text('{"ledger_id": "another-ledger"}', encoding="utf-8")
+    return owner
+
+
+def test_a_batch_changes_hands_only_when_a_person_is_sure(desk: Desk, foreign_batch: Path) -> None:
+    asked = desk.type("ledger", "adopt", "posters")
+    assert asked.exit_code == 1
+    assert "another-ledger" in asked.output
+    assert "another-ledger" in foreign_batch.read_text()
+
+    adopted = desk.type("ledger", "adopt", "posters", "--yes")
+    assert adopted.exit_code == 0
+    assert json.loads(foreign_batch.read_text()) == {"ledger_id": desk.ledger.ledger_id}
+    assert "already" in desk.type("ledger", "adopt", "posters").output
