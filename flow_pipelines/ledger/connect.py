@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import uuid
 from typing import Any
@@ -21,13 +22,13 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from flow_pipelines.clock import Clock, SystemClock
 from flow_pipelines.ledger.database import WRITES, Database, failures_in_our_words, is_busy
 from flow_pipelines.ledger.schema import ledger_meta
 from flow_pipelines.ledger.sql import SqlRunLedger
-from flow_pipelines.model.errors import ConfigurationError, LedgerError
+from flow_pipelines.model.errors import ConfigurationError, LedgerBusy, LedgerError
 
 BUSY_SECONDS = 30.0
 _UPGRADE_LOCK = 0x666C6F77
@@ -157,22 +158,24 @@ def _prepare(engine: Engine, clock: Clock, busy_seconds: float) -> str:
 def _write_ahead(engine: Engine, clock: Clock, busy_seconds: float) -> None:
     """Turn the write-ahead log on; it stays on. Readers and a writer then do not wait."""
     deadline = clock.monotonic() + busy_seconds
-    while True:
-        raw = engine.raw_connection()
-        try:
-            raw.cursor().execute("PRAGMA journal_mode = WAL")
-        except engine.dialect.loaded_dbapi.OperationalError as error:
-            # SQLite does not queue for this switch: somebody else is just opening the file.
-            locked = DBAPIError.instance(None, None, error, Exception, dialect=engine.dialect)
-            if not (isinstance(locked, DBAPIError) and is_busy(locked)):
-                raise LedgerError(f"the ledger's file cannot be opened: {error}") from error
-            if clock.monotonic() >= deadline:
-                raise locked from error
-            clock.sleep(_RETRY_SECONDS)
-        else:
-            return
-        finally:
-            raw.close()
+    while not _switched(engine):
+        # SQLite does not queue for this switch while somebody else is opening the file too.
+        if clock.monotonic() >= deadline:
+            raise LedgerBusy("the ledger's file stayed locked past its deadline; try again")
+        clock.sleep(_RETRY_SECONDS)
+
+
+def _switched(engine: Engine) -> bool:
+    raw = engine.raw_connection()
+    try:
+        raw.cursor().execute("PRAGMA journal_mode = WAL")
+    except sqlite3.Error as error:
+        if is_busy(error):
+            return False
+        raise LedgerError(f"the ledger's file cannot be used: {error}") from error
+    finally:
+        raw.close()
+    return True
 
 
 def _upgrade(connection: Connection) -> None:

@@ -93,7 +93,8 @@ class PlanOutcome:
     """Rows of generation 0 that were written (0 when the night was frozen before)."""
     stale: int
     """Submissions whose row changed in, or went from, the table since they were planned, plus
-    rows of the table that the frozen night does not have."""
+    rows of the table that the frozen night does not have. A submission that a newer generation
+    of its row and copy replaced is not counted. Kept as `NightRecord.stale`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,11 +147,17 @@ class RunLedger(Protocol):
         requested_by: str,
         scope: str,
         render: Callable[[int], Sequence[PlannedRow]],
+        *,
+        workflow_version: str | None = None,
     ) -> Regeneration:
         """Plan rows of a night again, once per (night, requested_by).
 
+        They take the NightPlan as last planned, frozen night or not, and with it
+        `workflow_version` where it is given: the version that `render` renders for.
+
         A first call takes the next generation, asks `render` for its rows and writes both; rows
         with a newer generation clear `stale` on nothing: the older submission stays as it was.
+        `render` runs inside the transaction: it may read the ledger, and must not write to it.
         Every further call gives the regeneration of the first and plans nothing.
         """
 
@@ -193,6 +200,11 @@ class RunLedger(Protocol):
         self, batches: Collection[str] | None = None, *, since: datetime | None = None
     ) -> Sequence[CostLine]:
         """Give cost by night and provider, for submissions planned since `since`."""
+
+    def counts_by_state(
+        self, batches: Collection[str] | None = None
+    ) -> Mapping[SubmissionState, int]:
+        """Give how many submissions are in each state, all generations; absent where none are."""
 
     def reserved_usd(self, provider: str, day: datetime) -> Decimal:
         """Give what counts against the provider's daily budget on the UTC day of `day`."""
@@ -255,7 +267,7 @@ class RunLedger(Protocol):
     ) -> Submission:
         """Write the receipt: submitting → submitted. Resets the night's submit attempts.
 
-        Raises: IllegalTransition.
+        Raises: IllegalTransition; LedgerError, when another submission has this provider run.
         """
 
     def return_to_plan(self, submission_key: str, reason: str) -> Submission:
@@ -332,7 +344,7 @@ class RunLedger(Protocol):
         `finished_at`, `run_ms` (the report's, else since `submitted_at`), `flotime_ms`, cost,
         `reserved_usd`, and its outputs: each `output_id` gets the next free index in the order
         of the report, once and for ever; twice in a report is one output. A report for a run
-        that ended before may add outputs and nothing else.
+        that ended before may add outputs, which clears `collected_at`, and nothing else.
         """
 
     def postpone_poll(self, submission_key: str, next_poll_at: datetime, reason: str) -> None:

@@ -75,17 +75,17 @@ def failures_in_our_words() -> Iterator[None]:
 def _in_our_words(error: DBAPIError) -> LedgerError:
     cause = error.orig
     lines = str(cause).strip().splitlines() or [type(cause).__name__]
-    if is_busy(error):
+    if is_busy(cause):
         return LedgerBusy(f"the ledger stayed locked past its deadline ({lines[0]}); try again")
     return LedgerError(f"the ledger's database refused or failed: {lines[0]}")
 
 
-def is_busy(error: DBAPIError) -> bool:
+def is_busy(cause: BaseException | None) -> bool:
     """Tell whether the database was only held by somebody else for too long."""
-    code = getattr(error.orig, "sqlite_errorcode", None)
+    code = getattr(cause, "sqlite_errorcode", None)
     if code is not None:
         return (code & 0xFF) in _SQLITE_BUSY
-    return getattr(error.orig, "sqlstate", None) in _POSTGRES_BUSY
+    return getattr(cause, "sqlstate", None) in _POSTGRES_BUSY
 
 
 def chunks(items: Iterable[Item], size: int = 500) -> Iterator[list[Item]]:

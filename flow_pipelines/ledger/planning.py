@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from flow_pipelines.ledger.changing import NightChange, changing_night, of_night
 from flow_pipelines.ledger.contract import PlanOutcome
-from flow_pipelines.ledger.database import Database, chunks
+from flow_pipelines.ledger.database import Database
 from flow_pipelines.ledger.rows import (
     COUNT_COLUMNS,
     plan_values,
@@ -59,11 +59,12 @@ class Planning:
             with changing_night(self._database, connection, plan.night) as change:
                 _write_prompt_rows(connection, plan.night, rows)
                 change.set(latest_plan=plan_values(plan))
-                if change.before["frozen_at"] is not None:
-                    stale = _compare(change, rows)
-                    return PlanOutcome(planned=0, stale=stale + _missing(change, rows))
-                _replace(change, plan, planned)
-                return PlanOutcome(planned=len(planned), stale=_compare(change, rows))
+                frozen = change.before["frozen_at"] is not None
+                if not frozen:
+                    _replace(change, plan, planned)
+                _mark_stale(change)
+                stale = _note_stale(change)
+                return PlanOutcome(planned=0 if frozen else len(planned), stale=stale)
 
     def regenerate(
         self,
@@ -71,21 +72,28 @@ class Planning:
         requested_by: str,
         scope: str,
         render: Callable[[int], Sequence[PlannedRow]],
+        *,
+        workflow_version: str | None = None,
     ) -> Regeneration:
         """Plan rows of a night again, once per (night, requested_by)."""
         with (
             self._database.write() as connection,
             changing_night(self._database, connection, night) as change,
         ):
-            query = select(regenerations).where(
-                regenerations.c.batch == night.batch,
-                regenerations.c.partition_key == night.partition_key,
-                regenerations.c.requested_by == requested_by,
-            )
-            first = connection.execute(query).mappings().one_or_none()
+            first = _regeneration(change, requested_by)
             if first is not None:
-                return to_regeneration(first)
-            return _regenerate(change, requested_by, scope, render)
+                return first
+            generation: int = change.before["generation"] + 1
+            planned = render(generation)
+            _require_generation(planned, generation)
+            plan = dict(change.before["latest_plan"])
+            if workflow_version is not None:
+                plan["workflow_version"] = workflow_version
+            change.set(generation=generation, **plan)
+            change.add([planned_values(row, plan) for row in planned])
+            change.touch()
+            _note_stale(change)
+            return _write_regeneration(change, requested_by, scope, generation, len(planned))
 
     def prompt_rows(self, night: Night) -> Sequence[PromptRow]:
         """Give the rows of the table as last planned, in their order."""
@@ -119,6 +127,7 @@ _NEW_NIGHT: dict[str, Any] = {
     "collect_attempts": 0,
     "reserved_usd": Decimal(0),
     "uncollected": 0,
+    "stale": 0,
     **dict.fromkeys(COUNT_COLUMNS.values(), 0),
 }
 
@@ -153,57 +162,77 @@ def _replace(change: NightChange, plan: NightPlan, planned: Sequence[PlannedRow]
     change.add([planned_values(row, plan_values(plan)) for row in planned])
 
 
-def _compare(change: NightChange, rows: Sequence[PromptRow]) -> int:
-    """Mark what differs from the table as stale, the rest as not; give how many are stale."""
+def _table(change: NightChange) -> dict[str, str]:
+    """Give the content hash of every row of the table as last planned."""
+    columns = prompt_rows.c
+    query = select(columns.prompt_id, columns.content_hash).where(
+        columns.batch == change.night.batch, columns.partition_key == change.night.partition_key
+    )
+    return {row[0]: row[1] for row in change.connection.execute(query)}
+
+
+def _mark_stale(change: NightChange) -> None:
+    """Mark submissions that differ from the table as stale, and the others as not."""
     columns = submissions.c
     query = select(
         columns.submission_key, columns.prompt_id, columns.content_hash, columns.stale
     ).where(*of_night(change.night))
-    now = {row.prompt_id: row.content_hash for row in rows}
+    table = _table(change)
     turned: dict[bool, list[str]] = {True: [], False: []}
-    total = 0
     for key, prompt_id, content_hash, was_stale in change.connection.execute(query):
-        stale = now.get(prompt_id) != content_hash
-        total += stale
+        stale = table.get(prompt_id) != content_hash
         if stale != was_stale:
             turned[stale].append(key)
     for stale, keys in turned.items():
-        for chunk in chunks(keys):
-            change.write(change.lock_submissions(chunk), stale=stale)
+        change.write(change.lock_submissions(keys), stale=stale)
+
+
+def _note_stale(change: NightChange) -> int:
+    """Count what of the table the night does not show, by the newest generation of each row."""
+    columns = submissions.c
+    query = (
+        select(columns.prompt_id, columns.copy, columns.stale)
+        .where(*of_night(change.night))
+        .order_by(columns.generation)
+    )
+    newest: dict[tuple[str, int], bool] = {
+        (row[0], row[1]): row[2] for row in change.connection.execute(query)
+    }
+    total: int = sum(newest.values())
+    if change.before["frozen_at"] is not None:
+        total += len(_table(change).keys() - {prompt_id for prompt_id, _ in newest})
+    change.set(stale=total)
     return total
 
 
-def _missing(change: NightChange, rows: Sequence[PromptRow]) -> int:
-    query = select(submissions.c.prompt_id).where(*of_night(change.night)).distinct()
-    known = set(change.connection.execute(query).scalars())
-    return sum(row.prompt_id not in known for row in rows)
+def _regeneration(change: NightChange, requested_by: str) -> Regeneration | None:
+    query = select(regenerations).where(
+        regenerations.c.batch == change.night.batch,
+        regenerations.c.partition_key == change.night.partition_key,
+        regenerations.c.requested_by == requested_by,
+    )
+    row = change.connection.execute(query).mappings().one_or_none()
+    return None if row is None else to_regeneration(row)
 
 
-def _regenerate(
-    change: NightChange,
-    requested_by: str,
-    scope: str,
-    render: Callable[[int], Sequence[PlannedRow]],
+def _write_regeneration(
+    change: NightChange, requested_by: str, scope: str, generation: int, rows: int
 ) -> Regeneration:
-    generation = change.before["generation"] + 1
-    planned = render(generation)
-    _require_generation(planned, generation)
-    plan = change.before["latest_plan"]
+    regeneration = Regeneration(
+        night=change.night,
+        generation=generation,
+        requested_by=requested_by,
+        scope=scope,
+        created_at=change.now,
+        rows=rows,
+    )
     values = {
         **change.night._asdict(),
         "requested_by": requested_by,
         "generation": generation,
         "scope": scope,
         "created_at": change.now,
-        "rows": len(planned),
+        "rows": rows,
     }
     change.connection.execute(insert(regenerations).values(values))
-    change.set(generation=generation, **plan)
-    change.add([planned_values(row, plan) for row in planned])
-    change.touch()
-    query = select(regenerations).where(
-        regenerations.c.batch == change.night.batch,
-        regenerations.c.partition_key == change.night.partition_key,
-        regenerations.c.requested_by == requested_by,
-    )
-    return to_regeneration(change.connection.execute(query).mappings().one())
+    return regeneration

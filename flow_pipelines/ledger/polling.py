@@ -25,6 +25,7 @@ from flow_pipelines.model import (
 )
 from flow_pipelines.model.errors import IllegalTransition, LedgerError, SubmissionNotFound
 
+_ASKED_ABOUT = sorted(IN_FLIGHT | {SubmissionState.UNRESOLVED})
 _MILLISECOND = timedelta(milliseconds=1)
 _UNCLAIMED: dict[str, Any] = {"claimed_by": None, "claim_expires_at": None}
 
@@ -119,7 +120,7 @@ class Polling:
             return change.submission(submission_key)
 
     def postpone_poll(self, submission_key: str, next_poll_at: datetime, reason: str) -> None:
-        """Ask again later: the poll itself failed. Ends the claim, counts no poll."""
+        """Ask again later: the poll, or the search for an unresolved run, failed."""
         columns = submissions.c
         known = select(columns.submission_key).where(columns.submission_key == submission_key)
         with self._database.write() as connection:
@@ -127,7 +128,7 @@ class Polling:
                 raise SubmissionNotFound(f"no submission {submission_key} in this ledger")
             connection.execute(
                 update(submissions)
-                .where(columns.submission_key == submission_key, columns.next_poll_at.is_not(None))
+                .where(columns.submission_key == submission_key, columns.state.in_(_ASKED_ABOUT))
                 .values(next_poll_at=next_poll_at, reason=reason, **_UNCLAIMED)
             )
 
@@ -139,6 +140,7 @@ def _in_flight(
     query = query.where(
         columns.provider == provider,
         columns.next_poll_at.is_not(None),
+        columns.state.in_(sorted(IN_FLIGHT)),
         columns.batch.in_(sorted(batches)),
     )
     if night is not None:

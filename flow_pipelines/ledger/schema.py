@@ -76,6 +76,8 @@ nights = Table(
     Column("frozen_at", Instant),
     Column("marked_at", Instant),
     Column("backfill_id", Text),
+    Column("submit_goal", Integer),
+    _required("stale", Integer),
     _required("submit_attempts", Integer),
     Column("submit_requested_at", Instant),
     _required("collect_attempts", Integer),
@@ -131,7 +133,7 @@ submissions = Table(
     Column("submitting_at", Instant),
     Column("submitted_at", Instant),
     Column("finished_at", Instant),
-    # Set exactly while the submission is in flight.
+    # In flight: the next poll; unresolved: the next search for its run; else empty.
     Column("next_poll_at", Instant),
     _required("polls", Integer),
     Column("run_ms", BigInteger),

@@ -41,15 +41,15 @@ class Submitting:
             self._database.write() as connection,
             changing_night(self._database, connection, night) as change,
         ):
-            change.set(marked_at=change.now)
+            change.set(marked_at=change.before["marked_at"] or change.now)
 
-    def note_submitter(self, night: Night, backfill_id: str | None) -> None:
-        """Remember the backfill whose run submits for this night now."""
+    def note_submitter(self, night: Night, backfill_id: str | None, goal: int | None) -> None:
+        """Remember for whom this night is being submitted, and how far."""
         with (
             self._database.write() as connection,
             changing_night(self._database, connection, night) as change,
         ):
-            change.set(backfill_id=backfill_id)
+            change.set(backfill_id=backfill_id, submit_goal=goal)
 
     def begin_submission(
         self,
@@ -134,7 +134,7 @@ class Submitting:
         """unresolved → planned, on a person's word."""
         with changing(self._database, submission_key) as (change, row):
             _require(row, _S.UNRESOLVED, _S.PLANNED)
-            change.move([row], _S.PLANNED, reason=why, reserved_usd=_NOTHING)
+            change.move([row], _S.PLANNED, reason=why, reserved_usd=_NOTHING, next_poll_at=None)
             _settle(change, submission_key, "settle_not_created", (who, why))
             return change.submission(submission_key)
 
@@ -186,7 +186,9 @@ class Submitting:
                 next_poll_at=next_poll_at,
                 reason=None,
             )
-            if settler is not None:
+            if settler is None:
+                change.set(submit_attempts=0)
+            else:
                 _settle(change, submission_key, "attach", settler)
             return change.submission(submission_key)
 

@@ -28,12 +28,12 @@ def upgrade() -> None:
     _pace()
 
 
-def _required(kind: type[sa.types.TypeEngine[Any]], *names: str) -> list[sa.Column[Any]]:
-    return [sa.Column(name, kind(), nullable=False) for name in names]
+def _required(kind: type[sa.types.TypeEngine[Any]], names: str) -> list[sa.Column[Any]]:
+    return [sa.Column(name, kind(), nullable=False) for name in names.split()]
 
 
-def _optional(kind: type[sa.types.TypeEngine[Any]], *names: str) -> list[sa.Column[Any]]:
-    return [sa.Column(name, kind(), nullable=True) for name in names]
+def _optional(kind: type[sa.types.TypeEngine[Any]], names: str) -> list[sa.Column[Any]]:
+    return [sa.Column(name, kind(), nullable=True) for name in names.split()]
 
 
 def _partial(name: str, *columns: str, unique: bool = False) -> None:
@@ -52,7 +52,7 @@ def _partial(name: str, *columns: str, unique: bool = False) -> None:
 def _ledger_meta() -> None:
     op.create_table(
         "ledger_meta",
-        *_required(sa.Text, "name", "value"),
+        *_required(sa.Text, "name value"),
         sa.PrimaryKeyConstraint("name"),
     )
 
@@ -60,7 +60,7 @@ def _ledger_meta() -> None:
 def _workflows() -> None:
     op.create_table(
         "workflows",
-        *_required(sa.Text, "version", "content"),
+        *_required(sa.Text, "version content"),
         *_required(sa.BigInteger, "saved_at"),
         sa.PrimaryKeyConstraint("version"),
     )
@@ -69,41 +69,18 @@ def _workflows() -> None:
 def _nights() -> None:
     op.create_table(
         "nights",
-        *_required(
-            sa.Text,
-            "batch",
-            "partition_key",
-            "provider",
-            "resource",
-            "workflow",
-            "workflow_version",
-            "location",
-            "latest_plan",
-        ),
+        *_required(sa.Text, "batch partition_key provider resource workflow"),
+        *_required(sa.Text, "workflow_version location latest_plan"),
         *_required(sa.Float, "run_timeout_seconds"),
-        *_required(
-            sa.Integer,
-            "generation",
-            "submit_attempts",
-            "collect_attempts",
-            "uncollected",
-            "count_planned",
-            "count_skipped",
-            "count_submitting",
-            "count_unresolved",
-            "count_submitted",
-            "count_queued",
-            "count_running",
-            "count_succeeded",
-            "count_failed",
-            "count_canceled",
-        ),
-        *_required(sa.BigInteger, "revision", "collected_revision", "changed_at", "reserved_usd"),
+        *_required(sa.Integer, "generation stale submit_attempts collect_attempts uncollected"),
+        *_required(sa.Integer, "count_planned count_skipped count_submitting count_unresolved"),
+        *_required(sa.Integer, "count_submitted count_queued count_running count_succeeded"),
+        *_required(sa.Integer, "count_failed count_canceled"),
+        *_required(sa.BigInteger, "revision collected_revision changed_at reserved_usd"),
         *_required(sa.Boolean, "attention"),
-        *_optional(
-            sa.BigInteger, "frozen_at", "marked_at", "submit_requested_at", "collect_requested_at"
-        ),
+        *_optional(sa.BigInteger, "frozen_at marked_at submit_requested_at collect_requested_at"),
         *_optional(sa.Text, "backfill_id"),
+        *_optional(sa.Integer, "submit_goal"),
         sa.PrimaryKeyConstraint("batch", "partition_key"),
     )
     op.create_index("ix_nights_attention", "nights", ["attention", "batch", "changed_at"])
@@ -112,10 +89,8 @@ def _nights() -> None:
 def _prompt_rows() -> None:
     op.create_table(
         "prompt_rows",
-        *_required(
-            sa.Text, "batch", "partition_key", "prompt_id", "prompt", "values", "content_hash"
-        ),
-        *_required(sa.Integer, "position", "row_number"),
+        *_required(sa.Text, "batch partition_key prompt_id prompt values content_hash"),
+        *_required(sa.Integer, "position row_number"),
         *_optional(sa.Text, "seed"),
         sa.PrimaryKeyConstraint("batch", "partition_key", "position"),
         sa.ForeignKeyConstraint(
@@ -127,49 +102,16 @@ def _prompt_rows() -> None:
 def _submissions() -> None:
     op.create_table(
         "submissions",
-        *_required(
-            sa.Text,
-            "submission_key",
-            "batch",
-            "partition_key",
-            "prompt_id",
-            "prompt",
-            "provider",
-            "resource",
-            "workflow",
-            "workflow_version",
-            "parameters",
-            "content_hash",
-            "request_hash",
-            "state",
-            "cost_basis",
-        ),
-        *_required(sa.Integer, "row_number", "copy", "generation", "polls"),
-        *_optional(
-            sa.Text,
-            "seed",
-            "reason",
-            "provider_run_id",
-            "provider_status",
-            "error_code",
-            "error_message",
-            "dagster_run_id",
-            "claimed_by",
-        ),
+        *_required(sa.Text, "submission_key batch partition_key prompt_id prompt provider"),
+        *_required(sa.Text, "resource workflow workflow_version parameters content_hash"),
+        *_required(sa.Text, "request_hash state cost_basis"),
+        *_required(sa.Integer, "row_number copy generation polls"),
+        *_optional(sa.Text, "seed reason provider_run_id provider_status error_code"),
+        *_optional(sa.Text, "error_message dagster_run_id claimed_by"),
         *_required(sa.Boolean, "stale"),
-        *_required(sa.BigInteger, "planned_at", "reserved_usd"),
-        *_optional(
-            sa.BigInteger,
-            "submitting_at",
-            "submitted_at",
-            "finished_at",
-            "next_poll_at",
-            "run_ms",
-            "flotime_ms",
-            "cost_usd",
-            "collected_at",
-            "claim_expires_at",
-        ),
+        *_required(sa.BigInteger, "planned_at reserved_usd"),
+        *_optional(sa.BigInteger, "submitting_at submitted_at finished_at next_poll_at run_ms"),
+        *_optional(sa.BigInteger, "flotime_ms cost_usd collected_at claim_expires_at"),
         sa.PrimaryKeyConstraint("submission_key"),
         sa.ForeignKeyConstraint(
             ["batch", "partition_key"], ["nights.batch", "nights.partition_key"]
@@ -199,11 +141,11 @@ def _submissions() -> None:
 def _outputs() -> None:
     op.create_table(
         "outputs",
-        *_required(sa.Text, "submission_key", "output_id", "kind"),
-        *_required(sa.Integer, "output_index", "attempts"),
-        *_optional(sa.Text, "file_name", "s3_key", "media_type", "sha256", "problem"),
-        *_optional(sa.BigInteger, "size_bytes", "stored_at"),
-        *_optional(sa.Integer, "width", "height"),
+        *_required(sa.Text, "submission_key output_id kind"),
+        *_required(sa.Integer, "output_index attempts"),
+        *_optional(sa.Text, "file_name s3_key media_type sha256 problem"),
+        *_optional(sa.BigInteger, "size_bytes stored_at"),
+        *_optional(sa.Integer, "width height"),
         sa.PrimaryKeyConstraint("submission_key", "output_index"),
         sa.ForeignKeyConstraint(["submission_key"], ["submissions.submission_key"]),
     )
@@ -213,8 +155,8 @@ def _outputs() -> None:
 def _regenerations() -> None:
     op.create_table(
         "regenerations",
-        *_required(sa.Text, "batch", "partition_key", "requested_by", "scope"),
-        *_required(sa.Integer, "generation", "rows"),
+        *_required(sa.Text, "batch partition_key requested_by scope"),
+        *_required(sa.Integer, "generation rows"),
         *_required(sa.BigInteger, "created_at"),
         sa.PrimaryKeyConstraint("batch", "partition_key", "requested_by"),
         sa.ForeignKeyConstraint(
@@ -227,7 +169,7 @@ def _settlements() -> None:
     op.create_table(
         "settlements",
         *_required(sa.Integer, "id"),
-        *_required(sa.Text, "submission_key", "action", "who", "why"),
+        *_required(sa.Text, "submission_key action who why"),
         *_required(sa.BigInteger, "at"),
         sa.PrimaryKeyConstraint("id"),
         sa.ForeignKeyConstraint(["submission_key"], ["submissions.submission_key"]),
@@ -238,7 +180,7 @@ def _settlements() -> None:
 def _budget_days() -> None:
     op.create_table(
         "budget_days",
-        *_required(sa.Text, "provider", "day"),
+        *_required(sa.Text, "provider day"),
         *_required(sa.BigInteger, "reserved_usd"),
         sa.PrimaryKeyConstraint("provider", "day"),
     )
@@ -247,7 +189,7 @@ def _budget_days() -> None:
 def _leases() -> None:
     op.create_table(
         "leases",
-        *_required(sa.Text, "name", "owner"),
+        *_required(sa.Text, "name owner"),
         *_required(sa.BigInteger, "expires_at"),
         sa.PrimaryKeyConstraint("name"),
     )
@@ -256,7 +198,7 @@ def _leases() -> None:
 def _switches() -> None:
     op.create_table(
         "switches",
-        *_required(sa.Text, "name", "who", "why"),
+        *_required(sa.Text, "name who why"),
         *_required(sa.BigInteger, "at"),
         sa.PrimaryKeyConstraint("name"),
     )
@@ -265,7 +207,7 @@ def _switches() -> None:
 def _account_stops() -> None:
     op.create_table(
         "account_stops",
-        *_required(sa.Text, "resource", "code", "message"),
+        *_required(sa.Text, "resource code message"),
         *_required(sa.BigInteger, "at"),
         sa.PrimaryKeyConstraint("resource"),
     )
@@ -275,6 +217,6 @@ def _pace() -> None:
     op.create_table(
         "pace",
         *_required(sa.Text, "key"),
-        *_optional(sa.BigInteger, "rested_at", "held_until"),
+        *_optional(sa.BigInteger, "rested_at held_until"),
         sa.PrimaryKeyConstraint("key"),
     )
