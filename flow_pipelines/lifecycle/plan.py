@@ -173,6 +173,7 @@ def regenerate(
                 if _wanted(current.get((row.prompt_id, row.copy)), row, scope)
             ]
         ),
+        workflow_version=workflow.version,
     )
     ports.log(
         f"{night}: generation {regeneration.generation} buys {regeneration.rows} row(s) again, "
