@@ -1,0 +1,129 @@
+"""From finished runs to verified objects and tables."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from decimal import Decimal
+
+import pandas as pd
+
+from flow_pipelines.lifecycle import collect_night, poll_due, summarize_night, wait_for_night
+from flow_pipelines.model import RunReport, SubmissionState
+from flow_pipelines_tests.fake_provider import png
+from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+
+
+def finish(lab: Lab, *prompts: str) -> None:
+    """Buy a night and poll it to its end."""
+    lab.plan(*prompts)
+    lab.submit()
+    assert wait_for_night(lab.ports, lab.night, owner="run-1", wait_seconds=600) == 0
+
+
+def table(lab: Lab, name: str) -> pd.DataFrame:
+    """Read one of the night's tables from the bucket."""
+    key = lab.store.key(lab.night.batch, lab.night.partition_key, name)
+    return pd.read_parquet(io.BytesIO(lab.store.get(key) or b""))
+
+
+def images(lab: Lab) -> list[str]:
+    """List the night's images in the bucket."""
+    folder = lab.store.key(lab.night.batch, lab.night.partition_key, "images")
+    return list(lab.store.list_keys(folder))
+
+
+def test_a_night_is_stored_whole_with_both_tables(lab: Lab) -> None:
+    lab.with_settings(price_usd_per_run=Decimal("0.01"))
+    finish(lab, "a cat", "a dog")
+    summary = collect_night(lab.night, lab.ports, owner="run-1")
+    assert (summary.images, summary.failed, summary.in_flight) == (2, 0, 0)
+    assert summary.cost_usd == Decimal("0.02")
+    runs, manifest = table(lab, "runs.parquet"), table(lab, "manifest.parquet")
+    assert list(runs["status"]) == ["succeeded", "succeeded"]
+    assert sum(manifest["cost_usd"]) == Decimal("0.02")
+    assert len(images(lab)) == len(manifest) == 2
+    assert runs["flotime_ms"].sum() == summary.flotime_ms == 3000
+
+
+def test_collecting_again_fetches_and_changes_nothing(lab: Lab) -> None:
+    finish(lab, "a cat")
+    collect_night(lab.night, lab.ports, owner="run-1")
+    before = images(lab)
+
+    def explode(output_id: str) -> bytes:
+        raise AssertionError(output_id)
+
+    lab.provider.on_fetch = explode
+    collect_night(lab.night, lab.ports, owner="run-2")
+    assert images(lab) == before
+
+
+def test_a_truncated_picture_is_not_stored_and_the_night_says_so(lab: Lab) -> None:
+    finish(lab, "a cat", "a dog")
+    bad = "file_run_0001_0"
+    lab.provider.on_fetch = lambda output_id: png(output_id)[:40] if output_id == bad else None
+    summary = collect_night(lab.night, lab.ports, owner="run-1")
+    assert (summary.images, summary.without_image) == (1, 1)
+    assert summary.failures[0]["error_message"]
+    lab.provider.on_fetch = lambda _id: None
+    posts = len(lab.provider.posts)
+    assert collect_night(lab.night, lab.ports, owner="run-2").images == 2
+    assert len(lab.provider.posts) == posts
+
+
+def test_an_html_page_is_never_stored_as_a_picture(lab: Lab) -> None:
+    finish(lab, "a cat")
+    lab.provider.on_fetch = lambda _id: b"<html><script>alert(1)</script></html>"
+    summary = collect_night(lab.night, lab.ports, owner="run-1")
+    assert (summary.images, images(lab)) == (0, [])
+
+
+def test_a_run_that_ends_without_output_does_not_look_like_a_success(lab: Lab) -> None:
+    lab.provider.on_poll = lambda run: lab.provider.finished(run, outputs=0)
+    finish(lab, "a cat")
+    summary = collect_night(lab.night, lab.ports, owner="run-1")
+    assert (summary.succeeded, summary.without_image) == (1, 1)
+    assert "without an output" in summary.failures[0]["error_message"]
+
+
+def test_several_outputs_share_the_runs_cost_exactly(lab: Lab) -> None:
+    lab.with_settings(price_usd_per_run=Decimal("0.01"))
+    lab.provider.on_poll = lambda run: lab.provider.finished(run, outputs=3)
+    finish(lab, "a cat")
+    collect_night(lab.night, lab.ports, owner="run-1")
+    assert sum(table(lab, "manifest.parquet")["cost_usd"]) == Decimal("0.01")
+
+
+def test_failed_runs_stand_in_the_table_with_their_reason(lab: Lab) -> None:
+    def fail(run: str) -> RunReport | None:
+        if run != "run_0001":
+            return None
+        report = lab.provider.finished(run, outputs=0)
+        return replace(
+            report, state=SubmissionState.FAILED, error_code="oom", error_message="out of memory"
+        )
+
+    lab.provider.on_poll = fail
+    finish(lab, "a cat", "a dog")
+    summary = collect_night(lab.night, lab.ports, owner="run-1")
+    assert (summary.failed, summary.images) == (1, 1)
+    assert summary.failures[0]["error_code"] == "oom"
+    assert list(table(lab, "runs.parquet")["error_code"])[0] == "oom"
+
+
+def test_a_run_that_never_ends_is_collected_around_and_failed_after_seven_days(lab: Lab) -> None:
+    running = RunReport(
+        provider_run_id="run_0001", state=SubmissionState.RUNNING, provider_status="processing"
+    )
+    lab.provider.on_poll = lambda run: running if run == "run_0001" else None
+    lab.plan("a cat", "a dog")
+    lab.submit()
+    assert wait_for_night(lab.ports, lab.night, owner="run-1", wait_seconds=300) == 1
+    assert collect_night(lab.night, lab.ports, owner="run-1").images == 1
+    lab.clock.advance(6 * 86400)
+    poll_due(lab.ports, batches=[lab.night.batch], owner="s", budget_seconds=40)
+    assert summarize_night(lab.ledger, lab.night).in_flight == 1
+    lab.clock.advance(2 * 86400)
+    poll_due(lab.ports, batches=[lab.night.batch], owner="s", budget_seconds=40)
+    assert summarize_night(lab.ledger, lab.night).failed == 1
