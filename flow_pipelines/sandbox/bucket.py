@@ -1,7 +1,8 @@
 """A local S3 bucket: LocalBucket, whose objects are plain files, taught what it lacks.
 
-LocalBucket 1.2.1 keeps no metadata, guesses media types from names and stores an upload that was
-cut short. Here metadata is kept in files beside the buckets, and a short body is refused.
+LocalBucket 1.2.1 keeps no metadata, guesses media types from names, stores an upload that was cut
+short and cannot delete several objects in one call. Here it can; metadata is kept in files beside
+the buckets, and a short body is refused.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import ThreadingHTTPServer
@@ -16,10 +18,12 @@ from pathlib import Path
 from socketserver import TCPServer
 from typing import Any, BinaryIO, cast
 from urllib.parse import unquote
+from xml.sax.saxutils import escape
 
-from localbucket import S3Error, S3Handler
+from localbucket import S3_NAMESPACE, S3Error, S3Handler, object_etag
 
 _METADATA = ".metadata"
+_KEY = f"{{{S3_NAMESPACE}}}Key"
 _KEPT_HEADERS = ("content-type", "content-disposition", "content-encoding", "cache-control")
 
 
@@ -31,6 +35,22 @@ class _Handler(S3Handler):  # type: ignore[misc] # LocalBucket has no types
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the parent's name
         """Keep quiet: the sandbox has a request log of its own."""
+
+    def _post_request(self, bucket: str, key: str) -> None:
+        """Also delete several objects in one call."""
+        if key or "delete" not in self.query:
+            super()._post_request(bucket, key)
+            return
+        try:
+            request = ET.fromstring(self._read_body())  # noqa: S314 - from this machine only
+        except ET.ParseError:
+            raise self._malformed_xml_error() from None
+        listed = [one.text or "" for one in request.iter(_KEY)]
+        for each in listed:
+            self._object_path(bucket, each).unlink(missing_ok=True)
+        deleted = "".join(f"<Deleted><Key>{escape(each)}</Key></Deleted>" for each in listed)
+        answer = f'<DeleteResult xmlns="{S3_NAMESPACE}">{deleted}</DeleteResult>'
+        self._send(HTTPStatus.OK, answer.encode(), {"Content-Type": "application/xml"})
 
     def _read_body(self) -> bytes:
         body = cast("bytes", super()._read_body())
@@ -74,8 +94,6 @@ class _Handler(S3Handler):  # type: ignore[misc] # LocalBucket has no types
         }
 
     def _noted(self, bucket: str, key: str) -> dict[str, str]:
-        from localbucket import object_etag
-
         return _read(self._metadata_path(bucket, key, object_etag(self._object_path(bucket, key))))
 
     def _metadata_path(self, bucket: str, key: str, etag: str) -> Path:

@@ -107,8 +107,11 @@ class Courier:
                     if self._closed:
                         return
                     now = self._now()
-                    ready = [one for one in self._pending if one.due() <= now]
-                    self._pending = [one for one in self._pending if one.due() > now]
+                    ready: list[_Parcel] = []
+                    waiting: list[_Parcel] = []
+                    for parcel in self._pending:
+                        (ready if parcel.due() <= now else waiting).append(parcel)
+                    self._pending = waiting
                 for parcel in ready:
                     pool.submit(self._post, parcel)
 

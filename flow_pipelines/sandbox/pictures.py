@@ -39,7 +39,7 @@ def draw(picture: Picture, max_side: int = 1024) -> bytes:
     image = scenes.paint(size, palette, rng)
     _caption(image, picture)
     notes = PngInfo()
-    notes.add_itxt("prompt", picture.prompt)
+    notes.add_itxt("prompt", picture.prompt.encode("utf-8", "replace"))
     notes.add_text("seed", str(picture.seed))
     notes.add_text("variant", picture.variant)
     target = io.BytesIO()

@@ -78,6 +78,12 @@ class Sandbox:
             self._socket = _listen(self.settings.host, port)
             self._start()
 
+    def reset(self) -> None:
+        """Forget runs, files, bills, requests and faults; behavior stays as it was told."""
+        self.world.reset()
+        for dialect in self._dialects:
+            dialect.reset()
+
     def environment(self) -> dict[str, str]:
         """Give the variables with which a client finds this sandbox and nothing else."""
         variables = {
@@ -161,7 +167,8 @@ def serve(settings: SandboxSettings, announce: Callable[[Sandbox], None] | None 
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With the protocol named, asyncio knows the socket for TCP and sends answers without delay.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
