@@ -12,6 +12,9 @@ from flow_pipelines.redaction import redact
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
 """Integers between these survive every format that they pass through: JSON, Parquet, SQL."""
 
+EXACT_IN_A_FLOAT = 2**53
+"""Up to this a float holds every integer; above it, which one was meant cannot be known."""
+
 _SHOWN_CHARACTERS = 60
 
 
@@ -30,6 +33,17 @@ def shown(value: object) -> str:
     if len(text) > _SHOWN_CHARACTERS:
         text = text[: _SHOWN_CHARACTERS - 1] + "…"
     return repr(text) if isinstance(value, str) else text
+
+
+def same_cell(value: Value) -> Value:
+    """Give a value in the form in which it is compared: `7.0` is `7`.
+
+    One missing cell is enough for pandas to make a whole column of integers float; the other
+    rows are no others for that.
+    """
+    if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT_IN_A_FLOAT:
+        return int(value)
+    return value
 
 
 def text_fault(text: str) -> str | None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flow_pipelines.batches.cells import shown, text_fault
 from flow_pipelines.batches.graphs import link_fields, split_parameter
 from flow_pipelines.batches.keys import stable_hash
-from flow_pipelines.batches.positions import compose, find_position
+from flow_pipelines.batches.positions import compose_all, find_position, scalar_at
 from flow_pipelines.batches.recipe import Recipe
 from flow_pipelines.model import BatchSettings, Workflow
 from flow_pipelines.model.errors import Problem
+
+if TYPE_CHECKING:
+    import yaml
 
 _LISTED = 12
 _Fault = tuple[str | None, str]
@@ -45,7 +48,7 @@ def at_parameters(settings: BatchSettings, faults: Sequence[_Fault]) -> list[Pro
         text = Path(settings.defs_file).read_text(encoding="utf-8")
     except (OSError, ValueError):
         text = ""
-    document = compose(text)
+    document = _document_of(settings.name, text)
     problems: list[Problem] = []
     for name, message in faults:
         path = ("attributes", "parameters") + (() if name is None else (name,))
@@ -54,6 +57,13 @@ def at_parameters(settings: BatchSettings, faults: Sequence[_Fault]) -> list[Pro
         at = None if column is None else str(column)
         problems.append(Problem(message, settings.defs_file, line, at))
     return problems
+
+
+def _document_of(batch: str, text: str) -> yaml.Node | None:
+    """Find the batch's own document, as one file may define several components."""
+    documents = compose_all(text)
+    own = (d for d in documents if scalar_at(d, ("attributes", "name")) == batch)
+    return next(own, documents[0] if len(documents) == 1 else None)
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import yaml
 
@@ -20,12 +21,25 @@ def yaml_position(text: str, path: Sequence[str | int]) -> tuple[int, int] | Non
 
 def compose(text: str) -> yaml.Node | None:
     """Read the first document's structure with its positions; None where there is none."""
+    return next(iter(compose_all(text)), None)
+
+
+def compose_all(text: str) -> list[yaml.Node]:
+    """Read every document's structure, as far as the text is YAML."""
+    documents: list[yaml.Node] = []
     if len(text) > _MAX_CHARACTERS:
-        return None
-    try:
-        return next(iter(yaml.compose_all(text, Loader=yaml.SafeLoader)), None)
-    except (yaml.YAMLError, RecursionError, ValueError):
-        return None
+        return documents
+    # What was read before a fault still has its positions.
+    with suppress(yaml.YAMLError, RecursionError, ValueError):
+        documents.extend(yaml.compose_all(text, Loader=yaml.SafeLoader))
+    return documents
+
+
+def scalar_at(node: yaml.Node | None, path: Sequence[str | int]) -> str | None:
+    """Give the scalar at `path` as it is written, None where there is none."""
+    for part in path:
+        _, node = _step(node, part)
+    return node.value if isinstance(node, yaml.ScalarNode) else None
 
 
 def find_position(node: yaml.Node | None, path: Sequence[str | int]) -> tuple[int, int] | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from flow_pipelines.batches.cells import same_cell
 from flow_pipelines.batches.keys import stable_hash
 from flow_pipelines.batches.templates import Literal, Template, parse_parameter
 from flow_pipelines.batches.values import WrongType, typed_value
@@ -75,7 +76,7 @@ class Recipe:
         used = self.columns - ALWAYS_THERE
         content = {
             "prompt_id": row.prompt_id,
-            "values": {name: row.values.get(name) for name in used},
+            "values": {name: same_cell(row.values.get(name)) for name in used},
             "seed": row.seed if "seed" in self.columns else None,
             "parameters": self.written,
             "workflow": self.version,

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
-from flow_pipelines.batches.cells import cell_text, shown
+from flow_pipelines.batches.cells import cell_text, same_cell, shown
 from flow_pipelines.batches.keys import stable_hash
 from flow_pipelines.batches.prompt_table import PromptTable
 from flow_pipelines.batches.sources import raise_if_any
@@ -23,10 +23,10 @@ def read_rows(settings: BatchSettings, table: PromptTable, night: Night) -> list
     """Give every row its identity, its own seed and what people are shown of it.
 
     Three columns are special: `prompt_id`, `seed` (an empty cell: derived) and `prompt`.
-    Without a `prompt_id` column a row is named by the hash of its content, so that it keeps its
-    identity wherever it moves in the table. Rows that are alike in every cell are all bought, as
-    each was written: the second is named `<hash>-2`, and so on. They cannot be told apart, so it
-    does not matter which one is the second.
+    Without a `prompt_id` column a row is named by the hash of its cells (empty ones left out), so
+    that it keeps its identity wherever it moves in the table. Rows that are alike are all bought,
+    as each was written: the second is named `<hash>-2`, and so on. They cannot be told apart, so
+    it does not matter which one is the second.
 
     An explicit `prompt_id` stays as written, whatever it holds; `path_safe` makes it a path.
     `content_hash` is left empty: rendering fills it.
@@ -62,16 +62,15 @@ class _RowReader:
         )
 
     def _hash(self, values: Mapping[str, Value]) -> str:
-        digest = stable_hash(["row", dict(values)])[:_ID_LENGTH]
+        # A new column that is empty in this row does not make it another row.
+        content = {name: same_cell(v) for name, v in values.items() if v not in (None, "")}
+        digest = stable_hash(["row", content])[:_ID_LENGTH]
         self._alike[digest] += 1
         occurrence = self._alike[digest]
         return digest if occurrence == 1 else f"{digest}-{occurrence}"
 
     def _explicit_id(self, number: int, values: Mapping[str, Value]) -> str:
-        value = values["prompt_id"]
-        # A missing cell elsewhere makes pandas turn 7 into 7.0; it is the same row for that.
-        whole = isinstance(value, float) and value.is_integer()
-        prompt_id = str(int(value)) if whole and value is not None else cell_text(value)
+        prompt_id = cell_text(same_cell(values["prompt_id"]))
         fault = _id_fault(prompt_id)
         first = self._by_id.setdefault(prompt_id, number)
         if fault:

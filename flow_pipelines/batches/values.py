@@ -7,14 +7,19 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flow_pipelines.batches.cells import INTEGER_MAX, INTEGER_MIN, cell_text, shown
+from flow_pipelines.batches.cells import (
+    EXACT_IN_A_FLOAT,
+    INTEGER_MAX,
+    INTEGER_MIN,
+    cell_text,
+    shown,
+)
 from flow_pipelines.batches.seeds import MAX_SEED
 from flow_pipelines.model import ParameterType
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _MOST_DIGITS = 40  # more than any number in range has; Python is slow at thousands of them
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_EXACT_IN_A_FLOAT = 2**53
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -68,7 +73,7 @@ def _number(value: Any) -> int | float | None:
         return value if INTEGER_MIN <= value <= INTEGER_MAX else None
     if not isinstance(value, float) or not math.isfinite(value):
         return None
-    return int(value) if value.is_integer() and abs(value) <= _EXACT_IN_A_FLOAT else value
+    return int(value) if value.is_integer() and abs(value) <= EXACT_IN_A_FLOAT else value
 
 
 def _number_in(text: str) -> int | float | None:

@@ -126,6 +126,14 @@ def test_a_problem_points_at_the_key_in_the_defs_file(tmp_path: Path) -> None:
     assert (seeds.line, seeds.column) == (4, "3")
 
 
+def test_a_file_of_several_batches_is_searched_for_the_right_one(tmp_path: Path) -> None:
+    file = tmp_path / "defs.yaml"
+    file.write_text(DEFS.replace("posters", "others") + "---\n" + DEFS)
+    settings = batch(parameters={"3::steps": 20}, defs_file=str(file))
+    (problem,) = check_parameters(settings, workflow())
+    assert (problem.line, problem.column) == (13, "5")
+
+
 @pytest.mark.parametrize("content", [None, b"\xff\xfe", b"attributes: ["])
 def test_a_defs_file_that_cannot_be_read_hides_no_problem(
     tmp_path: Path, content: bytes | None

@@ -27,6 +27,18 @@ def test_a_row_without_an_id_is_named_by_its_content_wherever_it_stands() -> Non
     assert len({row.prompt_id for row in before + after}) == 3
 
 
+def test_a_row_keeps_its_id_when_other_rows_get_a_column_or_lose_a_number() -> None:
+    before = PromptTable("a", ("n",), [{"n": 7}])
+    after = PromptTable("a", ("n", "x", "y"), [{"n": 7.0, "x": None, "y": ""}])
+    first, second = (read_rows(batch(), t, NIGHT)[0].prompt_id for t in (before, after))
+    assert first == second
+
+
+def test_the_same_text_in_another_column_is_another_row() -> None:
+    rows = _rows("prompt,style\ncat,\n,cat\n")
+    assert len({row.prompt_id for row in rows}) == 2
+
+
 def test_rows_that_are_alike_are_all_kept_under_ids_of_their_own() -> None:
     rows = _rows("prompt\ncat\ndog\ncat\ncat\n")
     first, dog, second, third = (row.prompt_id for row in rows)
