@@ -6,7 +6,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-SOURCES := flow_pipelines flow_pipelines_tests benchmarks
+SOURCES := flow_pipelines flow_pipelines_tests $(wildcard benchmarks)
 
 # What a caller's shell may hold and would lead Python or pip astray.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV
