@@ -87,6 +87,11 @@ def test_a_name_is_split_at_its_last_pair_of_colons() -> None:
     assert set_parameters(nodes, {"a::b::c": 2})["a::b"]["inputs"]["c"] == 2
 
 
+def test_a_field_whose_colons_blur_its_name_is_no_parameter() -> None:
+    nodes = {"3": {"class_type": "X", "inputs": {"a::b": 1, ":": 2, "c": 3}}}
+    assert [spec.name for spec in graph_parameters(nodes)] == ["3::c"]
+
+
 def test_the_version_sees_values_and_links_but_neither_order_nor_titles() -> None:
     version = graph_version(graph())
     shuffled = {key: dict(reversed(node.items())) for key, node in reversed(graph().items())}

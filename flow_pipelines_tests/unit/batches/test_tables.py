@@ -122,6 +122,12 @@ def test_jsonl_keeps_types_and_large_integers() -> None:
     assert table.line_of(1) == 3
 
 
+def test_a_line_of_jsonl_ends_at_a_line_feed_and_nowhere_else() -> None:
+    table = read_table("p.jsonl", '{"prompt": "a\u2028b\x85"}\n{"prompt": "c"}'.encode())
+    assert [row["prompt"] for row in table.rows] == ["a\u2028b\x85", "c"]
+    assert table.line_of(1) == 2
+
+
 def test_every_faulty_line_of_jsonl_is_told() -> None:
     lines = [
         '{"a": 1}',
