@@ -60,7 +60,7 @@ def _bent(plain: Report, fault: Fault) -> Report:
 def fate(fault: Fault | None) -> Fate:
     """Tell what a fault decides about the run that is being created."""
     if fault is not None and fault.action is Action.RUN_FAILS:
-        return Fate(error_code=fault.error)
+        return Fate(error_code=fault.error, unpaid=fault.error.startswith("insufficient_"))
     return Fate(never_ends=fault is not None and fault.action is Action.NEVER_ENDS)
 
 

@@ -19,6 +19,9 @@ _REMEMBERED = 1000
 _MAX_PENDING = 10_000
 
 
+Writer = Callable[[], tuple[bytes, Mapping[str, str]]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Letter:
     """One callback to be made."""
@@ -26,7 +29,7 @@ class Letter:
     url: str
     due: Callable[[], float]
     """Unix seconds; asked again and again, for a run's end may move."""
-    write: Callable[[], tuple[bytes, Mapping[str, str]]]
+    write: Writer
     """Gives body and headers, once, when the letter is due."""
     pauses: Sequence[float] = ()
     """Seconds before the second, third … attempt, by the sandbox's clock."""

@@ -9,7 +9,8 @@ before anything is accepted
 after the call has done its work
     `drop_after_accept`, `slow_answer` (`seconds`), `bad_json` (the answer is cut in half)
 in the fate of a run that is being created
-    `run_fails` (`error`: the code), `never_ends`
+    `run_fails` (`error`: the code; one that begins with `insufficient_` is not billed),
+    `never_ends`
 in what a run reports
     `unknown_status` (`word`), `status_goes_back`, `empty_outputs`, `duplicate_outputs`,
     `shuffled_outputs`

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from http.client import responses
 from typing import Any
 from urllib.parse import quote
 
 from flow_pipelines.sandbox import comfy_graph
 from flow_pipelines.sandbox.bending import Report, fate, report
-from flow_pipelines.sandbox.floyo_files import FileShelf, Stored
+from flow_pipelines.sandbox.floyo_files import FileShelf, Stored, stored_output
 from flow_pipelines.sandbox.life import Output, Run, RunOrder, RunState, new_id
 from flow_pipelines.sandbox.limits import Standing
 from flow_pipelines.sandbox.wire import Answer, Ask, Call, Refused, Upload, json_answer
@@ -26,14 +27,6 @@ _WORDS = {
 }
 # Ends that Floyo names by a status of their own; every other failure is `failed`.
 _OWN_STATUSES = ("insufficient_balance", "insufficient_api_credits")
-_TITLES = {
-    400: "bad request",
-    401: "unauthorized",
-    402: "insufficient balance",
-    403: "forbidden",
-    404: "not found",
-    429: "too many requests",
-}
 _RUN_EXPAND = "outputs.presigned_url"
 _FILE_EXPAND = "presigned_url"
 _EXPIRES_DEFAULT, _EXPIRES_MIN, _EXPIRES_MAX = 300, 30, 604_800
@@ -92,7 +85,7 @@ class Floyo:
     def refusal(self, status: int, message: str, standing: Standing | None = None) -> Answer:
         """Word an error as Floyo does: flat, with no header that says when to come back."""
         del standing
-        title = _TITLES.get(status, "internal server error")
+        title = responses.get(status, "unknown error").lower()
         return json_answer({"error": title, "message": message}, status)
 
     def finish(self, ask: Ask, answer: Answer) -> Answer:
@@ -187,7 +180,7 @@ class Floyo:
             return document
         document["flotime_ms"] = seen.flotime_ms
         document["outputs"] = [
-            self._files.describe(self._files.shelve(run, output), ask, expires)
+            self._files.describe(stored_output(run, output), ask, expires)
             for output in seen.outputs
         ]
         if seen.error_code:

@@ -18,7 +18,7 @@ from flow_pipelines.sandbox.world import World
 
 _CDN = "/floyo-cdn"
 _MAX_UPLOADS = 200
-_MAX_FILES = 200_000
+_MAX_SIZES = 200_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +35,20 @@ class Stored:
     content: bytes = b""
 
 
+def stored_output(run: Run, output: Output) -> Stored:
+    """Give an output of a run as a file."""
+    return Stored(
+        id=output.id,
+        account=run.order.account,
+        file_name=output.file_name,
+        input_path=f"(as input)#outputs/{output.file_name}",
+        created_at=run.ends_at,
+        picture=output.picture,
+    )
+
+
 class FileShelf:
-    """Finds files by id. Safe to share between threads."""
+    """Finds files by id and describes them. Safe to share between threads."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -45,9 +57,8 @@ class FileShelf:
         self.reset()
 
     def reset(self) -> None:
-        """Forget every file."""
+        """Forget uploads and start to number outputs anew."""
         with self._lock:
-            self._outputs: OrderedDict[str, Stored] = OrderedDict()
             self._uploads: OrderedDict[str, Stored] = OrderedDict()
             self._sizes: OrderedDict[Picture, int] = OrderedDict()
             self._numbers: Counter[tuple[str, str]] = Counter()
@@ -58,26 +69,12 @@ class FileShelf:
             self._numbers[account, prefix] += 1
             return f"{PurePosixPath(prefix).name}_{self._numbers[account, prefix]:05d}_.png"
 
-    def shelve(self, run: Run, output: Output) -> Stored:
-        """Make an output of a run findable by its id."""
-        stored = Stored(
-            id=output.id,
-            account=run.order.account,
-            file_name=output.file_name,
-            input_path=f"(as input)#outputs/{output.file_name}",
-            created_at=run.ends_at,
-            picture=output.picture,
-        )
-        with self._lock:
-            self._outputs[output.id] = stored
-            while len(self._outputs) > _MAX_FILES:
-                self._outputs.popitem(last=False)
-        return stored
-
     def find(self, file_id: str) -> Stored | None:
         """Give a file; None when there is none of that id."""
         with self._lock:
-            return self._outputs.get(file_id) or self._uploads.get(file_id)
+            upload = self._uploads.get(file_id)
+        made = self._world.life.output("floyo", file_id)
+        return upload if made is None else stored_output(*made)
 
     def content(self, stored: Stored) -> bytes:
         """Give a file's bytes."""
@@ -111,7 +108,7 @@ class FileShelf:
         size = len(self._world.studio.png(picture)) if known is None else known
         with self._lock:
             self._sizes[picture] = size
-            while len(self._sizes) > _MAX_FILES:
+            while len(self._sizes) > _MAX_SIZES:
                 self._sizes.popitem(last=False)
         return size
 

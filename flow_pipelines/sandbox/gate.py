@@ -38,7 +38,7 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or drop it, and note it."""
         request = Request(scope, receive)
-        ask, fault, answer = None, self._fault("", refusing=True), None
+        ask, fault, answer = None, self._fault(request.url.path, refusing=True), None
         try:
             if fault is not None:
                 await drop(scope, receive, reset=True)

@@ -13,6 +13,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from random import Random
 from typing import Any
@@ -60,6 +61,8 @@ class Fate:
     error_code: str | None = None
     """The run fails with this code."""
     never_ends: bool = False
+    unpaid: bool = False
+    """The run is taken but ends at once, without GPU time and without a bill."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,8 @@ class RunOrder:
     request_hash: str
     outputs: tuple[Output, ...]
     id_prefix: str = "run_"
+    price_usd: Decimal = Decimal(0)
+    """What the run is charged, where the provider charges money and the run succeeds."""
     caches: bool = False
     """The provider answers a request that ran before from its cache."""
     fate: Fate = field(default_factory=Fate)
@@ -123,6 +128,25 @@ class Run:
             return int(self.seconds * 1000)
         return int((until - self.starts_at) * self.time_scale * 1000)
 
+    def charged_usd(self, now: float) -> Decimal:
+        """Give what was charged in money: the price of a run that succeeded, else nothing."""
+        return self.order.price_usd if self.state(now) is RunState.SUCCEEDED else Decimal(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spending:
+    """What runs used up."""
+
+    flotime_ms: int = 0
+    charged_usd: Decimal = Decimal(0)
+
+    def plus(self, run: Run, now: float) -> Spending:
+        """Add a run as it stands at `now`."""
+        return Spending(
+            flotime_ms=self.flotime_ms + run.flotime_ms(now),
+            charged_usd=self.charged_usd + run.charged_usd(now),
+        )
+
 
 class Life:
     """All runs of all providers. Safe to share between threads."""
@@ -144,7 +168,8 @@ class Life:
             self._queues: dict[tuple[str, str], Queue] = {}
             self._latest: dict[tuple[str, str, str], Run] = {}
             self._copies: dict[tuple[str, str, str], int] = {}
-            self._forgotten_flotime_ms: dict[str, int] = {}
+            self._outputs: dict[str, Run] = {}
+            self._spent: dict[str, Spending] = {}
 
     def create(self, order: RunOrder) -> Run:
         """Accept a run and bill it, once, at once."""
@@ -154,10 +179,12 @@ class Life:
             run = self._conceive(order, identity, now)
             self._runs[run.id] = run
             self._latest[identity] = run
+            self._outputs.update((output.id, run) for output in run.outputs)
             queue = self._queues.setdefault((order.provider, order.account), Queue())
             queue.enter(run, now, self.tuning.slots)
             self._forget_oldest(now)
-            self._bill(run)
+            if not order.fate.unpaid:
+                self._bill(run)
             return run
 
     def _conceive(self, order: RunOrder, identity: tuple[str, str, str], now: float) -> Run:
@@ -171,7 +198,7 @@ class Life:
             id=new_id(order.id_prefix),
             order=order,
             accepted_at=now,
-            seconds=0.0 if cached else seconds,
+            seconds=0.0 if cached or order.fate.unpaid else seconds,
             time_scale=self.tuning.time_scale,
             cached=cached,
             error_code=order.fate.error_code or ("out_of_memory" if fails else None),
@@ -188,8 +215,11 @@ class Life:
         while len(self._runs) > self._max_runs:
             _, run = self._runs.popitem(last=False)
             provider = run.order.provider
-            spent = self._forgotten_flotime_ms.get(provider, 0) + run.flotime_ms(now)
-            self._forgotten_flotime_ms[provider] = spent
+            # One that has not ended yet is counted as it will be, for nobody looks again.
+            end = run.ends_at if math.isfinite(run.ends_at) else now
+            self._spent[provider] = self._spent.get(provider, Spending()).plus(run, end)
+            for output in run.outputs:
+                self._outputs.pop(output.id, None)
             identity = (provider, run.order.account, run.order.request_hash)
             if self._latest.get(identity) is run:
                 del self._latest[identity]
@@ -224,8 +254,20 @@ class Life:
             if provider in (None, run.order.provider) and account in (None, run.order.account)
         ]
 
-    def flotime_ms(self, provider: str) -> int:
-        """Give the GPU time of all runs of `provider` so far, forgotten ones included."""
+    def output(self, provider: str, output_id: str) -> tuple[Run, Output] | None:
+        """Give an output of a run that succeeded, with the run."""
+        with self._lock:
+            run = self._outputs.get(output_id)
+        if run is None or run.order.provider != provider:
+            return None
+        if run.state(self._now()) is not RunState.SUCCEEDED:
+            return None
+        return run, next(output for output in run.outputs if output.id == output_id)
+
+    def spending(self, provider: str) -> Spending:
+        """Add up all runs of `provider` so far, forgotten ones included."""
         now = self._now()
-        spent = self._forgotten_flotime_ms.get(provider, 0)
-        return spent + sum(run.flotime_ms(now) for run in self.runs(provider))
+        total = self._spent.get(provider, Spending())
+        for run in self.runs(provider):
+            total = total.plus(run, now)
+        return total

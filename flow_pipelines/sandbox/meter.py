@@ -6,6 +6,8 @@ import threading
 from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
 
+from flow_pipelines.sandbox.life import Spending
+
 _DUPLICATES_SHOWN = 50
 
 
@@ -39,6 +41,8 @@ class Reading:
     duplicates: list[str] = field(default_factory=list)
     """Some of the submissions billed more than once."""
     flotime_ms: int = 0
+    charged_usd: str = "0"
+    """Exact decimal; 0 where the provider charges no money."""
     rate_limited: int = 0
     dropped: int = 0
     """Requests that got no answer."""
@@ -81,7 +85,7 @@ class Meter:
         with self._lock:
             return [one for one in self._log if one.number > after][:limit]
 
-    def reading(self, provider: str, flotime_ms: int) -> Reading:
+    def reading(self, provider: str, spending: Spending) -> Reading:
         """Read the meter of `provider`."""
         with self._lock:
             bills = self._bills.get(provider, Counter[str]())
@@ -92,7 +96,8 @@ class Meter:
                 distinct_submissions=len(bills),
                 duplicate_bills=bills.total() - len(bills),
                 duplicates=twice[:_DUPLICATES_SHOWN],
-                flotime_ms=flotime_ms,
+                flotime_ms=spending.flotime_ms,
+                charged_usd=str(spending.charged_usd),
                 rate_limited=statuses[429],
                 dropped=statuses[0],
                 requests=dict(self._operations.get(provider, {})),

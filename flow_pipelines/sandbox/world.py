@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from flow_pipelines.sandbox.courier import Courier
-from flow_pipelines.sandbox.faults import Faults
+from flow_pipelines.sandbox.courier import Courier, Letter, Writer
+from flow_pipelines.sandbox.faults import Action, Faults
 from flow_pipelines.sandbox.life import Life, Run
 from flow_pipelines.sandbox.limits import Limits, Standing
 from flow_pipelines.sandbox.meter import Meter, Reading
@@ -71,9 +71,18 @@ class World:
             time.sleep(0.01)
         return True
 
+    def call_back(self, run: Run, url: str, write: Writer, pauses: Sequence[float] = ()) -> None:
+        """Post what `write` gives to `url` when `run` has ended; again after each pause."""
+        provider = run.order.provider
+        text = f"{url} {run.order.label}"
+        fault = self.faults.pick(provider, "callback", text, _any_action)
+        self.courier.take(
+            Letter(url=url, due=lambda: run.ends_at, write=write, pauses=pauses, fault=fault)
+        )
+
     def readings(self, providers: Sequence[str]) -> dict[str, Reading]:
         """Read the meters."""
-        return {name: self.meter.reading(name, self.life.flotime_ms(name)) for name in providers}
+        return {name: self.meter.reading(name, self.life.spending(name)) for name in providers}
 
     def reset(self) -> None:
         """Forget runs, bills, requests, counts and faults; behavior stays as it was told."""
@@ -85,3 +94,8 @@ class World:
 
     def _bill(self, run: Run) -> None:
         self.meter.bill(run.order.provider, run.order.label or run.order.request_hash)
+
+
+def _any_action(action: Action) -> bool:
+    del action
+    return True

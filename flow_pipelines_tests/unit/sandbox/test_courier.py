@@ -9,6 +9,9 @@ import pytest
 
 from flow_pipelines.sandbox.courier import Courier, Letter
 from flow_pipelines.sandbox.faults import Action, Fault
+from flow_pipelines.sandbox.life import RunOrder
+from flow_pipelines.sandbox.settings import SandboxSettings
+from flow_pipelines.sandbox.world import World
 from flow_pipelines_tests.unit.sandbox.probe import HandClock
 
 
@@ -105,3 +108,18 @@ def test_a_letter_can_be_lost_doubled_or_late(
     clock.advance(5)
     assert eventually(lambda: len(courier.deliveries()) == 2)
     assert len(receiver.bodies) == 3
+
+
+def test_a_run_is_called_back_when_it_ends_and_a_fault_can_prevent_it(
+    receiver: Receiver, clock: HandClock
+) -> None:
+    world = World(SandboxSettings(), now=clock.now)
+    order = RunOrder(provider="p", account="k", label="", request_hash="h", outputs=())
+    world.faults.add(Fault(provider="p", operation="callback", action=Action.LOST_CALLBACK))
+    for _ in range(2):
+        world.call_back(world.life.create(order), receiver.url, lambda: (b"ended", {}))
+    assert world.courier.deliveries() == []
+    clock.advance(1000)
+    assert eventually(lambda: len(world.courier.deliveries()) == 1)
+    world.courier.close()
+    assert receiver.bodies == [b"ended"]

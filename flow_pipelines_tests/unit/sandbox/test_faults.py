@@ -123,17 +123,23 @@ def test_a_run_that_never_ends_stops_no_other_and_can_be_canceled(
 
 
 @pytest.mark.parametrize(
-    ("error", "status"),
-    [("out_of_memory", "failed"), ("insufficient_balance", "insufficient_balance")],
+    ("error", "status", "billed"),
+    [
+        ("out_of_memory", "failed", 1),
+        ("insufficient_balance", "insufficient_balance", 0),
+        ("insufficient_api_credits", "insufficient_api_credits", 0),
+    ],
 )
 def test_a_run_fails_with_the_code_it_was_told(
-    floyo: FloyoProbe, control: ControlClient, error: str, status: str
+    floyo: FloyoProbe, control: ControlClient, error: str, status: str, billed: int
 ) -> None:
     control.add_fault("floyo", "create_run", "run_fails", error=error)
     run = floyo.finished(floyo.create())
     assert run["status"] == status
     assert run["outputs"] == []
     assert run["errors"][0]["error"] == error
+    assert control.state()["floyo"].runs_billed == billed
+    assert (run["flotime_ms"] > 0) == bool(billed)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
-from flow_pipelines.sandbox.life import Life, Run, RunOrder, RunState
+from flow_pipelines.sandbox.life import Fate, Life, Output, Run, RunOrder, RunState
+from flow_pipelines.sandbox.pictures import Picture
 from flow_pipelines.sandbox.settings import Tuning
 from flow_pipelines_tests.unit.sandbox.probe import LONG_ENOUGH, HandClock
 
@@ -86,7 +89,7 @@ def test_old_runs_are_forgotten_and_their_flotime_is_not(clock: HandClock) -> No
     life.create(order("last", "last"))
     assert len(life.runs()) == 2
     assert life.get("p", "k", runs[0].id) is None
-    assert life.flotime_ms("p") >= sum(run.flotime_ms(clock.at) for run in runs[2:])
+    assert life.spending("p").flotime_ms == sum(run.flotime_ms(clock.at) for run in runs)
 
 
 def test_some_runs_fail_by_themselves_when_told(life: Life, clock: HandClock) -> None:
@@ -102,3 +105,22 @@ def test_fewer_slots_apply_from_the_next_run_on(life: Life, clock: HandClock) ->
     life.tuning = Tuning(slots=1)
     late = life.create(order("d"))
     assert late.starts_at == max(run.ends_at for run in early)
+
+
+def test_money_is_charged_for_runs_that_succeeded_alone(life: Life, clock: HandClock) -> None:
+    price = Decimal("0.04")
+    life.create(order("good", price_usd=price))
+    life.create(order("bad", price_usd=price, fate=Fate(error_code="oops")))
+    life.cancel(life.create(order("canceled", price_usd=price)))
+    assert life.spending("p").charged_usd == 0
+    clock.advance(LONG_ENOUGH)
+    assert life.spending("p").charged_usd == price
+
+
+def test_an_output_exists_once_its_run_has_succeeded(life: Life, clock: HandClock) -> None:
+    output = Output(id="o", file_name="a.png", picture=Picture(prompt="x", seed=1))
+    run = life.create(order(outputs=(output,)))
+    assert life.output("p", "o") is None
+    clock.advance(LONG_ENOUGH)
+    assert life.output("p", "o") == (run, output)
+    assert life.output("q", "o") is None
