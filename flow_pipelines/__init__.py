@@ -1,0 +1,43 @@
+"""Nightly image batches on hosted AI-workflow services, as Dagster assets."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flow_pipelines.component import PromptBatchComponent
+    from flow_pipelines.resources import (
+        ComflowyResource,
+        FloImgResource,
+        FloraResource,
+        FloyoResource,
+        ImageStoreResource,
+        RunLedgerResource,
+        default_resources,
+    )
+
+_HOMES = {"PromptBatchComponent": "flow_pipelines.component"}
+
+__all__ = [
+    "ComflowyResource",
+    "FloImgResource",
+    "FloraResource",
+    "FloyoResource",
+    "ImageStoreResource",
+    "PromptBatchComponent",
+    "RunLedgerResource",
+    "default_resources",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: the lower floors work without Dagster."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES.get(name, "flow_pipelines.resources")), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, for people and for Dagster's component registry."""
+    return sorted([*globals(), *__all__])

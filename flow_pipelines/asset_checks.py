@@ -1,0 +1,146 @@
+"""What has to hold for a collected partition, each as an asset check of `<name>/images`.
+
+None of them blocks: what was bought is stored and shown either way. ERROR says that rows have no
+picture and will get none by themselves, or that something was or may have been paid in vain; WARN
+says that time will mend it, or that a person may want to look.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from flow_pipelines.lifecycle import NightSummary
+from flow_pipelines.model import BatchSettings
+
+_DESCRIPTIONS = {
+    "complete": "Every row has all its images in the bucket.",
+    "no_failed_runs": "No row failed or was canceled.",
+    "no_unresolved_runs": "The outcome of every submission is known.",
+    "images_decodable": "Every output that arrived decodes as what it claims to be.",
+    "no_duplicate_images": "No two images have the same content.",
+    "within_budget": "The partition cost no more than budget_usd, and left no row out for it.",
+    "prompts_current": "What was bought is what the prompt table says now.",
+}
+
+
+@dataclass(frozen=True)
+class _Finding:
+    passed: bool
+    description: str
+    severity: dg.AssetCheckSeverity
+    metadata: dict[str, int | float]
+
+
+def check_specs(
+    asset: dg.AssetKey, partitions_def: dg.PartitionsDefinition[str] | None
+) -> Sequence[dg.AssetCheckSpec]:
+    """Give the checks of an images asset, partitioned as it is."""
+    return [
+        dg.AssetCheckSpec(name, asset=asset, description=description, partitions_def=partitions_def)
+        for name, description in _DESCRIPTIONS.items()
+    ]
+
+
+def check_results(
+    asset: dg.AssetKey, settings: BatchSettings, summary: NightSummary
+) -> Sequence[dg.AssetCheckResult]:
+    """Judge a night by its numbers: one result for every spec, always."""
+    findings = {
+        "complete": _complete(summary),
+        "no_failed_runs": _no_failed_runs(summary),
+        "no_unresolved_runs": _no_unresolved_runs(summary),
+        "images_decodable": _images_decodable(summary),
+        "no_duplicate_images": _no_duplicate_images(summary),
+        "within_budget": _within_budget(settings, summary),
+        "prompts_current": _prompts_current(summary),
+    }
+    return [
+        dg.AssetCheckResult(
+            asset_key=asset,
+            check_name=name,
+            passed=finding.passed,
+            severity=finding.severity,
+            description=finding.description,
+            metadata=finding.metadata,
+        )
+        for name, finding in findings.items()
+    ]
+
+
+def _finding(description: str, *, passed: bool, **metadata: float) -> _Finding:
+    return _Finding(passed, description, dg.AssetCheckSeverity.ERROR, metadata)
+
+
+def _warning(description: str, *, passed: bool, **metadata: float) -> _Finding:
+    return _Finding(passed, description, dg.AssetCheckSeverity.WARN, metadata)
+
+
+def _complete(summary: NightSummary) -> _Finding:
+    whole = summary.succeeded - summary.without_image
+    missing = summary.rows - whole
+    words = f"{whole} of {summary.rows} rows have all their images"
+    if not summary.rows:
+        return _warning("nothing was planned for this partition", passed=False, missing=0)
+    if summary.in_flight:
+        words += f"; {summary.in_flight} not ended yet ({summary.planned} of them not sent)"
+    judge = _warning if missing == summary.in_flight else _finding
+    return judge(words, passed=not missing, missing=missing, in_flight=summary.in_flight)
+
+
+def _no_failed_runs(summary: NightSummary) -> _Finding:
+    return _finding(
+        f"{summary.failed} failed, {summary.canceled} canceled",
+        passed=not summary.failed and not summary.canceled,
+        failed=summary.failed,
+        canceled=summary.canceled,
+    )
+
+
+def _no_unresolved_runs(summary: NightSummary) -> _Finding:
+    words = "the outcome of every submission is known"
+    if summary.unresolved:
+        words = (
+            f"{summary.unresolved} may have been bought: nobody knows. See "
+            "`flow-pipelines runs --state unresolved`, then `flow-pipelines resolve`"
+        )
+    return _finding(words, passed=not summary.unresolved, unresolved=summary.unresolved)
+
+
+def _images_decodable(summary: NightSummary) -> _Finding:
+    count = summary.undecodable_images
+    words = f"{count} outputs could not be stored"
+    return _finding(words, passed=not count, undecodable_images=count)
+
+
+def _no_duplicate_images(summary: NightSummary) -> _Finding:
+    count = summary.duplicate_images
+    words = f"{count} images repeat another one's content"
+    return _warning(words, passed=not count, duplicate_images=count)
+
+
+def _within_budget(settings: BatchSettings, summary: NightSummary) -> _Finding:
+    words = f"cost {summary.cost_usd} USD"
+    if summary.runs_cost_unknown:
+        words += f", and {summary.runs_cost_unknown} run(s) of unknown cost"
+    if summary.skipped:
+        words += f"; {summary.skipped} row(s) left out by a budget"
+    budget = settings.budget_usd
+    words += "; the batch has no budget" if budget is None else f"; the budget is {budget} USD"
+    within = budget is None or summary.cost_usd <= budget
+    return _finding(
+        words,
+        passed=within and not summary.skipped,
+        cost_usd=float(summary.cost_usd),
+        skipped=summary.skipped,
+    )
+
+
+def _prompts_current(summary: NightSummary) -> _Finding:
+    words = "what was bought is what the prompt table says"
+    if summary.stale:
+        words = (
+            f"{summary.stale} row(s) changed since they were planned; their pictures are kept. "
+            "Materialize provider_runs with regenerate: changed to buy them again"
+        )
+    return _warning(words, passed=not summary.stale, stale=summary.stale)

@@ -1,0 +1,57 @@
+"""The assets of a prompt batch, one file each."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from flow_pipelines.assets.batch import BATCH_TAG, PROVIDER_TAG, RESOURCE_TAG, Batch
+from flow_pipelines.assets.contact_sheet import contact_sheet_asset
+from flow_pipelines.assets.cost_report import COST_REPORT, cost_report_asset
+from flow_pipelines.assets.images import images_asset
+from flow_pipelines.assets.prompts import prompts_asset
+from flow_pipelines.assets.provider_runs import provider_runs_asset
+from flow_pipelines.assets.workflow import prompt_table_spec, workflow_asset
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import (
+        UnresolvedAssetJobDefinition,
+    )
+
+
+def batch_assets(
+    batch: Batch,
+) -> Sequence[dg.AssetsDefinition | dg.SourceAsset | dg.AssetSpec]:
+    """Make every asset of a batch, in the order of its life."""
+    table = prompt_table_spec(batch)
+    return [
+        workflow_asset(batch),
+        *([table] if table else []),
+        prompts_asset(batch),
+        provider_runs_asset(batch),
+        images_asset(batch),
+        contact_sheet_asset(batch),
+    ]
+
+
+def generation_job(batch: Batch) -> "UnresolvedAssetJobDefinition":
+    """Make `<name>_generation`: look at the workflow, plan, buy. Images come later, by sensor."""
+    keys = [batch.key(name) for name in ("workflow", "prompts", "provider_runs")]
+    return dg.define_asset_job(
+        f"{batch.name}_generation",
+        selection=dg.AssetSelection.assets(*keys),
+        tags=batch.tags,
+        description=f"Plans a partition of {batch.name} and submits what is planned.",
+    )
+
+
+__all__ = [
+    "BATCH_TAG",
+    "COST_REPORT",
+    "PROVIDER_TAG",
+    "RESOURCE_TAG",
+    "Batch",
+    "batch_assets",
+    "cost_report_asset",
+    "generation_job",
+]

@@ -1,0 +1,86 @@
+"""A prompt batch as the Dagster objects share it, and what they ask of a running step."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from flow_pipelines.model import UNPARTITIONED, BatchSettings, Night
+from flow_pipelines.model.errors import ConfigurationError
+
+PROVIDER_TAG = "flow_pipelines/provider"
+BATCH_TAG = "flow_pipelines/batch"
+RESOURCE_TAG = "flow_pipelines/resource"
+_BACKFILL = "dagster/backfill"
+_ROOT_BACKFILL = "dagster/root_backfill_id"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """The settings of a batch with what only Dagster needs."""
+
+    settings: BatchSettings
+    partitions_def: dg.PartitionsDefinition[str] | None = None
+    owners: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def name(self) -> str:
+        """Give the batch's name, the first part of its asset keys."""
+        return self.settings.name
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Give the tags of its assets: sensors and people select by them."""
+        return {
+            BATCH_TAG: self.name,
+            PROVIDER_TAG: self.settings.provider,
+            RESOURCE_TAG: self.settings.resource,
+        }
+
+    @property
+    def resource_keys(self) -> set[str]:
+        """Give the resources that a step of this batch works with."""
+        return {self.settings.resource, "image_store", "run_ledger"}
+
+    def key(self, asset: str) -> dg.AssetKey:
+        """Give the key of one of its assets."""
+        return dg.AssetKey([self.name, asset])
+
+
+def night_of(batch: Batch, context: dg.AssetExecutionContext) -> Night:
+    """Give the night that this step works on.
+
+    Raises: ConfigurationError for a run over a range of partitions: one run buys one night.
+    """
+    if batch.partitions_def is None:
+        return Night(batch.name, UNPARTITIONED)
+    if not context.has_partition_key:
+        message = f"{batch.name}: choose one partition a run; a range is a backfill of single runs"
+        raise ConfigurationError(message)
+    return Night(batch.name, str(context.partition_key))
+
+
+def backfill_of(tags: Mapping[str, str]) -> str | None:
+    """Give the backfill that a run belongs to."""
+    return tags.get(_BACKFILL)
+
+
+def requester_of(run: dg.DagsterRun) -> str:
+    """Name who asked for a run: the first backfill, else the first run, of a chain of retries.
+
+    Retries and re-executions copy a run's configuration; what it asks for once must be asked for
+    under a name that they share.
+    """
+    backfill = run.tags.get(_ROOT_BACKFILL) or run.tags.get(_BACKFILL)
+    return backfill or run.root_run_id or run.run_id
+
+
+def location_of(run: dg.DagsterRun) -> str:
+    """Give the code location that a run was started from; empty in process."""
+    origin = run.remote_job_origin
+    return origin.location_name if origin is not None else ""
+
+
+def selected_with(context: dg.AssetExecutionContext, key: dg.AssetKey) -> bool:
+    """Tell whether the asset `key` is materialized by this very run too."""
+    return key in context.job_def.asset_layer.selected_asset_keys

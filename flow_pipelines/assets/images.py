@@ -1,0 +1,108 @@
+"""`<name>/images`: every output of a partition in the bucket, and the two tables that say so."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from flow_pipelines.asset_checks import check_results, check_specs
+from flow_pipelines.assets.batch import Batch, night_of, selected_with
+from flow_pipelines.assets.preview import preview
+from flow_pipelines.batches.keys import path_safe
+from flow_pipelines.lifecycle import (
+    NightSummary,
+    Ports,
+    collect_lease,
+    collect_night,
+    held_lease,
+    wait_for_night,
+)
+from flow_pipelines.model import Night
+from flow_pipelines.resources import IO_MANAGER_KEY
+from flow_pipelines.resources.failures import failures
+from flow_pipelines.resources.ports import open_ports
+
+SHOWN_FAILURES = 50
+LEASE_WAIT_SECONDS = 300.0
+_FAILURE_COLUMNS = (
+    "prompt_id",
+    "copy",
+    "prompt",
+    "state",
+    "error_code",
+    "error_message",
+    "provider_run_id",
+    "submission_key",
+)
+
+
+def images_asset(batch: Batch) -> dg.AssetsDefinition:
+    """Make the asset that collects a night.
+
+    Its value, the manifest, is written by collecting itself; it is only ever loaded.
+    """
+    key = batch.key("images")
+
+    @dg.asset(
+        key=key,
+        deps=[batch.key("provider_runs")],
+        partitions_def=batch.partitions_def,
+        check_specs=check_specs(key, batch.partitions_def),
+        io_manager_key=IO_MANAGER_KEY,
+        required_resource_keys=batch.resource_keys,
+        group_name=batch.name,
+        kinds={"image", "s3"},
+        tags=batch.tags,
+        owners=batch.owners,
+        description=(
+            "Every image of the partition, verified and stored once, with its manifest. Waits "
+            f"up to {batch.settings.inline_wait_seconds:g} s for provider runs when they are "
+            "materialized in the same run; otherwise stores what is there, and a sensor asks "
+            "again when more has ended. Free of charge."
+        ),
+    )
+    # Dagster refuses the generic form beside checks.
+    def images(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        with failures():
+            night = night_of(batch, context)
+            ports = open_ports(context.resources, batch.settings.resource, context.log.info)
+            wait = selected_with(context, batch.key("provider_runs"))
+            seconds = batch.settings.inline_wait_seconds if wait else 0.0
+            summary = _collect(night, ports, context.run_id, seconds)
+            return dg.MaterializeResult(
+                metadata=_metadata(summary, ports),
+                check_results=check_results(key, batch.settings, summary),
+            )
+
+    return images
+
+
+def _collect(night: Night, ports: Ports, owner: str, wait_seconds: float) -> NightSummary:
+    """Wait for what is in flight, then store; nobody else is asked to collect meanwhile."""
+    if wait_seconds <= 0:
+        return collect_night(night, ports, owner=owner)
+    lease = collect_lease(night)
+    with held_lease(ports, lease, owner, wait_seconds=LEASE_WAIT_SECONDS):
+        wait_for_night(ports, night, owner=owner, wait_seconds=wait_seconds)
+        return collect_night(night, ports, owner=owner)
+
+
+def _metadata(summary: NightSummary, ports: Ports) -> dict[str, Any]:
+    night, store = summary.night, ports.store
+    folder = store.key(night.batch, path_safe(night.partition_key))
+    return {
+        **summary.metadata(),
+        "manifest": dg.MetadataValue.path(store.uri(f"{folder}/manifest.parquet")),
+        "preview": dg.MetadataValue.md(preview(summary, store)),
+        "failures": failures_table(summary.failures),
+    }
+
+
+def failures_table(failures: Sequence[Mapping[str, str]]) -> dg.TableMetadataValue:
+    """Give the rows without a picture, the first of them; `failed` and its kin have the counts."""
+    columns = [dg.TableColumn(name, "string") for name in _FAILURE_COLUMNS]
+    records = [
+        dg.TableRecord({name: str(row.get(name, "")) for name in _FAILURE_COLUMNS})
+        for row in failures[:SHOWN_FAILURES]
+    ]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns=columns))

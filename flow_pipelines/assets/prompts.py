@@ -1,0 +1,114 @@
+"""`<name>/prompts`: the rows of a partition, rendered, validated and frozen. Costs nothing."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from flow_pipelines.assets.batch import Batch, location_of, night_of
+from flow_pipelines.lifecycle import PlannedNight, plan_night
+from flow_pipelines.model import Submission
+from flow_pipelines.model.errors import ConfigurationError
+from flow_pipelines.resources import IO_MANAGER_KEY
+from flow_pipelines.resources.failures import failures
+from flow_pipelines.resources.ports import open_ports
+
+
+def prompts_asset(batch: Batch) -> dg.AssetsDefinition:
+    """Make the asset that plans a night."""
+    upstream = batch.settings.prompts_asset
+    ins = {"table": dg.AssetIn(key=dg.AssetKey(upstream.split("/")))} if upstream else {}
+    deps = [batch.key("workflow")] + ([] if upstream else [batch.key("prompt_table")])
+
+    @dg.asset(
+        key=batch.key("prompts"),
+        ins=ins,
+        deps=deps,
+        partitions_def=batch.partitions_def,
+        io_manager_key=IO_MANAGER_KEY,
+        required_resource_keys=batch.resource_keys,
+        group_name=batch.name,
+        kinds={"parquet"},
+        tags=batch.tags,
+        owners=batch.owners,
+        description=(
+            "A row a submission: what would be sent, rendered and validated. The rows of a "
+            "partition are frozen once the first of them was sent. Free of charge."
+        ),
+    )
+    def prompts(context: dg.AssetExecutionContext, **tables: Any) -> dg.MaterializeResult[Any]:
+        with failures():
+            night = night_of(batch, context)
+            ports = open_ports(context.resources, batch.settings.resource, context.log.info)
+            planned = plan_night(
+                batch.settings,
+                night.partition_key,
+                ports,
+                location=location_of(context.run),
+                table=_table(upstream, tables),
+            )
+            return dg.MaterializeResult(
+                value=_rows(planned.submissions), metadata=_metadata(batch, planned)
+            )
+
+    return prompts
+
+
+def _table(upstream: str | None, tables: dict[str, Any]) -> Any:
+    if upstream is None:
+        return None
+    import pandas as pd
+
+    table = tables["table"]
+    if not isinstance(table, pd.DataFrame):
+        raise ConfigurationError(
+            f"{upstream} gave {type(table).__name__}; prompts come from a pandas DataFrame of one "
+            "partition (or of an asset without partitions)"
+        )
+    return table
+
+
+def _metadata(batch: Batch, planned: PlannedNight) -> dict[str, Any]:
+    first = planned.submissions[0] if planned.submissions else None
+    return {
+        "rows": len(planned.submissions),
+        "planned": planned.outcome.planned,
+        "stale": planned.outcome.stale,
+        "workflow": batch.settings.workflow,
+        "workflow_version": planned.workflow.version,
+        "first_row": dg.MetadataValue.json(
+            {"prompt": first.prompt, "parameters": dict(first.parameters)} if first else {}
+        ),
+    }
+
+
+def _rows(submissions: Sequence[Submission]) -> Any:
+    import pyarrow as pa
+
+    schema = pa.schema([
+        ("prompt_id", pa.string()),
+        ("copy", pa.int32()),
+        ("generation", pa.int32()),
+        ("prompt", pa.string()),
+        ("seed", pa.uint64()),
+        ("parameters", pa.string()),
+        ("submission_key", pa.string()),
+        ("status", pa.string()),
+        ("stale", pa.bool_()),
+    ])  # fmt: skip
+    rows = [
+        {
+            "prompt_id": row.prompt_id,
+            "copy": row.copy,
+            "generation": row.generation,
+            "prompt": row.prompt,
+            "seed": row.seed,
+            "parameters": json.dumps(row.parameters),
+            "submission_key": row.submission_key,
+            "status": row.state.value,
+            "stale": row.stale,
+        }
+        for row in submissions
+    ]
+    return pa.Table.from_pylist(rows, schema=schema)

@@ -1,0 +1,139 @@
+"""`<name>/provider_runs`: buys what is planned of a partition. The only asset that spends."""
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import dagster as dg
+from pydantic import Field, field_validator
+
+from flow_pipelines.assets.batch import (
+    Batch,
+    backfill_of,
+    night_of,
+    requester_of,
+    selected_with,
+)
+from flow_pipelines.lifecycle import Ports, SubmitSummary, regenerate, submit_night
+from flow_pipelines.model import Night
+from flow_pipelines.resources import IO_MANAGER_KEY, ProviderResource
+from flow_pipelines.resources.failures import failures
+from flow_pipelines.resources.ports import open_ports
+from flow_pipelines.storage.tables import runs_table
+
+_WORDS = ("none", "failed", "changed", "all")
+_EXPECTED = (
+    "regenerate must be one of none, failed, changed, all, or {prompt_ids: [id, …]} with at least "
+    "one id"
+)
+
+
+class ProviderRunsConfig(dg.Config):
+    """What a person may ask of one run beyond submitting what is planned."""
+
+    regenerate: Any = Field(
+        default="none",
+        description=(
+            "Buy rows of the partition again, on purpose: none, failed (rows without a picture), "
+            "changed (rows that differ from what was bought), all, or {prompt_ids: [...]}. Costs "
+            "money. Retries of this run do not buy again."
+        ),
+    )
+    limit: int | None = Field(
+        default=None, ge=1, description="Submit at most so many rows; the others stay planned."
+    )
+
+    @field_validator("regenerate")
+    @classmethod
+    def _known_scope(cls, value: Any) -> Any:
+        if isinstance(value, str) and value in _WORDS:
+            return value
+        ids = value.get("prompt_ids") if isinstance(value, dict) and len(value) == 1 else None
+        if not isinstance(ids, list) or not ids:
+            raise ValueError(_EXPECTED)
+        return {"prompt_ids": [str(prompt_id) for prompt_id in ids]}
+
+
+def provider_runs_asset(batch: Batch) -> dg.AssetsDefinition:
+    """Make the asset that submits a night."""
+
+    @dg.asset(
+        key=batch.key("provider_runs"),
+        deps=[batch.key("prompts")],
+        partitions_def=batch.partitions_def,
+        io_manager_key=IO_MANAGER_KEY,
+        required_resource_keys=batch.resource_keys,
+        pool=batch.settings.provider,
+        group_name=batch.name,
+        kinds={"parquet"},
+        tags=batch.tags,
+        owners=batch.owners,
+        description=(
+            f"A row a submission, bought at {batch.settings.provider}. Materializing again buys "
+            "nothing: only rows that are still planned are submitted."
+        ),
+    )
+    def provider_runs(
+        context: dg.AssetExecutionContext, config: ProviderRunsConfig
+    ) -> dg.MaterializeResult[Any]:
+        with failures():
+            night = night_of(batch, context)
+            ports = open_ports(context.resources, batch.settings.resource, context.log.info)
+            metadata = _regenerate(batch, night, ports, config, context.run)
+            summary = submit_night(
+                replace(batch.settings, daily_budget_usd=_daily_budget(batch, context)),
+                night,
+                ports,
+                owner=context.run_id,
+                limit=config.limit,
+                backfill_id=backfill_of(context.run.tags),
+                hold_for_collection=selected_with(context, batch.key("images")),
+            )
+            metadata |= _numbers(summary)
+            if summary.stopped is not None:
+                raise _stopped(night, summary, metadata)
+            table = runs_table(ports.ledger.submissions(night), ports.ledger.outputs(night))
+            return dg.MaterializeResult(value=table, metadata=metadata)
+
+    return provider_runs
+
+
+def _daily_budget(batch: Batch, context: dg.AssetExecutionContext) -> Decimal | None:
+    account: ProviderResource = getattr(context.resources, batch.settings.resource)
+    return account.get_daily_budget_usd()
+
+
+def _regenerate(
+    batch: Batch, night: Night, ports: Ports, config: ProviderRunsConfig, run: dg.DagsterRun
+) -> dict[str, Any]:
+    if config.regenerate == "none":
+        return {}
+    regeneration = regenerate(
+        batch.settings, night, ports, requested_by=requester_of(run), scope=config.regenerate
+    )
+    return {"generation": regeneration.generation, "regenerated_rows": regeneration.rows}
+
+
+def _numbers(summary: SubmitSummary) -> dict[str, int]:
+    return {
+        "submitted": summary.submitted,
+        "failed": summary.failed,
+        "unresolved": summary.unresolved,
+        "skipped": summary.skipped,
+        "left_planned": summary.left_planned,
+    }
+
+
+def _stopped(night: Night, summary: SubmitSummary, metadata: dict[str, Any]) -> dg.Failure:
+    """Say once why a night was not bought whole. What was submitted is polled and collected."""
+    counts = ", ".join(f"{count} {name}" for name, count in _numbers(summary).items())
+    what_next = (
+        "A person has to act; then materialize it again: what was bought is not bought twice."
+        if summary.needs_person
+        else "A sensor will go on by itself."
+    )
+    return dg.Failure(
+        f"{night} stopped early: {summary.stopped} ({counts}). {what_next}",
+        metadata=metadata,
+        allow_retries=False,
+    )

@@ -1,0 +1,179 @@
+"""What can be known to be wrong with a batch before anything runs, with file, line and column."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+
+import dagster as dg
+
+from flow_pipelines.batches.checks import check_parameters
+from flow_pipelines.batches.positions import compose, find_position
+from flow_pipelines.model import BatchSettings
+from flow_pipelines.model.errors import ConfigurationError, InvalidBatch, Problem
+from flow_pipelines.provider import (
+    ApiAnswer,
+    ApiRequest,
+    Download,
+    Lane,
+    Provider,
+    ProviderProfile,
+)
+from flow_pipelines.providers import profile, provider_names
+
+NAME = re.compile(r"[a-z0-9_]{1,63}")
+RESERVED = frozenset({"cost_report"})
+TABLES = (".csv", ".jsonl", ".parquet")
+_Fault = tuple[tuple[str, ...], str]
+"""Path of keys in `defs.yaml`, and what is wrong there."""
+
+
+def check_batch(
+    settings: BatchSettings,
+    *,
+    partitions_def: dg.PartitionsDefinition[str] | None,
+    schedule: str | None,
+) -> None:
+    """Check all that needs neither network nor prompt table. Spends nothing, reads local files.
+
+    Raises: InvalidBatch with every problem at once.
+    """
+    faults = [
+        *_name(settings),
+        *_provider(settings),
+        *_schedule(schedule, partitions_def),
+        *_prompts(settings),
+        *_amounts(settings),
+    ]
+    problems = _placed(settings, faults)
+    if settings.provider in provider_names():
+        problems += _workflow(settings, profile(settings.provider))
+    if problems:
+        raise InvalidBatch(settings.name, problems)
+
+
+def _name(settings: BatchSettings) -> Iterator[_Fault]:
+    name = settings.name
+    if not NAME.fullmatch(name):
+        yield ("name",), f"{name!r} is no name of a batch: use a-z, 0-9 and _, 63 at most"
+    elif name in provider_names():
+        yield ("name",), f"{name!r} is a provider's name; the pool and the folder need another"
+    elif name in RESERVED:
+        yield ("name",), f"{name!r} is the name of an asset that spans batches"
+
+
+def _provider(settings: BatchSettings) -> Iterator[_Fault]:
+    known = provider_names()
+    if settings.provider not in known:
+        yield ("provider",), f"unknown provider {settings.provider!r}; known: {', '.join(known)}"
+
+
+def _schedule(
+    schedule: str | None, partitions_def: dg.PartitionsDefinition[str] | None
+) -> Iterator[_Fault]:
+    if schedule is None:
+        return
+    if not isinstance(partitions_def, dg.TimeWindowPartitionsDefinition):
+        message = (
+            "a schedule needs time partitions (partitions_def: {type: daily, …}): without them "
+            "it would buy nothing from the second night on"
+        )
+        yield ("schedule",), message
+    if not _is_cron(schedule):
+        yield ("schedule",), f'{schedule!r} is no cron expression such as "0 2 * * *"'
+
+
+def _is_cron(text: str) -> bool:
+    from dagster._utils.schedules import is_valid_cron_schedule
+
+    return is_valid_cron_schedule(text)
+
+
+def _prompts(settings: BatchSettings) -> Iterator[_Fault]:
+    if settings.prompts is None:
+        key = settings.prompts_asset or ""
+        if not all(re.fullmatch(r"[A-Za-z0-9_]+", part) for part in key.split("/")):
+            yield ("prompts", "asset"), f"{key!r} is no asset key such as marketing/captions"
+        return
+    if not settings.prompts.lower().endswith(TABLES):
+        yield ("prompts",), f"{settings.prompts!r} is no {', '.join(TABLES)} file"
+    elif _is_local(settings.prompts) and "{partition_key}" not in settings.prompts:
+        path = Path(settings.base_dir) / settings.prompts
+        if not path.is_file():
+            yield ("prompts",), f"{settings.prompts} does not exist beside this file"
+
+
+def _amounts(settings: BatchSettings) -> Iterator[_Fault]:
+    for field in ("budget_usd", "price_usd_per_run"):
+        value = getattr(settings, field)
+        if value is not None and (not value.is_finite() or value < 0):
+            yield (field,), f"must be an amount of USD, not {value}"
+
+
+def _workflow(settings: BatchSettings, known: ProviderProfile) -> Sequence[Problem]:
+    """Read a workflow that is a file here; others are read when the batch runs."""
+    if not known.capabilities.workflow_is_file or not _is_local(settings.workflow):
+        return []
+    try:
+        workflow = _offline(known).read_workflow(settings.workflow, _reader(settings))
+    except InvalidBatch as error:
+        return error.problems
+    except ConfigurationError as error:
+        return _placed(settings, [(("workflow",), str(error))])
+    return check_parameters(
+        settings, workflow, cached_when_identical=known.capabilities.cached_when_identical
+    )
+
+
+def _offline(known: ProviderProfile) -> Provider:
+    return known.connect(_NoTransport(), **known.urls)
+
+
+class _NoTransport:
+    """A transport for what needs none: reading a file's graph."""
+
+    def send(self, request: ApiRequest) -> ApiAnswer:
+        """Refuse. Raises: ConfigurationError."""
+        raise ConfigurationError(f"{request.operation} needs the provider, at run time only")
+
+    def take_turn(self, lane: Lane) -> None:
+        """Refuse. Raises: ConfigurationError."""
+        raise ConfigurationError(f"a turn to {lane} needs the provider, at run time only")
+
+    def open(self, request: ApiRequest, *, max_bytes: int) -> AbstractContextManager[Download]:
+        """Refuse. Raises: ConfigurationError."""
+        del max_bytes
+        raise ConfigurationError(f"{request.operation} needs the provider, at run time only")
+
+
+def _reader(settings: BatchSettings) -> Callable[[str], bytes]:
+    def read(reference: str) -> bytes:
+        try:
+            return (Path(settings.base_dir) / reference).read_bytes()
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise ConfigurationError(f"the workflow {reference} cannot be read: {why}") from error
+
+    return read
+
+
+def _is_local(reference: str) -> bool:
+    return not reference.startswith("s3://")
+
+
+def _placed(settings: BatchSettings, faults: Sequence[_Fault]) -> list[Problem]:
+    """Give each fault the place of its key, or of `attributes` where the key is not written."""
+    file = settings.defs_file
+    document = None
+    if file is not None and faults:
+        with suppress(OSError, ValueError):
+            document = compose(Path(file).read_text(encoding="utf-8"))
+    problems = []
+    for path, message in faults:
+        found = find_position(document, ("attributes", *path)) or find_position(
+            document, ("attributes",)
+        )
+        line, column = found or (None, None)
+        at = None if column is None else str(column)
+        problems.append(Problem(message, file or settings.name, line, at))
+    return problems

@@ -1,0 +1,47 @@
+"""The environment, read in one place and only when something is used."""
+
+import os
+from decimal import Decimal, InvalidOperation
+
+import dagster as dg
+
+from flow_pipelines.model.errors import ConfigurationError
+
+
+def setting(value: str | None, variable: str, default: str | None = None) -> str | None:
+    """Give a field's own value, else the environment variable's, else `default`.
+
+    An empty variable counts as unset: `FLOYO_BASE_URL=` in a `.env` file means nothing.
+    """
+    return value or os.environ.get(variable) or default
+
+
+def required(value: str | None, variable: str, what: str) -> str:
+    """Give a setting that must be there. Raises: ConfigurationError, naming the variable."""
+    found = setting(value, variable)
+    if not found:
+        raise ConfigurationError(f"{variable} is not set: {what}")
+    return found
+
+
+def money(value: float | str | None, variable: str) -> Decimal | None:
+    """Give an amount in USD, None when there is none. Raises: ConfigurationError."""
+    text = setting(None if value is None else str(value), variable)
+    if text is None:
+        return None
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount < 0:
+        raise ConfigurationError(f"{variable} must be an amount in USD such as 25.00, not {text!r}")
+    return amount
+
+
+def env_var(variable: str) -> str | None:
+    """Give a Dagster `EnvVar` if the variable is set now, so that the UI shows its name only.
+
+    An unset `EnvVar` is an error in Dagster even where nothing uses it; None is looked up again
+    when the resource is used, and missed by name then.
+    """
+    return dg.EnvVar(variable) if os.environ.get(variable) else None

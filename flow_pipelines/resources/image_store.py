@@ -1,0 +1,75 @@
+"""The image store as a Dagster resource."""
+
+from typing import Any
+
+import dagster as dg
+from pydantic import Field, PrivateAttr
+
+from flow_pipelines.clock import SystemClock
+from flow_pipelines.model.errors import ConfigurationError
+from flow_pipelines.resources.environment import required, setting
+from flow_pipelines.storage.contract import ImageStore
+from flow_pipelines.storage.s3 import S3ImageStore
+from flow_pipelines.storage.s3_client import make_client
+
+BUCKET = "FLOW_PIPELINES_BUCKET"
+PREFIX = "FLOW_PIPELINES_PREFIX"
+DEFAULT_PREFIX = "flow"
+MAX_SOURCE_BYTES = 64 * 1024 * 1024
+"""A prompt table or a workflow that is larger is a mistake."""
+
+
+class ImageStoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # stands for itself
+    """The bucket where images, tables and reports are kept: S3, or what speaks its protocol.
+
+    Credentials, region and endpoint are boto3's own matter (`AWS_ENDPOINT_URL_S3`, a profile, an
+    instance role) unless given here.
+    """
+
+    bucket: str | None = Field(default=None, description=f"Name of the bucket. Default: {BUCKET}.")
+    prefix: str | None = Field(
+        default=None,
+        description=f"Folder in the bucket. Default: {PREFIX}, else {DEFAULT_PREFIX!r}.",
+    )
+    endpoint_url: str | None = Field(
+        default=None, description="Address of an S3-compatible store. Default: boto3's."
+    )
+    region: str | None = Field(default=None, description="Region. Default: boto3's.")
+    extra_put_args: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Sent with every write, such as ServerSideEncryption and SSEKMSKeyId.",
+    )
+
+    _store: ImageStore | None = PrivateAttr(default=None)
+
+    def get_store(self) -> ImageStore:
+        """Give the store; no call is made yet. The same one at every call.
+
+        Raises: ConfigurationError, naming the variable, without a bucket.
+        """
+        if self._store is None:
+            bucket = required(self.bucket, BUCKET, "it names the S3 bucket that images go to")
+            self._store = S3ImageStore(
+                bucket,
+                setting(self.prefix, PREFIX) or DEFAULT_PREFIX,
+                make_client(self.endpoint_url, self.region),
+                SystemClock(),
+                extra_put_args=self.extra_put_args,
+            )
+        return self._store
+
+    def read_uri(self, uri: str) -> bytes:
+        """Read a prompt table or workflow at `s3://bucket/key`, in any bucket of this account.
+
+        Raises: ConfigurationError, when it is not there; StorageError.
+        """
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        if not uri.startswith("s3://") or not bucket or not key:
+            raise ConfigurationError(f"{uri!r} is not of the form s3://bucket/key")
+        client = make_client(self.endpoint_url, self.region)
+        content = S3ImageStore(bucket, "", client, SystemClock()).get(
+            key, max_bytes=MAX_SOURCE_BYTES
+        )
+        if content is None:
+            raise ConfigurationError(f"{uri} does not exist")
+        return content

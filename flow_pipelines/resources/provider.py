@@ -1,0 +1,169 @@
+"""Providers as Dagster resources: an account's key, its addresses and what its runs cost."""
+
+import hashlib
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+import dagster as dg
+from pydantic import Field, PrivateAttr
+
+from flow_pipelines.clock import Clock, SystemClock
+from flow_pipelines.model.errors import ConfigurationError
+from flow_pipelines.provider import PaceStore, Provider, ProviderProfile
+from flow_pipelines.providers import profile
+from flow_pipelines.redaction import Secret
+from flow_pipelines.resources.environment import money, setting
+from flow_pipelines.resources.run_ledger import RunLedgerResource
+from flow_pipelines.transport import HttpTransport, MemoryPaceStore
+
+if TYPE_CHECKING:
+    from flow_pipelines.providers.floyo import FloyoClient
+
+DAILY_BUDGET = "FLOW_PIPELINES_DAILY_BUDGET_USD"
+PATIENCE_SECONDS = 120.0
+"""Longest wait for a turn under the rate limit."""
+
+
+class ProviderResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # stands for itself
+    """One account of one provider. A second account is a second resource under another key."""
+
+    provider_name: ClassVar[str]
+    """As the registry knows the provider."""
+
+    api_key: str | None = Field(
+        default=None,
+        repr=False,
+        description="The account's key: an EnvVar, never a literal, which the UI would show.",
+    )
+    base_url: str | None = Field(default=None, description="Address of the API.")
+    daily_budget_usd: float | None = Field(
+        default=None,
+        description=f"Most to spend on a UTC day, over all batches. Default: {DAILY_BUDGET}.",
+    )
+
+    _client: Any = PrivateAttr(default=None)
+
+    @property
+    def profile(self) -> ProviderProfile:
+        """What the registry knows of the provider."""
+        return profile(self.provider_name)
+
+    def get_provider(
+        self,
+        pace: PaceStore,
+        clock: Clock,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+        key_required: bool = True,
+    ) -> Provider:
+        """Connect the account with the pace that all its users share. Opens no connection.
+
+        Raises: ConfigurationError, naming the variable, when the key is missing.
+        """
+        key = setting(self.api_key, self.profile.key_variable)
+        if key_required and not key:
+            variable = self.profile.key_variable
+            raise ConfigurationError(f"{variable} is not set: {self.profile.title} needs a key")
+        addresses = self._addresses()
+        transport = HttpTransport(
+            self.provider_name,
+            origins=list(addresses.values()),
+            secret=Secret(key),
+            clock=clock,
+            pace=pace,
+            pace_key=_account(self.provider_name, key),
+            rate_limit=self.profile.rate_limit,
+            patience_seconds=patience_seconds,
+        )
+        return self.profile.connect(transport, **addresses, **self._settings())
+
+    def get_client(self) -> Any:
+        """Give the typed client of the provider's documented calls. The same one at every call.
+
+        It shares the account's rate limit with everything that uses the default ledger; without
+        one it keeps the limit within this process only.
+
+        Raises: ConfigurationError, naming the variable, when the key is missing.
+        """
+        if self._client is None:
+            provider: Any = self.get_provider(_default_pace(), SystemClock())
+            self._client = provider.client
+        return self._client
+
+    def get_daily_budget_usd(self) -> Decimal | None:
+        """Give the account's budget of a UTC day. Raises: ConfigurationError."""
+        return money(self.daily_budget_usd, DAILY_BUDGET)
+
+    def _addresses(self) -> dict[str, str]:
+        """Give every address of the provider: a field's, else the environment's, else its own."""
+        return {
+            name: setting(getattr(self, name, None), self.profile.url_variables[name], default)
+            or default
+            for name, default in self.profile.urls.items()
+        }
+
+    def _settings(self) -> dict[str, Any]:
+        """Give what else connecting takes: a field's value, else the environment's, if any."""
+        found = {
+            name: setting(getattr(self, name, None), variable)
+            for name, variable in self.profile.other_variables.items()
+        }
+        return {name: value for name, value in found.items() if value}
+
+
+class FloyoResource(ProviderResource):
+    """Floyo: whole ComfyUI graphs, run by a hosted ComfyUI."""
+
+    provider_name: ClassVar[str] = "floyo"
+
+    cdn_url: str | None = Field(default=None, description="Address of the files.")
+    usd_per_flotime_hour: float | None = Field(
+        default=None,
+        description=(
+            "What an hour of FloTime costs on the account's plan; makes costs estimates instead "
+            "of unknown. Floyo's answers hold FloTime, never money."
+        ),
+    )
+
+    def get_client(self) -> "FloyoClient":
+        """Give the client of Floyo's documented calls; see `ProviderResource.get_client`."""
+        return cast("FloyoClient", super().get_client())
+
+    def _settings(self) -> dict[str, Any]:
+        rate = self.usd_per_flotime_hour
+        return {"usd_per_flotime_hour": None if rate is None else Decimal(str(rate))}
+
+
+class FloImgResource(ProviderResource):
+    """FloImg: saved workflows, run by name with parameters."""
+
+    provider_name: ClassVar[str] = "floimg"
+
+
+class ComflowyResource(ProviderResource):
+    """Comflowy: published ComfyUI workflows."""
+
+    provider_name: ClassVar[str] = "comflowy"
+
+
+class FloraResource(ProviderResource):
+    """FLORA: techniques, priced by FLORA itself."""
+
+    provider_name: ClassVar[str] = "flora"
+
+    workspace_id: str | None = Field(
+        default=None, description="The workspace that pays. Default: the key's only one."
+    )
+
+
+def _account(provider: str, key: str | None) -> str:
+    """Name an account without naming its key: limits are per key, whatever resource holds it."""
+    digest = hashlib.sha256((key or "").encode()).hexdigest()
+    return f"{provider}:{digest[:16]}"
+
+
+def _default_pace() -> PaceStore:
+    try:
+        return RunLedgerResource().get_ledger().pace
+    except ConfigurationError:
+        return MemoryPaceStore(SystemClock())

@@ -1,0 +1,95 @@
+"""The ledger as a Dagster resource."""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.launcher import DefaultRunLauncher
+from pydantic import Field, PrivateAttr
+
+from flow_pipelines.clock import SystemClock
+from flow_pipelines.ledger import SqlRunLedger, open_ledger
+from flow_pipelines.model.errors import ConfigurationError
+from flow_pipelines.resources.environment import setting
+
+VARIABLE = "FLOW_PIPELINES_LEDGER_URL"
+FILE_NAME = "flow_pipelines_ledger.sqlite"
+
+
+def default_ledger_url() -> str:
+    """Give the SQLite file under `DAGSTER_HOME`.
+
+    Raises: ConfigurationError without `DAGSTER_HOME`: Dagster then keeps its state in a temporary
+    folder, and a ledger that vanishes would let everything be bought again.
+    """
+    home = os.environ.get("DAGSTER_HOME")
+    if not home:
+        raise ConfigurationError(
+            "DAGSTER_HOME is not set, so there is no lasting place for the run ledger: set it to "
+            f"an absolute folder, or {VARIABLE} to a database (sqlite:///… or postgresql+psycopg://…)"
+        )
+    return f"sqlite:///{Path(home).resolve() / FILE_NAME}"
+
+
+def leaves_this_host(instance: dg.DagsterInstance) -> bool:
+    """Tell whether the instance's run launcher may start runs on other machines.
+
+    Only launchers that are known to stay are trusted: a new kind of launcher is refused the local
+    file rather than given a ledger of its own on each machine.
+    """
+    launcher = instance.run_launcher
+    stays = isinstance(launcher, DefaultRunLauncher) or type(launcher).__name__ in {
+        "SyncInMemoryRunLauncher",
+        "LaunchFailingRunLauncher",
+    }
+    return not stays
+
+
+class RunLedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # stands for itself
+    """The durable memory of what was bought, on SQLite or PostgreSQL."""
+
+    url: str | None = Field(
+        default=None,
+        repr=False,
+        description=(
+            f"SQLAlchemy URL, SQLite or PostgreSQL. Default: {VARIABLE}, else {FILE_NAME} under "
+            "DAGSTER_HOME."
+        ),
+    )
+
+    _remote_launcher: str | None = PrivateAttr(default=None)
+    _ledger: SqlRunLedger | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Note where runs are launched. Opens nothing, so a location without settings works."""
+        instance = context.instance
+        if instance is not None and leaves_this_host(instance):
+            self._remote_launcher = type(instance.run_launcher).__name__
+
+    def teardown_after_execution(
+        self,
+        context: dg.InitResourceContext,  # noqa: ARG002 - Dagster's signature
+    ) -> None:
+        """Close the connections of a run or a tick; ticks come every few seconds."""
+        if self._ledger is not None:
+            self._ledger.close()
+
+    def get_ledger(self) -> SqlRunLedger:
+        """Open the ledger, creating or upgrading a SQLite one. The same one at every call.
+
+        Raises: ConfigurationError.
+        """
+        if self._ledger is None:
+            self._ledger = open_ledger(self._url(), SystemClock())
+        return self._ledger
+
+    def _url(self) -> str:
+        url = setting(self.url, VARIABLE)
+        if url:
+            return url
+        if self._remote_launcher:
+            raise ConfigurationError(
+                f"{self._remote_launcher} may start runs on other machines, which would each get "
+                f"a ledger file of their own: set {VARIABLE} to a PostgreSQL database"
+            )
+        return default_ledger_url()

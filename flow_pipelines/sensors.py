@@ -1,0 +1,231 @@
+"""One sensor a provider: it asks after provider runs and for the Dagster runs that they need."""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cache
+
+import dagster as dg
+
+from flow_pipelines.assets.batch import BATCH_TAG, PROVIDER_TAG, RESOURCE_TAG
+from flow_pipelines.assets.cost_report import COST_REPORT
+from flow_pipelines.clock import Clock, SystemClock
+from flow_pipelines.lifecycle import Todo, agenda, poll_due, recover
+from flow_pipelines.model import UNPARTITIONED, NightRecord
+from flow_pipelines.model.errors import FlowPipelinesError
+from flow_pipelines.resources.ports import open_ports
+
+MINIMUM_INTERVAL_SECONDS = 15
+BUDGET_SECONDS = 40.0
+"""Of one tick: Dagster ends it at 60 s, and what it then did would be done again."""
+RESERVE_SECONDS = 8.0
+"""Of the budget, kept for the ledger and for asking for runs."""
+PATIENCE_SECONDS = 10.0
+"""Longest wait for a turn under the rate limit within a tick."""
+REPORT_EVERY = timedelta(minutes=10)
+_SHOWN = 12
+
+
+@cache
+def provider_runs_sensor(provider: str, resource_keys: frozenset[str]) -> dg.SensorDefinition:
+    """Make `<provider>_runs_sensor`, on by default, over every batch of that provider.
+
+    `resource_keys` are the accounts that its batches use. The same arguments give the same
+    object: Dagster takes one object from several batches, but not two of one name.
+    """
+    target = dg.AssetSelection.tag(PROVIDER_TAG, provider) | dg.AssetSelection.assets(COST_REPORT)
+
+    @dg.sensor(
+        name=f"{provider}_runs_sensor",
+        target=target,
+        minimum_interval_seconds=MINIMUM_INTERVAL_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        required_resource_keys={*resource_keys, "image_store", "run_ledger"},
+        description=(
+            f"Polls provider runs at {provider} and asks for Dagster runs: to store what ended, to "
+            "go on with a night that was cut short, to bring the cost report up to date."
+        ),
+    )
+    def runs_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        return _Tick(context, provider).result()
+
+    return runs_sensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SensedBatch:
+    name: str
+    resource: str
+    partitions_def: dg.PartitionsDefinition[str] | None
+
+
+def batches_of(
+    repository: dg.RepositoryDefinition | None, provider: str
+) -> Mapping[str, _SensedBatch]:
+    """Give the batches of a provider in this code location, found by their tags."""
+    found: dict[str, _SensedBatch] = {}
+    for node in repository.asset_graph.asset_nodes if repository else ():
+        is_images = len(node.key.path) > 1 and node.key.path[-1] == "images"
+        if is_images and node.tags.get(PROVIDER_TAG) == provider and BATCH_TAG in node.tags:
+            name = node.tags[BATCH_TAG]
+            resource = node.tags.get(RESOURCE_TAG, provider)
+            found[name] = _SensedBatch(
+                name=name, resource=resource, partitions_def=node.partitions_def
+            )
+    return found
+
+
+@dataclass
+class _Memory:
+    """The cursor: what the last tick saw, so that the cost report follows changes only."""
+
+    seen: str = ""
+    changed: bool = False
+    reported_at: datetime | None = None
+
+    @classmethod
+    def read(cls, cursor: str | None) -> "_Memory":
+        try:
+            data = json.loads(cursor or "{}")
+            at = data.get("reported_at")
+            return cls(
+                str(data.get("seen", "")),
+                bool(data.get("changed", False)),
+                datetime.fromisoformat(at) if at else None,
+            )
+        except (ValueError, AttributeError, TypeError):
+            return cls()  # somebody edited it; it holds nothing that matters
+
+    def write(self, words: Sequence[str]) -> str:
+        at = self.reported_at.isoformat() if self.reported_at else None
+        told = {"seen": self.seen, "changed": self.changed, "reported_at": at, "waiting": words}
+        return json.dumps(told, ensure_ascii=False)
+
+
+@dataclass
+class _Tick:
+    """One evaluation; safe to repeat, and to overlap with another."""
+
+    context: dg.SensorEvaluationContext
+    provider: str
+    clock: Clock = field(default_factory=SystemClock)
+    requests: list[dg.RunRequest] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+
+    def result(self) -> dg.SensorResult:
+        batches = batches_of(self.context.repository_def, self.provider)
+        memory = _Memory.read(self.context.cursor)
+        self._work(batches)
+        self._report(batches, memory)
+        told = self.words[:_SHOWN] or ["nothing is waiting"]
+        if len(self.words) > _SHOWN:
+            told.append(f"… and {len(self.words) - _SHOWN} more")
+        return dg.SensorResult(
+            run_requests=self.requests,
+            skip_reason=None if self.requests else "; ".join(told),
+            cursor=memory.write(told),
+        )
+
+    def _work(self, batches: Mapping[str, _SensedBatch]) -> None:
+        """Work through the accounts; what is wrong with one does not stop the others."""
+        accounts = sorted({batch.resource for batch in batches.values()})
+        for account in accounts:
+            mine = {n: batch for n, batch in batches.items() if batch.resource == account}
+            try:
+                self._account(account, mine, BUDGET_SECONDS / len(accounts))
+            except FlowPipelinesError as error:
+                self.words.append(f"{account}: {error}")
+
+    def _account(
+        self, account: str, batches: Mapping[str, _SensedBatch], budget_seconds: float
+    ) -> None:
+        deadline = self.clock.monotonic() + budget_seconds - RESERVE_SECONDS
+        ports = open_ports(
+            self.context.resources,
+            account,
+            self.context.log.info,
+            patience_seconds=PATIENCE_SECONDS,
+        )
+        recovered = recover(ports, batches=batches)
+        polled = poll_due(
+            ports,
+            batches=batches,
+            # Two ticks may overlap when one was cut off; a claim is to keep them apart.
+            owner=f"{self.context.sensor_name}/{uuid.uuid4().hex[:8]}",
+            budget_seconds=max(deadline - self.clock.monotonic(), 0.0),
+        )
+        self.words += polled.errors
+        if recovered.waiting:
+            self.words.append(
+                f"{recovered.waiting} unresolved submission(s): see `flow-pipelines resolve`"
+            )
+        found = agenda(ports.ledger, ports.clock, batches=batches)
+        self.words += found.waiting
+        for todo in found.todos:
+            self._request(todo, batches[todo.night.batch])
+
+    def _request(self, todo: Todo, batch: _SensedBatch) -> None:
+        key = todo.night.partition_key
+        if (batch.partitions_def is None) != (key == UNPARTITIONED) or (
+            batch.partitions_def is not None and not batch.partitions_def.has_partition_key(key)
+        ):
+            # Asking for it would fail the whole tick, and every other night with it.
+            self.words.append(f"{todo.night} is no partition of {batch.name} any more")
+            return
+        self.requests.append(run_request(todo))
+
+    def _report(self, batches: Mapping[str, _SensedBatch], memory: _Memory) -> None:
+        """Ask for the cost report after a change, once all is still or every ten minutes."""
+        try:
+            ledger = self.context.resources.run_ledger.get_ledger()
+            records = ledger.nights_to_do(batches)
+        except FlowPipelinesError as error:
+            self.words.append(str(error))
+            return
+        seen = _fingerprint(records)
+        memory.changed = memory.changed or seen != memory.seen
+        memory.seen = seen
+        now = self.clock.now()
+        rested = memory.reported_at is None or now - memory.reported_at >= REPORT_EVERY
+        if memory.changed and not self.requests and (not records or rested):
+            self.requests.append(
+                dg.RunRequest(
+                    run_key=f"cost_report/{now.isoformat(timespec='seconds')}",
+                    asset_selection=[COST_REPORT],
+                )
+            )
+            memory.changed, memory.reported_at = False, now
+
+
+def run_request(todo: Todo) -> dg.RunRequest:
+    """Ask for the Dagster run that a night needs.
+
+    The attempt in the run key makes it new: Dagster never starts a key twice, failed or not.
+    """
+    night = todo.night
+    name = "provider_runs" if todo.kind == "submit" else "images"
+    assets = [name] if todo.kind == "submit" else [name, "contact_sheet"]
+    parts = (night.batch, night.partition_key, todo.generation, todo.kind, todo.revision)
+    tags = {BATCH_TAG: night.batch}
+    if todo.backfill_id:
+        # Counts the run into the backfill that submitted: its page shows the night whole.
+        tags["dagster/backfill"] = todo.backfill_id
+    config = {}
+    if todo.limit is not None:
+        operation = f"{night.batch}__provider_runs"
+        config = {"ops": {operation: {"config": {"limit": todo.limit}}}}
+    return dg.RunRequest(
+        run_key="/".join(str(part) for part in (*parts, todo.attempt)),
+        asset_selection=[dg.AssetKey([night.batch, asset]) for asset in assets],
+        partition_key=None if night.partition_key == UNPARTITIONED else night.partition_key,
+        run_config=config if todo.kind == "submit" else {},
+        tags=tags,
+    )
+
+
+def _fingerprint(records: Iterable[NightRecord]) -> str:
+    told = [[*record.night, record.revision, record.collected_revision] for record in records]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16] if told else ""
