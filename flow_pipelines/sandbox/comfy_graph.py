@@ -134,18 +134,18 @@ def _save(
 
 
 def _upstream(graph: Graph, node_id: str) -> Iterator[str]:
-    """Walk from an output node to everything it is made of, positive prompts first."""
+    """Walk from an output node to everything it is made of, what it shall not show last."""
     seen: set[str] = set()
-    ahead = [node_id]
-    while ahead:
-        here = ahead.pop(0)
+    ahead, unwanted = [node_id], list[str]()
+    while ahead or unwanted:
+        here = ahead.pop(0) if ahead else unwanted.pop(0)
         if here in seen:
             continue
         seen.add(here)
         yield here
-        inputs = graph[here]["inputs"]
-        links = [(name, value[0]) for name, value in inputs.items() if isinstance(value, list)]
-        ahead += [target for _, target in sorted(links, key=lambda link: link[0] == "negative")]
+        for name, value in graph[here]["inputs"].items():
+            if isinstance(value, list):
+                (unwanted if name == "negative" else ahead).append(value[0])
 
 
 def _first_integer(inputs: list[Mapping[str, Any]], names: tuple[str, ...], default: int) -> int:

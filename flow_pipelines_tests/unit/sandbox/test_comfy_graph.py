@@ -68,3 +68,14 @@ def test_the_hash_ignores_the_order_of_keys_and_nothing_else() -> None:
     turned = dict(reversed(graph().items()))
     assert comfy_graph.request_hash(turned) == comfy_graph.request_hash(graph())
     assert comfy_graph.request_hash(graph(seed=8)) != comfy_graph.request_hash(graph())
+
+
+def test_a_negative_prompt_is_never_taken_for_the_prompt() -> None:
+    detour = {"class_type": "ControlNetApply", "inputs": {"conditioning": ["6", 0]}}
+    turned = with_node("14", detour)
+    turned["3"] = {
+        "class_type": "KSampler",
+        "inputs": {"negative": ["7", 0], "positive": ["14", 0]},
+    }
+    (save,) = comfy_graph.saves(turned)
+    assert save.picture.prompt == "a tiger"
