@@ -90,7 +90,7 @@ def provider_runs_asset(batch: Batch) -> dg.AssetsDefinition:
                 hold_for_collection=selected_with(context, batch.key("images")),
             )
             metadata |= _numbers(summary)
-            if summary.stopped is not None:
+            if summary.stopped is not None and not summary.over_budget:
                 raise _stopped(night, summary, metadata)
             table = runs_table(ports.ledger.submissions(night), ports.ledger.outputs(night))
             return dg.MaterializeResult(value=table, metadata=metadata)

@@ -60,7 +60,13 @@ def plan_night(
     """
     night = Night(settings.name, partition_key)
     workflow = read_workflow(settings, ports)
-    rows, planned = _render_night(settings, night, workflow, _table(settings, night, ports, table))
+    rows, planned = _render_night(
+        settings,
+        night,
+        workflow,
+        _table(settings, night, ports, table),
+        cached=ports.provider.capabilities.cached_when_identical,
+    )
     ports.ledger.save_workflow(workflow)
     outcome = ports.ledger.plan(
         NightPlan(
@@ -130,10 +136,12 @@ def _table(
 
 
 def _render_night(
-    settings: BatchSettings, night: Night, workflow: Workflow, table: PromptTable
+    settings: BatchSettings, night: Night, workflow: Workflow, table: PromptTable, *, cached: bool
 ) -> tuple[Sequence[PromptRow], Sequence[PlannedRow]]:
     rows = read_rows(settings, table, night)
-    rendered = render_rows(settings, workflow, rows, night, 0, table=table)
+    rendered = render_rows(
+        settings, workflow, rows, night, 0, table=table, cached_when_identical=cached
+    )
     return rendered.rows, rendered.planned
 
 

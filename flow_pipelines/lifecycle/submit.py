@@ -65,6 +65,8 @@ class SubmitSummary:
     left_planned: int = 0
     stopped: str | None = None
     """Why it ended before everything asked for was sent; None: it did not."""
+    over_budget: bool = False
+    """True: a budget ended it, as it was meant to; the rest is skipped, with the reason."""
     needs_person: bool = False
     """True: going on by itself would only repeat what stopped it."""
     unresolved_in_a_row: int = field(default=0, repr=False)
@@ -312,6 +314,7 @@ class _Submitting:
         planned = self.ports.ledger.submissions(self.night, states={SubmissionState.PLANNED})
         keys = [submission.submission_key for submission in planned]
         self.summary.skipped = self.ports.ledger.skip(keys, str(error))
+        self.summary.over_budget = True
         self._stop(f"{error}; {self.summary.skipped} row(s) skipped", needs_person=True)
 
     def _stop(self, reason: str, *, needs_person: bool) -> None:

@@ -34,7 +34,7 @@ class PromptRow:
     """One validated row of a prompt table."""
 
     prompt_id: str
-    """Identity of the row within its night; `[A-Za-z0-9._-]{1,100}`, otherwise its hash."""
+    """Identity of the row within its night, as written; in paths `batches.keys.path_safe` of it."""
     row_number: int
     """0-based position in the table."""
     prompt: str

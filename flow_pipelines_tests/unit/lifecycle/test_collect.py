@@ -109,7 +109,7 @@ def test_failed_runs_stand_in_the_table_with_their_reason(lab: Lab) -> None:
     summary = collect_night(lab.night, lab.ports, owner="run-1")
     assert (summary.failed, summary.images) == (1, 1)
     assert summary.failures[0]["error_code"] == "oom"
-    assert list(table(lab, "runs.parquet")["error_code"])[0] == "oom"
+    assert table(lab, "runs.parquet")["error_code"].iloc[0] == "oom"
 
 
 def test_a_run_that_never_ends_is_collected_around_and_failed_after_seven_days(lab: Lab) -> None:
