@@ -7,6 +7,7 @@ import dagster as dg
 
 from flow_pipelines.model import UNPARTITIONED, BatchSettings, Night
 from flow_pipelines.model.errors import ConfigurationError
+from flow_pipelines.providers import profile
 
 PROVIDER_TAG = "flow_pipelines/provider"
 BATCH_TAG = "flow_pipelines/batch"
@@ -41,6 +42,11 @@ class Batch:
     def resource_keys(self) -> set[str]:
         """Give the resources that a step of this batch works with."""
         return {self.settings.resource, "image_store", "run_ledger"}
+
+    @property
+    def planning_needs_key(self) -> bool:
+        """Tell whether even planning asks the provider: its workflow is no file of ours."""
+        return not profile(self.settings.provider).capabilities.workflow_is_file
 
     def key(self, asset: str) -> dg.AssetKey:
         """Give the key of one of its assets."""

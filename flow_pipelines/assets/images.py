@@ -68,7 +68,7 @@ def images_asset(batch: Batch) -> dg.AssetsDefinition:
             ports = open_ports(context.resources, batch.settings.resource, context.log.info)
             wait = selected_with(context, batch.key("provider_runs"))
             seconds = batch.settings.inline_wait_seconds if wait else 0.0
-            summary = _collect(night, ports, context.run_id, seconds)
+            summary = _collect(night, ports, context.run.run_id, seconds)
             return dg.MaterializeResult(
                 metadata=_metadata(summary, ports),
                 check_results=check_results(key, batch.settings, summary),

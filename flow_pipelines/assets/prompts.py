@@ -40,7 +40,12 @@ def prompts_asset(batch: Batch) -> dg.AssetsDefinition:
     def prompts(context: dg.AssetExecutionContext, **tables: Any) -> dg.MaterializeResult[Any]:
         with failures():
             night = night_of(batch, context)
-            ports = open_ports(context.resources, batch.settings.resource, context.log.info)
+            ports = open_ports(
+                context.resources,
+                batch.settings.resource,
+                context.log.info,
+                key_required=batch.planning_needs_key,
+            )
             planned = plan_night(
                 batch.settings,
                 night.partition_key,

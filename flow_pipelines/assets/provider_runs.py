@@ -84,7 +84,7 @@ def provider_runs_asset(batch: Batch) -> dg.AssetsDefinition:
                 replace(batch.settings, daily_budget_usd=_daily_budget(batch, context)),
                 night,
                 ports,
-                owner=context.run_id,
+                owner=context.run.run_id,
                 limit=config.limit,
                 backfill_id=backfill_of(context.run.tags),
                 hold_for_collection=selected_with(context, batch.key("images")),

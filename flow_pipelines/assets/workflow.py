@@ -22,7 +22,12 @@ def workflow_asset(batch: Batch) -> dg.SourceAsset:
     )
     def workflow(context: dg.OpExecutionContext) -> dg.DataVersion:
         with failures():
-            ports = open_ports(context.resources, settings.resource, context.log.info)
+            ports = open_ports(
+                context.resources,
+                settings.resource,
+                context.log.info,
+                key_required=batch.planning_needs_key,
+            )
             return dg.DataVersion(read_workflow(settings, ports).version)
 
     return workflow

@@ -1,0 +1,159 @@
+"""A Dagster instance, a ledger and a sandbox for each test; nothing of the caller's environment."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster.components.testing.utils import create_defs_folder_sandbox
+
+from flow_pipelines.ledger import SqlRunLedger, open_ledger
+from flow_pipelines.resources import default_resources
+from flow_pipelines.sandbox.control_client import ControlClient
+from flow_pipelines.sandbox.server import Sandbox
+from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
+
+OURS = ("AWS_", "COMFLOWY_", "DAGSTER_", "FLOIMG_", "FLORA_", "FLOW_PIPELINES_", "FLOYO_")
+NIGHT = "2026-11-02"
+
+GRAPH = """\
+{
+  "ckpt": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a.safetensors"}},
+  "text": {"class_type": "CLIPTextEncode", "inputs": {"text": "", "clip": ["ckpt", 1]}},
+  "size": {"class_type": "EmptyLatentImage",
+           "inputs": {"width": 64, "height": 64, "batch_size": 1}},
+  "draw": {"class_type": "KSampler",
+           "inputs": {"model": ["ckpt", 0], "positive": ["text", 0], "negative": ["text", 0],
+                      "latent_image": ["size", 0], "seed": 1, "steps": 4, "cfg": 7.0,
+                      "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}},
+  "pixels": {"class_type": "VAEDecode", "inputs": {"samples": ["draw", 0], "vae": ["ckpt", 2]}},
+  "save": {"class_type": "SaveImage", "inputs": {"images": ["pixels", 0], "filename_prefix": "x"}}
+}
+"""
+
+BATCH = """\
+type: flow_pipelines.PromptBatchComponent
+attributes:
+  name: harbor
+  provider: floyo
+  workflow: graph.json
+  prompts: prompts.csv
+  parameters:
+    "text::text": "{prompt}"
+    "draw::seed": "{seed}"
+  partitions_def: {type: daily, start_date: "2026-11-01", timezone: UTC}
+  price_usd_per_run: 0.02
+"""
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(OURS)]:
+        monkeypatch.delenv(name)
+
+
+@dataclass
+class Project:
+    """A user's `defs` folder in the making."""
+
+    batches: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+
+    def add(self, folder: str, yaml: str = BATCH, **files: str) -> None:
+        self.batches[folder] = textwrap.dedent(yaml)
+        named = {"graph.json": GRAPH, "prompts.csv": "prompt_id,prompt\na,boats\nb,cranes\nc,fog\n"}
+        named |= {name.replace("__", "."): text for name, text in files.items()}
+        self.files |= {f"{folder}/{name}": text for name, text in named.items()}
+
+    @contextmanager
+    def load(self, **resources: Any) -> Iterator[dg.Definitions]:
+        with create_defs_folder_sandbox() as sandbox:
+            root = sandbox.defs_folder_path
+            for folder, yaml in self.batches.items():
+                (root / folder).mkdir(parents=True)
+                (root / folder / "defs.yaml").write_text(yaml, encoding="utf-8")
+            for name, text in self.files.items():
+                (root / name).write_text(text, encoding="utf-8")
+            with sandbox.build_all_defs() as defs:
+                own = dg.Definitions(
+                    resources={**default_resources(), **resources},
+                    executor=dg.in_process_executor,
+                )
+                yield dg.Definitions.merge(defs, own)
+
+
+@pytest.fixture
+def project() -> Project:
+    return Project()
+
+
+@pytest.fixture
+def instance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
+        yield instance
+
+
+@dataclass(frozen=True)
+class World:
+    """A sandbox as tests look at it."""
+
+    control: ControlClient
+    bucket: Path
+
+    def bought(self) -> int:
+        return len(self.control.runs("floyo"))
+
+    def images(self) -> list[str]:
+        return sorted(path.name for path in self.bucket.rglob("images/*") if path.is_file())
+
+
+@pytest.fixture(scope="session")
+def sandbox_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    settings = SandboxSettings(
+        port=0,
+        bucket_port=0,
+        bucket_folder=tmp_path_factory.mktemp("bucket"),
+        tuning=Tuning(median_seconds=1.0, time_scale=100.0, slots=8, max_picture_side=64),
+    )
+    with Sandbox(settings) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def world(sandbox_server: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+    sandbox_server.reset()
+    for name, value in sandbox_server.environment().items():
+        monkeypatch.setenv(name, value)
+    prefix = tmp_path.name
+    monkeypatch.setenv("FLOW_PIPELINES_PREFIX", prefix)
+    bucket = sandbox_server.bucket
+    return World(ControlClient(sandbox_server.url), bucket.folder / bucket.name / prefix)
+
+
+@pytest.fixture
+def ledger(instance: dg.DagsterInstance, tmp_path: Path) -> Iterator[SqlRunLedger]:
+    with open_ledger(f"sqlite:///{tmp_path / 'flow_pipelines_ledger.sqlite'}") as ledger:
+        yield ledger
+
+
+def materialize(
+    defs: dg.Definitions,
+    instance: dg.DagsterInstance,
+    *assets: str,
+    partition_key: str | None = NIGHT,
+    **more: Any,
+) -> dg.ExecuteInProcessResult:
+    """Materialize assets by key in one run, as the UI would; errors end the run, not the test."""
+    job = defs.resolve_implicit_global_asset_job_def()
+    keys = {dg.AssetKey(asset.split("/")) for asset in assets}
+    return job.get_subset(asset_selection=keys).execute_in_process(
+        instance=instance, partition_key=partition_key, raise_on_error=False, **more
+    )
