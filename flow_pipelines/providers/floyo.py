@@ -114,8 +114,6 @@ class FloyoClient:
 
         Floyo documents no idempotency key, and answers 500 also where a wallet or a team's
         rights refuse the run ("Failed to create run"): no 5xx proves that nothing was bought.
-
-        Raises: the errors of `Provider.submit`.
         """
         body: dict[str, Any] = {"workflow": workflow}
         if name is not None:

@@ -50,6 +50,7 @@ class _PatientReader(io.RawIOBase):
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, attempt: Attempt) -> None:
         super().__init__()
         self._raw, self._sock, self._attempt = raw, sock, attempt
+        self.ended = False
 
     def readable(self) -> bool:
         return True
@@ -61,7 +62,9 @@ class _PatientReader(io.RawIOBase):
         self._sock.settimeout(max(min(attempt.idle_seconds, attempt.remaining_seconds), 0.001))
         began = attempt.clock.monotonic()
         try:
-            return self._raw.readinto(buffer)
+            count = self._raw.readinto(buffer)
+            self.ended = count == 0
+            return count
         finally:
             attempt.remaining_seconds -= attempt.clock.monotonic() - began
 
@@ -82,7 +85,14 @@ class _PatientResponse(http.client.HTTPResponse):
     ) -> None:
         super().__init__(sock, debuglevel, method, url)
         raw: Any = self.fp.detach()
-        self.fp = io.BufferedReader(_PatientReader(raw, sock, _ATTEMPT.get()))
+        self._reader = _PatientReader(raw, sock, _ATTEMPT.get())
+        self.fp = io.BufferedReader(self._reader)
+
+    def begin(self) -> None:
+        """Read status and headers; the library takes half a block of headers for a whole one."""
+        super().begin()
+        if self._reader.ended:
+            raise http.client.IncompleteRead(b"")
 
 
 class _WatchedConnection(HTTPConnection):
@@ -101,11 +111,13 @@ class _WatchedConnection(HTTPConnection):
         return sock
 
     def connect(self) -> None:
+        attempt = _ATTEMPT.get()
+        before = attempt.sent
         try:
             super().connect()
         finally:
             # A tunnel through a proxy sends bytes of its own; none of them is the request.
-            _ATTEMPT.get().sent = False
+            attempt.sent = before
 
     def send(self, data: Any) -> None:
         if self.sock is None:

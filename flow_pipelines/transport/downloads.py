@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from email.message import Message
+from email.utils import collapse_rfc2231_value
 
 from flow_pipelines.model.errors import OutputRefused, TransferError
 from flow_pipelines.transport.http import CHUNK_BYTES, AnswerLost, Exchange
@@ -75,7 +76,10 @@ def file_name_of(disposition: str | None) -> str | None:
         return None
     message = Message()
     message["Content-Disposition"] = disposition.replace("\r", " ").replace("\n", " ")
-    name = message.get_filename() or ""
+    values = [v for n, v in message.get_params([], "content-disposition") if n == "filename"]
+    # `filename*` names its character set, and goes before `filename` (RFC 6266 §4.3).
+    values.sort(key=lambda value: not isinstance(value, tuple))
+    name = collapse_rfc2231_value(values[0]) if values else ""
     name = name.replace("\\", "/").rsplit("/", 1)[-1]
     name = "".join(c for c in name if c.isprintable()).strip().lstrip(".")
     return name[-LONGEST_NAME:] or None
