@@ -23,7 +23,7 @@ from flow_pipelines.ledger.leases import check_lease, check_not_paused, lease_in
 from flow_pipelines.ledger.rows import night_of
 from flow_pipelines.ledger.schema import budget_days, nights, settlements, submissions
 from flow_pipelines.model import Night, Receipt, Submission, SubmissionState
-from flow_pipelines.model.errors import BudgetExceeded, LedgerError
+from flow_pipelines.model.errors import BudgetExceeded, IllegalTransition, LedgerError
 from flow_pipelines.model.states import check_transition
 
 _S = SubmissionState
@@ -227,8 +227,7 @@ def _require(row: RowMapping, before: SubmissionState, after: SubmissionState) -
     """Refuse another way into `after` than the one from `before`: each has its own method."""
     state = _S(row["state"])
     if state is not before:
-        check_transition(row["submission_key"], state, after)
-        raise LedgerError(f"submission {row['submission_key']} is {state}, not {before}")
+        raise IllegalTransition(row["submission_key"], state, after)
 
 
 def _check_budget(scope: str, reserved: Decimal, estimate: Decimal, budget: Decimal | None) -> None:

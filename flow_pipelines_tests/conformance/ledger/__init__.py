@@ -1,0 +1,1 @@
+"""One suite that the ledger passes on every database."""

@@ -1,0 +1,200 @@
+"""Every event in every state: what is allowed happens, what is not changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from flow_pipelines.model import IN_FLIGHT, Receipt, SubmissionState
+from flow_pipelines.model.errors import IllegalTransition, LedgerError
+from flow_pipelines_tests.conformance.ledger.desk import Desk, S, key_of, new_night, report
+
+ENDED_AT_PROVIDER = frozenset({S.SUCCEEDED, S.FAILED, S.CANCELED})
+Event = Callable[[Desk, str], object]
+
+
+def _polled(state: SubmissionState | None) -> Event:
+    return lambda desk, key: desk.poll(key, state)
+
+
+def _attach(desk: Desk, key: str) -> object:
+    receipt = Receipt(provider_run_id=f"found {key}")
+    return desk.ledger.attach(key, receipt, who="ann", why="it is there")
+
+
+_STAY = {state: state for state in ENDED_AT_PROVIDER}
+EVENTS: dict[str, tuple[Event, dict[SubmissionState, SubmissionState]]] = {
+    "intent": (lambda desk, key: desk.begin(key), {S.PLANNED: S.SUBMITTING}),
+    "receipt": (lambda desk, key: desk.receive(key), {S.SUBMITTING: S.SUBMITTED}),
+    "proven not accepted": (
+        lambda desk, key: desk.ledger.return_to_plan(key, "429"),
+        {S.SUBMITTING: S.PLANNED},
+    ),
+    "row at fault": (
+        lambda desk, key: desk.ledger.reject_submission(key, "bad", "no such node"),
+        {S.SUBMITTING: S.FAILED},
+    ),
+    "outcome unknown": (
+        lambda desk, key: desk.ledger.park_submission(key, "answer lost"),
+        {S.SUBMITTING: S.UNRESOLVED},
+    ),
+    "attached": (_attach, {S.UNRESOLVED: S.SUBMITTED}),
+    "not created": (
+        lambda desk, key: desk.ledger.settle_not_created(key, who="ann", why="looked"),
+        {S.UNRESOLVED: S.PLANNED},
+    ),
+    "polled: queued": (
+        _polled(S.QUEUED),
+        {S.SUBMITTED: S.QUEUED, S.QUEUED: S.QUEUED, S.RUNNING: S.RUNNING, **_STAY},
+    ),
+    "polled: running": (
+        _polled(S.RUNNING),
+        {**dict.fromkeys(IN_FLIGHT, S.RUNNING), **_STAY},
+    ),
+    "polled: submitted": (_polled(S.SUBMITTED), {**{state: state for state in IN_FLIGHT}, **_STAY}),
+    "polled: unknown": (_polled(None), {**{state: state for state in IN_FLIGHT}, **_STAY}),
+    "polled: succeeded": (
+        _polled(S.SUCCEEDED),
+        {**dict.fromkeys(IN_FLIGHT, S.SUCCEEDED), **_STAY},
+    ),
+    "polled: failed": (_polled(S.FAILED), {**dict.fromkeys(IN_FLIGHT, S.FAILED), **_STAY}),
+    "polled: canceled": (_polled(S.CANCELED), {**dict.fromkeys(IN_FLIGHT, S.CANCELED), **_STAY}),
+    "polled: planned": (_polled(S.PLANNED), _STAY),
+}
+
+
+@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("state", list(SubmissionState))
+def test_an_event_moves_a_submission_as_designed_or_is_refused_whole(
+    shared_desk: Desk, state: SubmissionState, event: str
+) -> None:
+    key = shared_desk.reach(state)
+    happen, allowed = EVENTS[event]
+    before = shared_desk.everything(key)
+
+    if state in allowed:
+        happen(shared_desk, key)
+        assert shared_desk.state(key) is allowed[state]
+    else:
+        with pytest.raises(IllegalTransition):
+            happen(shared_desk, key)
+        assert shared_desk.everything(key) == before
+
+
+@pytest.mark.parametrize("state", list(SubmissionState))
+@pytest.mark.parametrize("after", [S.SKIPPED, S.CANCELED])
+def test_only_planned_rows_are_skipped_or_canceled_before_sending(
+    shared_desk: Desk, state: SubmissionState, after: SubmissionState
+) -> None:
+    key = shared_desk.reach(state)
+    before = shared_desk.everything(key)
+    ledger = shared_desk.ledger
+    drop = ledger.skip if after is S.SKIPPED else ledger.cancel_planned
+
+    dropped = drop([key, "nobody knows this key"], "no budget")
+
+    if state is S.PLANNED:
+        assert (dropped, shared_desk.state(key)) == (1, after)
+        assert ledger.submission(key).reason == "no budget"
+    else:
+        assert dropped == 0
+        assert shared_desk.everything(key) == before
+
+
+@pytest.mark.parametrize("state", [state for state in SubmissionState if state is not S.SUCCEEDED])
+def test_what_did_not_succeed_cannot_be_collected(
+    shared_desk: Desk, state: SubmissionState
+) -> None:
+    key = shared_desk.reach(state)
+
+    with pytest.raises(LedgerError, match="not succeeded"):
+        shared_desk.ledger.mark_collected(key)
+
+
+@pytest.mark.parametrize("state", list(SubmissionState))
+def test_counts_of_a_night_follow_its_submissions(
+    shared_desk: Desk, state: SubmissionState
+) -> None:
+    key = shared_desk.reach(state)
+
+    record = shared_desk.ledger.night(shared_desk.ledger.submission(key).night)
+
+    assert record is not None
+    assert record.counts == {state: 1}
+    assert record.uncollected == (1 if state is S.SUCCEEDED else 0)
+
+
+def test_a_row_that_was_refused_has_no_run_to_report_about(shared_desk: Desk) -> None:
+    key = shared_desk.reach(S.SUBMITTING)
+    shared_desk.ledger.reject_submission(key, "bad", "no such node")
+
+    with pytest.raises(IllegalTransition):
+        shared_desk.poll(key, S.SUCCEEDED)
+
+
+def test_a_report_about_another_run_is_refused(shared_desk: Desk) -> None:
+    key = shared_desk.reach(S.SUBMITTED)
+    before = shared_desk.everything(key)
+
+    with pytest.raises(LedgerError, match="somebody else's run"):
+        shared_desk.ledger.record_poll(
+            key,
+            report("somebody else's run", S.SUCCEEDED),
+            next_poll_at=None,
+            cost_usd=None,
+            cost_basis="unknown",
+        )
+    assert shared_desk.everything(key) == before
+
+
+def test_one_provider_run_never_belongs_to_two_submissions(shared_desk: Desk) -> None:
+    first, second, parked = (
+        shared_desk.reach(state) for state in (S.SUBMITTED, S.SUBMITTING, S.UNRESOLVED)
+    )
+    taken = Receipt(provider_run_id=f"run {first}")
+
+    with pytest.raises(LedgerError, match=f"already belongs to submission {first}"):
+        shared_desk.ledger.attach(parked, taken, who="ann", why="guess")
+    with pytest.raises(LedgerError, match="already belongs"):
+        shared_desk.ledger.record_receipt(second, taken, shared_desk.clock.now())
+
+    assert shared_desk.state(parked) is S.UNRESOLVED
+    assert shared_desk.ledger.settlements(parked) == []
+
+
+def test_what_a_person_decided_is_kept_with_name_reason_and_time(shared_desk: Desk) -> None:
+    found, absent = shared_desk.reach(S.UNRESOLVED), shared_desk.reach(S.UNRESOLVED)
+
+    _attach(shared_desk, found)
+    shared_desk.ledger.settle_not_created(absent, who="bob", why="the list is empty")
+
+    (attach,) = shared_desk.ledger.settlements(found)
+    (settle,) = shared_desk.ledger.settlements(absent)
+    now = shared_desk.clock.now()
+    assert (attach.action, attach.who, attach.why, attach.at) == (
+        "attach", "ann", "it is there", now,
+    )  # fmt: skip
+    assert (settle.action, settle.who, settle.why, settle.at) == (
+        "settle_not_created", "bob", "the list is empty", now,
+    )  # fmt: skip
+
+
+def test_an_attached_run_is_due_at_once(shared_desk: Desk) -> None:
+    key = shared_desk.reach(S.UNRESOLVED)
+
+    attached = _attach(shared_desk, key)
+
+    assert attached.next_poll_at == shared_desk.clock.now()
+    assert attached.provider_run_id == f"found {key}"
+
+
+def test_one_row_copy_and_generation_is_never_planned_under_two_keys(shared_desk: Desk) -> None:
+    night = new_night()
+    shared_desk.plan(night)
+    twin = key_of(night, 0)
+
+    with pytest.raises(LedgerError):
+        shared_desk.plan(night, [0, 0])
+
+    assert shared_desk.state(twin) is S.PLANNED
