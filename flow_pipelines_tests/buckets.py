@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from flow_pipelines.storage.s3_client import make_client
 
 if TYPE_CHECKING:

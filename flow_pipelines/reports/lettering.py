@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -75,9 +76,10 @@ def fit(text: str, size_px: int, width_px: int) -> str:
     text = " ".join(text[:_LONGEST].split())
     if _width(text, size_px) <= width_px:
         return text
-    while text and _width(text + _ELLIPSIS, size_px) > width_px:
-        text = text[:-1]
-    return text.rstrip() + _ELLIPSIS
+    kept = bisect_right(
+        range(len(text)), width_px, key=lambda end: _width(text[:end] + _ELLIPSIS, size_px)
+    )
+    return text[: max(kept - 1, 0)].rstrip() + _ELLIPSIS
 
 
 def wrap(text: str, size_px: int, width_px: int, lines: int) -> list[str]:

@@ -117,8 +117,8 @@ def _verify_text(path: Path) -> ImageFacts:
         with path.open(encoding="utf-8") as file:
             for _ in iter(lambda: file.read(_HEAD_BYTES * _HEAD_BYTES), ""):
                 pass
-    except UnicodeDecodeError as error:
-        raise OutputRefused(f"The text output is not UTF-8 (byte {error.start}).") from None
+    except UnicodeDecodeError:
+        raise OutputRefused("The text output is not UTF-8.") from None
     return ImageFacts(
         media_type="text/plain; charset=utf-8", extension="txt", width=None, height=None
     )

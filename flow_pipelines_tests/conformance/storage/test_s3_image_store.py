@@ -59,10 +59,11 @@ class TestS3ImageStore(ImageStoreContract):
     setup_client = staticmethod(leave_alone)
 
     @pytest.fixture(scope="class")
-    def client(self, bucket_process: BucketServer) -> Iterator[S3Client]:
+    @classmethod
+    def client(cls, bucket_process: BucketServer) -> Iterator[S3Client]:
         with aws_environment(bucket_process.endpoint_url):
             client = bucket_process.client()
-        self.setup_client(client)
+        cls.setup_client(client)
         yield client
         client.close()
 

@@ -40,7 +40,11 @@ class Script:
     def __init__(self, client: S3Client, operation: str, *steps: Step) -> None:
         self.steps = deque(steps)
         self.requests: list[Any] = []
-        client.meta.events.register(f"before-send.s3.{operation}", self._play)
+        self._events, self._event = client.meta.events, f"before-send.s3.{operation}"
+        self._events.register(self._event, self._play)
+
+    def stop(self) -> None:
+        self._events.unregister(self._event, self._play)
 
     def _play(self, request: Any, **_: Any) -> AWSResponse | None:
         if request.url.endswith("/_store.json"):

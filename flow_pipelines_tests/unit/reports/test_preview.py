@@ -1,0 +1,99 @@
+"""What fits into a materialization."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Iterator
+
+import pytest
+from PIL import Image
+
+from flow_pipelines.model import SubmissionState
+from flow_pipelines.reports.preview import failures_rows, preview_markdown
+from flow_pipelines_tests.unit.storage.samples import encoded, output, picture, submission
+
+SENTENCE = "24 images of 24 of 25 rows, $0.48; 1 failed."
+COLORS = [(200, 30, 30), (30, 160, 30), (30, 30, 200), (120, 120, 120), (0, 0, 0)]
+
+
+def strip_of(markdown: str) -> Image.Image:
+    found = re.search(r"!\[pictures\]\(data:image/webp;base64,([A-Za-z0-9+/=]+)\)", markdown)
+    assert found is not None
+    return Image.open(io.BytesIO(base64.b64decode(found[1]))).convert("RGB")
+
+
+def test_the_first_four_pictures_stand_side_by_side() -> None:
+    images = [encoded(Image.new("RGB", (300, 200), color), "JPEG") for color in COLORS]
+    strip = strip_of(preview_markdown(images, SENTENCE))
+    assert strip.size == (4 * 32 + 3 * 2, 32)
+    for index, color in enumerate(COLORS[:4]):
+        pixel = strip.getpixel((index * 34 + 16, 16))
+        assert isinstance(pixel, tuple)
+        assert all(abs(a - b) < 25 for a, b in zip(pixel, color, strict=True))
+
+
+def test_no_more_than_four_pictures_are_loaded() -> None:
+    loaded = []
+
+    def images() -> Iterator[bytes]:
+        for number in range(100):
+            loaded.append(number)
+            yield picture(seed=number)
+
+    preview_markdown(images(), SENTENCE)
+    assert len(loaded) <= 5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_worst_pictures_still_fit_in_place(seed: int) -> None:
+    images = [picture(size=(32, 32), seed=seed * 10 + n) for n in range(4)]
+    markdown = preview_markdown(images, "x" * 5000)
+    assert len(markdown) < 1000
+    assert strip_of(markdown).height == 32
+
+
+@pytest.mark.parametrize("images", [[], [b"junk"]])
+def test_without_pictures_the_sentence_stands_alone(images: list[bytes]) -> None:
+    assert preview_markdown(images, SENTENCE) == SENTENCE
+
+
+def test_a_picture_that_does_not_decode_is_left_out() -> None:
+    assert strip_of(preview_markdown([b"junk", picture()], SENTENCE)).width == 32
+
+
+@pytest.mark.parametrize("state", SubmissionState)
+def test_every_state_without_a_picture_to_come_is_told(state: SubmissionState) -> None:
+    told = {"failed", "canceled", "unresolved", "skipped"}
+    rows = failures_rows([submission(state=state, reason="because")])
+    assert [row["state"] for row in rows] == ([state.value] if state in told else [])
+
+
+def test_the_providers_words_come_before_ours() -> None:
+    failed = submission(
+        state=SubmissionState.FAILED, error_code="OOM", error_message="out of memory", reason="x"
+    )
+    [row] = failures_rows([failed])
+    assert (row["error_code"], row["reason"], row["prompt_id"]) == ("OOM", "out of memory", "p1")
+
+
+def test_an_output_that_could_not_be_stored_is_told_beside_its_succeeded_run() -> None:
+    good = submission()
+    outputs = [output(0), output(1, stored=None, problem="cut"), output(2, stored=None)]
+    [row] = failures_rows([good], {good.submission_key: outputs})
+    assert (row["state"], row["reason"]) == ("output 1 not stored", "cut")
+
+
+def test_a_long_list_ends_with_how_many_more_there_are() -> None:
+    rows = failures_rows([submission(state=SubmissionState.FAILED)] * 130, limit=100)
+    assert len(rows) == 101
+    assert rows[-1]["prompt_id"] == "… and 30 more"
+    assert {tuple(row) for row in rows} == {tuple(rows[0])}
+
+
+def test_every_cell_is_something_that_a_table_shows() -> None:
+    failed = submission(state=SubmissionState.FAILED, prompt="p" * 9000, error_message="e" * 9000)
+    for value in failures_rows([failed])[0].values():
+        assert value is None or isinstance(value, (str, int))
+        assert len(str(value)) <= 300

@@ -1,0 +1,147 @@
+"""What passes for an image, and what never does."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from flow_pipelines.model.errors import OutputRefused, TransferError
+from flow_pipelines.storage.images import ImageFacts, store_name, verify_image, verify_output
+from flow_pipelines_tests.unit.storage.samples import encoded, picture
+
+TYPES = {
+    "PNG": ("image/png", "png"),
+    "JPEG": ("image/jpeg", "jpg"),
+    "WEBP": ("image/webp", "webp"),
+    "GIF": ("image/gif", "gif"),
+    "BMP": ("image/bmp", "bmp"),
+    "TIFF": ("image/tiff", "tif"),
+}
+# A PNG's last checksum and a GIF's last two bytes say nothing of the picture.
+UNREAD_TAIL = {"PNG": 4, "GIF": 2}
+
+
+def verify(content: bytes, declared: str | None = None, **limits: int) -> ImageFacts:
+    return verify_image(io.BytesIO(content), declared_media_type=declared, **limits)
+
+
+@pytest.mark.parametrize("image_format", TYPES)
+def test_the_type_comes_from_the_content_whatever_was_declared(image_format: str) -> None:
+    media_type, extension = TYPES[image_format]
+    facts = verify(picture(image_format), "image/x-icon")
+    assert facts == ImageFacts(media_type=media_type, extension=extension, width=40, height=30)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF", "ignore:Truncated File")
+@pytest.mark.parametrize("image_format", TYPES)
+def test_a_cut_image_is_to_be_fetched_again_wherever_it_was_cut(image_format: str) -> None:
+    content = picture(image_format, (24, 24))
+    for end in range(0, len(content) - UNREAD_TAIL.get(image_format, 0), 7):
+        with pytest.raises(TransferError) as raised:
+            verify(content[:end])
+        assert not isinstance(raised.value, OutputRefused), end
+
+
+@given(position=st.integers(min_value=60, max_value=1800), bit=st.integers(0, 7))
+def test_a_flipped_bit_in_a_png_is_noticed(position: int, bit: int) -> None:
+    content = bytearray(picture("PNG", (24, 26)))
+    content[position] ^= 1 << bit
+    with pytest.raises(TransferError):
+        verify(bytes(content))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<!DOCTYPE html><html>please sign in</html>",
+        b'  \n<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
+        b'\xef\xbb\xbf<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>',
+        b'{"error": "expired"}',
+        b"just words",
+        b"MZ\x90\x00 a program",
+    ],
+)
+def test_what_is_no_image_is_refused_under_any_declared_type(content: bytes) -> None:
+    with pytest.raises(OutputRefused):
+        verify(content, "image/png")
+
+
+def test_a_prompt_about_markup_inside_a_png_is_no_reason_to_refuse_it() -> None:
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    info.add_text("prompt", '{"6": "<svg> and <html> in neon"}')
+    assert verify(encoded(Image.new("RGB", (8, 8)), "PNG", pnginfo=info)).extension == "png"
+
+
+def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
+    with pytest.raises(OutputRefused, match="300 × 200 pixels; at most 59999"):
+        verify(encoded(Image.new("1", (300, 200)), "PNG"), max_pixels=59_999)
+    assert verify(encoded(Image.new("1", (300, 200)), "PNG"), max_pixels=60_000).width == 300
+
+
+def test_a_decompression_bomb_is_refused() -> None:
+    bomb = encoded(Image.new("1", (14_000, 14_000)), "PNG")
+    assert len(bomb) < 100_000
+    with pytest.raises(OutputRefused):
+        verify(bomb)
+
+
+def test_every_frame_of_an_animation_is_decoded() -> None:
+    frames = [Image.frombytes("P", (20, 20), bytes([n]) * 400) for n in range(6)]
+    content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert verify(content).media_type == "image/gif"
+    with pytest.raises(TransferError):
+        verify(content[: len(content) - 20])
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK"])
+def test_other_colour_modes_are_images_too(mode: str) -> None:
+    assert verify(picture("TIFF", mode=mode)).height == 30
+
+
+@pytest.mark.parametrize(
+    ("head", "media_type", "extension"),
+    [
+        (b"\0\0\0\x20ftypisom", "video/mp4", "mp4"),
+        (b"\0\0\0\x14ftypqt  ", "video/quicktime", "mov"),
+        (b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\x82\x84webm", "video/webm", "webm"),
+        (b"RIFF\x24\0\0\0WAVEfmt ", "audio/wav", "wav"),
+        (b"ID3\x04\0\0", "audio/mpeg", "mp3"),
+        (b"\xff\xfb\x90\x64", "audio/mpeg", "mp3"),
+        (b"fLaC\0\0\0\x22", "audio/flac", "flac"),
+        (b"\0\0\0\x18ftypheic", "image/heic", "heic"),
+    ],
+)
+def test_video_and_audio_are_known_by_their_first_bytes(
+    tmp_path: Path, head: bytes, media_type: str, extension: str
+) -> None:
+    path = tmp_path / "output"
+    path.write_bytes(head + b"\0" * 100)
+    facts = verify_output(path, kind="file", declared_media_type=None)
+    assert (facts.media_type, facts.extension) == (media_type, extension)
+    assert facts.width is None
+
+
+def test_a_webp_is_decoded_although_it_begins_like_a_sound(tmp_path: Path) -> None:
+    path = tmp_path / "output"
+    path.write_bytes(picture("WEBP"))
+    assert verify_output(path, kind="file", declared_media_type=None).width == 40
+
+
+def test_text_is_utf_8_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "output"
+    path.write_text("ein Fuß", encoding="utf-8")
+    assert verify_output(path, kind="text", declared_media_type=None).extension == "txt"
+    path.write_bytes("ein Fuß".encode("latin-1"))
+    with pytest.raises(OutputRefused, match="not UTF-8"):
+        verify_output(path, kind="text", declared_media_type=None)
+
+
+def test_a_stored_images_name_tells_row_copy_submission_and_output() -> None:
+    assert store_name("p-1", 2, "0123456789abcdef", 3, "png") == "p-1.2.01234567.3.png"
