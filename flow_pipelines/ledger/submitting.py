@@ -62,9 +62,9 @@ class Submitting:
         daily_budget_usd: Decimal | None,
     ) -> Submission:
         """Write the intent: planned → submitting, with its reservation."""
-        estimate = usd(estimate_usd)
-        if not estimate >= 0:
+        if not estimate_usd.is_finite() or estimate_usd < 0:
             raise LedgerError(f"an estimate of {estimate_usd} USD reserves nothing")
+        estimate = usd(estimate_usd)
         with changing(self._database, submission_key) as (change, row):
             check_not_paused(change.connection)
             check_lease(change.connection, lease, owner, change.now)

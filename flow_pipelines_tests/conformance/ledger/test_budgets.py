@@ -1,0 +1,237 @@
+"""Money: reservations, budgets, and what an intent needs besides them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from flow_pipelines.model.errors import BudgetExceeded, LeaseLost, LedgerError, Paused
+from flow_pipelines_tests.conformance.ledger.desk import (
+    OWNER,
+    PROVIDER,
+    Desk,
+    S,
+    key_of,
+    new_night,
+)
+
+DAY_SECONDS = 24 * 3600
+
+
+def _keys(desk: Desk, count: int) -> list[str]:
+    night = new_night()
+    desk.plan(night, range(count))
+    return [key_of(night, number) for number in range(count)]
+
+
+def _reserved(desk: Desk) -> Decimal:
+    return desk.ledger.reserved_usd(PROVIDER, desk.clock.now())
+
+
+def test_a_budget_is_spent_to_the_last_micro_dollar_and_not_beyond(desk: Desk) -> None:
+    first, second, third = _keys(desk, 3)
+
+    desk.begin(first, estimate="0.333333", budget="1")
+    desk.begin(second, estimate="0.666667", budget="1")
+    with pytest.raises(BudgetExceeded) as refused:
+        desk.begin(third, estimate="0.000001", budget="1")
+
+    assert refused.value.scope == "partition"
+    assert desk.state(third) is S.PLANNED
+    assert _reserved(desk) == Decimal(1)
+
+
+def test_the_daily_budget_spans_batches_and_ends_at_midnight_utc(desk: Desk) -> None:
+    posters, covers = new_night("posters"), new_night("covers")
+    for night in (posters, covers):
+        desk.plan(night, [0, 1])
+
+    desk.begin(key_of(posters, 0), estimate="0.6", daily="1")
+    with pytest.raises(BudgetExceeded) as refused:
+        desk.begin(key_of(covers, 0), estimate="0.5", daily="1")
+    desk.begin(key_of(covers, 0), estimate="0.4", daily="1")
+    yesterday = desk.clock.now()
+    desk.clock.advance(DAY_SECONDS)
+    desk.begin(key_of(covers, 1), estimate="1", daily="1")
+
+    assert refused.value.scope == "day"
+    assert desk.ledger.reserved_usd(PROVIDER, yesterday) == 1
+    assert _reserved(desk) == 1
+
+
+def test_another_provider_has_a_day_of_its_own(desk: Desk) -> None:
+    night, other = new_night(), new_night()
+    desk.plan(night)
+    desk.plan(other, provider="flora")
+
+    desk.begin(key_of(night, 0), estimate="1", daily="1")
+    desk.begin(key_of(other, 0), estimate="1", daily="1")
+
+    assert desk.ledger.reserved_usd("flora", desk.clock.now()) == 1
+
+
+def test_every_generation_counts_against_the_budget_of_its_night(desk: Desk) -> None:
+    night = new_night()
+    desk.plan(night)
+    desk.begin(key_of(night, 0), estimate="0.6", budget="1")
+    desk.receive(key_of(night, 0))
+    from flow_pipelines_tests.conformance.ledger.desk import planned_row
+
+    desk.ledger.regenerate(
+        night, "run-1", "all", lambda generation: [planned_row(night, 0, generation=generation)]
+    )
+
+    with pytest.raises(BudgetExceeded):
+        desk.begin(key_of(night, 0, generation=1), estimate="0.5", budget="1")
+
+
+def test_what_was_proven_not_bought_is_given_back(desk: Desk) -> None:
+    returned, rejected, settled, parked = _keys(desk, 4)
+    for key in (returned, rejected, settled, parked):
+        desk.begin(key, estimate="0.25")
+
+    desk.ledger.return_to_plan(returned, "429")
+    desk.ledger.reject_submission(rejected, "bad", "no such node")
+    desk.ledger.park_submission(settled, "lost")
+    desk.ledger.settle_not_created(settled, who="ann", why="looked")
+    desk.ledger.park_submission(parked, "lost")
+
+    assert _reserved(desk) == Decimal("0.25")
+    assert [desk.ledger.submission(key).reserved_usd for key in (returned, rejected, settled)] == [
+        0, 0, 0,
+    ]  # fmt: skip
+    assert desk.ledger.submission(parked).reserved_usd == Decimal("0.25")
+
+
+def test_the_cost_replaces_the_estimate_on_the_day_of_the_intent(desk: Desk) -> None:
+    cheap, dear, unknown = _keys(desk, 3)
+    for key in (cheap, dear, unknown):
+        desk.submit(key, estimate="0.02")
+    intent_day = desk.clock.now()
+    desk.clock.advance(DAY_SECONDS)
+
+    desk.poll(cheap, S.SUCCEEDED, cost="0.000001")
+    desk.poll(dear, S.FAILED, cost="0.5")
+    desk.poll(unknown, S.SUCCEEDED)
+
+    assert desk.ledger.reserved_usd(PROVIDER, intent_day) == Decimal("0.520001")
+    assert _reserved(desk) == 0
+    assert desk.ledger.submission(unknown).reserved_usd == Decimal("0.02")
+
+
+def test_a_row_sent_again_on_another_day_is_reserved_on_that_day(desk: Desk) -> None:
+    (key,) = _keys(desk, 1)
+    desk.begin(key, estimate="0.3")
+    first_day = desk.clock.now()
+    desk.ledger.return_to_plan(key, "503")
+    desk.clock.advance(DAY_SECONDS)
+
+    desk.begin(key, estimate="0.4")
+
+    assert desk.ledger.reserved_usd(PROVIDER, first_day) == 0
+    assert _reserved(desk) == Decimal("0.4")
+
+
+def test_the_day_is_that_of_utc_whatever_zone_is_asked_in(desk: Desk) -> None:
+    from datetime import timedelta, timezone
+
+    (key,) = _keys(desk, 1)
+    desk.begin(key, estimate="0.3")
+    tokyo = desk.clock.now().astimezone(timezone(timedelta(hours=23)))
+
+    assert tokyo.date() != desk.clock.now().date()
+    assert desk.ledger.reserved_usd(PROVIDER, tokyo) == Decimal("0.3")
+
+
+def test_an_estimate_below_zero_reserves_nothing_and_is_refused(desk: Desk) -> None:
+    (key,) = _keys(desk, 1)
+
+    for estimate in ("-0.01", "NaN"):
+        with pytest.raises(LedgerError):
+            desk.begin(key, estimate=estimate, budget="1")
+
+    assert desk.state(key) is S.PLANNED
+
+
+def test_nobody_buys_without_the_lease(desk: Desk) -> None:
+    (key,) = _keys(desk, 1)
+    lease = f"submit:{key.split('#')[0]}"
+    assert desk.ledger.acquire_lease(lease, "another run", 60)
+
+    with pytest.raises(LeaseLost, match="another run"):
+        desk.begin(key)
+
+    assert desk.state(key) is S.PLANNED
+    assert _reserved(desk) == 0
+
+
+def test_a_holder_that_slept_past_its_lease_cannot_buy(desk: Desk) -> None:
+    (key,) = _keys(desk, 1)
+    lease = f"submit:{key.split('#')[0]}"
+    desk.ledger.acquire_lease(lease, OWNER, 60)
+
+    def begin() -> None:
+        desk.ledger.begin_submission(
+            key, lease=lease, owner=OWNER, estimate_usd=Decimal(0),
+            budget_usd=None, daily_budget_usd=None,
+        )  # fmt: skip
+
+    desk.clock.advance(60)
+    with pytest.raises(LeaseLost, match="nobody"):
+        begin()
+    desk.clock.advance(-1)
+    begin()
+
+    assert desk.state(key) is S.SUBMITTING
+
+
+def test_the_stop_switch_stops_every_intent_until_it_is_off(desk: Desk) -> None:
+    (key,) = _keys(desk, 1)
+    desk.ledger.pause("ann", "bills look wrong")
+
+    with pytest.raises(Paused, match=r"ann.*bills look wrong"):
+        desk.begin(key)
+    pause = desk.ledger.paused()
+    desk.ledger.resume()
+    desk.begin(key)
+
+    assert pause is not None
+    assert (pause.who, pause.why, pause.at) == ("ann", "bills look wrong", desk.clock.now())
+    assert desk.ledger.paused() is None
+    assert desk.state(key) is S.SUBMITTING
+
+
+def test_an_intent_remembers_who_and_when(desk: Desk) -> None:
+    (key,) = _keys(desk, 1)
+
+    submission = desk.begin(key, estimate="0.0200004")
+
+    assert submission.dagster_run_id == OWNER
+    assert submission.submitting_at == desk.clock.now()
+    assert submission.reserved_usd == Decimal("0.02")
+
+
+def test_cost_lines_sum_a_night_exactly(desk: Desk) -> None:
+    good, unpriced, failed, waiting = _keys(desk, 4)
+    night = desk.ledger.submission(good).night
+    for key in (good, unpriced, failed):
+        desk.submit(key)
+    from flow_pipelines_tests.conformance.ledger.desk import facts, refs
+
+    desk.poll(good, S.SUCCEEDED, cost="0.1", flotime_ms=1500, outputs=refs("a", "b"))
+    desk.poll(unpriced, S.SUCCEEDED, flotime_ms=500)
+    desk.poll(failed, S.FAILED, cost="0.2")
+    desk.ledger.record_stored(good, 0, facts())
+
+    (line,) = desk.ledger.cost_lines()
+
+    assert (line.night, line.provider) == (night, PROVIDER)
+    assert (line.runs, line.failed, line.images) == (3, 1, 1)
+    assert (line.flotime_ms, line.runs_cost_unknown) == (2000, 1)
+    assert (line.cost_usd, line.estimated_usd) == (Decimal("0.3"), 0)
+    assert desk.ledger.cost_lines(["another batch"]) == []
+    assert desk.ledger.cost_lines(since=desk.clock.now()) == [line]
+    desk.clock.advance(1)
+    assert desk.ledger.cost_lines(since=desk.clock.now()) == []
+    assert desk.state(waiting) is S.PLANNED

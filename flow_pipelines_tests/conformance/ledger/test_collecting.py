@@ -1,0 +1,155 @@
+"""Collecting: stored outputs, and nights that are done."""
+
+from __future__ import annotations
+
+import pytest
+
+from flow_pipelines.model import NightRecord
+from flow_pipelines.model.errors import LedgerError
+from flow_pipelines_tests.conformance.ledger.desk import Desk, S, facts, key_of, new_night, refs
+
+
+def _succeeded(desk: Desk, *names: str) -> str:
+    night = new_night()
+    desk.plan(night)
+    key = key_of(night, 0)
+    desk.submit(key)
+    desk.poll(key, S.SUCCEEDED, outputs=refs(*names))
+    return key
+
+
+def _night(desk: Desk, key: str) -> NightRecord:
+    record = desk.ledger.night(desk.ledger.submission(key).night)
+    assert record is not None
+    return record
+
+
+def test_a_stored_output_is_remembered_with_its_facts(desk: Desk) -> None:
+    key = _succeeded(desk, "a")
+    desk.ledger.record_output_problem(key, 0, "cut off after 3 bytes")
+    problem = desk.ledger.outputs(_night(desk, key).night)[key][0]
+    desk.clock.advance(5)
+
+    desk.ledger.record_stored(key, 0, facts())
+    stored = desk.ledger.outputs(_night(desk, key).night)[key][0]
+
+    assert (problem.problem, problem.attempts, problem.stored) == ("cut off after 3 bytes", 1, None)
+    assert (stored.problem, stored.attempts, stored.stored) == (None, 1, facts())
+    assert stored.stored_at == desk.clock.now()
+
+
+def test_storing_again_is_fine_with_the_same_content_only(desk: Desk) -> None:
+    key = _succeeded(desk, "a")
+    desk.ledger.record_stored(key, 0, facts())
+    before = desk.everything(key)
+
+    desk.ledger.record_stored(key, 0, facts())
+    desk.ledger.record_output_problem(key, 0, "somebody else was faster")
+    with pytest.raises(LedgerError, match="another content"):
+        desk.ledger.record_stored(key, 0, facts("other"))
+
+    assert desk.everything(key) == before
+
+
+def test_an_output_that_was_never_seen_cannot_be_stored(desk: Desk) -> None:
+    key = _succeeded(desk, "a")
+
+    with pytest.raises(LedgerError, match="no output 1"):
+        desk.ledger.record_stored(key, 1, facts())
+
+
+def test_a_submission_is_collected_when_every_output_is_stored(desk: Desk) -> None:
+    key = _succeeded(desk, "a", "b")
+    desk.ledger.record_stored(key, 0, facts("a"))
+
+    with pytest.raises(LedgerError, match=r"1 output\(s\) not stored"):
+        desk.ledger.mark_collected(key)
+    assert _night(desk, key).uncollected == 1
+    desk.ledger.record_stored(key, 1, facts("b"))
+    desk.ledger.mark_collected(key)
+    collected_at = desk.clock.now()
+    desk.clock.advance(5)
+    desk.ledger.mark_collected(key)
+
+    assert desk.ledger.submission(key).collected_at == collected_at
+    assert _night(desk, key).uncollected == 0
+
+
+def test_an_output_that_shows_up_late_has_to_be_collected_too(desk: Desk) -> None:
+    key = _succeeded(desk, "a")
+    desk.ledger.record_stored(key, 0, facts())
+    desk.ledger.mark_collected(key)
+    desk.ledger.night_collected(_night(desk, key).night, _night(desk, key).revision)
+
+    desk.poll(key, S.SUCCEEDED, outputs=refs("a", "b"))
+
+    assert desk.ledger.submission(key).collected_at is None
+    assert _night(desk, key).uncollected == 1
+    assert desk.ledger.nights_to_do(["posters"]) == [_night(desk, key)]
+
+
+def test_every_step_of_collecting_moves_the_revision(desk: Desk) -> None:
+    key = _succeeded(desk, "a")
+    steps = [
+        lambda: desk.ledger.record_output_problem(key, 0, "slow"),
+        lambda: desk.ledger.record_stored(key, 0, facts()),
+        lambda: desk.ledger.mark_collected(key),
+    ]
+    for step in steps:
+        before = _night(desk, key).revision
+        step()
+        assert _night(desk, key).revision == before + 1
+
+
+def test_a_night_is_done_when_its_tables_reach_its_revision(desk: Desk) -> None:
+    key = _succeeded(desk)
+    night = _night(desk, key).night
+    desk.ledger.request_work(night, "collect", not_before=desk.clock.now())
+    revision = _night(desk, key).revision
+
+    desk.ledger.night_collected(night, revision - 1)
+    assert desk.ledger.nights_to_do(["posters"]) == [_night(desk, key)]
+    desk.ledger.night_collected(night, revision)
+    done = _night(desk, key)
+    desk.ledger.night_collected(night, revision - 1)
+
+    assert desk.ledger.nights_to_do(["posters"]) == []
+    assert (done.collected_revision, done.collect_attempts) == (revision, 0)
+    assert _night(desk, key) == done
+    with pytest.raises(LedgerError, match="never had revision"):
+        desk.ledger.night_collected(night, revision + 1)
+
+
+@pytest.mark.parametrize("state", list(S))
+def test_a_collected_night_is_still_listed_while_something_is_open(desk: Desk, state: S) -> None:
+    key = desk.reach(state)
+    desk.ledger.night_collected(_night(desk, key).night, _night(desk, key).revision)
+
+    listed = desk.ledger.nights_to_do(["posters"])
+
+    ended = {S.SUCCEEDED, S.FAILED, S.CANCELED, S.SKIPPED}
+    assert listed == ([] if state in ended else [_night(desk, key)])
+
+
+def test_marks_and_submitters_are_remembered_and_move_no_revision(desk: Desk) -> None:
+    key = desk.reach(S.PLANNED)
+    before = _night(desk, key)
+    marked_at = desk.clock.now()
+
+    desk.ledger.mark_night(before.night)
+    desk.ledger.note_submitter(before.night, "backfill-1", 5)
+    desk.clock.advance(9)
+    desk.ledger.mark_night(before.night)
+    noted = _night(desk, key)
+    desk.ledger.note_submitter(before.night, None, None)
+
+    assert (noted.marked_at, noted.backfill_id, noted.submit_goal) == (marked_at, "backfill-1", 5)
+    assert noted.revision == before.revision
+    assert (_night(desk, key).backfill_id, _night(desk, key).submit_goal) == (None, None)
+
+
+def test_an_unknown_kind_of_work_is_refused(desk: Desk) -> None:
+    key = desk.reach(S.PLANNED)
+
+    with pytest.raises(LedgerError, match="not known"):
+        desk.ledger.request_work(_night(desk, key).night, "paint", not_before=desk.clock.now())

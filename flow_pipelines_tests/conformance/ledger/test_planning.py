@@ -1,0 +1,307 @@
+"""Planning: freezing a night, comparing it with its table, regenerating it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from flow_pipelines.model import PlannedRow, Workflow
+from flow_pipelines.model.errors import LedgerError, SubmissionNotFound
+from flow_pipelines_tests.conformance.ledger.desk import (
+    Desk,
+    S,
+    key_of,
+    new_night,
+    night_plan,
+    planned_row,
+    prompt_row,
+)
+
+
+def _render(night, *numbers: int, content: str = "first") -> Callable[[int], Sequence[PlannedRow]]:
+    return lambda generation: [
+        planned_row(night, number, generation=generation, content=content) for number in numbers
+    ]
+
+
+def _frozen(desk: Desk, *numbers: int):
+    """Plan a night and send its first row."""
+    night = new_night()
+    desk.plan(night, numbers)
+    desk.begin(key_of(night, numbers[0]))
+    return night
+
+
+def test_a_planned_row_is_read_back_exactly(shared_desk: Desk) -> None:
+    night = new_night()
+    shared_desk.plan(night, [3])
+    wrote = planned_row(night, 3)
+
+    read = shared_desk.ledger.submission(key_of(night, 3))
+
+    assert (read.state, read.stale, read.planned_at) == (S.PLANNED, False, shared_desk.clock.now())
+    assert read.seed == wrote.seed == 2**64 - 4
+    assert dict(read.parameters) == dict(wrote.parameters)
+    assert list(read.parameters) == list(wrote.parameters)
+    assert (read.content_hash, read.request_hash) == (wrote.content_hash, wrote.request_hash)
+    assert (read.workflow, read.workflow_version) == ("graph.json", "version-1")
+    assert shared_desk.ledger.prompt_rows(night) == [prompt_row(3)]
+
+
+def test_text_that_a_database_refuses_is_kept_readable(shared_desk: Desk) -> None:
+    night = new_night()
+    row = planned_row(night, 0)
+    object.__setattr__(row, "prompt", "nul \x00, half a pair \ud83d, end")
+
+    shared_desk.ledger.plan(night_plan(night), [], [row])
+
+    assert (
+        shared_desk.ledger.submission(key_of(night, 0)).prompt == "nul \ufffd, half a pair ?, end"
+    )
+
+
+def test_planning_again_replaces_what_was_never_sent(shared_desk: Desk) -> None:
+    night = new_night()
+    shared_desk.plan(night, [0, 1])
+    shared_desk.ledger.skip([key_of(night, 0)], "budget")
+
+    outcome = shared_desk.plan(night, [1, 2], content="second", workflow_version="version-2")
+
+    assert (outcome.planned, outcome.stale) == (2, 0)
+    submissions = shared_desk.ledger.submissions(night)
+    assert [s.prompt_id for s in submissions] == ["p1", "p2"]
+    assert {s.workflow_version for s in submissions} == {"version-2"}
+    record = shared_desk.ledger.night(night)
+    assert record is not None
+    assert (record.workflow_version, record.counts) == ("version-2", {S.PLANNED: 2})
+
+
+@pytest.mark.parametrize("afterwards", ["submitting", "planned again", "unresolved", "submitted"])
+def test_the_first_intent_freezes_a_night_whatever_comes_of_it(
+    shared_desk: Desk, afterwards: str
+) -> None:
+    night = _frozen(shared_desk, 0, 1)
+    key = key_of(night, 0)
+    if afterwards == "planned again":
+        shared_desk.ledger.return_to_plan(key, "429")
+    elif afterwards == "unresolved":
+        shared_desk.ledger.park_submission(key, "lost")
+    elif afterwards == "submitted":
+        shared_desk.receive(key)
+
+    outcome = shared_desk.plan(night, [0, 2], content="second", workflow_version="version-2")
+
+    assert outcome.planned == 0
+    submissions = shared_desk.ledger.submissions(night)
+    assert [s.prompt_id for s in submissions] == ["p0", "p1"]
+    assert {s.content_hash for s in submissions} == {"first-0", "first-1"}
+    assert {s.workflow_version for s in submissions} == {"version-1"}
+
+
+def test_rows_that_changed_went_or_came_are_stale_and_the_rest_is_not(shared_desk: Desk) -> None:
+    night = _frozen(shared_desk, 0, 1, 2)
+
+    outcome = shared_desk.ledger.plan(
+        night_plan(night), [prompt_row(0), prompt_row(1, "second"), prompt_row(7)], []
+    )
+
+    stale = {s.prompt_id: s.stale for s in shared_desk.ledger.submissions(night)}
+    assert stale == {"p0": False, "p1": True, "p2": True}
+    assert (outcome.planned, outcome.stale) == (0, 3)
+    record = shared_desk.ledger.night(night)
+    assert record is not None
+    assert record.stale == 3
+
+
+def test_a_row_that_came_back_is_not_stale_any_more(shared_desk: Desk) -> None:
+    night = _frozen(shared_desk, 0, 1)
+    shared_desk.plan(night, [0], content="second")
+
+    outcome = shared_desk.plan(night, [0, 1])
+
+    assert outcome.stale == 0
+    assert not any(s.stale for s in shared_desk.ledger.submissions(night))
+
+
+def test_comparing_moves_the_revision_only_when_a_submission_changed(shared_desk: Desk) -> None:
+    night = _frozen(shared_desk, 0)
+    before = shared_desk.ledger.night(night)
+
+    shared_desk.plan(night, [0])
+    same = shared_desk.ledger.night(night)
+    shared_desk.plan(night, [0], content="second")
+    moved = shared_desk.ledger.night(night)
+
+    assert before is not None
+    assert same is not None
+    assert moved is not None
+    assert (same.revision, moved.revision) == (before.revision, before.revision + 1)
+
+
+def test_the_table_is_remembered_in_its_order_also_when_the_night_is_frozen(
+    shared_desk: Desk,
+) -> None:
+    night = _frozen(shared_desk, 0)
+    rows = [prompt_row(5), prompt_row(0, "second"), prompt_row(2)]
+
+    shared_desk.ledger.plan(night_plan(night), rows, [])
+
+    read = shared_desk.ledger.prompt_rows(night)
+    assert read == rows
+    assert [list(row.values) for row in read] == [list(row.values) for row in rows]
+
+
+def test_a_regeneration_is_bought_once_for_whoever_asked(shared_desk: Desk) -> None:
+    night = _frozen(shared_desk, 0, 1)
+    asked: list[int] = []
+
+    def render(generation: int) -> Sequence[PlannedRow]:
+        asked.append(generation)
+        return _render(night, 0, 1)(generation)
+
+    first = shared_desk.ledger.regenerate(night, "backfill-1", "all", render)
+    shared_desk.clock.advance(60)
+    again = shared_desk.ledger.regenerate(night, "backfill-1", "failed", render)
+    other = shared_desk.ledger.regenerate(night, "backfill-2", "all", render)
+
+    assert asked == [1, 2]
+    assert again == first
+    assert (first.generation, first.rows, first.scope) == (1, 2, "all")
+    assert other.generation == 2
+    record = shared_desk.ledger.night(night)
+    assert record is not None
+    assert record.generation == 2
+    assert len(shared_desk.ledger.submissions(night)) == 6
+
+
+def test_a_regeneration_whose_rendering_fails_leaves_no_trace(shared_desk: Desk) -> None:
+    night = _frozen(shared_desk, 0)
+    before = shared_desk.everything(key_of(night, 0))
+
+    def fail(generation: int) -> Sequence[PlannedRow]:
+        raise RuntimeError(f"no generation {generation}")
+
+    with pytest.raises(RuntimeError, match="no generation 1"):
+        shared_desk.ledger.regenerate(night, "backfill-1", "all", fail)
+
+    assert shared_desk.everything(key_of(night, 0)) == before
+    retried = shared_desk.ledger.regenerate(night, "backfill-1", "all", _render(night, 0))
+    assert (retried.generation, retried.rows) == (1, 1)
+
+
+def test_a_regeneration_with_nothing_to_buy_is_remembered_too(shared_desk: Desk) -> None:
+    night = _frozen(shared_desk, 0)
+
+    first = shared_desk.ledger.regenerate(night, "backfill-1", "failed", _render(night))
+    again = shared_desk.ledger.regenerate(night, "backfill-1", "failed", _render(night, 0))
+
+    assert again == first
+    assert first.rows == 0
+
+
+def test_a_regeneration_is_bought_with_the_plan_of_today(shared_desk: Desk) -> None:
+    night = _frozen(shared_desk, 0)
+    shared_desk.plan(night, [0], content="second", workflow_version="version-2", resource="floyo_b")
+
+    shared_desk.ledger.regenerate(
+        night, "backfill-1", "changed", _render(night, 0, content="second")
+    )
+
+    old, new = shared_desk.ledger.submissions(night)
+    assert (old.workflow_version, old.resource, old.stale) == ("version-1", "floyo", True)
+    assert (new.workflow_version, new.resource, new.stale) == ("version-2", "floyo_b", False)
+
+
+def test_a_regeneration_may_name_the_workflow_it_was_rendered_for(shared_desk: Desk) -> None:
+    night = _frozen(shared_desk, 0)
+
+    shared_desk.ledger.regenerate(
+        night, "run-1", "all", _render(night, 0), workflow_version="version-3"
+    )
+
+    record = shared_desk.ledger.night(night)
+    assert record is not None
+    assert record.workflow_version == "version-3"
+    assert shared_desk.ledger.submission(key_of(night, 0, generation=1)).workflow_version == (
+        "version-3"
+    )
+
+
+def test_a_stale_row_bought_again_is_settled_for_its_night(shared_desk: Desk) -> None:
+    night = _frozen(shared_desk, 0, 1)
+    shared_desk.plan(night, [0, 1, 2], content="second")
+    counts = [shared_desk.ledger.night(night)]
+
+    shared_desk.ledger.regenerate(night, "run-1", "changed", _render(night, 0, 2, content="second"))
+
+    counts.append(shared_desk.ledger.night(night))
+    assert [record.stale for record in counts if record] == [3, 1]
+    assert shared_desk.ledger.submission(key_of(night, 0)).stale
+
+
+def test_a_regeneration_survives_planning_again(shared_desk: Desk) -> None:
+    night = new_night()
+    shared_desk.plan(night, [0])
+    shared_desk.ledger.regenerate(night, "run-1", "all", _render(night, 0))
+
+    shared_desk.plan(night, [0, 1])
+
+    kept = [(s.prompt_id, s.generation) for s in shared_desk.ledger.submissions(night)]
+    assert kept == [("p0", 0), ("p0", 1), ("p1", 0)]
+
+
+def test_rows_of_a_wrong_generation_are_refused(shared_desk: Desk) -> None:
+    night = _frozen(shared_desk, 0)
+    before = shared_desk.everything(key_of(night, 0))
+
+    with pytest.raises(LedgerError, match="generation"):
+        shared_desk.ledger.plan(night_plan(night), [], [planned_row(night, 1, generation=1)])
+    with pytest.raises(LedgerError, match="generation"):
+        shared_desk.ledger.regenerate(
+            night, "run-1", "all", lambda generation: [planned_row(night, 1, generation=7)]
+        )
+
+    assert shared_desk.everything(key_of(night, 0)) == before
+
+
+def test_a_night_that_was_never_planned_cannot_be_regenerated(shared_desk: Desk) -> None:
+    night = new_night()
+
+    with pytest.raises(LedgerError, match="never planned"):
+        shared_desk.ledger.regenerate(night, "run-1", "all", _render(night, 0))
+
+    assert shared_desk.ledger.night(night) is None
+
+
+def test_a_workflow_is_kept_once_and_read_back(shared_desk: Desk) -> None:
+    workflow = Workflow(reference="graph.json", version="abc", body={"6": {"seed": 2**64 - 1}})
+
+    shared_desk.ledger.save_workflow(workflow)
+    shared_desk.ledger.save_workflow(workflow)
+
+    assert shared_desk.ledger.workflow("abc") == workflow
+    with pytest.raises(LedgerError, match="never kept"):
+        shared_desk.ledger.workflow("another")
+
+
+def test_an_unknown_key_is_said_to_be_unknown(shared_desk: Desk) -> None:
+    with pytest.raises(SubmissionNotFound):
+        shared_desk.ledger.submission("nobody")
+    with pytest.raises(SubmissionNotFound):
+        shared_desk.ledger.park_submission("nobody", "lost")
+    with pytest.raises(SubmissionNotFound):
+        shared_desk.ledger.postpone_poll("nobody", shared_desk.clock.now(), "later")
+
+
+def test_ten_thousand_rows_are_planned_in_one_go(shared_desk: Desk) -> None:
+    night = new_night()
+
+    outcome = shared_desk.plan(night, range(10_000))
+
+    assert outcome.planned == 10_000
+    record = shared_desk.ledger.night(night)
+    assert record is not None
+    assert record.counts == {S.PLANNED: 10_000}
+    keys = [key_of(night, number) for number in range(10_000)]
+    assert shared_desk.ledger.cancel_planned(keys, "not tonight") == 10_000

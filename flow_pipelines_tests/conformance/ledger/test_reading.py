@@ -1,0 +1,117 @@
+"""Reading: lists in their order, filters, limits."""
+
+from __future__ import annotations
+
+from flow_pipelines_tests.conformance.ledger.desk import (
+    Desk,
+    S,
+    key_of,
+    new_night,
+    night_plan,
+    planned_row,
+    refs,
+)
+
+
+def test_submissions_come_by_row_copy_and_generation(desk: Desk) -> None:
+    night = new_night()
+    rows = [planned_row(night, number, copy=copy) for number in (2, 10, 1) for copy in (1, 0)]
+    desk.ledger.plan(night_plan(night), [], rows)
+    desk.ledger.regenerate(night, "run", "all", lambda _: [planned_row(night, 2, generation=1)])
+
+    found = desk.ledger.submissions(night)
+
+    assert [(s.row_number, s.copy, s.generation) for s in found] == [
+        (1, 0, 0), (1, 1, 0), (2, 0, 0), (2, 0, 1), (2, 1, 0), (10, 0, 0), (10, 1, 0),
+    ]  # fmt: skip
+    assert desk.ledger.submissions(night, states=[]) == []
+    assert desk.ledger.submissions(night, states={S.PLANNED, S.RUNNING}) == found
+    assert desk.ledger.submissions(night, states={S.RUNNING}) == []
+
+
+def test_a_search_gives_the_latest_planned_first_page_by_page(desk: Desk) -> None:
+    first, second = new_night(), new_night()
+    desk.plan(first, [0, 1])
+    desk.clock.advance(1)
+    desk.plan(second, [0, 1])
+    expected = [key_of(night, number) for night in (second, first) for number in (0, 1)]
+
+    pages = [desk.ledger.search(limit=1, offset=offset) for offset in range(5)]
+
+    assert [s.submission_key for page in pages for s in page] == expected
+    assert [s.submission_key for s in desk.ledger.search()] == expected
+
+
+def test_a_search_narrows_by_everything_at_once(desk: Desk) -> None:
+    night, cover = new_night(), new_night("covers")
+    desk.plan(night, [0, 1])
+    desk.plan(cover, provider="flora")
+    desk.begin(key_of(night, 1))
+
+    def found(**filters: object) -> list[str]:
+        return [s.submission_key for s in desk.ledger.search(**filters)]
+
+    assert found(batch="covers") == found(provider="flora") == [key_of(cover, 0)]
+    assert found(partition_key=night.partition_key, state=S.SUBMITTING) == [key_of(night, 1)]
+    assert found(batch="posters", provider="flora") == []
+
+
+def test_unresolved_submissions_come_by_their_intent(desk: Desk) -> None:
+    keys = []
+    for _ in range(3):
+        keys.append(desk.reach(S.UNRESOLVED))
+        desk.clock.advance(1)
+    desk.reach(S.UNRESOLVED, new_night("covers"))
+
+    assert [s.submission_key for s in desk.ledger.unresolved(["posters"])] == keys
+    assert [s.submission_key for s in desk.ledger.unresolved(["posters"], limit=1)] == keys[:1]
+
+
+def test_nights_with_something_to_do_come_by_their_oldest_change(desk: Desk) -> None:
+    nights = [new_night() for _ in range(3)]
+    for night in nights:
+        desk.plan(night)
+        desk.clock.advance(1)
+    desk.begin(key_of(nights[0], 0))
+    other = new_night("covers")
+    desk.plan(other)
+
+    listed = desk.ledger.nights_to_do(["posters"])
+
+    assert [record.night for record in listed] == [nights[1], nights[2], nights[0]]
+    assert listed[2].counts == {S.SUBMITTING: 1}
+    assert len(desk.ledger.nights_to_do(["posters", "covers"], limit=2)) == 2
+    assert desk.ledger.nights_to_do([]) == []
+
+
+def test_outputs_come_by_row_and_index(desk: Desk) -> None:
+    night = new_night()
+    desk.plan(night, [1, 0])
+    for number in (1, 0):
+        desk.submit(key_of(night, number))
+        desk.poll(key_of(night, number), S.SUCCEEDED, outputs=refs("x", "a"))
+
+    outputs = desk.ledger.outputs(night)
+
+    assert list(outputs) == [key_of(night, 0), key_of(night, 1)]
+    assert [o.output_index for o in outputs[key_of(night, 0)]] == [0, 1]
+
+
+def test_counts_of_all_states_add_up(desk: Desk) -> None:
+    for state in (S.PLANNED, S.RUNNING, S.RUNNING):
+        desk.reach(state)
+    desk.reach(S.FAILED, new_night("covers"))
+
+    assert desk.ledger.counts_by_state() == {S.PLANNED: 1, S.RUNNING: 2, S.FAILED: 1}
+    assert desk.ledger.counts_by_state(["covers"]) == {S.FAILED: 1}
+    assert desk.ledger.counts_by_state([]) == {}
+
+
+def test_nothing_is_found_in_an_empty_ledger(desk: Desk) -> None:
+    night = new_night()
+
+    assert desk.ledger.night(night) is None
+    assert desk.ledger.submissions(night) == desk.ledger.prompt_rows(night) == []
+    assert desk.ledger.outputs(night) == {}
+    assert desk.ledger.search() == desk.ledger.cost_lines() == []
+    assert desk.ledger.reserved_usd("floyo", desk.clock.now()) == 0
