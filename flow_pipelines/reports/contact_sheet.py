@@ -126,7 +126,7 @@ def _thumbnail(image_bytes: bytes | None) -> Image | None:
             flat.alpha_composite(small.convert("RGBA"))
             return flat.convert("RGB")
     # A sheet of the rest is worth more than none: whatever Pillow says, the tile is marked.
-    except Exception:  # noqa: BLE001
+    except Exception:  # noqa: BLE001 - see above
         return None
 
 

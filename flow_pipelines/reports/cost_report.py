@@ -34,23 +34,40 @@ class CostLine(Protocol):
     """Sums over the submissions of one night at one provider, as the ledger gives them."""
 
     @property
-    def night(self) -> Night: ...  # noqa: D102 - as in the ledger's contract, and so on
+    def night(self) -> Night:
+        """Partition of one batch."""
+
     @property
-    def provider(self) -> str: ...  # noqa: D102
+    def provider(self) -> str:
+        """The provider's name."""
+
     @property
-    def runs(self) -> int: ...  # noqa: D102
+    def runs(self) -> int:
+        """Provider runs that exist."""
+
     @property
-    def failed(self) -> int: ...  # noqa: D102
+    def failed(self) -> int:
+        """Submissions that failed."""
+
     @property
-    def images(self) -> int: ...  # noqa: D102
+    def images(self) -> int:
+        """Stored images."""
+
     @property
-    def flotime_ms(self) -> int: ...  # noqa: D102
+    def flotime_ms(self) -> int:
+        """Floyo's GPU milliseconds."""
+
     @property
-    def cost_usd(self) -> Decimal: ...  # noqa: D102
+    def cost_usd(self) -> Decimal:
+        """What is known to have been charged, and what is estimated."""
+
     @property
-    def runs_cost_unknown(self) -> int: ...  # noqa: D102
+    def runs_cost_unknown(self) -> int:
+        """Provider runs that are in no sum."""
+
     @property
-    def estimated_usd(self) -> Decimal: ...  # noqa: D102
+    def estimated_usd(self) -> Decimal:
+        """The part of `cost_usd` that is an estimate."""
 
 
 def cost_frame(lines: Iterable[CostLine]) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -97,5 +98,5 @@ def wrap(text: str, size_px: int, width_px: int, lines: int) -> list[str]:
     return broken
 
 
-def _width(text: str, size_px: int) -> float:
-    return font(size_px, text).getlength(text)
+def _width(text: str, size_px: int) -> int:
+    return math.ceil(font(size_px, text).getlength(text))

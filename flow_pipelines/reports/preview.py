@@ -104,7 +104,7 @@ def _tile(image_bytes: bytes) -> Image | None:
             image.draft("RGB", (_TILE, _TILE))
             return ImageOps.fit(image.convert("RGB"), (_TILE, _TILE))
     # A preview is never worth an error: what does not decode is left out of it.
-    except Exception:  # noqa: BLE001
+    except Exception:  # noqa: BLE001 - see above
         return None
 
 

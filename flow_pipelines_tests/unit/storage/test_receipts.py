@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,14 +21,18 @@ from flow_pipelines_tests.buckets import BucketServer
 from flow_pipelines_tests.fakes import ManualClock
 from flow_pipelines_tests.unit.storage.samples import NIGHT
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
 OURS, THEIRS = "1111aaaa-ledger", "2222bbbb-ledger"
 AT = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 FOLDER = NIGHT.partition_key
 
 
 @pytest.fixture
-def store(bucket_server: BucketServer) -> S3ImageStore:
-    return S3ImageStore(bucket_server.bucket, "flow", bucket_server.client(), ManualClock())
+def store(bucket_server: BucketServer, client: S3Client) -> S3ImageStore:
+    return S3ImageStore(bucket_server.bucket, "flow", client, ManualClock())
 
 
 def mark(store: S3ImageStore, ledger_id: str = OURS) -> None:

@@ -33,14 +33,6 @@ URL = "http://127.0.0.1/"
 Play = Callable[..., Script]
 
 
-@pytest.fixture(scope="module")
-def client(bucket_process: BucketServer) -> Iterator[S3Client]:
-    with aws_environment(bucket_process.endpoint_url):
-        client = bucket_process.client()
-    yield client
-    client.close()
-
-
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()

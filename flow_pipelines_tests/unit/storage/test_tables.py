@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flow_pipelines.model import CostBasis, SubmissionState
@@ -137,6 +137,7 @@ def test_shares_of_a_cost_add_up_to_it_and_differ_by_a_micro_dollar(
     assert shares[0] - shares[-1] <= Decimal("0.000001")
 
 
+@settings(max_examples=40)
 @given(costs=st.lists(st.tuples(micro_usd, st.integers(0, 5)), max_size=8))
 def test_the_manifests_costs_add_up_to_those_of_the_runs_with_images(
     costs: list[tuple[Decimal, int]],

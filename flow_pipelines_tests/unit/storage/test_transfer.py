@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +15,9 @@ from flow_pipelines.storage.transfer import TextDownload, TransferLimits, store_
 from flow_pipelines_tests.buckets import BucketServer
 from flow_pipelines_tests.fakes import ManualClock
 from flow_pipelines_tests.unit.storage.samples import picture
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 
 class BytesDownload:
@@ -33,8 +37,8 @@ class BytesDownload:
 
 
 @pytest.fixture
-def store(bucket_server: BucketServer) -> S3ImageStore:
-    return S3ImageStore(bucket_server.bucket, "flow", bucket_server.client(), ManualClock())
+def store(bucket_server: BucketServer, client: S3Client) -> S3ImageStore:
+    return S3ImageStore(bucket_server.bucket, "flow", client, ManualClock())
 
 
 def key_for(extension: str) -> str:
