@@ -23,6 +23,8 @@ NIGHT_SECONDS = 300.0
 """How long the demo's night may take; about 40 s are usual."""
 QUIET_SECONDS = 30.0
 """How long Dagster may take afterwards to end the runs that draw reports."""
+IN_A_MINUTE = ("--median-seconds", "4")
+"""Provider runs quick enough that a whole night takes about a minute."""
 UI_PORT = 3000
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended before it was done."""
@@ -56,9 +58,8 @@ class _Demo:
         self._drop_cut_night()
         with Children(self.home.logs, self.clock) as children:
             self.console.print("Starting the stand-ins, a bucket and Dagster …")
-            sandbox = start_sandbox(
-                self.home, children, clean_environment(self.home, {}), self.clock
-            )
+            environment = clean_environment(self.home, {})
+            sandbox = start_sandbox(self.home, children, environment, self.clock, *IN_A_MINUTE)
             services = DagsterServices(self.home, children, sandbox.environment, self.clock)
             webserver = services.start(port)
             ledger = open_demo_ledger(self.home, self.clock)

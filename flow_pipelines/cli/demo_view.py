@@ -76,29 +76,27 @@ def print_result(
         return False
     console.print(_nights(results))
     agree = [_compare(console, name, results, meters) for name in sorted(_providers(results))]
-    console.print(f"The bucket's objects are files under {home.bucket}")
+    for one in results:
+        console.print(f"In the bucket: {one.folder}")
+    console.print(f"Its objects are files under {home.bucket}", soft_wrap=True)
     return all(agree) and all(one.images > 0 and one.failed == 0 for one in results)
 
 
 def _nights(results: Sequence[NightResult]) -> Table:
-    table = Table(title="Last night, from the ledger")
-    table.add_column("batch")
-    table.add_column("night")
-    table.add_column("provider")
+    table = Table(title="Last night, from the ledger", title_justify="left")
+    for name in ("night", "provider"):
+        table.add_column(name, overflow="fold")
     for name in ("runs", "images", "failed", "FloTime", "cost"):
-        table.add_column(name, justify="right")
-    table.add_column("in the bucket", overflow="fold")
+        table.add_column(name, justify="right", no_wrap=True)
     for one in results:
         table.add_row(
-            one.night.batch,
-            one.night.partition_key,
+            str(one.night),
             one.provider,
             str(one.runs),
             str(one.images),
             str(one.failed),
             f"{one.flotime_ms / 1000:.3f} s",
             f"{one.cost_usd} USD",
-            one.folder,
         )
     return table
 
@@ -126,7 +124,7 @@ def _compare(
     console.print(
         f"{provider} in this session: the stand-in billed {meter.runs_billed} runs "
         f"({meter.duplicate_bills} twice) and {meter.flotime_ms / 1000:.3f} s of FloTime; "
-        f"the ledger has {runs} runs and {flotime_ms / 1000:.3f} s; "
+        f"the ledger has {runs} bought in it and {flotime_ms / 1000:.3f} s; "
         f"{meter.rate_limited} requests were refused as too many. "
         + ("[green]They agree.[/]" if agrees else "[bold red]They do not agree.[/]")
     )

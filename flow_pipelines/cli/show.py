@@ -26,8 +26,9 @@ _STYLES = {
 def print_submissions(submissions: Sequence[Submission]) -> None:
     """Print a table, a row a submission."""
     table = Table(box=None, pad_edge=False)
-    for column in ("night", "prompt", "state", "provider run", "cost USD", "submission key"):
+    for column in ("night", "prompt", "state", "provider run", "cost USD"):
         table.add_column(column, overflow="fold", justify="right" if "cost" in column else "left")
+    table.add_column("submission key", no_wrap=True)  # it is what people copy
     for one in submissions:
         table.add_row(
             str(one.night),
