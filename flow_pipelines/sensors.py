@@ -12,7 +12,7 @@ import dagster as dg
 
 from flow_pipelines.assets.batch import BATCH_TAG, PROVIDER_TAG, RESOURCE_TAG
 from flow_pipelines.assets.cost_report import COST_REPORT
-from flow_pipelines.clock import Clock, SystemClock
+from flow_pipelines.clock import Clock
 from flow_pipelines.lifecycle import Todo, agenda, poll_due, recover
 from flow_pipelines.model import UNPARTITIONED, NightRecord
 from flow_pipelines.model.errors import FlowPipelinesError
@@ -111,9 +111,13 @@ class _Tick:
 
     context: dg.SensorEvaluationContext
     provider: str
-    clock: Clock = field(default_factory=SystemClock)
     requests: list[dg.RunRequest] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
+
+    @property
+    def clock(self) -> Clock:
+        clock: Clock = self.context.resources.run_ledger.get_clock()
+        return clock
 
     def result(self) -> dg.SensorResult:
         batches = batches_of(self.context.repository_def, self.provider)

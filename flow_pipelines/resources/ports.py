@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flow_pipelines.clock import SystemClock
 from flow_pipelines.lifecycle import Ports
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources.image_store import ImageStoreResource
@@ -29,8 +28,8 @@ def open_ports(
     """
     provider = _resource(resources, account, ProviderResource)
     image_store = _resource(resources, "image_store", ImageStoreResource)
-    ledger = _resource(resources, "run_ledger", RunLedgerResource).get_ledger()
-    clock = SystemClock()
+    run_ledger = _resource(resources, "run_ledger", RunLedgerResource)
+    ledger, clock = run_ledger.get_ledger(), run_ledger.get_clock()
     return Ports(
         ledger=ledger,
         provider=provider.get_provider(

@@ -7,7 +7,7 @@ import dagster as dg
 from dagster._core.launcher import DefaultRunLauncher
 from pydantic import Field, PrivateAttr
 
-from flow_pipelines.clock import SystemClock
+from flow_pipelines.clock import Clock, SystemClock
 from flow_pipelines.ledger import SqlRunLedger, open_ledger
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources.environment import setting
@@ -74,13 +74,17 @@ class RunLedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # s
         if self._ledger is not None:
             self._ledger.close()
 
+    def get_clock(self) -> Clock:
+        """Give the clock of the ledger, and of whatever works with it: they must agree."""
+        return SystemClock()
+
     def get_ledger(self) -> SqlRunLedger:
         """Open the ledger, creating or upgrading a SQLite one. The same one at every call.
 
         Raises: ConfigurationError.
         """
         if self._ledger is None:
-            self._ledger = open_ledger(self._url(), SystemClock())
+            self._ledger = open_ledger(self._url(), self.get_clock())
         return self._ledger
 
     def _url(self) -> str:

@@ -14,11 +14,13 @@ import dagster as dg
 import pytest
 from dagster.components.testing.utils import create_defs_folder_sandbox
 
+from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import SqlRunLedger, open_ledger
-from flow_pipelines.resources import default_resources
+from flow_pipelines.resources import RunLedgerResource, default_resources
 from flow_pipelines.sandbox.control_client import ControlClient
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
+from flow_pipelines_tests.fakes import ManualClock
 
 OURS = ("AWS_", "COMFLOWY_", "DAGSTER_", "FLOIMG_", "FLORA_", "FLOW_PIPELINES_", "FLOYO_")
 NIGHT = "2026-11-02"
@@ -59,6 +61,16 @@ def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+CLOCK = ManualClock()
+
+
+class ManualLedgerResource(RunLedgerResource):
+    """Tells time by a clock on which waiting costs nothing."""
+
+    def get_clock(self) -> Clock:
+        return CLOCK
+
+
 @dataclass
 class Project:
     """A user's `defs` folder in the making."""
@@ -73,7 +85,7 @@ class Project:
         self.files |= {f"{folder}/{name}": text for name, text in named.items()}
 
     @contextmanager
-    def load(self, **resources: Any) -> Iterator[dg.Definitions]:
+    def load(self, *assets: Any, **resources: Any) -> Iterator[dg.Definitions]:
         with create_defs_folder_sandbox() as sandbox:
             root = sandbox.defs_folder_path
             for folder, yaml in self.batches.items():
@@ -83,7 +95,12 @@ class Project:
                 (root / name).write_text(text, encoding="utf-8")
             with sandbox.build_all_defs() as defs:
                 own = dg.Definitions(
-                    resources={**default_resources(), **resources},
+                    assets=assets,
+                    resources={
+                        **default_resources(),
+                        "run_ledger": ManualLedgerResource(),
+                        **resources,
+                    },
                     executor=dg.in_process_executor,
                 )
                 yield dg.Definitions.merge(defs, own)
@@ -140,7 +157,7 @@ def world(sandbox_server: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 @pytest.fixture
 def ledger(instance: dg.DagsterInstance, tmp_path: Path) -> Iterator[SqlRunLedger]:
-    with open_ledger(f"sqlite:///{tmp_path / 'flow_pipelines_ledger.sqlite'}") as ledger:
+    with open_ledger(f"sqlite:///{tmp_path / 'flow_pipelines_ledger.sqlite'}", CLOCK) as ledger:
         yield ledger
 
 

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster.components.core.component_tree import ComponentTreeException
+
+from flow_pipelines import PromptBatchComponent
+from flow_pipelines.definitions import defs as own_definitions
+from flow_pipelines.model.errors import InvalidBatch
+from flow_pipelines_tests.dagster.conftest import BATCH, Project
+
+
+def test_the_own_location_loads_with_nothing_set() -> None:
+    repository = own_definitions().get_repository_def()
+
+    assert "night_market_generation" in {job.name for job in repository.get_all_jobs()}
+    assert [sensor.name for sensor in repository.sensor_defs] == ["floyo_runs_sensor"]
+
+
+def test_a_batch_becomes_its_assets_job_schedule_and_sensor(project: Project) -> None:
+    project.add("harbor", BATCH + '  schedule: "0 2 * * *"\n')
+    with project.load() as defs:
+        repository = defs.get_repository_def()
+
+    keys = {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()}
+    parts = ("workflow", "prompt_table", "prompts", "provider_runs", "images", "contact_sheet")
+    assert keys == {"cost_report", *(f"harbor/{part}" for part in parts)}
+    job = repository.get_job("harbor_generation")
+    assert {key.path[-1] for key in job.asset_layer.selected_asset_keys} == {
+        "workflow",
+        "prompts",
+        "provider_runs",
+    }
+    [schedule] = repository.schedule_defs
+    assert (schedule.name, schedule.default_status.value) == ("harbor_schedule", "RUNNING")
+    [sensor] = repository.sensor_defs
+    assert (sensor.name, sensor.default_status.value) == ("floyo_runs_sensor", "RUNNING")
+    assert repository.asset_graph.get(dg.AssetKey(["harbor", "provider_runs"])).pools == {"floyo"}
+
+
+def test_edges_lead_from_the_table_to_the_report(project: Project) -> None:
+    project.add("harbor")
+    with project.load() as defs:
+        graph = defs.resolve_asset_graph()
+
+    def parents(asset: str) -> set[str]:
+        node = graph.get(dg.AssetKey(asset.split("/")))
+        return {key.to_user_string() for key in node.parent_keys}
+
+    assert parents("harbor/prompts") == {"harbor/workflow", "harbor/prompt_table"}
+    assert parents("harbor/provider_runs") == {"harbor/prompts"}
+    assert parents("harbor/images") == {"harbor/provider_runs"}
+    assert parents("harbor/contact_sheet") == {"harbor/images"}
+    assert parents("cost_report") == {"harbor/images"}
+
+
+def test_images_have_the_seven_partitioned_checks(project: Project) -> None:
+    project.add("harbor")
+    with project.load() as defs:
+        graph = defs.resolve_asset_graph()
+        images = graph.get(dg.AssetKey(["harbor", "images"]))
+
+    assert {key.name for key in images.check_keys} == {
+        "complete",
+        "no_failed_runs",
+        "no_unresolved_runs",
+        "images_decodable",
+        "no_duplicate_images",
+        "within_budget",
+        "prompts_current",
+    }
+    specs = [graph.get_check_spec(key) for key in images.check_keys]
+    assert all(spec.partitions_def == images.partitions_def for spec in specs)
+    assert not any(spec.blocking for spec in specs)
+
+
+def test_two_batches_share_the_sensor_and_the_report(project: Project) -> None:
+    project.add("harbor")
+    project.add("alley", BATCH.replace("harbor", "alley") + "  resource: floyo_second\n")
+    with project.load(floyo_second=dg.ResourceDefinition.none_resource()) as defs:
+        repository = defs.get_repository_def()
+
+    [sensor] = repository.sensor_defs
+    assert {"floyo", "floyo_second"} <= sensor.required_resource_keys
+    report = repository.asset_graph.get(dg.AssetKey("cost_report"))
+    assert {key.path[0] for key in report.parent_keys} == {"harbor", "alley"}
+
+
+def test_a_table_from_an_asset_is_an_edge_and_no_file(project: Project) -> None:
+    project.add("harbor", BATCH.replace("prompts.csv", "{asset: marketing/captions}"))
+
+    @dg.asset(key=["marketing", "captions"])
+    def captions() -> None: ...
+
+    with project.load(captions) as defs:
+        graph = defs.resolve_asset_graph()
+
+    parents = graph.get(dg.AssetKey(["harbor", "prompts"])).parent_keys
+    assert parents == {dg.AssetKey(["harbor", "workflow"]), dg.AssetKey(["marketing", "captions"])}
+
+
+def test_prompts_and_parameters_arrive_as_they_are_written() -> None:
+    component = PromptBatchComponent.resolve_from_yaml(
+        """\
+        name: harbor
+        provider: floyo
+        workflow: graph.json
+        prompts: "{partition_key}.csv"
+        parameters:
+          "a::braces": "{prompt} {{literal}} {% raw {# no comment"
+          "a::number_as_text": "768"
+          "a::json": '{"a": [1, null]}'
+          "a::integer": 18446744073709551615
+          "a::newline": "two\\n"
+        budget_usd: 0.1
+        """
+    )
+    assert component.prompts == "{partition_key}.csv"
+    assert component.parameters == {
+        "a::braces": "{prompt} {{literal}} {% raw {# no comment",
+        "a::number_as_text": "768",
+        "a::json": '{"a": [1, null]}',
+        "a::integer": 18446744073709551615,
+        "a::newline": "two\n",
+    }
+    assert str(component.budget_usd) == "0.1"
+
+
+WRONG = {
+    "a name with a hyphen": ("name: harbor", "name: har-bor", r":3:3: 'har-bor' is no name"),
+    "a provider's name": ("name: harbor", "name: floyo", r":3:3: 'floyo' is a provider's name"),
+    "a shared asset's name": ("name: harbor", "name: cost_report", r"spans batches"),
+    "an unknown provider": (
+        "provider: floyo",
+        "provider: floio",
+        r":4:3: unknown provider 'floio'; known: .*floyo",
+    ),
+    "a missing workflow file": (
+        "graph.json",
+        "other.json",
+        r":5:3: the workflow other\.json cannot be read: No such file",
+    ),
+    "a missing prompt table": ("prompts.csv", "other.csv", r":6:3: other\.csv does not exist"),
+    "a prompt table of another kind": ("prompts.csv", "prompts.xls", r":6:3: 'prompts\.xls' is no"),
+    "an unknown node": ('"text::text"', '"txt::text"', r":8:5: .*no node \"?'?txt"),
+    "an unknown field": ('"text::text"', '"text::txet"', r":8:5: .*no field .*did you mean"),
+    "nights that send the same": ("{seed}", "7", r":7:3: no parameter uses \{seed\}"),
+    "a schedule without time partitions": (
+        'partitions_def: {type: daily, start_date: "2026-11-01", timezone: UTC}',
+        'schedule: "0 2 * * *"',
+        r":10:3: a schedule needs time partitions",
+    ),
+    "a schedule that is no cron expression": (
+        "price_usd_per_run: 0.02",
+        "schedule: at two",
+        r":11:3: 'at two' is no cron expression",
+    ),
+    "a negative budget": ("price_usd_per_run: 0.02", "budget_usd: -1", r":11:3: must be an amount"),
+    "no copies": ("price_usd_per_run: 0.02", "runs_per_prompt: 0", r"runs_per_prompt.*defs.yaml:11"),
+    "a field that does not exist": ("price_usd_per_run:", "price_usd_per_rum:", r"defs.yaml:11"),
+}
+
+
+@pytest.mark.parametrize(("before", "after", "message"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_told_with_its_place_before_anything_runs(
+    project: Project, before: str, after: str, message: str
+) -> None:
+    assert before in BATCH
+    project.add("harbor", BATCH.replace(before, after))
+    with pytest.raises(ComponentTreeException) as caught, project.load():
+        pass
+    assert re.search(message, _chain(caught.value), re.DOTALL)
+
+
+def test_every_problem_is_told_at_once(project: Project) -> None:
+    project.add("harbor", BATCH.replace("harbor", "Har bor").replace("prompts.csv", "none.csv"))
+    with pytest.raises(ComponentTreeException) as caught, project.load():
+        pass
+    [error] = [one for one in _causes(caught.value) if isinstance(one, InvalidBatch)]
+    assert len(error.problems) == 2
+    assert all(Path(problem.file).name == "defs.yaml" for problem in error.problems)
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    found = []
+    while error is not None:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found
+
+
+def _chain(error: BaseException) -> str:
+    return "\n".join(str(one) for one in _causes(error))
