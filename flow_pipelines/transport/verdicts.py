@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -54,6 +55,8 @@ DEFAULT_VERDICTS: Mapping[int, Verdict] = MappingProxyType(
     }
 )
 """For what a request does not override; every other status proves nothing."""
+
+_PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
 
 _ERRORS: Mapping[Verdict, type[ProviderError]] = {
     Verdict.ACCOUNT: AccountRejected,
@@ -121,18 +124,19 @@ def _error_class(request: ApiRequest, answer: ApiAnswer, body: ErrorBody) -> typ
     verdict = verdict or request.verdicts.get(answer.status)
     verdict = verdict or DEFAULT_VERDICTS.get(answer.status, Verdict.UNKNOWN)
     if verdict is Verdict.UNAVAILABLE:
-        limited = answer.status == 429 or body.retry_after_seconds is not None  # noqa: PLR2004
+        told_when = body.retry_after_seconds is not None
+        limited = answer.status == HTTPStatus.TOO_MANY_REQUESTS or told_when
         return RateLimited if limited else ProviderUnavailable
     if verdict is not Verdict.UNKNOWN:
         return _ERRORS[verdict]
     if request.resend is not Resend.SAFE:
         return SubmitOutcomeUnknown
-    passing = answer.status >= 500 or answer.status in {408, 425}  # noqa: PLR2004
+    passing = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in _PASSING
     return ProviderUnavailable if passing else UnexpectedAnswer
 
 
 def _reason_phrase(answer: ApiAnswer) -> str:
-    if 300 <= answer.status < 400:  # noqa: PLR2004
+    if 300 <= answer.status < 400:  # noqa: PLR2004 - HTTP's class of redirects
         return "a redirect, which API calls do not follow; is the base URL right?"
     return "the answer gives no reason"
 

@@ -1,88 +1,34 @@
-"""Floyo's answers, as documented and as they may be bent, in our words."""
+"""What is sent to Floyo, and what its answers to that prove."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flow_pipelines.model import OutputRef, RunReport, SubmissionState, Workflow
+from flow_pipelines.model import OutputRef, RunReport, Workflow
 from flow_pipelines.model.errors import (
     AccountRejected,
     ConfigurationError,
-    NotFound,
-    OutputRefused,
     ProviderUnavailable,
     RequestRejected,
     SubmitOutcomeUnknown,
-    UnexpectedAnswer,
 )
-from flow_pipelines.provider import Lane, RateLimit, SubmitRequest
-from flow_pipelines.providers.floyo import STATES, FloyoProvider
-from flow_pipelines.redaction import Secret
-from flow_pipelines.transport import HttpTransport, MemoryPaceStore, RetryBudget
-from flow_pipelines_tests.fakes import ManualClock
+from flow_pipelines.provider import Lane
+from flow_pipelines_tests.unit.providers.floyo_bench import (
+    FILE,
+    RUN,
+    S,
+    adapter,
+    order,
+    sample,
+    workflow,
+)
 from flow_pipelines_tests.unit.transport.wire import Step, Wire, answer
-
-SAMPLES = Path(__file__).parents[2] / "samples" / "floyo"
-RUN, FILE = "run_VtgQFqzFotMivZrp", "file_ns8KprTB8LjjATaa"
-GRAPH = {
-    "3": {"class_type": "KSampler", "inputs": {"seed": 5, "steps": 20, "positive": ["6", 0]}},
-    "4": {"class_type": "CheckpointLoaderSimple", "inputs": {}},
-    "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a cat", "clip": ["4", 1]}},
-    "9": {"class_type": "SaveImage", "inputs": {"images": ["3", 0], "filename_prefix": "a"}},
-}
-S = SubmissionState
-
-
-def sample(case: str, **changes: Any) -> Step:
-    """A recorded answer, with members of its body replaced."""
-    recorded = json.loads((SAMPLES / f"{case}.json").read_text())
-    return answer(recorded["status"], {**recorded["body"], **changes})
-
-
-def adapter(wire: Wire, rate: Decimal | None = None) -> FloyoProvider:
-    clock = ManualClock()
-    transport = HttpTransport(
-        "floyo",
-        origins=[f"{wire.url}/api", f"{wire.url}/cdn"],
-        secret=Secret("flo_test_key_0001"),
-        clock=clock,
-        pace=MemoryPaceStore(clock),
-        pace_key="floyo",
-        rate_limit=RateLimit(requests=100, per_seconds=60),
-        retry=RetryBudget(attempts=2),
-    )
-    base, cdn = f"{wire.url}/api", f"{wire.url}/cdn/"
-    return FloyoProvider(transport, base, cdn, usd_per_flotime_hour=rate)
-
-
-def workflow(graph: Mapping[str, Any] = GRAPH) -> Workflow:
-    with Wire() as wire:
-        content = json.dumps(graph).encode()
-        return adapter(wire).read_workflow("poster.json", lambda _: content)
-
-
-def order(**parameters: Any) -> SubmitRequest:
-    return SubmitRequest(
-        submission_key="0f" * 16,
-        workflow=workflow(),
-        parameters=parameters or {"6::text": "a dog", "3::seed": 2**64 - 1},
-        label="posters/2026-11-21/cat #0 · 0f0f",
-    )
-
-
-def polled(case: str, **changes: Any) -> RunReport:
-    with Wire(sample(case, **changes)) as wire:
-        report = adapter(wire).poll(RUN, workflow())
-    assert [seen.target for seen in wire.requests] == [f"/api/runs/{RUN}"]
-    return report
 
 
 def test_a_workflow_file_becomes_a_frozen_graph_with_its_parameters() -> None:
@@ -162,110 +108,6 @@ def test_a_parameter_that_the_graph_does_not_have_is_rejected_before_anything_is
     with Wire() as wire, pytest.raises(RequestRejected):
         adapter(wire).submit(order(**{"99::text": "x"}))
     assert wire.connections == 0
-
-
-@pytest.mark.parametrize(
-    ("case", "state"),
-    [
-        ("run_queued", S.QUEUED),
-        ("run_processing", S.RUNNING),
-        ("run_done", S.SUCCEEDED),
-        ("run_complete", S.SUCCEEDED),
-        ("run_failed", S.FAILED),
-        ("run_cancelled", S.CANCELED),
-        ("run_insufficient_balance", S.FAILED),
-        ("run_insufficient_api_credits", S.FAILED),
-        ("run_unheard_of", None),
-    ],
-)
-def test_every_status_has_its_state_and_an_unknown_one_has_none(
-    case: str, state: SubmissionState | None
-) -> None:
-    report = polled(case)
-    assert report.state is state
-    assert report.account_problem is case.startswith("run_insufficient")
-
-
-@pytest.mark.parametrize("word", [*STATES, "DONE", "Failed"])
-def test_words_are_understood_in_any_case(word: str) -> None:
-    assert polled("run_done", status=word).state is STATES[word.lower()]
-
-
-def test_a_finished_run_gives_its_outputs_in_order_and_its_flotime() -> None:
-    report = polled("run_done")
-    assert report.flotime_ms == 48210
-    assert report.outputs == (
-        OutputRef(
-            output_id=FILE,
-            file_name="ComfyUI_00994_.png",
-            media_type="image/png",
-            size_bytes=1234567,
-        ),
-        OutputRef(
-            output_id="file_APJU4Dxxxxxxxxxx",
-            file_name="ComfyUI_00995_.png",
-            media_type="image/png",
-            size_bytes=987654,
-        ),
-    )
-
-
-@pytest.mark.parametrize("outputs", [None, []])
-def test_a_finished_run_may_have_no_outputs_at_all(outputs: object) -> None:
-    report = polled("run_done", outputs=outputs)
-    assert (report.state, report.outputs) == (S.SUCCEEDED, ())
-
-
-def test_an_output_without_a_usable_id_is_kept_so_that_somebody_notices() -> None:
-    files = [{"id": FILE}, {"file_name": "lost.png"}, "what?", {"id": "a/../b"}]
-    report = polled("run_done", outputs=files)
-    assert [ref.output_id for ref in report.outputs] == [FILE, *(f"(no id) {n}" for n in (1, 2, 3))]
-    with Wire() as wire, pytest.raises(OutputRefused, match="no file id"):
-        adapter(wire).fetch(report.outputs[1], max_bytes=10)
-    assert wire.connections == 0
-
-
-@pytest.mark.parametrize(
-    ("errors", "told"),
-    [
-        ("no GPU", "no GPU"),
-        ([{"type": "oom"}], '[{"type": "oom"}]'),
-        ({"3": ["bad"]}, '{"3": ["bad"]}'),
-        (None, "Floyo says: failed"),
-        ([], "Floyo says: failed"),
-        ("see https://cdn.floyo.ai/f?token=abc.def", "see https://cdn.floyo.ai/f?token=***"),
-    ],
-)
-def test_errors_of_any_shape_become_text_without_secrets(errors: object, told: str) -> None:
-    report = polled("run_failed", errors=errors)
-    assert (report.error_code, report.error_message) == ("failed", told)
-
-
-def test_long_errors_are_shortened() -> None:
-    message = polled("run_failed", errors=["x" * 100_000]).error_message
-    assert message is not None
-    assert len(message) == 2000
-
-
-@pytest.mark.parametrize("value", [None, -1, "12", 1.5, True])
-def test_a_flotime_that_is_no_count_is_unknown(value: object) -> None:
-    assert polled("run_done", flotime_ms=value).flotime_ms is None
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"status": None}, {"status": ""}, {"status": 3}, {"id": "run_other"}, {"outputs": {"a": 1}}],
-    ids=str,
-)
-def test_an_answer_that_is_not_this_run_is_unexpected(changes: dict[str, Any]) -> None:
-    with Wire(sample("run_done", **changes)) as wire, pytest.raises(UnexpectedAnswer) as caught:
-        adapter(wire).poll(RUN, workflow())
-    assert caught.value.provider_run_id == RUN
-
-
-def test_a_run_that_floyo_does_not_know_is_not_found() -> None:
-    with Wire(sample("run_not_found")) as wire, pytest.raises(NotFound, match="run not found"):
-        adapter(wire).poll(RUN, workflow())
 
 
 @pytest.mark.parametrize("run_id", ["", "../files", "run/1", "run_1?x=1", "run 1", "run_1\n", "é"])
