@@ -1,7 +1,8 @@
 """The one place where a submission changes, and with it its night and its budgets.
 
-Locks are taken in one order everywhere, so that no two transactions wait for each other: nights by
-name, then submissions by key, then leases, then provider days.
+Locks are taken in one order everywhere, so that no two transactions wait for each other: night by
+night in the order of their names, each before its submissions, those by key; then leases; then
+provider days.
 """
 
 from __future__ import annotations
@@ -65,12 +66,12 @@ class NightChange:
     def lock_submissions(
         self, keys: Collection[str], state: SubmissionState | None = None
     ) -> Sequence[RowMapping]:
-        """Give those of `keys` that are in `state`, locked, by key."""
+        """Give those of `keys` that are of this night and in `state`, locked, by key."""
         found: list[RowMapping] = []
         for chunk in chunks(sorted(keys)):
             query = (
                 select(submissions)
-                .where(submissions.c.submission_key.in_(chunk))
+                .where(submissions.c.submission_key.in_(chunk), *of_night(self.night))
                 .order_by(submissions.c.submission_key)
                 .with_for_update()
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import uuid
+from contextlib import closing
 from typing import Any
 
 from alembic import command
@@ -166,15 +167,13 @@ def _write_ahead(engine: Engine, clock: Clock, busy_seconds: float) -> None:
 
 
 def _switched(engine: Engine) -> bool:
-    raw = engine.raw_connection()
     try:
-        raw.cursor().execute("PRAGMA journal_mode = WAL")
+        with closing(engine.raw_connection()) as raw:
+            raw.cursor().execute("PRAGMA journal_mode = WAL")
     except sqlite3.Error as error:
         if is_busy(error):
             return False
         raise LedgerError(f"the ledger's file cannot be used: {error}") from error
-    finally:
-        raw.close()
     return True
 
 

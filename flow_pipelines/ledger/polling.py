@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, Select, insert, or_, select, update
 
 from flow_pipelines.ledger.changing import NightChange, changing, of_night
 from flow_pipelines.ledger.column_types import storable
-from flow_pipelines.ledger.database import Database
+from flow_pipelines.ledger.database import Database, chunks
 from flow_pipelines.ledger.rows import to_submission
 from flow_pipelines.ledger.schema import outputs, submissions
 from flow_pipelines.model import (
@@ -59,11 +59,9 @@ class Polling:
         due = due.limit(limit).with_for_update(skip_locked=True)
         with self._database.write() as connection:
             rows = connection.execute(due).mappings().all()
-            connection.execute(
-                update(submissions)
-                .where(columns.submission_key.in_([row["submission_key"] for row in rows]))
-                .values(claimed_by=owner, claim_expires_at=now + timedelta(seconds=ttl_seconds))
-            )
+            expires_at = now + timedelta(seconds=ttl_seconds)
+            claim = {"claimed_by": owner, "claim_expires_at": expires_at}
+            _claim(connection, [row["submission_key"] for row in rows], claim)
         return [to_submission(row) for row in rows]
 
     def next_due_at(
@@ -80,16 +78,12 @@ class Polling:
         claimed = (
             select(columns.submission_key)
             .where(columns.claimed_by == owner)
-            .order_by(columns.submission_key)
+            .order_by(columns.batch, columns.partition_key, columns.submission_key)
             .with_for_update()
         )
         with self._database.write() as connection:
             keys = connection.execute(claimed).scalars().all()
-            connection.execute(
-                update(submissions)
-                .where(columns.submission_key.in_(keys), columns.claimed_by == owner)
-                .values(_UNCLAIMED)
-            )
+            _claim(connection, keys, _UNCLAIMED)
 
     def record_poll(
         self,
@@ -131,6 +125,13 @@ class Polling:
                 .where(columns.submission_key == submission_key, columns.state.in_(_ASKED_ABOUT))
                 .values(next_poll_at=next_poll_at, reason=reason, **_UNCLAIMED)
             )
+
+
+def _claim(connection: Connection, keys: Sequence[str], claim: dict[str, Any]) -> None:
+    for chunk in chunks(keys):
+        connection.execute(
+            update(submissions).where(submissions.c.submission_key.in_(chunk)).values(claim)
+        )
 
 
 def _in_flight(

@@ -197,11 +197,7 @@ class Submitting:
         with self._database.write() as connection:
             for night in _nights_of(connection, keys):
                 with changing_night(self._database, connection, night) as change:
-                    rows = [
-                        row
-                        for row in change.lock_submissions(keys, _S.PLANNED)
-                        if night_of(row) == night
-                    ]
+                    rows = change.lock_submissions(keys, _S.PLANNED)
                     change.move(rows, after, reason=reason)
                     dropped += len(rows)
         return dropped

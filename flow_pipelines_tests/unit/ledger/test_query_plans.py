@@ -1,0 +1,125 @@
+"""Every query that can meet many rows is answered by an index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from flow_pipelines.ledger import SqlRunLedger, open_ledger
+from flow_pipelines.model import Night, Receipt
+from flow_pipelines_tests.conformance.ledger.desk import Desk, S, facts, key_of, refs
+from flow_pipelines_tests.fakes import ManualClock
+
+NIGHT = Night("posters", "2026-11-21")
+KEY = key_of(NIGHT, 0)
+DUE: dict[str, Any] = {"batches": ["posters", "covers"], "provider": "floyo"}
+
+HOT: dict[str, Callable[[Desk], object]] = {
+    "plan": lambda desk: desk.plan(NIGHT, range(3)),
+    "plan a frozen night": lambda desk: desk.plan(NIGHT, range(2), content="second"),
+    "regenerate": lambda desk: desk.ledger.regenerate(NIGHT, "run", "all", lambda _: []),
+    "prompt_rows": lambda desk: desk.ledger.prompt_rows(NIGHT),
+    "submission": lambda desk: desk.ledger.submission(KEY),
+    "submissions": lambda desk: desk.ledger.submissions(NIGHT),
+    "submissions by state": lambda desk: desk.ledger.submissions(NIGHT, states={S.PLANNED}),
+    "search": lambda desk: desk.ledger.search(),
+    "search by batch": lambda desk: desk.ledger.search(batch="posters"),
+    "search by partition": lambda desk: desk.ledger.search(partition_key="2026-11-21"),
+    "search by provider": lambda desk: desk.ledger.search(provider="floyo"),
+    "search by state": lambda desk: desk.ledger.search(state=S.FAILED),
+    "search by all": lambda desk: desk.ledger.search(batch="posters", provider="f", state=S.FAILED),
+    "unresolved": lambda desk: desk.ledger.unresolved(["posters", "covers"]),
+    "night": lambda desk: desk.ledger.night(NIGHT),
+    "nights_to_do": lambda desk: desk.ledger.nights_to_do(["posters", "covers"]),
+    "outputs": lambda desk: desk.ledger.outputs(NIGHT),
+    "cost_lines": lambda desk: desk.ledger.cost_lines(["posters"]),
+    "cost_lines since": lambda desk: desk.ledger.cost_lines(since=desk.clock.now()),
+    "reserved_usd": lambda desk: desk.ledger.reserved_usd("floyo", desk.clock.now()),
+    "begin": lambda desk: desk.begin(key_of(NIGHT, 1), budget="9", daily="9"),
+    "receipt": lambda desk: desk.receive(KEY),
+    "park_abandoned": lambda desk: desk.ledger.park_abandoned(["posters", "covers"]),
+    "attach": lambda desk: desk.ledger.attach(
+        key_of(NIGHT, 2), Receipt(provider_run_id="r"), who="ann", why="found"
+    ),
+    "skip": lambda desk: desk.ledger.skip([key_of(NIGHT, 1)], "budget"),
+    "claim_due": lambda desk: desk.ledger.claim_due("owner", **DUE),
+    "claim_due of a night": lambda desk: desk.ledger.claim_due("owner", **DUE, night=NIGHT),
+    "next_due_at": lambda desk: desk.ledger.next_due_at(**DUE),
+    "next_due_at of a night": lambda desk: desk.ledger.next_due_at(**DUE, night=NIGHT),
+    "release_claims": lambda desk: desk.ledger.release_claims("owner"),
+    "poll": lambda desk: desk.poll(KEY, S.SUCCEEDED, outputs=refs("a")),
+    "postpone": lambda desk: desk.ledger.postpone_poll(KEY, desk.clock.now(), "502"),
+    "stored": lambda desk: desk.ledger.record_stored(KEY, 0, facts()),
+    "collected": lambda desk: desk.ledger.mark_collected(KEY),
+    "settlements": lambda desk: desk.ledger.settlements(KEY),
+}
+
+_NEEDED: dict[str, tuple[str, ...]] = {
+    "plan a frozen night": ("begin",),
+    "receipt": ("intent",),
+    "attach": ("unresolved row",),
+    "poll": ("intent", "receipt"),
+    "postpone": ("intent", "receipt"),
+    "stored": ("intent", "receipt", "poll"),
+    "collected": ("intent", "receipt", "poll", "stored"),
+    "claim_due": ("intent", "receipt"),
+    "park_abandoned": ("intent", "wait"),
+}
+_STEPS: dict[str, Callable[[Desk], object]] = {
+    **HOT,
+    "intent": lambda desk: desk.begin(KEY),
+    "wait": lambda desk: desk.clock.advance(3600),
+    "unresolved row": lambda desk: (
+        desk.begin(key_of(NIGHT, 2)),
+        desk.ledger.park_submission(key_of(NIGHT, 2), "lost"),
+    ),
+}
+
+
+@contextmanager
+def _watched(ledger: SqlRunLedger) -> Iterator[list[tuple[str, Any]]]:
+    seen: list[tuple[str, Any]] = []
+
+    def note(_connection, _cursor, statement, parameters, _context, executemany) -> None:
+        if not executemany and statement.split()[0] in {"SELECT", "UPDATE", "DELETE"}:
+            seen.append((statement, parameters))
+
+    event.listen(ledger._database.engine, "before_cursor_execute", note)
+    yield seen
+    event.remove(ledger._database.engine, "before_cursor_execute", note)
+
+
+@pytest.mark.parametrize("method", HOT)
+def test_no_method_reads_a_whole_table(sqlite_url: str, method: str) -> None:
+    desk = Desk(sqlite_url)
+    desk.plan(NIGHT, range(3))
+    for step in _NEEDED.get(method, ()):
+        _STEPS[step](desk)
+
+    with _watched(desk.ledger) as seen:
+        HOT[method](desk)
+
+    assert seen
+    with desk.ledger._database.read() as connection:
+        for statement, parameters in seen:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            scans = [row[3] for row in plan if _reads_a_table(row[3])]
+            assert scans == [], statement
+    desk.ledger.close()
+
+
+def _reads_a_table(step: str) -> bool:
+    """Tell whether a step of a plan walks a table's rows; along an index, LIMIT ends it."""
+    return step.startswith("SCAN") and "INDEX" not in step
+
+
+def test_the_check_sees_a_scan(sqlite_url: str) -> None:
+    with open_ledger(sqlite_url, ManualClock()) as ledger, ledger._database.read() as connection:
+        plan = connection.exec_driver_sql(
+            "EXPLAIN QUERY PLAN SELECT * FROM submissions WHERE reason = 'x'"
+        )
+        assert any(_reads_a_table(row[3]) for row in plan)
