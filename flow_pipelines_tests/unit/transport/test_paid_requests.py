@@ -103,6 +103,30 @@ def test_a_failed_tls_handshake_proves_that_nothing_was_accepted(transport: Make
     assert wire.requests == []
 
 
+@pytest.mark.parametrize(
+    "step", [answer(403, "no"), hang_up, reset], ids=["403", "closed", "reset"]
+)
+def test_a_proxy_that_opens_no_tunnel_proves_that_nothing_was_accepted(
+    transport: Make, monkeypatch: pytest.MonkeyPatch, step: Step
+) -> None:
+    with Wire(step) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        sender = transport("https://api.example.com")
+        with pytest.raises(ProviderUnavailable, match="no connection"):
+            sender.send(replace(request(Resend.NEVER), url="https://api.example.com/runs"))
+    assert proxy.methods() == ["CONNECT"]
+    assert "authorization" not in proxy.requests[0].headers
+
+
+def test_a_socks_proxy_is_refused_because_it_could_not_tell_what_left(
+    transport: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "socks5://127.0.0.1:1")
+    sender = transport("https://api.example.com")
+    with pytest.raises(AccountRejected, match="SOCKS"):
+        sender.send(replace(request(Resend.NEVER), url="https://api.example.com/runs"))
+
+
 def test_a_connection_that_is_never_answered_counts_as_not_established(transport: Make) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         port = full.getsockname()[1]
