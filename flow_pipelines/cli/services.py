@@ -67,13 +67,13 @@ class DagsterServices:
 
     def start(self, port: int | None = None) -> Webserver:
         """Start all three and wait until the UI answers on `port` or, if taken, another one."""
-        self._home.write_workspace(self._code_port, LOCATION)
         self.start_code_server()
         self.start_daemon()
         return self.start_webserver(port)
 
     def start_code_server(self) -> Child:
         """Start the process that holds the definitions and starts the run workers."""
+        self._home.write_workspace(self._code_port, LOCATION)
         command = ("api", "grpc", "-h", "127.0.0.1", "-p", str(self._code_port))
         module = ("-m", self._definitions, "--location-name", LOCATION)
         child = self._dagster("code-server", "dagster", *command, *module)

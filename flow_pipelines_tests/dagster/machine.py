@@ -1,0 +1,102 @@
+"""A whole machine for tests: sandbox, bucket, code server, webserver and daemon as processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from flow_pipelines.cli.home import Home
+from flow_pipelines.cli.night import open_demo_ledger
+from flow_pipelines.cli.processes import Child, Children
+from flow_pipelines.cli.sandbox_process import RunningSandbox, start_sandbox
+from flow_pipelines.cli.services import DagsterServices, clean_environment
+from flow_pipelines.cli.webserver import Schedule, Webserver
+from flow_pipelines.clock import SystemClock
+from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.model import Night, SubmissionState
+from flow_pipelines.sandbox.meter import Reading
+
+BATCH = "night_market"
+ROWS = 12
+PATIENCE_SECONDS = 300.0
+
+
+@dataclass
+class Machine:
+    """Everything that runs, and what a person would look at."""
+
+    home: Home
+    children: Children
+    sandbox: RunningSandbox
+    services: DagsterServices
+    webserver: Webserver
+    ledger: RunLedger
+    code_server: Child
+    daemon: Child
+
+    def schedule(self, *, nights_ago: int = 0) -> Schedule:
+        """The batch's schedule, as if it had been due last so many nights earlier."""
+        (found,) = [one for one in self.webserver.schedules() if one.name == f"{BATCH}_schedule"]
+        return replace(found, last_tick_at=found.last_tick_at - timedelta(days=nights_ago))
+
+    def launch(self, schedule: Schedule) -> tuple[Night, str]:
+        """Start the run that the schedule asks for; give its night and its id."""
+        (request,) = self.webserver.evaluate(schedule)
+        assert request.partition_key
+        return Night(BATCH, request.partition_key), self.webserver.launch(schedule, request)
+
+    def wait_until(self, true: Callable[[], object], what: str) -> None:
+        self.services.wait_for(lambda: bool(true()), what, seconds=PATIENCE_SECONDS)
+
+    def is_collected(self, night: Night) -> bool:
+        record = self.ledger.night(night)
+        if record is None or record.counts.get(SubmissionState.SUCCEEDED, 0) != ROWS:
+            return False
+        return record.uncollected == 0 and record.revision == record.collected_revision
+
+    def images(self, night: Night) -> Sequence[Path]:
+        folder = self.folder(night) / "images"
+        return sorted(path for path in folder.rglob("*") if path.is_file())
+
+    def manifest_rows(self, night: Night) -> int:
+        return int(pq.read_table(self.folder(night) / "manifest.parquet").num_rows)
+
+    def folder(self, night: Night) -> Path:
+        bucket = self.sandbox.environment["FLOW_PIPELINES_BUCKET"]
+        return self.home.bucket / bucket / "flow" / night.batch / night.partition_key
+
+    def meter(self) -> Reading:
+        return self.sandbox.control.state()["floyo"]
+
+    def flotime_ms(self) -> int:
+        return sum(line.flotime_ms for line in self.ledger.cost_lines([BATCH]))
+
+    def kill_dagster(self) -> None:
+        """Cut the power of code server, run workers and daemon."""
+        for child in (self.daemon, self.code_server):
+            self.children.kill(child)
+
+    def restart_dagster(self) -> None:
+        self.code_server = self.services.start_code_server()
+        self.daemon = self.services.start_daemon()
+
+
+@contextmanager
+def running_machine(folder: Path) -> Iterator[Machine]:
+    """Start everything in `folder`, and leave no process behind."""
+    clock = SystemClock()
+    home = Home(folder)
+    home.prepare()
+    with Children(home.logs, clock) as children:
+        environment = clean_environment(home, {})
+        sandbox = start_sandbox(home, children, environment, clock, "--median-seconds", "1")
+        services = DagsterServices(home, children, sandbox.environment, clock)
+        code_server, daemon = services.start_code_server(), services.start_daemon()
+        webserver = services.start_webserver()
+        ledger = open_demo_ledger(home, clock)
+        yield Machine(home, children, sandbox, services, webserver, ledger, code_server, daemon)
