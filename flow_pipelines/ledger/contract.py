@@ -22,7 +22,7 @@ of the intent) in the very transaction that writes the intent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -173,6 +173,9 @@ class RunLedger(Protocol):
         self, night: Night, *, states: Collection[SubmissionState] | None = None
     ) -> Sequence[Submission]:
         """Give a night's submissions by row, copy and generation."""
+
+    def known_runs(self, provider: str, provider_run_ids: Collection[str]) -> Set[str]:
+        """Give those of these provider runs that a submission of this ledger has."""
 
     def search(
         self,

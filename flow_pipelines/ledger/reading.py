@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -11,7 +11,7 @@ from sqlalchemy import Select, case, func, select
 
 from flow_pipelines.ledger.changing import is_night, of_night, utc_day
 from flow_pipelines.ledger.contract import CostLine
-from flow_pipelines.ledger.database import Database
+from flow_pipelines.ledger.database import Database, chunks
 from flow_pipelines.ledger.rows import COUNT_COLUMNS, to_night_record, to_output, to_submission
 from flow_pipelines.ledger.schema import budget_days, nights, outputs, submissions
 from flow_pipelines.model import (
@@ -49,6 +49,19 @@ class Reading:
         if states is not None:
             query = query.where(_s.state.in_(sorted(states)))
         return self._submissions(query)
+
+    def known_runs(self, provider: str, provider_run_ids: Collection[str]) -> Set[str]:
+        """Give those of these provider runs that a submission of this ledger has."""
+        known: set[str] = set()
+        with self._database.read() as connection:
+            for chunk in chunks(sorted(set(provider_run_ids))):
+                query = select(_s.provider_run_id).where(
+                    _s.provider == provider,
+                    _s.provider_run_id.in_(chunk),
+                    _s.provider_run_id.is_not(None),  # lets the partial index answer
+                )
+                known.update(connection.execute(query).scalars())
+        return known
 
     def search(
         self,

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from flow_pipelines.model.errors import ConfigurationError
@@ -17,6 +18,9 @@ from flow_pipelines.redaction import redact
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
 _LIST_NAMES = ("data", "items")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TOO_MUCH = Decimal(10) ** 12
+"""Of money: what ledger and tables keep as `Decimal(18, 6)` ends here."""
 
 
 def text(value: Any) -> str | None:
@@ -46,6 +50,27 @@ def count(value: Any) -> int | None:
     """Give a whole number from 0 on; true is none."""
     whole = isinstance(value, int) and not isinstance(value, bool)
     return value if whole and value >= 0 else None
+
+
+def amount(value: Any) -> Decimal | None:
+    """Give an amount of money from 0 on, as written in JSON (exact up to 15 digits)."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = Decimal(str(value))
+    except (InvalidOperation, ValueError):
+        return None
+    return found if found.is_finite() and 0 <= found < _TOO_MUCH else None
+
+
+def epoch_ms(value: Any) -> datetime | None:
+    """Read milliseconds since 1970."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return _EPOCH + timedelta(milliseconds=value)
+    except (OverflowError, ValueError):
+        return None
 
 
 def moment(value: Any) -> datetime | None:

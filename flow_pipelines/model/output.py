@@ -63,6 +63,8 @@ class Receipt:
     provider_status: str | None = None
     report: RunReport | None = None
     """Where the answer to a submit already tells more than the id."""
+    created_at: datetime | None = None
+    """When the provider says that it created the run, by the provider's clock."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -115,3 +115,18 @@ def test_nothing_is_found_in_an_empty_ledger(desk: Desk) -> None:
     assert desk.ledger.outputs(night) == {}
     assert desk.ledger.search() == desk.ledger.cost_lines() == []
     assert desk.ledger.reserved_usd("floyo", desk.clock.now()) == 0
+
+
+def test_runs_that_a_submission_has_are_known_at_their_provider_alone(desk: Desk) -> None:
+    night, cover = new_night(), new_night("covers")
+    desk.plan(night, [0, 1])
+    desk.plan(cover, provider="flora")
+    for key, run in ((key_of(night, 0), "run a"), (key_of(cover, 0), "run b")):
+        desk.begin(key)
+        desk.receive(key, run)
+    asked = ["run a", "run b", "run c", *(f"run {number}" for number in range(600))]
+
+    assert desk.ledger.known_runs("floyo", asked) == {"run a"}
+    assert desk.ledger.known_runs("flora", asked) == {"run b"}
+    assert desk.ledger.known_runs("floimg", asked) == set()
+    assert desk.ledger.known_runs("floyo", []) == set()

@@ -32,6 +32,7 @@ HOT: dict[str, Callable[[Desk], object]] = {
     "search by provider": lambda desk: desk.ledger.search(provider="floyo"),
     "search by state": lambda desk: desk.ledger.search(state=S.FAILED),
     "search by all": lambda desk: desk.ledger.search(batch="posters", provider="f", state=S.FAILED),
+    "known_runs": lambda desk: desk.ledger.known_runs("floyo", ["run a", "run b"]),
     "unresolved": lambda desk: desk.ledger.unresolved(["posters", "covers"]),
     "night": lambda desk: desk.ledger.night(NIGHT),
     "nights_to_do": lambda desk: desk.ledger.nights_to_do(["posters", "covers"]),
