@@ -83,6 +83,21 @@ class ErrorBody:
     """From the body; a `Retry-After` header is read by the transport."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Quota:
+    """What an answer says of the rate limit that its request was counted under."""
+
+    remaining: int
+    """Requests that the present window still takes."""
+    resets_at: datetime
+    """When the next window begins."""
+
+
+def read_no_quota(_answer: ApiAnswer) -> Quota | None:
+    """Read nothing: for providers that document no headers of a rate limit."""
+    return None
+
+
 def read_no_error(_answer: ApiAnswer) -> ErrorBody:
     """Read nothing from an error answer: for calls whose errors have no documented body."""
     return ErrorBody()
@@ -126,6 +141,9 @@ class ApiRequest:
     is_error: Callable[[ApiAnswer], bool] = status_is_error
     """Comflowy and FLORA also report failures under 200."""
     read_error: Callable[[ApiAnswer], ErrorBody] = read_no_error
+    read_quota: Callable[[ApiAnswer], Quota | None] = read_no_quota
+    """Where every answer tells how much of the limit is left: at nothing left, the transport
+    holds the account until the window's end, before a 429 has to say so."""
     verdicts: Mapping[int | str, Verdict] = field(default_factory=dict)
     """What the provider's own code, else the HTTP status, proves; asked before the transport's
     default table."""
@@ -348,6 +366,9 @@ class ProviderProfile:
     """Keyword of `connect` → environment variable of a setting that is no address."""
     rate_limit: RateLimit | None = None
     """Per key, as published; None: no number is."""
+    output_hosts: Sequence[str] = ()
+    """Hosts that outputs come from besides `urls`, `.domain` for all below it; empty: not
+    documented, so every public host may."""
     capabilities: Capabilities = field(default_factory=Capabilities)
     connect: Callable[..., Provider]
     """`connect(transport, base_url=…, <the other keywords>)`: the adapter, with its typed client

@@ -44,7 +44,7 @@ from flow_pipelines.transport.http import (
 )
 from flow_pipelines.transport.pacing import Pacing
 from flow_pipelines.transport.retries import Retries, RetryBudget
-from flow_pipelines.transport.verdicts import judge, spellings
+from flow_pipelines.transport.verdicts import judge, quota_pause_seconds, spellings
 
 _log = logging.getLogger(__name__)
 
@@ -182,12 +182,20 @@ class HttpTransport:
 
     def _raise_for(self, request: ApiRequest, answer: ApiAnswer) -> None:
         error = judge(self._provider, request, answer, now=self._clock.now(), secrets=self._secrets)
-        if isinstance(error, RateLimited) and request.paced:
-            pause = self._pacing.pause_seconds(error.retry_after_seconds)
-            error.retry_after_seconds = pause
-            self._pacing.hold(pause)
+        if request.paced:
+            self._heed(error, quota_pause_seconds(request, answer, now=self._clock.now()))
         if error is not None:
             raise error
+
+    def _heed(self, error: ProviderError | None, window_seconds: float | None) -> None:
+        """Be silent for as long as a 429 says, or until the window ends that is used up."""
+        if isinstance(error, RateLimited):
+            told = error.retry_after_seconds
+            pause = self._pacing.pause_seconds(window_seconds if told is None else told)
+            error.retry_after_seconds = pause
+            self._pacing.hold(pause)
+        elif window_seconds is not None:
+            self._pacing.hold(window_seconds)
 
     def _reach(self, request: ApiRequest) -> Exchange:
         """Follow redirects up to an answer with content."""

@@ -83,14 +83,14 @@ class Pacing:
         return self._limit.per_seconds / 4 if self._limit else UNTOLD_PAUSE_SECONDS
 
     def hold(self, seconds: float) -> None:
-        """Let nobody who uses this account begin a turn for `seconds`."""
+        """Let nobody who uses this account begin a turn for `seconds`: a window is used up."""
         until = self._clock.now() + timedelta(seconds=seconds)
         self._held_until = max(until, self._held_until or until)
         try:
             self._store.hold_until(self._key, until)
         except LedgerError as error:
-            # What the 429 proves about a paid request matters more than telling the others.
-            _log.warning("%s: the pause after a 429 was not noted: %s", self._provider, error)
+            # What the answer proves about a paid request matters more than telling the others.
+            _log.warning("%s: a pause was not noted: %s", self._provider, error)
 
 
 class MemoryPaceStore:

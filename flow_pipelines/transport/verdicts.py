@@ -152,6 +152,18 @@ def _retry_after_seconds(answer: ApiAnswer, body: ErrorBody, now: datetime) -> f
     return min(max(float(seconds), 0.0), LONGEST_RETRY_AFTER_SECONDS)
 
 
+def quota_pause_seconds(request: ApiRequest, answer: ApiAnswer, *, now: datetime) -> float | None:
+    """Give how long the window still lasts that, as `answer` says, is used up; None: it is not."""
+    try:
+        quota = request.read_quota(answer)
+        if quota is None or quota.remaining > 0:
+            return None
+        seconds = (quota.resets_at - now).total_seconds()
+    except (*_BROKEN_BODY, OverflowError, OSError):
+        return None
+    return min(seconds, LONGEST_RETRY_AFTER_SECONDS) if seconds > 0 else None
+
+
 def _seconds(header: str, now: datetime) -> float | None:
     try:
         return float(header)
