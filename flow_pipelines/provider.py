@@ -265,12 +265,33 @@ class RateLimit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SignIn:
+    """How a key becomes the token that requests carry in its place, where a provider wants that.
+
+    The transport does it: it keeps the token in memory only, renews it before the end that a JWT
+    names, and once for a request that was refused for its token.
+    """
+
+    request: Callable[[str], ApiRequest]
+    """Base URL → the call that gives a token. It carries the key, is sent as soon as a token is
+    needed, and takes no turn under the rate limit: there is one for many requests."""
+    read_token: Callable[[ApiAnswer], str | None]
+    """The token in its answer; None, or an error of reading, where there is none."""
+    refusals: frozenset[int | str] = frozenset({401})
+    """Statuses and codes of an `AccountRejected` that a new token may cure. Each has to prove that
+    nothing was accepted: the refused request goes out once more, a paid one too."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Capabilities:
     """What a provider's API can do; the rest is never asked of it."""
 
     cancel: bool = False
     find: bool = False
-    """Can look for a run by our submission key."""
+    """Can look for the run of a submission whose answer was lost."""
+    finds_by_exclusion: bool = False
+    """`find` gives every run that the submission may have made, for nothing in the provider's
+    list names it: which one it is can only be told by what other submissions have (FLORA)."""
     replays: bool = False
     """A documented idempotency key makes a second copy harmless."""
     durable_outputs: bool = False
@@ -328,7 +349,8 @@ class Provider(Protocol):
     def find(self, request: SubmitRequest, since: datetime) -> Sequence[Receipt]:
         """Look for runs that `request` created after `since`; an empty answer proves nothing.
 
-        Safe to repeat. Empty where `capabilities.find` is False.
+        Safe to repeat. Empty where `capabilities.find` is False; candidates, each with its
+        `created_at`, where `capabilities.finds_by_exclusion`.
         """
 
     def fetch(self, output: OutputRef, *, max_bytes: int) -> AbstractContextManager[Download]:
@@ -365,7 +387,9 @@ class ProviderProfile:
     other_variables: Mapping[str, str] = field(default_factory=dict)
     """Keyword of `connect` → environment variable of a setting that is no address."""
     rate_limit: RateLimit | None = None
-    """Per key, as published; None: no number is."""
+    """Per key: as published, or our own modest figure; None: paced by its 429s only."""
+    sign_in: SignIn | None = None
+    """None: requests carry the key itself."""
     output_hosts: Sequence[str] = ()
     """Hosts that outputs come from besides `urls`, `.domain` for all below it; empty: not
     documented, so every public host may."""

@@ -103,16 +103,23 @@ class Http:
         _check_key(provider, secret)
 
     def begin(
-        self, request: ApiRequest, *, url: str | None = None, headers: Mapping[str, str] = _NONE
+        self,
+        request: ApiRequest,
+        bearer: Secret | None,
+        *,
+        url: str | None = None,
+        headers: Mapping[str, str] = _NONE,
     ) -> Exchange:
         """Send a request and wait for status and headers. Redirects are answers like others.
 
-        `url` stands in for the request's own, for a redirect's target; `headers` replace others.
+        `bearer` is the key or token for the `Authorization` header of own origins; None: it has
+        none. `url` stands in for the request's own, for a redirect's target; `headers` replace
+        others.
         Raises: NotSent, AnswerLost, AddressRefused, Unsendable, ConfigurationError.
         """
         target = url or request.url
         self._book.check(target)
-        prepared = self._prepare(request, target, headers)
+        prepared = self._prepare(request, target, headers, bearer)
         # A paid request gets a connection of its own: on a kept one, a server that hangs up
         # while we write is common, and its outcome would be unknown.
         paid = request.resend is not Resend.SAFE
@@ -134,15 +141,17 @@ class Http:
         return Exchange(response, attempt, adapter.close if paid else _nothing)
 
     def _prepare(
-        self, request: ApiRequest, url: str, headers: Mapping[str, str]
+        self, request: ApiRequest, url: str, headers: Mapping[str, str], bearer: Secret | None
     ) -> requests.PreparedRequest:
         own = self._book.is_own(url)
         params = dict(request.params) if url == request.url else {}
         every = {"User-Agent": USER_AGENT, "Accept": "application/json"}
         every.update(request.headers if own else {})
         every.update(headers)
-        if own and request.authenticated:
-            self._add_key(request, every, params)
+        if own and request.authenticated and request.key_parameter is not None:
+            params[request.key_parameter] = self._present(self._secret)
+        elif own and request.authenticated and bearer is not None:
+            every["Authorization"] = f"Bearer {self._present(bearer)}"
         if request.resend is not Resend.SAFE:
             every["Connection"] = "close"
         body, media_type = _body(request)
@@ -161,15 +170,10 @@ class Http:
             why = type(error).__name__
         raise Unsendable(f"it cannot be put into an HTTP request ({why})")
 
-    def _add_key(
-        self, request: ApiRequest, headers: dict[str, str], params: dict[str, str]
-    ) -> None:
-        if not self._secret:
+    def _present(self, key: Secret) -> str:
+        if not key:
             raise ConfigurationError(f"{self._provider}: no API key is configured")
-        if request.key_parameter is None:
-            headers["Authorization"] = f"Bearer {self._secret.reveal()}"
-        else:
-            params[request.key_parameter] = self._secret.reveal()
+        return key.reveal()
 
     def _surroundings(self, url: str) -> dict[str, Any]:
         """Proxies and certificates as the environment has them; never its `.netrc`."""

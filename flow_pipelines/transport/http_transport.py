@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 from urllib.parse import urljoin
 
 from flow_pipelines.clock import Clock
@@ -29,6 +30,7 @@ from flow_pipelines.provider import (
     PaceStore,
     RateLimit,
     Resend,
+    SignIn,
 )
 from flow_pipelines.redaction import Secret
 from flow_pipelines.transport.addresses import AddressBook, AddressRefused
@@ -44,6 +46,7 @@ from flow_pipelines.transport.http import (
 )
 from flow_pipelines.transport.pacing import Pacing
 from flow_pipelines.transport.retries import Retries, RetryBudget
+from flow_pipelines.transport.sign_in import Tokens
 from flow_pipelines.transport.verdicts import judge, quota_pause_seconds, spellings
 
 _log = logging.getLogger(__name__)
@@ -52,6 +55,8 @@ MAX_REDIRECTS = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _LINK_IS_DEAD = frozenset({401, 403, 404, 410})
 _DOWNLOAD_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity"}
+
+_T = TypeVar("_T")
 
 
 class HttpTransport:
@@ -67,6 +72,7 @@ class HttpTransport:
         pace: PaceStore,
         pace_key: str,
         rate_limit: RateLimit | None = None,
+        sign_in: SignIn | None = None,
         retry: RetryBudget = RetryBudget(),  # noqa: B008 - frozen
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
         patience_seconds: float = 120.0,
@@ -83,6 +89,7 @@ class HttpTransport:
             pace: Turns under the rate limit, shared by all who use this account.
             pace_key: Names the account in `pace`; must not hold the key itself.
             rate_limit: As published; None: no pacing but what a 429 asks for.
+            sign_in: How the key becomes a token; None: requests carry the key itself.
             retry: For requests that are safe to repeat; no other one is repeated.
             timeouts: Of one request.
             patience_seconds: Longest wait for a turn.
@@ -93,9 +100,18 @@ class HttpTransport:
         Raises: ConfigurationError, for a URL or key that cannot be used.
         """
         self._provider, self._clock = provider, clock
-        self._secrets = spellings(secret)
+        self._key, self._spellings = secret, spellings(secret)
         self._book = AddressBook(origins, allowed_output_hosts)
         self._http = Http(provider, book=self._book, secret=secret, clock=clock, timeouts=timeouts)
+        self._tokens = None
+        if sign_in is not None:
+            self._tokens = Tokens(
+                provider,
+                sign_in,
+                origins[0],
+                clock=clock,
+                send=lambda request: self._send_once(request, None),
+            )
         self._retries = Retries(retry, clock, jitter)
         self._pacing = Pacing(
             provider,
@@ -108,15 +124,20 @@ class HttpTransport:
 
     def take_turn(self, lane: Lane) -> None:
         """Wait for a turn; see `provider.Transport`."""
+        if lane is Lane.SUBMIT and self._tokens is not None:
+            # Now, for once the turn is there, nothing else shall delay the paid request.
+            self._tokens.prepare()
         self._pacing.take_turn(lane)
 
     def send(self, request: ApiRequest) -> ApiAnswer:
         """Send a request and give its answer; see `provider.Transport`."""
+
+        def send() -> ApiAnswer:
+            return self._signed(request, lambda bearer: self._send_once(request, bearer))
+
         if request.resend is not Resend.SAFE:
-            return self._send_once(request)
-        return self._retries.run(
-            lambda: self._send_once(request), before_each=lambda: self._turn_for(request)
-        )
+            return send()
+        return self._retries.run(send, before_each=lambda: self._turn_for(request))
 
     @contextmanager
     def open(self, request: ApiRequest, *, max_bytes: int) -> Iterator[Download]:
@@ -124,7 +145,8 @@ class HttpTransport:
         if request.resend is not Resend.SAFE:
             raise ValueError(f"{request.operation}: what is billed cannot be a download")
         exchange = self._retries.run(
-            lambda: self._reach(request), before_each=lambda: self._turn_for(request)
+            lambda: self._signed(request, lambda bearer: self._reach(request, bearer)),
+            before_each=lambda: self._turn_for(request),
         )
         try:
             yield HttpDownload(exchange, max_bytes)
@@ -135,8 +157,26 @@ class HttpTransport:
         if request.paced:
             self._pacing.take_turn(Lane.POLL)
 
-    def _send_once(self, request: ApiRequest) -> ApiAnswer:
-        exchange = self._begin(request)
+    def _signed(self, request: ApiRequest, call: Callable[[Secret | None], _T]) -> _T:
+        """Give what `call` gives with the key or token that goes with `request`."""
+        try:
+            if self._tokens is None:
+                return call(self._key)
+            return self._tokens.run(call) if self._takes_token(request) else call(None)
+        except ConfigurationError as failure:
+            if request.resend is Resend.SAFE:
+                raise
+            raise self._error(request, AccountRejected, str(failure)) from failure
+
+    def _takes_token(self, request: ApiRequest) -> bool:
+        try:
+            own = self._book.is_own(request.url)
+        except AddressRefused:  # told when it is visited
+            return False
+        return own and request.authenticated and request.key_parameter is None
+
+    def _send_once(self, request: ApiRequest, bearer: Secret | None) -> ApiAnswer:
+        exchange = self._begin(request, bearer)
         try:
             answer = exchange.read_answer()
         except (AnswerLost, AnswerTooLong) as failure:
@@ -146,16 +186,14 @@ class HttpTransport:
         self._raise_for(request, answer)
         return answer
 
-    def _begin(self, request: ApiRequest, url: str | None = None) -> Exchange:
+    def _begin(
+        self, request: ApiRequest, bearer: Secret | None, url: str | None = None
+    ) -> Exchange:
         headers = _DOWNLOAD_HEADERS if url is not None else {}
         try:
-            exchange = self._http.begin(request, url=url, headers=headers)
+            exchange = self._http.begin(request, bearer, url=url, headers=headers)
         except (NotSent, AnswerLost, Unsendable, AddressRefused) as failure:
             raise self._without_answer(request, failure) from failure
-        except ConfigurationError as failure:
-            if request.resend is Resend.SAFE:
-                raise
-            raise self._error(request, AccountRejected, str(failure)) from failure
         _log.debug("%s %s: HTTP %d", self._provider, request.operation, exchange.status)
         return exchange
 
@@ -181,7 +219,9 @@ class HttpTransport:
         )
 
     def _raise_for(self, request: ApiRequest, answer: ApiAnswer) -> None:
-        error = judge(self._provider, request, answer, now=self._clock.now(), secrets=self._secrets)
+        error = judge(
+            self._provider, request, answer, now=self._clock.now(), secrets=self._secrets()
+        )
         if request.paced:
             self._heed(error, quota_pause_seconds(request, answer, now=self._clock.now()))
         if error is not None:
@@ -197,11 +237,15 @@ class HttpTransport:
         elif window_seconds is not None:
             self._pacing.hold(window_seconds)
 
-    def _reach(self, request: ApiRequest) -> Exchange:
+    def _secrets(self) -> Sequence[Secret]:
+        tokens = self._tokens.latest() if self._tokens is not None else ()
+        return [*self._spellings, *(text for token in tokens for text in spellings(token))]
+
+    def _reach(self, request: ApiRequest, bearer: Secret | None) -> Exchange:
         """Follow redirects up to an answer with content."""
         url = request.url
         for _ in range(MAX_REDIRECTS + 1):
-            exchange = self._visit(request, url)
+            exchange = self._visit(request, url, bearer)
             if exchange.status not in _REDIRECTS:
                 break
             exchange.close()
@@ -212,9 +256,9 @@ class HttpTransport:
             self._refuse(request, url, exchange)
         return exchange
 
-    def _visit(self, request: ApiRequest, url: str) -> Exchange:
+    def _visit(self, request: ApiRequest, url: str, bearer: Secret | None) -> Exchange:
         try:
-            return self._begin(request, url)
+            return self._begin(request, bearer, url)
         except RequestRejected as refused:
             raise OutputRefused(f"{request.operation}: {refused.vendor_message}") from refused
 

@@ -1,0 +1,161 @@
+"""One account's token: fetched when it is first needed, kept in memory, renewed for all at once."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import re
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
+
+from flow_pipelines.clock import Clock
+from flow_pipelines.model.errors import (
+    AccountRejected,
+    ConfigurationError,
+    ProviderError,
+    ProviderUnavailable,
+)
+from flow_pipelines.provider import ApiAnswer, ApiRequest, SignIn
+from flow_pipelines.redaction import Secret
+
+RENEW_BEFORE_SECONDS = 60.0
+"""So long before its end a token is renewed; a short one in the last tenth of its life."""
+_FITS_A_HEADER = re.compile(r"[!-~]{1,16384}")
+_TOKENS_REMEMBERED = 4
+
+_T = TypeVar("_T")
+
+
+class Tokens:
+    """Gives requests their token. Safe to share between threads; only one of them renews."""
+
+    def __init__(
+        self,
+        provider: str,
+        sign_in: SignIn,
+        base_url: str,
+        *,
+        clock: Clock,
+        send: Callable[[ApiRequest], ApiAnswer],
+    ) -> None:
+        """Fetch nothing yet. `send` sends a request once, with the key, and judges the answer."""
+        self._provider, self._sign_in, self._clock, self._send = provider, sign_in, clock, send
+        self._request = sign_in.request(base_url)
+        self._lock = threading.Lock()
+        self._token: Secret | None = None
+        self._renew_at: float | None = None
+        self._fetches = 0
+        self._problem: ProviderError | ConfigurationError | None = None
+        self._latest: deque[Secret] = deque(maxlen=_TOKENS_REMEMBERED)
+
+    def latest(self) -> tuple[Secret, ...]:
+        """Give the latest tokens, for whoever must keep them out of texts."""
+        return tuple(self._latest)
+
+    def prepare(self) -> None:
+        """Have a token ready if that works; why it does not is told to the request it is for."""
+        with contextlib.suppress(ProviderError, ConfigurationError):
+            self._ready()
+
+    def run(self, call: Callable[[Secret], _T]) -> _T:
+        """Give what `call` gives with the token, or with a new one if the first was refused.
+
+        At most one token is fetched. Raises: what `call` does, and AccountRejected,
+        ProviderUnavailable or ConfigurationError where there is no token: nothing was accepted.
+        """
+        token, is_new = self._ready()
+        try:
+            return call(token)
+        except AccountRejected as refused:
+            if is_new or self._sign_in.refusals.isdisjoint({refused.status, refused.code}):
+                raise
+        return call(self._instead_of(token))
+
+    def _ready(self) -> tuple[Secret, bool]:
+        """Give a token, and whether it was fetched just now."""
+        token = self._token
+        if token is not None and not self._ends_soon():
+            return token, False
+        return self._instead_of(token), True
+
+    def _ends_soon(self) -> bool:
+        return self._renew_at is not None and self._clock.now().timestamp() >= self._renew_at
+
+    def _instead_of(self, old: Secret | None) -> Secret:
+        """Give another token than `old`: the one that somebody fetched meanwhile, or a new one."""
+        fetches = self._fetches
+        with self._lock:
+            if self._token is None or self._token is old:
+                if fetches != self._fetches and self._problem is not None:
+                    # Whoever waited here shares the outcome: a dead sign-in is not asked by all.
+                    raise self._problem
+                return self._renew()
+            return self._token
+
+    def _renew(self) -> Secret:
+        try:
+            token = self._fetch()
+        except (ProviderError, ConfigurationError) as problem:
+            self._problem = problem
+            raise
+        else:
+            self._problem = None
+        finally:
+            self._fetches += 1
+        self._latest.append(Secret(token))
+        self._renew_at = renewal_time(token, self._clock.now().timestamp())
+        self._token = self._latest[-1]
+        return self._token
+
+    def _fetch(self) -> str:
+        try:
+            answer = self._send(self._request)
+        except (ProviderUnavailable, AccountRejected):
+            raise
+        except ProviderError as error:
+            # Whatever is wrong, the request that waits for the token has not left.
+            kind = ProviderUnavailable if error.status is None else AccountRejected
+            raise self._error(kind, error.vendor_message, error.status) from error
+        token = self._read(answer)
+        if token is None:
+            # Perhaps a page of something in between, perhaps for ever: submitting stops after some.
+            raise self._error(ProviderUnavailable, "the answer holds no token", answer.status)
+        return token
+
+    def _read(self, answer: ApiAnswer) -> str | None:
+        try:
+            token = self._sign_in.read_token(answer)
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            return None
+        return token if isinstance(token, str) and _FITS_A_HEADER.fullmatch(token) else None
+
+    def _error(self, kind: type[ProviderError], message: str, status: int | None) -> ProviderError:
+        return kind(
+            message, provider=self._provider, operation=self._request.operation, status=status
+        )
+
+
+def renewal_time(token: str, now: float) -> float | None:
+    """Give when to renew a JWT, in Unix seconds; None for any other token, or one long ended.
+
+    A token that has ended when it arrives says that our clock is wrong, not that it is of no use.
+    """
+    end = _jwt_end(token)
+    if end is None or end <= now:
+        return None
+    return end - min(RENEW_BEFORE_SECONDS, (end - now) / 10)
+
+
+def _jwt_end(token: str) -> float | None:
+    """Read `exp` (RFC 7519 §4.1.4) without checking anything: that is for the provider to do."""
+    head, _, rest = token.partition(".")
+    payload, _, signature = rest.partition(".")
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        end = float(claims["exp"]) if head and signature else None
+    except (ValueError, TypeError, LookupError, RecursionError, OverflowError):
+        return None
+    return end

@@ -1,0 +1,382 @@
+"""A key becomes a token once for all; a refused token is replaced once for each request."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from flow_pipelines.model.errors import (
+    AccountRejected,
+    ConfigurationError,
+    ProviderError,
+    ProviderUnavailable,
+    RateLimited,
+    SubmitOutcomeUnknown,
+)
+from flow_pipelines.provider import ApiAnswer, ApiRequest, ErrorBody, Lane, Resend, SignIn
+from flow_pipelines.redaction import Secret
+from flow_pipelines.transport import HttpTransport, RetryBudget
+from flow_pipelines.transport.sign_in import Tokens, renewal_time
+from flow_pipelines_tests.fakes import ManualClock
+from flow_pipelines_tests.unit.transport.conftest import KEY, request
+from flow_pipelines_tests.unit.transport.wire import Step, Wire, answer, hang_up
+
+Make = Callable[..., HttpTransport]
+QUOTED = "flo_Key%2B%2FWith%3DSigns0001"
+DENIED = answer(401, {"error": "token has ended"})
+DONE = answer(200, {"done": True})
+
+
+def sign_in_request(base_url: str) -> ApiRequest:
+    return ApiRequest(
+        operation="get_token",
+        method="GET",
+        url=f"{base_url}/token",
+        resend=Resend.SAFE,
+        source="example.com/docs",
+        key_parameter="ppt",
+        paced=False,
+    )
+
+
+SIGN_IN = SignIn(request=sign_in_request, read_token=lambda seen: seen.json()["access_token"])
+
+
+def token(text: str) -> Step:
+    return answer(200, {"access_token": text})
+
+
+def jwt(claims: Any) -> str:
+    def part(value: Any) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+    return f"{part({'alg': 'HS256'})}.{part(claims)}.c2ln"
+
+
+def asked(wire: Wire, resend: Resend = Resend.SAFE, **rest: Any) -> ApiRequest:
+    return replace(request(resend, **rest), url=f"{wire.url}/thing")
+
+
+def bearers(wire: Wire) -> list[str | None]:
+    """Whose request was sent with what; None for the sign-in, which has the key in its query."""
+    return [seen.headers.get("authorization") for seen in wire.requests]
+
+
+@pytest.mark.parametrize("resend", list(Resend))
+def test_the_key_is_exchanged_once_and_every_request_carries_the_token(
+    transport: Make, resend: Resend
+) -> None:
+    with Wire(token("first-token"), DONE) as wire:
+        sender = transport(wire.url, sign_in=SIGN_IN)
+        for _ in range(3):
+            assert sender.send(asked(wire, resend)).json() == {"done": True}
+    assert wire.requests[0].target == f"/token?ppt={QUOTED}"
+    assert bearers(wire) == [None, *["Bearer first-token"] * 3]
+    assert KEY not in str([seen.headers for seen in wire.requests])
+    assert all("ppt" not in seen.target for seen in wire.requests[1:])
+
+
+@pytest.mark.parametrize("resend", list(Resend))
+def test_a_request_refused_for_its_token_goes_out_once_more_with_a_new_one(
+    transport: Make, resend: Resend
+) -> None:
+    with Wire(token("first-token"), DONE, DENIED, token("second-token"), DONE) as wire:
+        sender = transport(wire.url, sign_in=SIGN_IN)
+        sender.send(asked(wire, resend))
+        assert sender.send(asked(wire, resend)).json() == {"done": True}
+    first, second = "Bearer first-token", "Bearer second-token"
+    assert bearers(wire) == [None, first, first, None, second]
+    assert wire.requests[2].body == wire.requests[4].body
+
+
+@pytest.mark.parametrize("resend", list(Resend))
+def test_a_request_is_never_refused_more_than_twice(transport: Make, resend: Resend) -> None:
+    with Wire(token("first-token"), DONE, DENIED, token("second-token"), DENIED) as wire:
+        sender = transport(wire.url, sign_in=SIGN_IN)
+        sender.send(asked(wire, resend))
+        with pytest.raises(AccountRejected) as caught:
+            sender.send(asked(wire, resend))
+    assert caught.value.operation == "do_thing"
+    assert len(wire.requests) == 5
+
+
+def test_a_token_that_is_refused_as_it_was_fetched_is_not_replaced(transport: Make) -> None:
+    with Wire(token("first-token"), DENIED) as wire, pytest.raises(AccountRejected):
+        transport(wire.url, sign_in=SIGN_IN).send(asked(wire, Resend.NEVER))
+    assert len(wire.requests) == 2
+
+
+@pytest.mark.parametrize("status", [402, 403])
+def test_only_a_refusal_that_names_the_token_is_cured_by_another(
+    transport: Make, status: int
+) -> None:
+    with Wire(token("first-token"), DONE, answer(status, {})) as wire:
+        sender = transport(wire.url, sign_in=SIGN_IN)
+        sender.send(asked(wire))
+        with pytest.raises(AccountRejected):
+            sender.send(asked(wire))
+    assert len(wire.requests) == 3
+
+
+def test_a_refusal_in_words_counts_where_the_provider_says_so(transport: Make) -> None:
+    def read(seen: ApiAnswer) -> ErrorBody:
+        return ErrorBody(code=seen.json()["error"])
+
+    spoken = replace(SIGN_IN, refusals=frozenset({"ended"}))
+    refused = answer(403, {"error": "ended"})
+    with Wire(token("first-token"), DONE, refused, token("second-token"), DONE) as wire:
+        sender = transport(wire.url, sign_in=spoken)
+        for _ in range(2):
+            sender.send(asked(wire, Resend.NEVER, read_error=read))
+    assert bearers(wire)[-1] == "Bearer second-token"
+
+
+def test_a_lost_answer_to_a_paid_request_is_no_reason_to_sign_in_again(transport: Make) -> None:
+    with Wire(token("first-token"), hang_up) as wire, pytest.raises(SubmitOutcomeUnknown):
+        transport(wire.url, sign_in=SIGN_IN).send(asked(wire, Resend.NEVER))
+    assert len(wire.requests) == 2
+
+
+@pytest.mark.parametrize("resend", [Resend.SAFE, Resend.NEVER])
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        (answer(401, {}), AccountRejected),
+        (answer(403, ""), AccountRejected),
+        (answer(400, {}), AccountRejected),
+        (answer(404, {}), AccountRejected),
+        (answer(302, "", location="/login"), AccountRejected),
+        (answer(429, "", retry_after="7"), RateLimited),
+        (answer(500, ""), ProviderUnavailable),
+        (answer(200, "<html>"), ProviderUnavailable),
+        (answer(200, {}), ProviderUnavailable),
+        (answer(200, []), ProviderUnavailable),
+        (token(""), ProviderUnavailable),
+        (token("with blank"), ProviderUnavailable),
+        (token("line\nbreak"), ProviderUnavailable),
+        (token("x" * 20_000), ProviderUnavailable),
+        (answer(200, {"access_token": 7}), ProviderUnavailable),
+        (answer(200, b" " * (16 * 1024 * 1024 + 1)), ProviderUnavailable),
+        (hang_up, ProviderUnavailable),
+    ],
+)
+def test_without_a_token_nothing_was_sent_and_nothing_is_unknown(
+    transport: Make, step: Step, error: type[ProviderError], resend: Resend
+) -> None:
+    with Wire(step) as wire, pytest.raises(error) as caught:
+        transport(wire.url, sign_in=SIGN_IN, retry=RetryBudget(attempts=2)).send(
+            asked(wire, resend)
+        )
+    assert caught.value.operation == "get_token"
+    assert {seen.target for seen in wire.requests} == {f"/token?ppt={QUOTED}"}
+    again = resend is Resend.SAFE and issubclass(error, ProviderUnavailable)
+    assert len(wire.requests) == (2 if again else 1)
+
+
+def test_a_missing_key_is_an_error_before_anything_is_sent(transport: Make) -> None:
+    with Wire() as wire:
+        sender = transport(wire.url, sign_in=SIGN_IN, secret=Secret(""))
+        with pytest.raises(AccountRejected, match="no API key"):
+            sender.send(asked(wire, Resend.NEVER))
+        with pytest.raises(ConfigurationError, match="no API key"):
+            sender.send(asked(wire))
+    assert wire.connections == 0
+
+
+def test_a_turn_to_submit_brings_the_token_along_and_no_error(transport: Make) -> None:
+    with Wire(answer(500, ""), token("first-token"), DONE) as wire:
+        sender = transport(wire.url, sign_in=SIGN_IN)
+        sender.take_turn(Lane.POLL)
+        assert wire.requests == []
+        sender.take_turn(Lane.SUBMIT)
+        sender.take_turn(Lane.SUBMIT)
+        assert len(wire.requests) == 2
+        sender.send(asked(wire, Resend.NEVER))
+    assert bearers(wire) == [None, None, "Bearer first-token"]
+
+
+def test_neither_key_nor_token_leaves_for_a_foreign_host_and_none_is_fetched_for_it(
+    transport: Make,
+) -> None:
+    with Wire(token("first-token"), DONE) as api, Wire(answer(200, b"png")) as other:
+        sender = transport(api.url, sign_in=SIGN_IN)
+        foreign = replace(request(), url=f"{other.url}/x.png")
+        sender.send(foreign)
+        with sender.open(foreign, max_bytes=10) as download:
+            assert download.read() == b"png"
+        sender.send(replace(request(authenticated=False), url=f"{api.url}/open"))
+        assert api.requests[0].target == "/open"
+    assert bearers(api) == [None]
+    assert bearers(other) == [None, None]
+
+
+def test_a_way_back_from_a_foreign_host_carries_neither(transport: Make) -> None:
+    with ExitStack() as stack:
+        api = stack.enter_context(Wire(answer(200, b"png")))
+        back = answer(302, b"", location=f"{api.url}/own.png")
+        other = stack.enter_context(Wire(back))
+        foreign = replace(request(), url=f"{other.url}/x.png")
+        sender = transport(api.url, sign_in=SIGN_IN)
+        download = stack.enter_context(sender.open(foreign, max_bytes=10))
+        assert download.read() == b"png"
+        assert [seen.target for seen in api.requests] == ["/own.png"]
+        assert bearers(api) == [None]
+
+
+def test_a_download_from_an_own_origin_carries_the_token_and_renews_it(transport: Make) -> None:
+    steps = (token("first-token"), DONE, DENIED, token("second-token"), answer(200, b"png"))
+    with Wire(*steps) as wire:
+        sender = transport(wire.url, sign_in=SIGN_IN)
+        sender.send(asked(wire))
+        with sender.open(asked(wire), max_bytes=10) as download:
+            assert download.read() == b"png"
+    assert bearers(wire)[-1] == "Bearer second-token"
+
+
+@pytest.mark.parametrize("resend", list(Resend))
+def test_no_error_and_no_log_line_shows_key_or_token(
+    transport: Make, caplog: pytest.LogCaptureFixture, resend: Resend
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    told = answer(401, f"{KEY} {QUOTED} secret-one secret-two bearer secret-one")
+    with Wire(token("secret-one"), DONE, told, token("secret-two"), told) as wire:
+        sender = transport(wire.url, sign_in=SIGN_IN)
+        sender.send(asked(wire, resend))
+        with pytest.raises(AccountRejected) as caught:
+            sender.send(
+                asked(wire, resend, read_error=lambda seen: ErrorBody(message=seen.body.decode()))
+            )
+    shown, chain = caplog.text + repr(vars(sender)), caught.value.with_traceback(None)
+    link: BaseException | None = chain
+    while link is not None:
+        shown += "".join(traceback.format_exception(link)) + repr(vars(link))
+        link = link.__context__
+    assert "urllib3" in caplog.text
+    for secret in (KEY, QUOTED, "secret-one", "secret-two"):
+        assert secret not in shown
+
+
+# ---- the token's own life ------------------------------------------------------------------
+
+
+class Desk:
+    """Gives tokens, counting them, and lets a test stand in the way."""
+
+    def __init__(self, clock: ManualClock, **claims: Any) -> None:
+        self.clock, self.claims = clock, claims
+        self.given = 0
+        self.fails: Iterator[ProviderError | None] = iter(())
+        self.gate = threading.Event()
+        self.gate.set()
+        self.arrived = threading.Semaphore(0)
+        self.tokens = Tokens(
+            "acme", SIGN_IN, "https://api.acme.example", clock=clock, send=self.send
+        )
+
+    def send(self, asked: ApiRequest) -> ApiAnswer:
+        self.arrived.release()
+        assert self.gate.wait(10)
+        self.given += 1
+        problem = next(self.fails, None)
+        if problem is not None:
+            raise problem
+        life = self.claims.get("seconds")
+        end = {} if life is None else {"exp": self.clock.now().timestamp() + life}
+        text = jwt({**end, "n": self.given})
+        return ApiAnswer(status=200, headers={}, body=json.dumps({"access_token": text}).encode())
+
+
+def test_a_jwt_is_renewed_shortly_before_its_end(clock: ManualClock) -> None:
+    desk = Desk(clock, seconds=3600)
+    seen = [desk.tokens.run(Secret.reveal)]
+    clock.advance(3600 - 61)
+    seen.append(desk.tokens.run(Secret.reveal))
+    assert desk.given == 1
+    clock.advance(1)
+    seen.append(desk.tokens.run(Secret.reveal))
+    assert desk.given == 2
+    assert seen[0] == seen[1] != seen[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "renewed_at"),
+    [
+        (jwt({"exp": 5000}), 4940.0),
+        (jwt({"exp": 1020}), 1018.0),
+        (jwt({"exp": 999}), None),
+        (jwt({"exp": "soon"}), None),
+        (jwt({"exp": None}), None),
+        (jwt({}), None),
+        (jwt([1]), None),
+        ("opaque", None),
+        ("a.b.c", None),
+        ("....", None),
+        ("a.!!!!.c", None),
+        (f"x.{base64.urlsafe_b64encode(b'[' * 9000).decode()}.z", None),
+    ],
+)
+def test_only_a_jwt_that_has_not_ended_says_when_to_renew(
+    text: str, renewed_at: float | None
+) -> None:
+    assert renewal_time(text, 1000.0) == renewed_at
+
+
+def _refusing_first(refused: set[str], barrier: threading.Barrier) -> Callable[[Secret], str]:
+    def call(one: Secret) -> str:
+        if one.reveal() in refused:
+            barrier.wait(10)
+            raise AccountRejected("no", provider="acme", operation="x", status=401)
+        return one.reveal()
+
+    return call
+
+
+def test_threads_that_are_refused_together_share_one_new_token(clock: ManualClock) -> None:
+    desk = Desk(clock)
+    old = desk.tokens.run(Secret.reveal)
+    call = _refusing_first({old}, threading.Barrier(6))
+    with ThreadPoolExecutor(6) as pool:
+        seen = set(pool.map(lambda _: desk.tokens.run(call), range(6)))
+    assert desk.given == 2
+    assert len(seen) == 1
+    assert old not in seen
+
+
+def test_threads_that_begin_together_sign_in_once(clock: ManualClock) -> None:
+    desk = Desk(clock)
+    desk.gate.clear()
+    with ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(desk.tokens.run, Secret.reveal) for _ in range(4)]
+        assert desk.arrived.acquire(timeout=10)
+        desk.gate.set()
+        assert len({future.result(10) for future in futures}) == 1
+    assert desk.given == 1
+
+
+def test_a_failure_to_sign_in_is_forgotten_by_the_next_request(clock: ManualClock) -> None:
+    desk = Desk(clock)
+    problem = ProviderUnavailable("down", provider="acme", operation="get_token")
+    desk.fails = iter([problem])
+    with pytest.raises(ProviderUnavailable):
+        desk.tokens.run(Secret.reveal)
+    assert desk.tokens.run(Secret.reveal)
+    assert desk.given == 2
+
+
+def test_only_the_latest_tokens_are_remembered(clock: ManualClock) -> None:
+    desk = Desk(clock, seconds=10)
+    for _ in range(9):
+        desk.tokens.run(Secret.reveal)
+        clock.advance(20)
+    assert desk.given == 9
+    assert len(desk.tokens.latest()) == 4
