@@ -89,6 +89,7 @@ class _Demo:
         children: Children,
     ) -> bool:
         """Launch what is not bought yet and watch it; False: it was not done in time."""
+        left_over = {run.run_id for run in webserver.runs(statuses=UNFINISHED)}
         missing = [night for night in nights if not night.is_done(ledger)]
         for night in nights:
             if night not in missing:
@@ -107,13 +108,15 @@ class _Demo:
                     return False
                 self.clock.sleep(0.5)
             progress.update(ledger)
-        self._settle(webserver)
+        self._settle(webserver, left_over)
         return True
 
-    def _settle(self, webserver: Webserver) -> None:
-        """Wait, bounded, until no run is left."""
+    def _settle(self, webserver: Webserver, left_over: set[str]) -> None:
+        """Wait, bounded, for the runs of this session; an earlier one's may never end."""
         deadline = self.clock.monotonic() + QUIET_SECONDS
-        while webserver.runs(statuses=UNFINISHED) and self.clock.monotonic() < deadline:
+        while self.clock.monotonic() < deadline:
+            if {run.run_id for run in webserver.runs(statuses=UNFINISHED)} <= left_over:
+                return
             self.clock.sleep(0.5)
 
     def _show(
