@@ -83,25 +83,21 @@ class _Memory:
     """The cursor: what the last tick saw, so that the cost report follows changes only."""
 
     seen: str = ""
-    changed: bool = False
-    reported_at: datetime | None = None
+    changed_at: datetime | None = None
+    """The first change that no cost report has yet."""
 
     @classmethod
     def read(cls, cursor: str | None) -> "_Memory":
         try:
             data = json.loads(cursor or "{}")
-            at = data.get("reported_at")
-            return cls(
-                str(data.get("seen", "")),
-                bool(data.get("changed", False)),
-                datetime.fromisoformat(at) if at else None,
-            )
+            at = data.get("changed_at")
+            return cls(str(data.get("seen", "")), datetime.fromisoformat(at) if at else None)
         except (ValueError, AttributeError, TypeError):
             return cls()  # somebody edited it; it holds nothing that matters
 
     def write(self, words: Sequence[str]) -> str:
-        at = self.reported_at.isoformat() if self.reported_at else None
-        told = {"seen": self.seen, "changed": self.changed, "reported_at": at, "waiting": words}
+        at = self.changed_at.isoformat() if self.changed_at else None
+        told = {"seen": self.seen, "changed_at": at, "waiting": words}
         return json.dumps(told, ensure_ascii=False)
 
 
@@ -189,19 +185,16 @@ class _Tick:
         except FlowPipelinesError as error:
             self.words.append(str(error))
             return
-        seen = _fingerprint(records)
-        memory.changed = memory.changed or seen != memory.seen
+        seen, now = _fingerprint(records), self.clock.now()
+        if seen != memory.seen and memory.changed_at is None:
+            memory.changed_at = now
         memory.seen = seen
-        now = self.clock.now()
-        rested = memory.reported_at is None or now - memory.reported_at >= REPORT_EVERY
-        if memory.changed and not self.requests and (not records or rested):
-            self.requests.append(
-                dg.RunRequest(
-                    run_key=f"cost_report/{now.isoformat(timespec='seconds')}",
-                    asset_selection=[COST_REPORT],
-                )
-            )
-            memory.changed, memory.reported_at = False, now
+        if memory.changed_at is None or self.requests:
+            return
+        if not records or now - memory.changed_at >= REPORT_EVERY:
+            key = f"cost_report/{now.isoformat(timespec='seconds')}"
+            self.requests.append(dg.RunRequest(run_key=key, asset_selection=[COST_REPORT]))
+            memory.changed_at = None
 
 
 def run_request(todo: Todo) -> dg.RunRequest:

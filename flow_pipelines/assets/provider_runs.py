@@ -92,6 +92,8 @@ def provider_runs_asset(batch: Batch) -> dg.AssetsDefinition:
             metadata |= _numbers(summary)
             if summary.stopped is not None and not summary.over_budget:
                 raise _stopped(night, summary, metadata)
+            if summary.stopped is not None:
+                metadata["stopped"] = summary.stopped
             table = runs_table(ports.ledger.submissions(night), ports.ledger.outputs(night))
             return dg.MaterializeResult(value=table, metadata=metadata)
 

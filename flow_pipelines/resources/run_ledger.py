@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 from dagster._core.launcher import DefaultRunLauncher
+from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
 from pydantic import Field, PrivateAttr
 
 from flow_pipelines.clock import Clock, SystemClock
@@ -37,12 +38,7 @@ def leaves_this_host(instance: dg.DagsterInstance) -> bool:
     Only launchers that are known to stay are trusted: a new kind of launcher is refused the local
     file rather than given a ledger of its own on each machine.
     """
-    launcher = instance.run_launcher
-    stays = isinstance(launcher, DefaultRunLauncher) or type(launcher).__name__ in {
-        "SyncInMemoryRunLauncher",
-        "LaunchFailingRunLauncher",
-    }
-    return not stays
+    return not isinstance(instance.run_launcher, DefaultRunLauncher | SyncInMemoryRunLauncher)
 
 
 class RunLedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # stands for itself

@@ -159,7 +159,11 @@ WRONG = {
         r":11:3: 'at two' is no cron expression",
     ),
     "a negative budget": ("price_usd_per_run: 0.02", "budget_usd: -1", r":11:3: must be an amount"),
-    "no copies": ("price_usd_per_run: 0.02", "runs_per_prompt: 0", r"runs_per_prompt.*defs.yaml:11"),
+    "no copies": (
+        "price_usd_per_run: 0.02",
+        "runs_per_prompt: 0",
+        r"runs_per_prompt.*defs.yaml:11",
+    ),
     "a field that does not exist": ("price_usd_per_run:", "price_usd_per_rum:", r"defs.yaml:11"),
 }
 
