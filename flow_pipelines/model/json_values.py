@@ -17,6 +17,7 @@ from flow_pipelines.redaction import redact
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
+_COUNTLESS = 2**63
 _LIST_NAMES = ("data", "items")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TOO_MUCH = Decimal(10) ** 12
@@ -47,9 +48,9 @@ def path_part(value: Any) -> str:
 
 
 def count(value: Any) -> int | None:
-    """Give a whole number from 0 on; true is none."""
+    """Give a whole number from 0 on, as far as databases count; true is none."""
     whole = isinstance(value, int) and not isinstance(value, bool)
-    return value if whole and value >= 0 else None
+    return value if whole and 0 <= value < _COUNTLESS else None
 
 
 def amount(value: Any) -> Decimal | None:
@@ -80,6 +81,11 @@ def moment(value: Any) -> datetime | None:
     except (ValueError, TypeError):
         return None
     return found if found.tzinfo else None
+
+
+def members(value: Any) -> Mapping[str, Any]:
+    """Give an object's members; anything but an object has none."""
+    return value if isinstance(value, dict) else {}
 
 
 def objects(document: Any, *names: str) -> Sequence[Mapping[str, Any]] | None:

@@ -13,6 +13,7 @@ from flow_pipelines.provider import ProviderProfile
 PROVIDERS: Mapping[str, str] = MappingProxyType(
     {
         "floyo": "flow_pipelines.providers.floyo:PROFILE",
+        "floimg": "flow_pipelines.providers.floimg:PROFILE",
     }
 )
 """Name → where its `ProviderProfile` is; imported when first asked for."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from flow_pipelines.sandbox.floimg import FloImg
 from flow_pipelines.sandbox.floyo import Floyo
 from flow_pipelines.sandbox.wire import Dialect
 from flow_pipelines.sandbox.world import World
 
-DIALECTS: tuple[Callable[[World], Dialect], ...] = (Floyo,)
+DIALECTS: tuple[Callable[[World], Dialect], ...] = (Floyo, FloImg)

@@ -13,7 +13,16 @@ from flow_pipelines.sandbox.bending import Report, fate, report
 from flow_pipelines.sandbox.floyo_files import FileShelf, Stored, stored_output
 from flow_pipelines.sandbox.life import Output, Run, RunOrder, RunState, new_id
 from flow_pipelines.sandbox.limits import Standing
-from flow_pipelines.sandbox.wire import Answer, Ask, Call, Refused, Upload, json_answer
+from flow_pipelines.sandbox.wire import (
+    Answer,
+    Ask,
+    Call,
+    Refused,
+    Upload,
+    bounded,
+    json_answer,
+    json_object,
+)
 from flow_pipelines.sandbox.world import World
 
 API = "/floyo"
@@ -111,7 +120,7 @@ class Floyo:
     # ---- runs -----------------------------------------------------------------------------
 
     def _create(self, ask: Ask) -> Answer:
-        body = _object(ask)
+        body = json_object(ask)
         name = body.get("name") if body is not None else None
         if body is None or not (name is None or isinstance(name, str)):
             raise self._refuse(400, "expected a JSON object with workflow and, optionally, name")
@@ -159,7 +168,7 @@ class Floyo:
             raise self._refuse(404, "no such route")
         expires = self._expires(ask, _RUN_EXPAND)
         search = ask.query.get("search", "")
-        limit = _bounded(ask.query.get("limit"), _LIST_DEFAULT, _LIST_MAX)
+        limit = bounded(ask.query.get("limit"), _LIST_DEFAULT, _LIST_MAX)
         found = [
             run
             for run in self._world.life.runs(self.name, ask.account)
@@ -263,14 +272,6 @@ class Floyo:
         return int(given)
 
 
-def _object(ask: Ask) -> dict[str, Any] | None:
-    try:
-        body = ask.json()
-    except ValueError:
-        return None
-    return body if isinstance(body, dict) else None
-
-
 def _status(seen: Report) -> str:
     if seen.word is not None:
         return seen.word
@@ -281,7 +282,3 @@ def _status(seen: Report) -> str:
 
 def _timestamp(at: float, precision: str) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec=precision)
-
-
-def _bounded(text: str | None, default: int, most: int) -> int:
-    return max(1, min(int(text), most)) if text is not None and text.isdecimal() else default

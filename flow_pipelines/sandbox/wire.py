@@ -72,6 +72,20 @@ def json_answer(document: object, status: int = 200) -> Answer:
     return Answer(status=status, body=json.dumps(document, separators=(",", ":")).encode())
 
 
+def json_object(ask: Ask) -> dict[str, Any] | None:
+    """Give the JSON object that a request's body is; None: it is anything else."""
+    try:
+        body = ask.json()
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def bounded(text: str | None, default: int, most: int) -> int:
+    """Read the length of a page from a query; too long a one is cut to `most`."""
+    return max(1, min(int(text), most)) if text is not None and text.isdecimal() else default
+
+
 class Refused(Exception):
     """A handler's way to answer with an error from any depth."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,11 @@ class Account:
             self.case["workflow"], lambda name: (folder / name).read_bytes()
         )
 
+    @cached_property
+    def kept_workflow(self) -> Workflow:
+        """The workflow as a ledger keeps it: reading it may take requests of its own."""
+        return self.workflow()
+
     def order(self, workflow: Workflow | None = None) -> SubmitRequest:
         """A submission that was never made before."""
         number = next(_unique)
@@ -78,7 +84,7 @@ class Account:
         key = f"{number:032x}"
         return SubmitRequest(
             submission_key=key,
-            workflow=workflow or self.workflow(),
+            workflow=workflow or self.kept_workflow,
             parameters=parameters,
             label=f"posters/2026-11-21/row #0 · {key}",
         )
@@ -88,7 +94,7 @@ class Account:
         return self.provider.submit(order or self.order()).provider_run_id
 
     def poll(self, provider_run_id: str) -> RunReport:
-        return self.provider.poll(provider_run_id, self.workflow())
+        return self.provider.poll(provider_run_id, self.kept_workflow)
 
     def wait_for(self, provider_run_id: str, *states: SubmissionState) -> RunReport:
         """Poll, letting time pass, until the run is in one of these states."""
