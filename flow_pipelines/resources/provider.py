@@ -9,7 +9,7 @@ from pydantic import Field, PrivateAttr
 
 from flow_pipelines.clock import Clock, SystemClock
 from flow_pipelines.model.errors import ConfigurationError
-from flow_pipelines.provider import PaceStore, Provider, ProviderProfile
+from flow_pipelines.provider import PaceStore, Provider, ProviderProfile, RateLimit
 from flow_pipelines.providers import profile
 from flow_pipelines.redaction import Secret
 from flow_pipelines.resources.environment import money, setting
@@ -17,6 +17,8 @@ from flow_pipelines.resources.run_ledger import RunLedgerResource
 from flow_pipelines.transport import HttpTransport, MemoryPaceStore
 
 if TYPE_CHECKING:
+    from flow_pipelines.providers.comflowy import ComflowyClient
+    from flow_pipelines.providers.floimg import FloImgClient
     from flow_pipelines.providers.floyo import FloyoClient
 
 DAILY_BUDGET = "FLOW_PIPELINES_DAILY_BUDGET_USD"
@@ -39,6 +41,19 @@ class ProviderResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # st
     daily_budget_usd: float | None = Field(
         default=None,
         description=f"Most to spend on a UTC day, over all batches. Default: {DAILY_BUDGET}.",
+    )
+
+    requests_per_minute: int | None = Field(
+        default=None,
+        gt=0,
+        description="What the account's plan allows. Default: the provider's published limit.",
+    )
+    output_hosts: list[str] = Field(
+        default_factory=list,
+        description=(
+            "Hosts that outputs may come from besides those that the provider is known to use, "
+            "`.domain` for all below it. Where neither is told, every public host may."
+        ),
     )
 
     _client: Any = PrivateAttr(default=None)
@@ -72,8 +87,10 @@ class ProviderResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # st
             clock=clock,
             pace=pace,
             pace_key=_account(self.provider_name, key),
-            rate_limit=self.profile.rate_limit,
+            rate_limit=self._rate_limit(),
+            sign_in=self.profile.sign_in,
             patience_seconds=patience_seconds,
+            allowed_output_hosts=[*self.profile.output_hosts, *self.output_hosts],
         )
         return self.profile.connect(transport, **addresses, **self._settings())
 
@@ -93,6 +110,11 @@ class ProviderResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # st
     def get_daily_budget_usd(self) -> Decimal | None:
         """Give the account's budget of a UTC day. Raises: ConfigurationError."""
         return money(self.daily_budget_usd, DAILY_BUDGET)
+
+    def _rate_limit(self) -> RateLimit | None:
+        if self.requests_per_minute is None:
+            return self.profile.rate_limit
+        return RateLimit(requests=self.requests_per_minute, per_seconds=60.0)
 
     def _addresses(self) -> dict[str, str]:
         """Give every address of the provider: a field's, else the environment's, else its own."""
@@ -139,11 +161,19 @@ class FloImgResource(ProviderResource):
 
     provider_name: ClassVar[str] = "floimg"
 
+    def get_client(self) -> "FloImgClient":
+        """Give the client of FloImg's documented calls; see `ProviderResource.get_client`."""
+        return cast("FloImgClient", super().get_client())
+
 
 class ComflowyResource(ProviderResource):
-    """Comflowy: published ComfyUI workflows."""
+    """Comflowy: ComfyUI workflows saved there. It publishes no rate limit: 60 a minute is ours."""
 
     provider_name: ClassVar[str] = "comflowy"
+
+    def get_client(self) -> "ComflowyClient":
+        """Give the client of Comflowy's documented calls; see `ProviderResource.get_client`."""
+        return cast("ComflowyClient", super().get_client())
 
 
 class FloraResource(ProviderResource):
