@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flow_pipelines.batches.cells import shown, text_fault
-from flow_pipelines.batches.graphs import link_fields, split_parameter
+from flow_pipelines.batches.graphs import is_node_parameter, link_fields, split_parameter
 from flow_pipelines.batches.keys import stable_hash
 from flow_pipelines.batches.positions import compose_all, find_position, scalar_at
 from flow_pipelines.batches.recipe import Recipe
@@ -86,6 +86,8 @@ def _faults_of_names(settings: BatchSettings, workflow: Workflow) -> Iterator[_F
             yield str(name), f"{name!r} is no text; put the name of the parameter in quotes"
         elif name in links:
             yield name, f"{shown(name)} is a link to another node; setting it would unplug that"
+        elif workflow.node_parameters and not is_node_parameter(name):
+            yield name, f'{shown(name)} is not written "<node id>::<field>"'
         elif workflow.closed and name not in known:
             fault = _unknown_in_graph(name, graph, known) if graph else None
             yield (

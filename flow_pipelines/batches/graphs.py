@@ -63,6 +63,11 @@ def split_parameter(name: str) -> tuple[str, str] | None:
     return (node_id, field) if separator else None
 
 
+def is_node_parameter(name: str) -> bool:
+    """Tell whether `name` is written `<node id>::<field>`, neither part empty."""
+    return all(split_parameter(name) or ("",))
+
+
 def set_parameters(graph: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Give a copy of `graph` with values set; `graph` itself stays as it is.
 

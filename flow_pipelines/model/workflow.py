@@ -39,6 +39,8 @@ class Workflow:
     parameters: tuple[ParameterSpec, ...] = ()
     closed: bool = True
     """False: the provider does not tell which parameters exist; any name is let through."""
+    node_parameters: bool = False
+    """True: all that is known of a parameter's name is that it is `"<node id>::<field>"`."""
     price_usd: Decimal | None = None
     """The provider's own price of one run, where it states one."""
 

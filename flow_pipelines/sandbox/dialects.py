@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from flow_pipelines.sandbox.comflowy import Comflowy
 from flow_pipelines.sandbox.floimg import FloImg
 from flow_pipelines.sandbox.floyo import Floyo
 from flow_pipelines.sandbox.wire import Dialect
 from flow_pipelines.sandbox.world import World
 
-DIALECTS: tuple[Callable[[World], Dialect], ...] = (Floyo, FloImg)
+DIALECTS: tuple[Callable[[World], Dialect], ...] = (Floyo, FloImg, Comflowy)

@@ -36,6 +36,10 @@ class Tuning:
     """What a run with a graph that ran before gives back: nothing, or the same pictures."""
     undocumented_run_list: bool = True
     """Whether Floyo answers `GET /runs`, which its documentation does not mention."""
+    comflowy_token_seconds: float = 3600.0
+    """How long an access token of Comflowy is good for; 0: not for a single request."""
+    comflowy_token_is_jwt: bool = False
+    """Whether Comflowy's tokens are JWT, which say when they end, or say nothing."""
     max_picture_side: int = 1024
     """Pictures are drawn at the workflow's size, but no larger than this, in pixels."""
 
