@@ -24,7 +24,16 @@ demo: $(INSTALLED) ## last night's batch on local stand-ins: UI, pictures, costs
 sandbox: $(INSTALLED) ## only the stand-ins and a local bucket
 	@exec $(BIN)/flow-pipelines sandbox $(ARGS)
 
-test: lint types unit ## everything that has to pass: style, types, floors, tests
+# Nights in a whole Dagster mostly wait, so they run beside the other tests.
+test: lint types ## everything that has to pass: style, types, floors, tests
+	@mkdir -p .pytest_cache; \
+	$(BIN)/pytest -q -m end_to_end >.pytest_cache/end_to_end.log 2>&1 & nights=$$!; \
+	trap 'kill $$nights; wait $$nights' INT TERM HUP; \
+	status=0; \
+	$(BIN)/pytest -q -m 'not end_to_end' || status=1; \
+	wait $$nights || status=1; \
+	cat .pytest_cache/end_to_end.log; \
+	exit $$status
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check $(SOURCES)
@@ -34,7 +43,7 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	$(BIN)/mypy
 
-unit: $(INSTALLED)
+unit: $(INSTALLED) ## some tests: make unit ARGS="-k sensor"
 	$(BIN)/pytest $(ARGS)
 
 format: $(INSTALLED) ## let ruff put the code in order

@@ -15,6 +15,7 @@ from flow_pipelines.cli.night import open_demo_ledger
 from flow_pipelines.cli.processes import Child, Children
 from flow_pipelines.cli.sandbox_process import RunningSandbox, start_sandbox
 from flow_pipelines.cli.services import DagsterServices, clean_environment
+from flow_pipelines.cli.signals import ended_by_signals
 from flow_pipelines.cli.webserver import Schedule, Webserver
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.ledger.contract import RunLedger
@@ -92,7 +93,7 @@ def running_machine(folder: Path) -> Iterator[Machine]:
     clock = SystemClock()
     home = Home(folder)
     home.prepare()
-    with Children(home.logs, clock) as children:
+    with ended_by_signals(), Children(home.logs, clock) as children:
         environment = clean_environment(home, {})
         sandbox = start_sandbox(home, children, environment, clock, "--median-seconds", "1")
         services = DagsterServices(home, children, sandbox.environment, clock)

@@ -98,9 +98,10 @@ def test_a_child_does_not_inherit_an_ignored_ctrl_c(children: Children) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_every_ending_signal_interrupts(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt), ended_by_signals():
         signal.raise_signal(number)
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(number) is before
 
 
 def test_a_signal_during_clean_up_waits_for_its_end() -> None:
