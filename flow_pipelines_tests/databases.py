@@ -7,6 +7,7 @@ of each kind, `sqlite_url` and `postgres_url` one of theirs.
 from __future__ import annotations
 
 import itertools
+import shutil
 import tempfile
 import uuid
 import warnings
@@ -103,17 +104,27 @@ def empty_url(request: pytest.FixtureRequest) -> str:
     return request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
 
 
+@pytest.fixture(scope="session")
+def sqlite_ledgers() -> Iterator[Callable[[], str]]:
+    """Give what makes SQLite files that have the ledger's tables; faster than migrating each."""
+    with tempfile.TemporaryDirectory(prefix="flow-ledgers-", dir=_memory()) as folder:
+        template = Path(folder) / "template.db"
+        open_ledger(f"sqlite:///{template}").close()
+
+        def make() -> str:
+            return f"sqlite:///{shutil.copy(template, Path(folder) / f'{next(_numbers)}.db')}"
+
+        yield make
+
+
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def make_ledger_url(
-    request: pytest.FixtureRequest,
-) -> Iterator[Callable[[], str]]:
+def make_ledger_url(request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
     """Give what makes fresh databases of one kind."""
-    made: list[str] = []
     if request.param == "sqlite":
-        with tempfile.TemporaryDirectory(prefix="flow-ledgers-", dir=_memory()) as folder:
-            yield lambda: f"sqlite:///{folder}/{next(_numbers)}.db"
+        yield request.getfixturevalue("sqlite_ledgers")
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
+    made: list[str] = []
 
     def make() -> str:
         made.append(server.ledger_database())

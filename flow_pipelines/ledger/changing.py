@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
 
 from flow_pipelines.ledger.column_types import usd
 from flow_pipelines.ledger.database import Database, chunks
@@ -58,23 +58,22 @@ class NightChange:
 
     def lock_submission(self, submission_key: str) -> RowMapping:
         """Give a submission of this night, locked. Raises: SubmissionNotFound."""
-        found = self.lock_submissions([submission_key])
-        if not found:
+        query = _locking(select(submissions), [submission_key], self.night)
+        row = self.connection.execute(query).mappings().one_or_none()
+        if row is None:
             raise SubmissionNotFound(f"no submission {submission_key} in this ledger")
-        return found[0]
+        return row
 
     def lock_submissions(
         self, keys: Collection[str], state: SubmissionState | None = None
     ) -> Sequence[RowMapping]:
-        """Give those of `keys` that are of this night and in `state`, locked, by key."""
+        """Give those of `keys` that are of this night and in `state`, locked, by key.
+
+        Their rows have the columns that `move` and `write` account by, and no others.
+        """
         found: list[RowMapping] = []
         for chunk in chunks(sorted(keys)):
-            query = (
-                select(submissions)
-                .where(submissions.c.submission_key.in_(chunk), *of_night(self.night))
-                .order_by(submissions.c.submission_key)
-                .with_for_update()
-            )
+            query = _locking(select(*_ACCOUNTED), chunk, self.night)
             if state is not None:
                 query = query.where(submissions.c.state == state)
             found += self.connection.execute(query).mappings().all()
@@ -140,7 +139,9 @@ class NightChange:
         values |= {name: self._counts[state] for state, name in COUNT_COLUMNS.items()}
         values["attention"] = pending or after["revision"] != after["collected_revision"]
         values |= {"reserved_usd": self._reserved, "uncollected": self._uncollected}
-        self.connection.execute(update(nights).where(*is_night(self.night)).values(values))
+        changes = {name: value for name, value in values.items() if value != self.before[name]}
+        if changes:
+            self.connection.execute(update(nights).where(*is_night(self.night)).values(changes))
         self._save_days()
 
     def _update(self, rows: Sequence[RowMapping], values: dict[str, Any]) -> None:
@@ -181,6 +182,17 @@ _NEW: dict[str, Any] = {
     "cost_basis": "unknown",
     "reserved_usd": Decimal(0),
 }
+
+
+_s = submissions.c
+_ACCOUNTED = (
+    _s.submission_key, _s.state, _s.collected_at, _s.reserved_usd, _s.provider, _s.submitting_at,
+)  # fmt: skip
+
+
+def _locking(query: Select[Any], keys: Collection[str], night: Night) -> Select[Any]:
+    found = query.where(_s.submission_key.in_(keys), *of_night(night))
+    return found.order_by(_s.submission_key).with_for_update()
 
 
 def utc_day(moment: datetime) -> str:

@@ -22,7 +22,8 @@ of the intent) in the very transaction that writes the intent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -174,7 +175,7 @@ class RunLedger(Protocol):
     ) -> Sequence[Submission]:
         """Give a night's submissions by row, copy and generation."""
 
-    def known_runs(self, provider: str, provider_run_ids: Collection[str]) -> Set[str]:
+    def known_runs(self, provider: str, provider_run_ids: Collection[str]) -> AbstractSet[str]:
         """Give those of these provider runs that a submission of this ledger has."""
 
     def search(

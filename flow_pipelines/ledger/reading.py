@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -50,7 +51,7 @@ class Reading:
             query = query.where(_s.state.in_(sorted(states)))
         return self._submissions(query)
 
-    def known_runs(self, provider: str, provider_run_ids: Collection[str]) -> Set[str]:
+    def known_runs(self, provider: str, provider_run_ids: Collection[str]) -> AbstractSet[str]:
         """Give those of these provider runs that a submission of this ledger has."""
         known: set[str] = set()
         with self._database.read() as connection:

@@ -13,6 +13,7 @@ from flow_pipelines_tests.databases import (
     make_ledger_url,
     postgres_server,
     postgres_url,
+    sqlite_ledgers,
     sqlite_url,
 )
 
@@ -22,6 +23,7 @@ __all__ = [
     "make_ledger_url",
     "postgres_server",
     "postgres_url",
+    "sqlite_ledgers",
     "sqlite_url",
 ]
 
