@@ -17,14 +17,13 @@ from flow_pipelines.lifecycle import Todo, agenda, poll_due, recover
 from flow_pipelines.model import UNPARTITIONED, NightRecord
 from flow_pipelines.model.errors import FlowPipelinesError
 from flow_pipelines.resources.ports import open_ports
+from flow_pipelines.resources.provider import IN_A_TICK
 
 MINIMUM_INTERVAL_SECONDS = 15
 BUDGET_SECONDS = 40.0
 """Of one tick: Dagster ends it at 60 s, and what it then did would be done again."""
 RESERVE_SECONDS = 8.0
 """Of the budget, kept for the ledger and for asking for runs."""
-PATIENCE_SECONDS = 10.0
-"""Longest wait for a turn under the rate limit within a tick."""
 REPORT_EVERY = timedelta(minutes=10)
 _SHOWN = 12
 
@@ -147,7 +146,7 @@ class _Tick:
             self.context.resources,
             account,
             self.context.log.info,
-            patience_seconds=PATIENCE_SECONDS,
+            patience=IN_A_TICK,
         )
         recovered = recover(ports, batches=batches)
         polled = poll_due(

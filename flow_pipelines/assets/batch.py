@@ -1,7 +1,7 @@
 """A prompt batch as the Dagster objects share it, and what they ask of a running step."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import dagster as dg
 
@@ -22,7 +22,6 @@ class Batch:
 
     settings: BatchSettings
     partitions_def: dg.PartitionsDefinition[str] | None = None
-    owners: Sequence[str] = field(default_factory=tuple)
 
     @property
     def name(self) -> str:

@@ -31,7 +31,6 @@ def contact_sheet_asset(batch: Batch) -> dg.AssetsDefinition:
         group_name=batch.name,
         kinds={"image", "s3"},
         tags=batch.tags,
-        owners=batch.owners,
         description="One picture of the partition: every image small, captioned; failures marked.",
     )
     def sheet(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:

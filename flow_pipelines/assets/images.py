@@ -53,7 +53,6 @@ def images_asset(batch: Batch) -> dg.AssetsDefinition:
         group_name=batch.name,
         kinds={"image", "s3"},
         tags=batch.tags,
-        owners=batch.owners,
         description=(
             "Every image of the partition, verified and stored once, with its manifest. Waits "
             f"up to {batch.settings.inline_wait_seconds:g} s for provider runs when they are "

@@ -31,7 +31,6 @@ def prompts_asset(batch: Batch) -> dg.AssetsDefinition:
         group_name=batch.name,
         kinds={"parquet"},
         tags=batch.tags,
-        owners=batch.owners,
         description=(
             "A row a submission: what would be sent, rendered and validated. The rows of a "
             "partition are frozen once the first of them was sent. Free of charge."

@@ -67,7 +67,6 @@ def provider_runs_asset(batch: Batch) -> dg.AssetsDefinition:
         group_name=batch.name,
         kinds={"parquet"},
         tags=batch.tags,
-        owners=batch.owners,
         description=(
             f"A row a submission, bought at {batch.settings.provider}. Materializing again buys "
             "nothing: only rows that are still planned are submitted."

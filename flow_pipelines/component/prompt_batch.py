@@ -1,6 +1,5 @@
 """`PromptBatchComponent`: a prompt batch in YAML becomes Dagster definitions."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -75,9 +74,6 @@ class PromptBatchComponent(dg.Component, dg.Model, dg.Resolvable):
     allow_identical: bool = Field(
         default=False, description="Allow requests that the provider answers from its cache."
     )
-    owners: Sequence[str] = Field(
-        default_factory=list, description="Owners of its assets: team:name or an address."
-    )
 
     @classmethod
     def get_spec(cls) -> dg.ComponentTypeSpec:
@@ -120,9 +116,7 @@ class PromptBatchComponent(dg.Component, dg.Model, dg.Resolvable):
             inline_wait_seconds=self.inline_wait_seconds,
             allow_identical=self.allow_identical,
         )
-        return Batch(
-            settings=settings, partitions_def=self.partitions_def, owners=tuple(self.owners)
-        )
+        return Batch(settings=settings, partitions_def=self.partitions_def)
 
     def _schedules(self, batch: Batch, job_name: str) -> list[dg.ScheduleDefinition]:
         if self.schedule is None or not isinstance(

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from flow_pipelines.lifecycle import Ports
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources.image_store import ImageStoreResource
-from flow_pipelines.resources.provider import PATIENCE_SECONDS, ProviderResource
+from flow_pipelines.resources.provider import IN_A_STEP, Patience, ProviderResource
 from flow_pipelines.resources.run_ledger import RunLedgerResource
 
 T = TypeVar("T")
@@ -17,7 +17,7 @@ def open_ports(
     account: str,
     log: Callable[[str], None],
     *,
-    patience_seconds: float = PATIENCE_SECONDS,
+    patience: Patience = IN_A_STEP,
     key_required: bool = True,
 ) -> Ports:
     """Build the ports of one account from `context.resources`; `account` is its resource key.
@@ -33,7 +33,7 @@ def open_ports(
     return Ports(
         ledger=ledger,
         provider=provider.get_provider(
-            ledger.pace, clock, patience_seconds=patience_seconds, key_required=key_required
+            ledger.pace, clock, patience=patience, key_required=key_required
         ),
         store=image_store.get_store(),
         clock=clock,

@@ -1,6 +1,7 @@
 """Providers as Dagster resources: an account's key, its addresses and what its runs cost."""
 
 import hashlib
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -14,7 +15,7 @@ from flow_pipelines.providers import profile
 from flow_pipelines.redaction import Secret
 from flow_pipelines.resources.environment import money, setting
 from flow_pipelines.resources.run_ledger import RunLedgerResource
-from flow_pipelines.transport import HttpTransport, MemoryPaceStore
+from flow_pipelines.transport import HttpTransport, MemoryPaceStore, RetryBudget, Timeouts
 
 if TYPE_CHECKING:
     from flow_pipelines.providers.comflowy import ComflowyClient
@@ -22,8 +23,25 @@ if TYPE_CHECKING:
     from flow_pipelines.providers.floyo import FloyoClient
 
 DAILY_BUDGET = "FLOW_PIPELINES_DAILY_BUDGET_USD"
-PATIENCE_SECONDS = 120.0
-"""Longest wait for a turn under the rate limit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long the calls of one user of an account may take."""
+
+    turn_seconds: float
+    """Longest wait for a turn under the rate limit."""
+    timeouts: Timeouts
+    retry: RetryBudget
+
+
+IN_A_STEP = Patience(turn_seconds=120.0, timeouts=Timeouts(), retry=RetryBudget())
+IN_A_TICK = Patience(
+    turn_seconds=5.0,
+    timeouts=Timeouts(connect_seconds=5.0, read_seconds=10.0),
+    retry=RetryBudget(attempts=1, total_seconds=10.0),
+)
+"""A sensor's tick has 60 s in all; what fails in one is asked again by a later one."""
 
 
 class ProviderResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # stands for itself
@@ -68,7 +86,7 @@ class ProviderResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # st
         pace: PaceStore,
         clock: Clock,
         *,
-        patience_seconds: float = PATIENCE_SECONDS,
+        patience: Patience = IN_A_STEP,
         key_required: bool = True,
     ) -> Provider:
         """Connect the account with the pace that all its users share. Opens no connection.
@@ -89,7 +107,9 @@ class ProviderResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # st
             pace_key=_account(self.provider_name, key),
             rate_limit=self._rate_limit(),
             sign_in=self.profile.sign_in,
-            patience_seconds=patience_seconds,
+            patience_seconds=patience.turn_seconds,
+            timeouts=patience.timeouts,
+            retry=patience.retry,
             allowed_output_hosts=[*self.profile.output_hosts, *self.output_hosts],
         )
         return self.profile.connect(transport, **addresses, **self._settings())

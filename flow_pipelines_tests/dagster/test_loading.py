@@ -6,8 +6,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster.components.core.component_tree import ComponentTreeException
+from dagster.components.testing.utils import create_defs_folder_sandbox
 
-from flow_pipelines import PromptBatchComponent
+from flow_pipelines import PromptBatchComponent, default_resources
 from flow_pipelines.definitions import defs as own_definitions
 from flow_pipelines.model.errors import InvalidBatch
 from flow_pipelines_tests.dagster.conftest import BATCH, Project
@@ -198,3 +199,16 @@ def _causes(error: BaseException | None) -> list[BaseException]:
 
 def _chain(error: BaseException) -> str:
     return "\n".join(str(one) for one in _causes(error))
+
+
+def test_a_scaffolded_batch_loads_as_it_is() -> None:
+    with create_defs_folder_sandbox() as sandbox:
+        path = sandbox.scaffold_component(
+            component_cls=PromptBatchComponent, defs_path="evening-walk"
+        )
+        with sandbox.load_component_and_build_defs(defs_path=path) as (component, defs):
+            whole = dg.Definitions.merge(defs, dg.Definitions(resources=default_resources()))
+            graph = whole.resolve_asset_graph()
+
+    assert isinstance(component, PromptBatchComponent)
+    assert dg.AssetKey(["evening_walk", "images"]) in graph.get_all_asset_keys()
