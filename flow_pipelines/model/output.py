@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
@@ -27,6 +30,26 @@ class OutputRef:
     """A link that opens it; never stored, never printed."""
     text: str | None = None
     """The content itself, for `kind="text"`."""
+
+
+def with_names_apart(refs: Iterable[OutputRef]) -> tuple[OutputRef, ...]:
+    """Give outputs names of their own where several that differ share one.
+
+    An output of a workflow may be a list of pictures; under one name, only one would be kept.
+    What is added comes from the content's address without its query, or from the text itself:
+    signatures change from poll to poll, and a name must last.
+    """
+    listed = [(ref, _content_name(ref)) for ref in refs]
+    sharing = Counter(output_id for output_id, _ in {(ref.output_id, name) for ref, name in listed})
+    return tuple(
+        replace(ref, output_id=f"{ref.output_id} {name}") if sharing[ref.output_id] > 1 else ref
+        for ref, name in listed
+    )
+
+
+def _content_name(ref: OutputRef) -> str:
+    content = ref.text or (ref.url or "").partition("?")[0]
+    return hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:12]
 
 
 @dataclass(frozen=True, kw_only=True)

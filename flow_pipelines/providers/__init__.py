@@ -15,6 +15,7 @@ PROVIDERS: Mapping[str, str] = MappingProxyType(
         "floyo": "flow_pipelines.providers.floyo:PROFILE",
         "floimg": "flow_pipelines.providers.floimg:PROFILE",
         "comflowy": "flow_pipelines.providers.comflowy:PROFILE",
+        "flora": "flow_pipelines.providers.flora:PROFILE",
     }
 )
 """Name → where its `ProviderProfile` is; imported when first asked for."""

@@ -40,6 +40,10 @@ class Tuning:
     """How long an access token of Comflowy is good for; 0: not for a single request."""
     comflowy_token_is_jwt: bool = False
     """Whether Comflowy's tokens are JWT, which say when they end, or say nothing."""
+    flora_idempotency: Literal["replay_current", "replay_stored", "duplicate_409"] = "replay_stored"
+    """Which of FLORA's three accounts of what a copy of a request does is the true one."""
+    flora_idempotency_lag_seconds: float = 0.0
+    """How long after a run was accepted its key is not known yet: copies are not coalesced."""
     max_picture_side: int = 1024
     """Pictures are drawn at the workflow's size, but no larger than this, in pixels."""
 

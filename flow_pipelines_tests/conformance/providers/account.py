@@ -49,7 +49,9 @@ class Account:
     def _connect(self) -> Provider:
         known = profile(self.name)
         urls = {word: self._variable(name) for word, name in known.url_variables.items()}
-        others = {word: self._variable(name) for word, name in known.other_variables.items()}
+        environment = self.sandbox.environment()
+        named = known.other_variables.items()
+        others = {word: environment[name] for word, name in named if name in environment}
         transport = HttpTransport(
             self.name,
             origins=list(urls.values()),
@@ -58,6 +60,7 @@ class Account:
             pace=MemoryPaceStore(self.clock),
             pace_key=self.name,
             rate_limit=known.rate_limit,
+            allowed_output_hosts=known.output_hosts,
             sign_in=known.sign_in,
             retry=RetryBudget(attempts=3, total_seconds=60),
             jitter=lambda: 1.0,
