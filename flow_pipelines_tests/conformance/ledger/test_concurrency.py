@@ -8,6 +8,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
+import sqlalchemy as sa
+
+from flow_pipelines.ledger import open_ledger
 from flow_pipelines.model import PlannedRow, Receipt
 from flow_pipelines.model.errors import BudgetExceeded, FlowPipelinesError, IllegalTransition
 from flow_pipelines_tests.conformance.ledger.desk import (
@@ -19,6 +22,7 @@ from flow_pipelines_tests.conformance.ledger.desk import (
     new_night,
     planned_row,
 )
+from flow_pipelines_tests.databases import PostgresServer
 
 THREADS = 6
 
@@ -183,3 +187,24 @@ def _assert_sums(desk: Desk, nights: list) -> None:
         total += sum((s.reserved_usd for s in submissions), Decimal(0))
     assert desk.ledger.reserved_usd(PROVIDER, desk.clock.now()) == total
     assert OWNER in {s.dagster_run_id for s in desk.ledger.search()}
+
+
+def test_on_postgresql_a_claim_does_not_wait_for_a_row_in_work(
+    postgres_server: PostgresServer,
+) -> None:
+    url = postgres_server.ledger_database()
+    desk, night = Desk(url), new_night()
+    desk.plan(night, [0, 1])
+    for row in (0, 1):
+        desk.submit(key_of(night, row))
+    impatient = open_ledger(url, desk.clock, busy_seconds=0.2)
+    in_work = sa.text("SELECT * FROM submissions WHERE row_number = 0 FOR UPDATE")
+    with desk.ledger._database.write() as connection:
+        connection.execute(in_work)
+
+        claimed = impatient.claim_due("owner", batches=["posters"], provider=PROVIDER)
+
+    assert [one.submission_key for one in claimed] == [key_of(night, 1)]
+    impatient.close()
+    desk.ledger.close()
+    postgres_server.drop(url)

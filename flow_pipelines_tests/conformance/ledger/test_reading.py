@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flow_pipelines_tests.conformance.ledger.desk import (
+    PROVIDER,
     Desk,
     S,
     key_of,
@@ -130,3 +131,11 @@ def test_runs_that_a_submission_has_are_known_at_their_provider_alone(desk: Desk
     assert desk.ledger.known_runs("flora", asked) == {"run b"}
     assert desk.ledger.known_runs("floimg", asked) == set()
     assert desk.ledger.known_runs("floyo", []) == set()
+
+
+def test_the_ledger_tells_which_provider_runs_it_knows(desk: Desk) -> None:
+    key = desk.reach(S.RUNNING)
+
+    assert desk.ledger.known_runs(PROVIDER, [f"run {key}", "another"]) == {f"run {key}"}
+    assert desk.ledger.known_runs("flora", [f"run {key}"]) == set()
+    assert desk.ledger.known_runs(PROVIDER, []) == set()
