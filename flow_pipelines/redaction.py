@@ -17,6 +17,8 @@ _PATTERNS = (
         r"x-amz-credential|x-amz-signature|x-amz-security-token)=)[^&#\s\"'<>]*"
     ),
     re.compile(r"(?i)(\"(?:access_token|presigned_url)\"\s*:\s*\")[^\"]*"),
+    # A JWT, which is a credential wherever it stands.
+    re.compile(r"()\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*"),
     # user:password@host in any URL, the database's among them.
     re.compile(r"(\b[a-z][a-z0-9+.-]*://[^/\s:@]*:)[^/\s@]+(?=@)"),
     # The providers' own key prefixes, where a key stands alone.

@@ -117,7 +117,8 @@ class Tokens:
             raise
         except ProviderError as error:
             # Whatever is wrong, the request that waits for the token has not left.
-            kind = ProviderUnavailable if error.status is None else AccountRejected
+            refused = (error.status or 0) >= 300  # noqa: PLR2004 - HTTP's own class of good answers
+            kind = AccountRejected if refused else ProviderUnavailable
             raise self._error(kind, error.vendor_message, error.status) from error
         token = self._read(answer)
         if token is None:

@@ -24,7 +24,7 @@ from flow_pipelines.model.errors import (
     SubmitOutcomeUnknown,
 )
 from flow_pipelines.provider import ApiAnswer, ApiRequest, ErrorBody, Lane, Resend, SignIn
-from flow_pipelines.redaction import Secret
+from flow_pipelines.redaction import Secret, redact
 from flow_pipelines.transport import HttpTransport, RetryBudget
 from flow_pipelines.transport.sign_in import Tokens, renewal_time
 from flow_pipelines_tests.fakes import ManualClock
@@ -264,6 +264,11 @@ def test_no_error_and_no_log_line_shows_key_or_token(
     assert "urllib3" in caplog.text
     for secret in (KEY, QUOTED, "secret-one", "secret-two"):
         assert secret not in shown
+
+
+def test_a_jwt_is_masked_wherever_it_stands() -> None:
+    text = f"Node 7 got 'authorization: {jwt({'sub': 'me'})}'; see eyJ.md"
+    assert redact(text) == "Node 7 got 'authorization: ***'; see eyJ.md"
 
 
 # ---- the token's own life ------------------------------------------------------------------
