@@ -67,7 +67,11 @@ def test_default_resources_have_the_public_keys() -> None:
 @pytest.mark.parametrize("name", provider_names())
 def test_every_provider_of_the_registry_has_its_resource(name: str) -> None:
     assert RESOURCES[name].provider_name == name
-    assert RESOURCES[name](api_key="k").profile.name == name
+    resource = RESOURCES[name](api_key="k")
+    assert resource.profile.name == name
+    client = resource.get_client()
+    assert client is resource.get_client()
+    assert type(client).__name__.lower() == f"{name}client"
 
 
 @pytest.mark.parametrize("name", provider_names())
