@@ -7,15 +7,21 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from flow_pipelines.lifecycle.ports import Ports
+from flow_pipelines.lifecycle.replay import is_due, may_replay, replay
 from flow_pipelines.lifecycle.schedule import age_seconds
+from flow_pipelines.lifecycle.search import SKEW, Candidates, candidates, last_creation
 from flow_pipelines.lifecycle.submit import submit_request
 from flow_pipelines.model import Receipt, Submission, Workflow
-from flow_pipelines.model.errors import LedgerError, ProviderError
+from flow_pipelines.model.errors import KeyAlreadyKnown, LedgerError, ProviderError
+from flow_pipelines.provider import SubmitRequest
 
 LOOK_UPS = 5
-"""Look-ups a call; each costs one request under the rate limit."""
+"""Submissions looked into in a call; each costs a request or a few under the rate limit."""
+REPLAYS = 1
+"""Copies sent in a call: each may take as long as a request can."""
 SHORTEST_SECONDS = 15.0
 LONGEST_SECONDS = 6 * 3600.0
+_NOBODY = Candidates(receipts=())
 
 
 @dataclass(kw_only=True)
@@ -31,9 +37,10 @@ class RecoverSummary:
 
 
 def recover(ports: Ports, *, batches: Collection[str]) -> RecoverSummary:
-    """Park what a dead process was sending, and look for unresolved runs where that is possible.
+    """Park what a dead process was sending, and settle unresolved submissions where possible.
 
-    Never sends anything that could be billed. Safe to repeat and to run in many processes.
+    Sends nothing that could be billed a second time; see `lifecycle.replay` for what it sends
+    again. Safe to repeat and to run in many processes.
     """
     summary = RecoverSummary(parked=len(ports.ledger.park_abandoned(batches)))
     unresolved = [
@@ -41,44 +48,73 @@ def recover(ports: Ports, *, batches: Collection[str]) -> RecoverSummary:
         for submission in ports.ledger.unresolved(batches)
         if submission.provider == ports.provider.name
     ]
-    if ports.provider.capabilities.find:
-        summary.found = _look_for(ports, unresolved)
+    capabilities = ports.provider.capabilities
+    if capabilities.find or capabilities.replays:
+        summary.found = _settle_due(ports, unresolved)
     summary.waiting = len(unresolved) - summary.found
     return summary
 
 
-def _look_for(ports: Ports, unresolved: Collection[Submission]) -> int:
+def _settle_due(ports: Ports, unresolved: Collection[Submission]) -> int:
+    """Look for each that is due, then send copies of those that were not found."""
     now = ports.clock.now()
-    due = [s for s in unresolved if s.next_poll_at is None or s.next_poll_at <= now]
     workflows: dict[str, Workflow] = {}
-    return sum(_find(ports, submission, workflows) for submission in due[:LOOK_UPS])
+    settled, lost = 0, []
+    for submission in [one for one in unresolved if is_due(one, now)][:LOOK_UPS]:
+        request = submit_request(ports, submission, workflows)
+        found = _look_for(ports, submission, request)
+        if found.only is not None:
+            settled += _attach(ports, submission, found.only, "found at the provider")
+        elif may_replay(ports, submission):
+            lost.append((submission, request))
+        else:
+            _postpone(ports, submission, found)
+    return settled + sum(_replay(ports, *one) for one in lost[:REPLAYS])
 
 
-def _find(ports: Ports, submission: Submission, workflows: dict[str, Workflow]) -> bool:
-    now, key = ports.clock.now(), submission.submission_key
-    since = (submission.submitting_at or submission.planned_at) - timedelta(hours=1)
+def _look_for(ports: Ports, submission: Submission, request: SubmitRequest) -> Candidates:
+    capabilities = ports.provider.capabilities
+    if not capabilities.find:
+        return _NOBODY
+    sent_at = submission.submitting_at or submission.planned_at
+    margin = SKEW if capabilities.finds_by_exclusion else timedelta(hours=1)
+    until = last_creation(ports, sent_at)
     try:
-        found = ports.provider.find(submit_request(ports, submission, workflows), since)
+        return candidates(ports, request, since=sent_at - margin, until=until)
     except ProviderError as error:
-        found = ()
-        ports.log(f"{key}: could not be looked for: {error}")
-    if len(found) == 1:
-        return _attach(ports, key, found[0])
-    wait = min(max(age_seconds(submission, now), SHORTEST_SECONDS), LONGEST_SECONDS)
-    why = f"{len(found)} provider runs carry its name; a person has to decide" if found else None
-    reason = why or submission.reason or "its outcome is unknown"
-    ports.ledger.postpone_poll(key, now + timedelta(seconds=wait), reason)
-    return False
+        ports.log(f"{submission.submission_key}: could not be looked for: {error}")
+        return _NOBODY
 
 
-def _attach(ports: Ports, key: str, receipt: Receipt) -> bool:
+def _replay(ports: Ports, submission: Submission, request: SubmitRequest) -> bool:
+    """Send a copy and do what its answer allows; True: settled."""
+    key = submission.submission_key
     try:
-        ports.ledger.attach(
-            key, receipt, who="flow-pipelines", why="found at the provider under its own name"
-        )
+        receipt = replay(ports, submission, request)
+    except KeyAlreadyKnown as error:
+        ports.log(f"{key}: {error}")
+        receipt = _look_for(ports, submission, request).only
+    except ProviderError as error:
+        ports.log(f"{key}: the copy's answer tells nothing of the first: {error}")
+        return False
+    return receipt is not None and _attach(ports, submission, receipt, "known by its key")
+
+
+def _postpone(ports: Ports, submission: Submission, found: Candidates) -> None:
+    now, count = ports.clock.now(), len(found.receipts)
+    wait = min(max(age_seconds(submission, now), SHORTEST_SECONDS), LONGEST_SECONDS)
+    why = f"{count} provider runs may be its; a person has to decide" if count else None
+    reason = why or submission.reason or "its outcome is unknown"
+    ports.ledger.postpone_poll(submission.submission_key, now + timedelta(seconds=wait), reason)
+
+
+def _attach(ports: Ports, submission: Submission, receipt: Receipt, why: str) -> bool:
+    key = submission.submission_key
+    try:
+        ports.ledger.attach(key, receipt, who="flow-pipelines", why=why)
     except LedgerError as error:
         # Settled meanwhile, or the run belongs to another submission: both are for people.
         ports.log(f"{key}: {error}")
         return False
-    ports.log(f"{key}: found as provider run {receipt.provider_run_id}")
+    ports.log(f"{key}: is provider run {receipt.provider_run_id}, {why}")
     return True

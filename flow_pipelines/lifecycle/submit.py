@@ -21,6 +21,7 @@ from flow_pipelines.lifecycle.ports import (
     submit_lease,
 )
 from flow_pipelines.lifecycle.schedule import first_poll_seconds
+from flow_pipelines.lifecycle.search import SKEW, candidates
 from flow_pipelines.model import (
     BatchSettings,
     Night,
@@ -259,30 +260,41 @@ class _Submitting:
         try:
             ports.ledger.record_receipt(submission.submission_key, receipt, next_poll_at)
         except IllegalTransition:
-            # Parked while the answer was on its way: the receipt settles it.
-            ports.ledger.attach(
-                submission.submission_key,
-                receipt,
-                who="flow-pipelines",
-                why="the answer to its own submit arrived late",
-            )
+            self._attach_late(submission.submission_key, receipt)
         self.summary.submitted += 1
         self.summary.unresolved_in_a_row = self.summary.unavailable_in_a_row = 0
+
+    def _attach_late(self, key: str, receipt: Receipt) -> None:
+        """Settle what was parked while its answer was on its way, unless that was done already."""
+        if self.ports.ledger.submission(key).provider_run_id == receipt.provider_run_id:
+            return
+        why = "the answer to its own submit arrived late"
+        self.ports.ledger.attach(key, receipt, who="flow-pipelines", why=why)
 
     def _look_up(
         self, request: SubmitRequest, submission: Submission, error: ProviderError
     ) -> None:
+        """Receive the run that has this key, if it can be told.
+
+        The key was first used by an earlier intent; a day is as long as any provider keeps one.
+        """
         since = (submission.submitting_at or self.started_at) - timedelta(days=1)
-        found = self.ports.provider.find(request, since)
-        if len(found) == 1:
-            self._receive(submission, found[0])
+        until = self.ports.clock.now() + SKEW
+        key = submission.submission_key
+        try:
+            found = candidates(self.ports, request, since=since, until=until)
+        except ProviderError as problem:
+            self._park(key, f"{error}; it could not be looked for: {problem}")
+            return
+        if found.only is not None:
+            self._receive(submission, found.only)
         else:
-            self._park(submission.submission_key, f"{error}; {len(found)} runs found for its key")
+            self._park(key, f"{error}; {len(found.receipts)} runs may have its key")
 
     def _park(self, key: str, reason: str) -> None:
         self.ports.ledger.park_submission(key, reason)
         self.ports.log(
-            f"{key} is unresolved, perhaps billed, and is not sent again: {reason}. "
+            f"{key} is unresolved, perhaps billed, and is not bought again: {reason}. "
             f"`flow-pipelines resolve {key}` settles it"
         )
         self.summary.unresolved += 1
