@@ -1,0 +1,164 @@
+"""A ledger and its model side by side: what both have to agree on after every event."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from flow_pipelines.model import (
+    Night,
+    SubmissionState,
+)
+from flow_pipelines.model.errors import (
+    IllegalTransition,
+)
+from flow_pipelines_tests.conformance.ledger.desk import (
+    Desk,
+    S,
+    key_of,
+)
+
+LEASE_SECONDS = 100
+_worlds = itertools.count()
+
+nights = st.sampled_from(["one", "two"])
+owners = st.sampled_from(["ann", "bob"])
+
+
+@dataclass
+class Row:
+    """What the model remembers of a submission."""
+
+    night: Night
+    state: SubmissionState = S.PLANNED
+    reserved: Decimal = Decimal(0)
+    run: str | None = None
+    outputs: list[str] = field(default_factory=list)
+    stored: set[str] = field(default_factory=set)
+    collected: bool = False
+    claimed_by: str | None = None
+
+
+class LedgerWorld(RuleBasedStateMachine):
+    """One ledger, two nights of three rows, two workers; leases and time."""
+
+    url: str
+    reached: set[SubmissionState]
+
+    def make(self) -> None:
+        """Begin a world of its own in a shared database: batch and provider are its alone."""
+        self.world = f"world{next(_worlds)}"
+        self.desk = Desk(self.url)
+        self.rows: dict[str, Row] = {}
+        self.leases: dict[str, tuple[str, float]] = {}
+        self.days: set[date] = set()
+        self.requested: dict[str, int] = {}
+        self.generations: Counter[Night] = Counter()
+        for name in ("one", "two"):
+            night = Night(self.world, name)
+            self.desk.plan(night, range(3), provider=self.world)
+            for number in range(3):
+                self.rows[key_of(night, number)] = Row(night)
+
+    def teardown(self) -> None:
+        if hasattr(self, "desk"):
+            assert self.desk.ledger._database.engine.pool.checkedout() == 0
+            self.desk.ledger.close()
+
+    def _pick(self, choice: tuple[int, bool], *states: SubmissionState) -> str:
+        number, fitting = choice
+        fit = [key for key, row in self.rows.items() if fitting and row.state in states]
+        keys = fit or list(self.rows)
+        return keys[number % len(keys)]
+
+    def _move(self, key: str, after: SubmissionState, event, *, only: SubmissionState) -> bool:
+        """Do what the ledger must allow from `only` and refuse from everywhere else."""
+        if self.rows[key].state is only:
+            event()
+            self.rows[key].state = after
+            return True
+        with pytest.raises(IllegalTransition):
+            event()
+        return False
+
+    @rule(night=nights, owner=owners)
+    def acquire(self, night: str, owner: str) -> None:
+        name = f"submit:{self.world}/{night}"
+        now = self.desk.clock.monotonic()
+        holder, until = self.leases.get(name, (owner, 0.0))
+        expected = holder == owner or until <= now
+        assert self.desk.ledger.acquire_lease(name, owner, LEASE_SECONDS) is expected
+        if expected:
+            self.leases[name] = (owner, now + LEASE_SECONDS)
+
+    @rule(night=nights, owner=owners)
+    def release(self, night: str, owner: str) -> None:
+        name = f"submit:{self.world}/{night}"
+        self.desk.ledger.release_lease(name, owner)
+        if self.leases.get(name, ("", 0.0))[0] == owner:
+            del self.leases[name]
+
+    @rule(seconds=st.sampled_from([1, 50, 100, 90_000]))
+    def wait(self, seconds: int) -> None:
+        self.desk.clock.advance(seconds)
+
+    @rule()
+    def reopen(self) -> None:
+        self.desk = self.desk.reopened()
+
+    @invariant()
+    def both_remember_the_same(self) -> None:
+        if not hasattr(self, "desk"):
+            return
+        for name in ("one", "two"):
+            night = Night(self.world, name)
+            mine = {key: row for key, row in self.rows.items() if row.night == night}
+            outputs = self.desk.ledger.outputs(night)
+            found = {
+                one.submission_key: (
+                    one.state,
+                    one.reserved_usd,
+                    one.provider_run_id,
+                    [output.output_id for output in outputs.get(one.submission_key, ())],
+                    one.collected_at is not None,
+                )
+                for one in self.desk.ledger.submissions(night)
+            }
+            assert found == {
+                key: (row.state, row.reserved, row.run, row.outputs, row.collected)
+                for key, row in mine.items()
+            }
+            self._sums_hold(night, list(mine.values()))
+            self.reached.update(row.state for row in mine.values())
+
+    def _sums_hold(self, night: Night, mine: list[Row]) -> None:
+        record = self.desk.ledger.night(night)
+        assert record is not None
+        assert record.counts == Counter(row.state for row in mine)
+        assert record.uncollected == sum(
+            row.state is S.SUCCEEDED and not row.collected for row in mine
+        )
+        ended = {S.SUCCEEDED, S.FAILED, S.CANCELED, S.SKIPPED}
+        open_rows = any(row.state not in ended for row in mine)
+        listed = night in {one.night for one in self.desk.ledger.nights_to_do([self.world])}
+        assert listed == (open_rows or record.revision != record.collected_revision)
+
+    @invariant()
+    def the_provider_days_hold_what_is_reserved(self) -> None:
+        if not hasattr(self, "desk"):
+            return
+        total = sum(
+            (
+                self.desk.ledger.reserved_usd(self.world, datetime.combine(day, time(), UTC))
+                for day in self.days
+            ),
+            Decimal(0),
+        )
+        assert total == sum((row.reserved for row in self.rows.values()), Decimal(0))
