@@ -1,0 +1,413 @@
+"""Copies of paid requests, and runs told by exclusion: what is sent, when, and what it proves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from flow_pipelines.lifecycle import recover
+from flow_pipelines.lifecycle.replay import CLAIM_SECONDS
+from flow_pipelines.model import Receipt, SubmissionState
+from flow_pipelines.model.errors import (
+    AccountRejected,
+    KeyAlreadyKnown,
+    NotFound,
+    ProviderError,
+    ProviderUnavailable,
+    RateLimited,
+    RequestRejected,
+    SubmitOutcomeUnknown,
+    UnexpectedAnswer,
+)
+from flow_pipelines.provider import Capabilities, SubmitRequest
+from flow_pipelines_tests.fake_provider import FakeProvider
+from flow_pipelines_tests.fakes import ManualClock
+from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+
+S = SubmissionState
+ALIKE = {"provider": "floyo", "operation": "create"}
+
+
+class KeyedProvider(FakeProvider):
+    """Knows submissions by their key; its list says when a run was created, and no more."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(Capabilities(find=True, finds_by_exclusion=True, replays=True))
+        self.clock = clock
+        self.created: dict[str, datetime] = {}
+        self.list_works = True
+        self.shown_after = timedelta()
+
+    def accept(self, request: SubmitRequest) -> Receipt:
+        for run_id, known in self.runs.items():
+            if known.submission_key == request.submission_key:
+                return Receipt(provider_run_id=run_id)
+        return self.create(request)
+
+    def create(self, request: SubmitRequest) -> Receipt:
+        receipt = super().accept(request)
+        self.created[receipt.provider_run_id] = self.clock.now()
+        return receipt
+
+    def find(self, request: SubmitRequest, since: datetime) -> Sequence[Receipt]:
+        if not self.list_works:
+            raise ProviderUnavailable("down", provider=self.name, operation="list")
+        return [
+            Receipt(provider_run_id=run_id, created_at=at)
+            for run_id, at in self.created.items()
+            if at >= since and self.clock.now() >= at + self.shown_after
+        ]
+
+
+@pytest.fixture
+def keyed(lab: Lab) -> KeyedProvider:
+    lab.provider = KeyedProvider(lab.clock)
+    return lab.provider
+
+
+def lose_answers(lab: Lab, *prompts: str, accepted: bool = True) -> None:
+    """Buy a night of which no answer arrives."""
+
+    def lose(request: SubmitRequest, _number: int) -> None:
+        if accepted:
+            lab.provider.accept(request)
+        raise SubmitOutcomeUnknown("lost", **ALIKE)
+
+    lab.provider.on_submit = lose
+    lab.plan(*prompts)
+    lab.submit()
+    lab.provider.on_submit = lambda _request, _number: None
+    assert set(lab.states()) == {"unresolved"}
+
+
+def tick(lab: Lab) -> int:
+    """Let a sensor look after the night; give how many copies it sent."""
+    before = len(lab.provider.posts)
+    recover(lab.ports, batches=[lab.night.batch])
+    return len(lab.provider.posts) - before
+
+
+def copies_in(lab: Lab, seconds: int, every: int = 30) -> list[float]:
+    """Tick for a while; give the submission's age at each copy."""
+    began, ages = lab.clock.now(), []
+    for _ in range(seconds // every):
+        lab.clock.advance(every)
+        if tick(lab):
+            ages.append((lab.clock.now() - began).total_seconds())
+    return ages
+
+
+def test_a_lost_answer_is_found_in_the_list_without_sending_anything(
+    lab: Lab, keyed: KeyedProvider
+) -> None:
+    lose_answers(lab, "a cat")
+    assert tick(lab) == 0
+    assert lab.states() == ["submitted"]
+    assert len(keyed.runs) == 1
+
+
+def test_what_the_list_does_not_show_is_learned_from_a_copy(lab: Lab, keyed: KeyedProvider) -> None:
+    keyed.list_works = False
+    lose_answers(lab, "a cat")
+    assert len(copies_in(lab, 600)) == 1
+    assert lab.states() == ["submitted"]
+    assert len(keyed.runs) == 1
+    assert keyed.posts[0] == keyed.posts[1]
+    settled = lab.ledger.settlements(keyed.posts[0].submission_key)
+    assert [(one.action, one.why) for one in settled] == [("attach", "known by its key")]
+
+
+def test_what_never_arrived_is_bought_by_its_copy_once(lab: Lab, keyed: KeyedProvider) -> None:
+    lose_answers(lab, "a cat", accepted=False)
+    assert len(copies_in(lab, 7200)) == 1
+    assert lab.states() == ["submitted"]
+    assert len(keyed.runs) == 1
+
+
+def test_copies_keep_to_their_window_and_grow_rarer(lab: Lab, keyed: KeyedProvider) -> None:
+    lose_answers(lab, "a cat", accepted=False)
+
+    def lose(_request: SubmitRequest, _number: int) -> None:
+        raise SubmitOutcomeUnknown("lost again", **ALIKE)
+
+    keyed.on_submit = lose
+    ages = copies_in(lab, 3 * 3600)
+    assert 3 <= len(ages) <= 8
+    assert min(ages) >= 120
+    assert max(ages) <= 90 * 60
+    gaps = [after - before for before, after in pairwise(ages)]
+    assert gaps == sorted(gaps)
+    assert min(gaps) >= CLAIM_SECONDS
+    assert lab.states() == ["unresolved"]
+    (submission,) = lab.ledger.submissions(lab.night)
+    assert submission.reason is not None
+    assert submission.reason.count("sent again") == 1
+    assert submission.reserved_usd > 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ProviderUnavailable,
+        RateLimited,
+        AccountRejected,
+        RequestRejected,
+        NotFound,
+        SubmitOutcomeUnknown,
+        UnexpectedAnswer,
+    ],
+)
+def test_any_other_answer_to_a_copy_proves_nothing_of_the_first(
+    lab: Lab, keyed: KeyedProvider, error: type[ProviderError]
+) -> None:
+    keyed.list_works = False
+    lose_answers(lab, "a cat")
+
+    def refuse(_request: SubmitRequest, number: int) -> None:
+        if number == 2:
+            raise error("no", **ALIKE)
+
+    keyed.on_submit = refuse
+    assert len(copies_in(lab, 240)) == 1
+    assert lab.states() == ["unresolved"]
+    copies_in(lab, 1800)
+    assert lab.states() == ["submitted"]
+    assert len(keyed.runs) == 1
+
+
+def test_a_known_key_is_looked_for_in_the_list(lab: Lab, keyed: KeyedProvider) -> None:
+    keyed.list_works = False
+    lose_answers(lab, "a cat")
+
+    def known(_request: SubmitRequest, _number: int) -> None:
+        keyed.list_works = True
+        raise KeyAlreadyKnown("used before", **ALIKE)
+
+    keyed.on_submit = known
+    assert len(copies_in(lab, 600)) == 1
+    assert lab.states() == ["submitted"]
+    assert len(keyed.runs) == 1
+
+
+def test_nothing_is_sent_again_while_somebody_paused(lab: Lab, keyed: KeyedProvider) -> None:
+    lose_answers(lab, "a cat", accepted=False)
+    lab.ledger.pause("ann", "prices")
+    assert copies_in(lab, 1200) == []
+    lab.ledger.resume()
+    assert len(copies_in(lab, 2400)) == 1
+
+
+def test_nothing_is_sent_again_where_a_copy_would_buy_again(lab: Lab, keyed: KeyedProvider) -> None:
+    keyed.capabilities = replace(keyed.capabilities, replays=False)
+    lose_answers(lab, "a cat", accepted=False)
+    assert copies_in(lab, 7200, every=60) == []
+    assert lab.states() == ["unresolved"]
+
+
+def test_what_a_person_settled_before_is_never_sent_again(lab: Lab, keyed: KeyedProvider) -> None:
+    keyed.list_works = False
+    lose_answers(lab, "a cat")
+    (key,) = lab.keys(S.UNRESOLVED)
+    lab.ledger.settle_not_created(key, who="ann", why="not in the list")
+    lab.clock.advance(3600)
+
+    def lose(_request: SubmitRequest, _number: int) -> None:
+        raise SubmitOutcomeUnknown("lost again", **ALIKE)
+
+    keyed.on_submit = lose
+    lab.submit(owner="run-2")
+    assert copies_in(lab, 7200, every=60) == []
+
+
+def test_of_many_that_look_after_a_night_at_once_one_sends_a_copy(
+    lab: Lab, keyed: KeyedProvider
+) -> None:
+    keyed.list_works = False
+    lose_answers(lab, "a cat")
+    lab.clock.advance(180)
+    inner: list[int] = []
+
+    def look_too(_request: SubmitRequest, number: int) -> None:
+        if number == 2:
+            inner.append(tick(lab))
+            lab.clock.advance(CLAIM_SECONDS - 1)
+            inner.append(tick(lab))
+
+    keyed.on_submit = look_too
+    assert tick(lab) == 1
+    assert inner == [0, 0]
+    assert lab.states() == ["submitted"]
+
+
+def test_a_copy_on_its_way_elsewhere_keeps_others_from_sending_one(
+    lab: Lab, keyed: KeyedProvider
+) -> None:
+    keyed.list_works = False
+    lose_answers(lab, "a cat")
+    (key,) = lab.keys(S.UNRESOLVED)
+    lab.clock.advance(180)
+    lab.ledger.acquire_lease(f"replay:{key}", "another sensor", 100)
+    assert copies_in(lab, 90) == []
+    assert len(copies_in(lab, 60)) == 1
+
+
+def test_somebody_who_waited_for_a_turn_meanwhile_sends_nothing(
+    lab: Lab, keyed: KeyedProvider
+) -> None:
+    keyed.list_works = False
+    lose_answers(lab, "a cat")
+    lab.clock.advance(180)
+    waited: list[int] = []
+
+    def overtake() -> None:
+        if not waited:
+            waited.append(0)
+            waited[0] = tick(lab)
+            lab.clock.advance(CLAIM_SECONDS + 1)
+
+    keyed.before_turn = overtake
+    tick(lab)
+    assert waited == [1]
+    assert len(keyed.posts) == 2
+    assert len(keyed.runs) == 1
+
+
+def test_a_copy_is_put_off_before_it_is_sent(lab: Lab, keyed: KeyedProvider) -> None:
+    keyed.list_works = False
+    lose_answers(lab, "a cat")
+    lab.clock.advance(180)
+
+    def die(_request: SubmitRequest, _number: int) -> None:
+        raise KeyboardInterrupt
+
+    keyed.on_submit = die
+    with pytest.raises(KeyboardInterrupt):
+        tick(lab)
+    (submission,) = lab.ledger.submissions(lab.night)
+    assert submission.next_poll_at is not None
+    assert submission.next_poll_at >= lab.clock.now() + timedelta(seconds=CLAIM_SECONDS)
+    keyed.on_submit = lambda _request, _number: None
+    assert copies_in(lab, int(CLAIM_SECONDS) - 30) == []
+
+
+def test_two_in_doubt_are_not_told_apart_by_the_list_but_by_their_keys(
+    lab: Lab, keyed: KeyedProvider
+) -> None:
+    lose_answers(lab, "a cat", "a dog")
+    assert tick(lab) == 0
+    assert lab.states() == ["unresolved", "unresolved"]
+    copies_in(lab, 1200)
+    assert lab.states() == ["submitted", "submitted"]
+    for submission in lab.ledger.submissions(lab.night):
+        assert submission.provider_run_id is not None
+        own = keyed.runs[submission.provider_run_id]
+        assert own.submission_key == submission.submission_key
+    assert len(keyed.runs) == 2
+
+
+def test_one_run_for_two_in_doubt_is_given_to_neither(lab: Lab, keyed: KeyedProvider) -> None:
+    keyed.capabilities = replace(keyed.capabilities, replays=False)
+    lose_answers(lab, "a cat", "a dog", accepted=False)
+    keyed.create(keyed.posts[1])
+    copies_in(lab, 1200, every=60)
+    assert lab.states() == ["unresolved", "unresolved"]
+
+
+def test_a_run_that_another_submission_has_is_left_out(lab: Lab, keyed: KeyedProvider) -> None:
+    def lose_second(request: SubmitRequest, number: int) -> None:
+        if number == 2:
+            keyed.accept(request)
+            raise SubmitOutcomeUnknown("lost", **ALIKE)
+
+    keyed.on_submit = lose_second
+    lab.plan("a cat", "a dog", "a bird")
+    lab.submit()
+    assert lab.states() == ["submitted", "unresolved", "submitted"]
+    assert tick(lab) == 0
+    assert [s.provider_run_id for s in lab.ledger.submissions(lab.night)] == [
+        "run_0001",
+        "run_0002",
+        "run_0003",
+    ]
+
+
+@pytest.mark.parametrize("minutes", [-6, 96])
+def test_a_run_from_another_time_is_not_taken_for_a_lost_one(
+    lab: Lab, keyed: KeyedProvider, minutes: int
+) -> None:
+    keyed.capabilities = replace(keyed.capabilities, replays=minutes > 0)
+    lose_answers(lab, "a cat", accepted=False)
+    keyed.create(replace(keyed.posts[0], submission_key="somebody's own"))
+    keyed.created["run_0001"] += timedelta(minutes=minutes)
+    lab.clock.advance(97 * 60)
+    assert tick(lab) == 0
+    assert lab.states() == ["unresolved"]
+
+
+def test_a_run_being_submitted_now_is_not_taken_for_a_lost_one(
+    lab: Lab, keyed: KeyedProvider
+) -> None:
+    lose_answers(lab, "a cat", accepted=False)
+    lab.night = lab.night._replace(partition_key="2026-11-22")
+    lab.plan("a wolf")
+    seen: list[SubmissionState] = []
+
+    def look(request: SubmitRequest, number: int) -> Receipt | None:
+        if number != 2:
+            return None
+        receipt = keyed.accept(request)
+        recover(lab.ports, batches=[lab.night.batch])
+        lost = lab.ledger.search(partition_key="2026-11-21")
+        seen.extend(one.state for one in lost)
+        return receipt
+
+    keyed.on_submit = look
+    lab.submit(owner="run-2")
+    assert seen == [S.UNRESOLVED]
+    assert lab.states() == ["submitted"]
+
+
+def test_a_key_that_is_known_at_the_first_try_is_looked_up(lab: Lab, keyed: KeyedProvider) -> None:
+    def known(request: SubmitRequest, _number: int) -> None:
+        keyed.accept(request)
+        raise KeyAlreadyKnown("used before", **ALIKE)
+
+    keyed.on_submit = known
+    lab.plan("a cat")
+    lab.submit()
+    assert lab.states() == ["submitted"]
+
+
+def test_a_known_key_whose_run_cannot_be_looked_up_waits(lab: Lab, keyed: KeyedProvider) -> None:
+    def known(_request: SubmitRequest, _number: int) -> None:
+        raise KeyAlreadyKnown("used before", **ALIKE)
+
+    keyed.on_submit, keyed.list_works = known, False
+    lab.plan("a cat")
+    lab.submit()
+    assert lab.states() == ["unresolved"]
+
+
+def test_an_answer_that_comes_after_its_copys_changes_nothing(
+    lab: Lab, keyed: KeyedProvider
+) -> None:
+    keyed.list_works = False
+
+    def sleep_through(request: SubmitRequest, number: int) -> Receipt | None:
+        if number > 1:
+            return None
+        receipt = keyed.accept(request)
+        lab.clock.advance(200)  # as long as a machine that was suspended in its request
+        lab.ledger.park_submission(request.submission_key, "abandoned")
+        assert tick(lab) == 1
+        return receipt
+
+    keyed.on_submit = sleep_through
+    lab.plan("a cat")
+    assert lab.submit().submitted == 1
+    assert lab.states() == ["submitted"]
+    assert len(keyed.runs) == 1
