@@ -45,11 +45,17 @@ class Machine:
         (found,) = [one for one in self.webserver.schedules() if one.name == f"{BATCH}_schedule"]
         return replace(found, last_tick_at=found.last_tick_at - timedelta(days=nights_ago))
 
-    def launch(self, schedule: Schedule) -> tuple[Night, str]:
-        """Start the run that the schedule asks for; give its night and its id."""
+    def requested(self, schedule: Schedule) -> Night:
+        """The night that the schedule asks for."""
         (request,) = self.webserver.evaluate(schedule)
         assert request.partition_key
-        return Night(BATCH, request.partition_key), self.webserver.launch(schedule, request)
+        return Night(BATCH, request.partition_key)
+
+    def launch(self, schedule: Schedule) -> Night:
+        """Start the run that the schedule asks for."""
+        (request,) = self.webserver.evaluate(schedule)
+        self.webserver.launch(schedule, request)
+        return self.requested(schedule)
 
     def wait_until(self, true: Callable[[], object], what: str) -> None:
         self.services.wait_for(lambda: bool(true()), what, seconds=PATIENCE_SECONDS)
@@ -74,8 +80,9 @@ class Machine:
     def meter(self) -> Reading:
         return self.sandbox.control.state()["floyo"]
 
-    def flotime_ms(self) -> int:
-        return sum(line.flotime_ms for line in self.ledger.cost_lines([BATCH]))
+    def flotime_ms(self, nights: Sequence[Night]) -> int:
+        lines = self.ledger.cost_lines([BATCH])
+        return sum(line.flotime_ms for line in lines if line.night in nights)
 
     def kill_dagster(self) -> None:
         """Cut the power of code server, run workers and daemon."""

@@ -2,22 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from flow_pipelines.clock import SystemClock
 from flow_pipelines.model import Night, SubmissionState
-from flow_pipelines_tests.dagster.machine import BATCH, ROWS, Machine, running_machine
+from flow_pipelines_tests.dagster.machine import (
+    BATCH,
+    PATIENCE_SECONDS,
+    ROWS,
+    Machine,
+    running_machine,
+)
 
 pytestmark = pytest.mark.end_to_end
 
 EVERYTHING = [(BATCH, name) for name in ("prompts", "provider_runs", "images", "contact_sheet")]
+DEMO = [sys.executable, "-m", "flow_pipelines.cli", "demo"]
+
+
+@dataclass(frozen=True)
+class EndedDemo:
+    home: Path
+    code: int
+    said: str
+
+
+def demo(home: Path) -> EndedDemo:
+    ended = subprocess.run(
+        [*DEMO, "--exit", "--home", str(home)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=2 * PATIENCE_SECONDS,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    return EndedDemo(home, ended.returncode, ended.stdout + ended.stderr)
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    with running_machine(tmp_path_factory.mktemp("machine")) as running:
-        yield running
+def first_demo(tmp_path_factory: pytest.TempPathFactory) -> EndedDemo:
+    """Last night, launched as its schedule does, and collected at a sensor's request."""
+    return demo(tmp_path_factory.mktemp("machine"))
 
 
 def assert_whole(machine: Machine, nights: Sequence[Night]) -> None:
@@ -27,62 +61,101 @@ def assert_whole(machine: Machine, nights: Sequence[Night]) -> None:
         assert machine.manifest_rows(night) == ROWS
 
 
-def assert_billed_once(machine: Machine, runs: int) -> None:
+def assert_billed_once(machine: Machine, nights: Sequence[Night]) -> None:
     """The provider's meter agrees with the ledger, and nobody asked too fast."""
     meter = machine.meter()
-    assert meter.runs_billed == runs
+    assert meter.runs_billed == ROWS * len(nights)
     assert meter.duplicate_bills == 0
     assert meter.rate_limited == 0
-    assert meter.flotime_ms == machine.flotime_ms()
+    assert meter.flotime_ms == machine.flotime_ms(nights)
 
 
-def test_a_night_and_then_a_backfill_are_bought_once_and_stored_whole(machine: Machine) -> None:
-    schedule = machine.schedule()
-    night, run_id = machine.launch(schedule)
-    machine.wait_until(lambda: machine.is_collected(night), f"{night}")
-    assert_whole(machine, [night])
-    assert_billed_once(machine, ROWS)
-    assert run_id in {run.run_id for run in machine.webserver.runs(statuses=["SUCCESS"])}
+def processes_of(home: Path) -> Sequence[str]:
+    """Give the command lines of living processes that work in `home`."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = process.joinpath("cmdline").read_bytes()
+            environment = process.joinpath("environ").read_bytes()
+        except OSError:  # it ended meanwhile
+            continue
+        if str(home).encode() in command + environment and command:
+            found.append(command.replace(b"\0", b" ").decode())
+    return found
 
-    earlier = [
-        request.partition_key or ""
-        for nights_ago in (3, 2, 1)
-        for request in machine.webserver.evaluate(machine.schedule(nights_ago=nights_ago))
-    ]
-    backfill = machine.webserver.backfill(EVERYTHING, earlier)
-    machine.wait_until(
-        lambda: machine.webserver.backfill_status(backfill).startswith("COMPLETED"), backfill
-    )
 
-    assert machine.webserver.backfill_status(backfill) == "COMPLETED_SUCCESS"
-    nights = [Night(BATCH, key) for key in earlier]
-    assert_whole(machine, nights)
-    assert_billed_once(machine, 4 * ROWS)
-    assert all((machine.folder(one) / "contact_sheet.jpg").exists() for one in nights)
-    assert machine.webserver.runs(statuses=["FAILURE"]) == []
+def test_the_demo_ends_with_last_night_in_the_bucket_and_equal_meters(
+    first_demo: EndedDemo,
+) -> None:
+    assert first_demo.code == 0, first_demo.said
+    assert "They agree." in first_demo.said
+    assert f"billed {ROWS} runs (0 twice)" in first_demo.said
+    assert len([*first_demo.home.glob(f"bucket/*/flow/{BATCH}/*/images/*")]) == ROWS
+    assert processes_of(first_demo.home) == []
+
+
+def test_a_second_demo_finds_the_night_and_buys_nothing(first_demo: EndedDemo) -> None:
+    second = demo(first_demo.home)
+    assert second.code == 0, second.said
+    assert "already bought" in second.said
+    assert "billed 0 runs" in second.said
+
+
+def test_a_backfill_of_three_nights_is_bought_once_and_stored_whole(
+    first_demo: EndedDemo,
+) -> None:
+    with running_machine(first_demo.home) as machine:
+        earlier = [machine.requested(machine.schedule(nights_ago=days)) for days in (3, 2, 1)]
+
+        backfill = machine.webserver.backfill(EVERYTHING, [key for _, key in earlier])
+        machine.wait_until(
+            lambda: machine.webserver.backfill_status(backfill).startswith("COMPLETED"), backfill
+        )
+
+        assert machine.webserver.backfill_status(backfill) == "COMPLETED_SUCCESS"
+        assert_whole(machine, earlier)
+        assert_billed_once(machine, earlier)
+        assert all((machine.folder(night) / "contact_sheet.jpg").exists() for night in earlier)
+        assert machine.webserver.runs(statuses=["FAILURE"]) == []
 
 
 def test_a_power_cut_in_the_middle_of_submitting_costs_nothing_and_loses_nothing(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
 ) -> None:
-    with running_machine(tmp_path_factory.mktemp("machine")) as machine:
+    with running_machine(tmp_path) as machine:
         control = machine.sandbox.control
         control.add_fault("floyo", "create_run", "slow_answer", seconds=1.0, count=None)
-        first, _ = machine.launch(machine.schedule(nights_ago=1))
+        first = machine.launch(machine.schedule(nights_ago=1))
         machine.wait_until(lambda: machine.meter().runs_billed >= ROWS // 3, "some receipts")
         machine.kill_dagster()
         control.clear_faults()
-        bought_before = machine.meter().runs_billed
-        counts = machine.ledger.submissions(first, states={SubmissionState.PLANNED})
-        assert bought_before < ROWS
-        assert counts
+        assert machine.meter().runs_billed < ROWS
+        assert machine.ledger.submissions(first, states={SubmissionState.PLANNED})
 
         machine.restart_dagster()
         machine.wait_until(lambda: machine.is_collected(first), f"{first}")
         assert_whole(machine, [first])
-        assert_billed_once(machine, ROWS)
+        assert_billed_once(machine, [first])
 
-        second, _ = machine.launch(machine.schedule())
+        second = machine.launch(machine.schedule())
         machine.wait_until(lambda: machine.is_collected(second), f"{second}")
         assert_whole(machine, [second])
-        assert_billed_once(machine, 2 * ROWS)
+        assert_billed_once(machine, [first, second])
+
+
+def test_an_interrupted_demo_leaves_no_process(tmp_path: Path) -> None:
+    clock = SystemClock()
+    interrupted = subprocess.Popen(
+        [*DEMO, "--home", str(tmp_path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = clock.monotonic() + PATIENCE_SECONDS
+    while not (tmp_path / "logs" / "webserver.log").exists():
+        assert interrupted.poll() is None
+        assert clock.monotonic() < deadline
+        clock.sleep(0.1)
+    assert len(processes_of(tmp_path)) >= 4
+
+    interrupted.send_signal(signal.SIGTERM)
+
+    assert interrupted.wait(PATIENCE_SECONDS) == 130
+    assert processes_of(tmp_path) == []
