@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import BinaryIO, Protocol
 
 
@@ -63,3 +64,9 @@ class ImageStore(Protocol):
 
     def list_keys(self, prefix: str, limit: int = 1000) -> Iterator[str]:
         """Give up to `limit` full keys that start with the full key `prefix`."""
+
+    def delete(self, key: str) -> None:
+        """Take an object away, or none where there is none. Only `doctor` does, with its own."""
+
+    def server_time(self) -> datetime | None:
+        """Give the time by the store's own clock, to the second; None where it tells none."""

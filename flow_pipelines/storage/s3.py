@@ -8,6 +8,8 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from botocore.exceptions import ClientError
@@ -20,6 +22,7 @@ from flow_pipelines.storage.s3_upload import Upload, answers_that_it_exists, sen
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
 T = TypeVar("T")
 
@@ -74,12 +77,7 @@ class S3ImageStore:
 
     def check(self) -> None:
         """Raise ConfigurationError unless the bucket exists and can be listed. Costs one call."""
-        prefix = f"{self.prefix}/" if self.prefix else ""
-        self._call(
-            lambda: self._client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, MaxKeys=1),
-            doing="list the bucket",
-            key=prefix,
-        )
+        self._list_one()
         self._bucket_seen = True
 
     def put_new(
@@ -167,6 +165,30 @@ class S3ImageStore:
             if not page.get("IsTruncated"):
                 return
             more = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def delete(self, key: str) -> None:
+        """Take an object away, or none where there is none."""
+        self._call(
+            lambda: self._client.delete_object(Bucket=self.bucket, Key=key),
+            doing="delete",
+            key=key,
+        )
+
+    def server_time(self) -> datetime | None:
+        """Give the time by the store's own clock (the `Date` of a listing's answer)."""
+        headers = self._list_one()["ResponseMetadata"].get("HTTPHeaders", {})
+        try:
+            return parsedate_to_datetime(headers["date"])
+        except (LookupError, ValueError):
+            return None
+
+    def _list_one(self) -> ListObjectsV2OutputTypeDef:
+        prefix = f"{self.prefix}/" if self.prefix else ""
+        return self._call(
+            lambda: self._client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, MaxKeys=1),
+            doing="list the bucket",
+            key=prefix,
+        )
 
     # -- writing ----------------------------------------------------------------------------
 

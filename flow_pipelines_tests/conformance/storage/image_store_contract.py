@@ -7,9 +7,11 @@ import io
 import json
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
+from flow_pipelines.clock import SystemClock
 from flow_pipelines.model.errors import ConfigurationError, StorageError
 from flow_pipelines.storage.contract import ImageStore, StoredObject
 
@@ -125,6 +127,19 @@ class ImageStoreContract:
         assert list(store.list_keys(folder, limit=2)) == wanted[:2]
         assert list(store.list_keys(store.key("nobody"))) == []
 
+    def test_a_deleted_object_is_gone_and_its_neighbours_stay(self, store: ImageStore) -> None:
+        key, neighbour = store.key("gone.txt"), store.key("gone.txt.bak")
+        for one in (key, neighbour):
+            store.put(one, b"x", media_type="text/plain")
+        store.delete(key)
+        store.delete(key)
+        assert store.get(key) is None
+        assert store.get(neighbour) == b"x"
+
+    def test_the_store_tells_its_time_with_a_zone_or_not_at_all(self, store: ImageStore) -> None:
+        told = store.server_time()
+        assert told is None or abs(told - SystemClock().now()) < timedelta(minutes=1)
+
     def test_a_bucket_that_can_be_listed_passes_the_check(self, store: ImageStore) -> None:
         store.check()
 
@@ -139,8 +154,13 @@ class ImageStoreContract:
             lambda store: put_new(store, "k", b"x" * LARGE),
             lambda store: store.create_json("k", {}),
             lambda store: list(store.list_keys("k")),
+            lambda store: store.delete("k"),
+            lambda store: store.server_time(),
         ],
-        ids=["check", "head", "get", "put", "put_new", "in parts", "create_json", "list_keys"],
+        ids=[
+            *("check", "head", "get", "put", "put_new", "in parts", "create_json", "list_keys"),
+            *("delete", "server_time"),
+        ],
     )
     def test_a_bucket_that_is_not_there_is_a_matter_of_configuration(
         self, store_without_bucket: ImageStore, call: Callable[[ImageStore], object]
