@@ -63,7 +63,8 @@ def _tiles(
     rows: Sequence[Submission], outputs: Mapping[str, Sequence[Output]], store: ImageStore
 ) -> Iterator[Tile]:
     for row in rows:
-        stored = [o.stored for o in outputs.get(row.submission_key, ()) if o.stored]
+        files = [o for o in outputs.get(row.submission_key, ()) if o.kind == "file"]
+        stored = [o.stored for o in files if o.stored]
         yield Tile(
             image_bytes=_image(store, stored[0].s3_key) if stored else None,
             caption=row.prompt or row.prompt_id,

@@ -36,6 +36,7 @@ class NightSummary:
     without_image: int
     """Succeeded rows that have no image, or not all of them, in the bucket."""
     images: int
+    """Stored files; a text that a workflow gives as well is stored, too, and no image."""
     cost_usd: Decimal
     runs_cost_unknown: int
     estimated_usd: Decimal
@@ -87,14 +88,15 @@ def summarize_night(ledger: RunLedger, night: Night) -> NightSummary:
     stored = [output for rows in outputs.values() for output in rows if output.stored]
     incomplete = [s for s in current if s.state is _S.SUCCEEDED and _incomplete(s, outputs)]
     durations = sorted(s.run_ms / 1000 for s in submissions if s.run_ms is not None)
-    digests = {output.stored.sha256 for output in stored if output.stored}
+    pictures = [output for output in stored if output.kind == "file"]
+    digests = {output.stored.sha256 for output in pictures if output.stored}
     record = ledger.night(night)
     return NightSummary(
         night=night,
         **_count(current),
         stale=record.stale if record else 0,
         without_image=len(incomplete),
-        images=len(stored),
+        images=len(pictures),
         cost_usd=sum((s.cost_usd for s in submissions if s.cost_usd is not None), Decimal(0)),
         runs_cost_unknown=sum(_cost_unknown(s) for s in submissions),
         estimated_usd=sum(
@@ -105,14 +107,14 @@ def summarize_night(ledger: RunLedger, night: Night) -> NightSummary:
         run_seconds_p50=_quantile(durations, 0.5),
         run_seconds_p95=_quantile(durations, 0.95),
         stored_bytes=sum(output.stored.size_bytes for output in stored if output.stored),
-        duplicate_images=len(stored) - len(digests),
+        duplicate_images=len(pictures) - len(digests),
         undecodable_images=sum(
             output.problem is not None and output.stored is None
             for rows in outputs.values()
             for output in rows
         ),
         failures=[_failure(s, outputs) for s in current if s in incomplete or _is_failure(s)],
-        picture_keys=[output.stored.s3_key for output in stored[:4] if output.stored],
+        picture_keys=[output.stored.s3_key for output in pictures[:4] if output.stored],
     )
 
 
