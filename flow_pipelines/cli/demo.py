@@ -21,9 +21,9 @@ from flow_pipelines.ledger.contract import RunLedger
 
 NIGHT_SECONDS = 300.0
 """How long the demo's night may take; about 40 s are usual."""
-QUIET_SECONDS = 30.0
+QUIET_SECONDS = 15.0
 """How long Dagster may take afterwards to end the runs that draw reports."""
-IN_A_MINUTE = ("--median-seconds", "4")
+IN_A_MINUTE = ("--median-seconds", "2")
 """Provider runs quick enough that a whole night takes about a minute."""
 UI_PORT = 3000
 INTERRUPTED = 130

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Self
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
@@ -15,6 +17,9 @@ from flow_pipelines.cli.night import NightOfDemo, NightResult
 from flow_pipelines.ledger.contract import RunLedger
 from flow_pipelines.model import ENDED, Night, SubmissionState
 from flow_pipelines.sandbox.meter import Reading
+
+TELLS_FLOTIME = "floyo"
+"""The provider that reports GPU time; the stand-ins of the others meter it for themselves."""
 
 _STEPS = ("submitted", "finished", "in the bucket")
 
@@ -74,20 +79,56 @@ def print_result(
     if not results:
         console.print("No schedule asks for anything: there is no night to show.")
         return False
-    console.print(_nights(results))
-    agree = [_compare(console, name, results, meters) for name in sorted(_providers(results))]
+    sessions = [
+        _Session.of(name, results, meters) for name in sorted({one.provider for one in results})
+    ]
+    console.print(_nights(results), _meters(sessions))
+    odd = [one.provider for one in sessions if not one.agrees]
+    if odd:
+        console.print(f"[bold red]Meter and ledger do not agree: {', '.join(odd)}.[/]")
+    else:
+        console.print("[green]Meters and ledger agree.[/]")
     for one in results:
-        console.print(f"In the bucket: {one.folder}")
+        console.print(f"In the bucket: {one.folder}", soft_wrap=True)
     console.print(f"Its objects are files under {home.bucket}", soft_wrap=True)
-    return all(agree) and all(one.images > 0 and one.failed == 0 for one in results)
+    return not odd and all(one.images > 0 and one.failed == 0 for one in results)
+
+
+@dataclass(frozen=True)
+class _Session:
+    """What this demo bought at one provider: what it would bill, and what the ledger says."""
+
+    provider: str
+    meter: Reading
+    runs: int
+    flotime_ms: int
+
+    @classmethod
+    def of(
+        cls, provider: str, results: Sequence[NightResult], meters: Mapping[str, Reading]
+    ) -> Self:
+        ours = [one for one in results if one.provider == provider and one.bought_now]
+        return cls(
+            provider,
+            meters.get(provider, Reading()),
+            sum(one.runs for one in ours),
+            sum(one.flotime_ms for one in ours),
+        )
+
+    @property
+    def agrees(self) -> bool:
+        """Tell whether every run was billed once, none was asked for too fast, and sums match."""
+        same_time = self.meter.flotime_ms == self.flotime_ms or self.provider != TELLS_FLOTIME
+        clean = self.meter.duplicate_bills == 0 and self.meter.rate_limited == 0
+        return same_time and clean and self.meter.runs_billed == self.runs
+
+    def time(self, milliseconds: int) -> str:
+        return _seconds(milliseconds) if self.provider == TELLS_FLOTIME else "–"
 
 
 def _nights(results: Sequence[NightResult]) -> Table:
-    table = Table(title="Last night, from the ledger", title_justify="left")
-    for name in ("night", "provider"):
-        table.add_column(name, overflow="fold")
-    for name in ("runs", "images", "failed", "FloTime", "cost"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = _table("Last night, from the ledger", ("night", "provider"))
+    _add_numbers(table, ("runs", "images", "failed", "FloTime", "cost USD"))
     for one in results:
         table.add_row(
             str(one.night),
@@ -95,37 +136,45 @@ def _nights(results: Sequence[NightResult]) -> Table:
             str(one.runs),
             str(one.images),
             str(one.failed),
-            f"{one.flotime_ms / 1000:.3f} s",
-            f"{one.cost_usd} USD",
+            _seconds(one.flotime_ms) if one.provider == TELLS_FLOTIME else "–",
+            str(one.cost_usd),
         )
     return table
 
 
-def _providers(results: Sequence[NightResult]) -> set[str]:
-    return {one.provider for one in results}
+def _meters(sessions: Sequence[_Session]) -> Table:
+    table = _table("Bought in this session: the stand-in's meter, and the ledger", ("provider",))
+    _add_numbers(table, ("billed", "twice", "too fast", "FloTime", "in ledger", "FloTime"))
+    for one in sessions:
+        table.add_row(
+            one.provider,
+            str(one.meter.runs_billed),
+            str(one.meter.duplicate_bills),
+            str(one.meter.rate_limited),
+            one.time(one.meter.flotime_ms),
+            str(one.runs),
+            one.time(one.flotime_ms),
+        )
+    return table
 
 
-def _compare(
-    console: Console,
-    provider: str,
-    results: Sequence[NightResult],
-    meters: Mapping[str, Reading],
-) -> bool:
-    """Hold what this demo bought, by the ledger, against what the stand-in would bill."""
-    ours = [one for one in results if one.provider == provider and one.bought_now]
-    meter = meters.get(provider, Reading())
-    runs, flotime_ms = sum(one.runs for one in ours), sum(one.flotime_ms for one in ours)
-    agrees = (
-        meter.runs_billed == runs
-        and meter.flotime_ms == flotime_ms
-        and meter.duplicate_bills == 0
-        and meter.rate_limited == 0
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
     )
-    console.print(
-        f"{provider} in this session: the stand-in billed {meter.runs_billed} runs "
-        f"({meter.duplicate_bills} twice) and {meter.flotime_ms / 1000:.3f} s of FloTime; "
-        f"the ledger has {runs} bought in it and {flotime_ms / 1000:.3f} s; "
-        f"{meter.rate_limited} requests were refused as too many. "
-        + ("[green]They agree.[/]" if agrees else "[bold red]They do not agree.[/]")
-    )
-    return agrees
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def _add_numbers(table: Table, columns: Sequence[str]) -> None:
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+
+
+def _seconds(milliseconds: int) -> str:
+    return f"{milliseconds / 1000:.3f} s"

@@ -75,3 +75,11 @@ def adopt_batch(batch: str, *, sure: bool) -> str:
         raise WrongLedger(message)
     adopt_owner(store, batch, ledger.ledger_id)
     return f"{place} now belongs to this ledger, {ledger.ledger_id}."
+
+
+def move_batch(batch: str, location: str) -> str:
+    """Make a code location the one that works on a batch; say what was done."""
+    ledger = open_existing_ledger()
+    before = ledger.batch_locations([batch]).get(batch)
+    ledger.move_batch(batch, location)
+    return f"Batch {batch} belongs to the code location {location}; before: {before or 'none'}."

@@ -117,12 +117,18 @@ def upgrade() -> None:
 @ledger_group.command()
 @click.argument("batch")
 @click.option("--yes", is_flag=True, help="You are sure that the other ledger is out of use.")
-def adopt(*, batch: str, yes: bool) -> None:
+@click.option(
+    "--location", help="Code location that works on BATCH from now on, e.g. its new name."
+)
+def adopt(*, batch: str, yes: bool, location: str | None) -> None:
     """Let this ledger buy for BATCH, whose bucket folder names another ledger.
 
     Whatever the other ledger bought stays unknown to this one: nights that have receipts in the
     bucket are still refused.
-    """
-    from flow_pipelines.cli.environment import adopt_batch
 
-    click.echo(adopt_batch(batch, sure=yes))
+    With --location, the ledger stays and a Dagster code location adopts the batch: its runs and
+    sensors are the only ones that work on it. For a location that was renamed.
+    """
+    from flow_pipelines.cli.environment import adopt_batch, move_batch
+
+    click.echo(move_batch(batch, location) if location else adopt_batch(batch, sure=yes))

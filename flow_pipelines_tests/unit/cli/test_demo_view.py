@@ -40,9 +40,9 @@ def verdict(result: NightResult, meter: Reading) -> tuple[bool, str]:
 def test_a_whole_night_with_equal_meters_is_good() -> None:
     good, said = verdict(GOOD, METER)
     assert good
-    assert "They agree." in said
+    assert "Meters and ledger agree." in said
     assert "posters/2026-11-21" in said
-    assert "0.06 USD" in said
+    assert "0.06" in said
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_whole_night_with_equal_meters_is_good() -> None:
 def test_meters_that_differ_are_bad_news(meter: Reading) -> None:
     good, said = verdict(GOOD, meter)
     assert not good
-    assert "They do not agree." in said
+    assert "do not agree: floyo" in said
 
 
 @pytest.mark.parametrize("result", [replace(GOOD, failed=1), replace(GOOD, images=0)])
@@ -71,6 +71,14 @@ def test_a_night_that_an_earlier_demo_bought_must_not_be_billed_again() -> None:
     earlier = replace(GOOD, bought_now=False)
     assert verdict(earlier, Reading())[0]
     assert not verdict(earlier, METER)[0]
+
+
+def test_only_floyo_is_asked_for_flotime() -> None:
+    elsewhere = replace(GOOD, provider="flora", flotime_ms=0)
+    good = print_result(
+        Console(file=io.StringIO()), [elsewhere], {"flora": METER}, Home(Path("demo"))
+    )
+    assert good
 
 
 def test_without_a_night_there_is_nothing_to_be_proud_of() -> None:
