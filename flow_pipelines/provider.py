@@ -131,19 +131,16 @@ class ApiRequest:
     authenticated: bool = True
     """False: the key is left out. It is left out anyway for a foreign origin."""
     key_parameter: str | None = None
-    """Query parameter in which the transport puts the key, instead of the `Authorization` header,
-    where a provider wants it so (Comflowy's `ppt`)."""
+    """Query parameter for the key, instead of the `Authorization` header (Comflowy's `ppt`)."""
     paced: bool = True
     """False for hosts that the rate limit does not cover (Floyo's CDN)."""
     answers: frozenset[int] = frozenset()
-    """Error statuses that the documentation gives a meaning, so that they are returned, not
-    raised (Floyo's 409 on cancel)."""
+    """Error statuses with a documented meaning: returned, not raised (Floyo's 409 on cancel)."""
     is_error: Callable[[ApiAnswer], bool] = status_is_error
     """Comflowy and FLORA also report failures under 200."""
     read_error: Callable[[ApiAnswer], ErrorBody] = read_no_error
     read_quota: Callable[[ApiAnswer], Quota | None] = read_no_quota
-    """Where every answer tells how much of the limit is left: at nothing left, the transport
-    holds the account until the window's end, before a 429 has to say so."""
+    """Where answers tell what is left of the limit: at nothing, the account is held meanwhile."""
     verdicts: Mapping[int | str, Verdict] = field(default_factory=dict)
     """What the provider's own code, else the HTTP status, proves; asked before the transport's
     default table."""
@@ -290,8 +287,7 @@ class Capabilities:
     find: bool = False
     """Can look for the run of a submission whose answer was lost."""
     finds_by_exclusion: bool = False
-    """`find` gives every run that the submission may have made, for nothing in the provider's
-    list names it: which one it is can only be told by what other submissions have (FLORA)."""
+    """`find` gives every run it may be: only what other submissions have tells which (FLORA)."""
     replays: bool = False
     """A documented idempotency key makes a second copy harmless."""
     durable_outputs: bool = False
@@ -390,9 +386,13 @@ class ProviderProfile:
     """Per key: as published, or our own modest figure; None: paced by its 429s only."""
     sign_in: SignIn | None = None
     """None: requests carry the key itself."""
+    probe: Callable[[str], ApiRequest] | None = None
+    """Base URL → a request that changes nothing, is free of charge and fails unless the key works;
+    None: the sign-in is that."""
+    probe_leaves_open: str = ""
+    """What the probe cannot show of the key's rights, for people."""
     output_hosts: Sequence[str] = ()
-    """Hosts that outputs come from besides `urls`, `.domain` for all below it; empty: not
-    documented, so every public host may."""
+    """Hosts of outputs besides `urls`, `.domain` for all below it; empty: every public host."""
     capabilities: Capabilities = field(default_factory=Capabilities)
     connect: Callable[..., Provider]
     """`connect(transport, base_url=…, <the other keywords>)`: the adapter, with its typed client

@@ -47,7 +47,6 @@ from flow_pipelines.provider import (
 )
 
 Method = Literal["GET", "POST"]
-
 NAME = "floimg"
 WORKFLOWS_PAGE = "floimg-web docs/api/workflows"
 
@@ -76,8 +75,7 @@ OUTPUT_ID = "output"
 PAGE, MOST_PAGES = 100, 10
 """FloImg's longest page, and how many of them are looked through for one workflow."""
 
-_MILLISECOND = timedelta(milliseconds=1)
-_USD = Decimal("0.000001")
+_MILLISECOND, _USD = timedelta(milliseconds=1), Decimal("0.000001")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,6 +277,8 @@ PROFILE = ProviderProfile(
     # Starter's, the smallest plan with an API; Pro has 300. Source: floimg-web docs/api/rate-limits
     rate_limit=RateLimit(requests=60, per_seconds=60.0),
     output_hosts=("storage.floimg.com",),
+    probe=lambda url: _request("list_workflows", "GET", f"{url}/workflows", params={"limit": "1"}),
+    probe_leaves_open="it may read workflows; whether it may execute them, only an execution shows",
     capabilities=FloImgProvider.capabilities,
     connect=FloImgProvider,
 )

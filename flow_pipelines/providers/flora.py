@@ -39,8 +39,7 @@ from flow_pipelines.provider import (
     unexpected,
 )
 
-NAME = "flora"
-API_PAGE = "developer.flora.ai/api-reference"
+NAME, API_PAGE = "flora", "developer.flora.ai/api-reference"
 STATES: Mapping[str, S] = {
     "pending": S.QUEUED,
     "running": S.RUNNING,
@@ -266,6 +265,7 @@ PROFILE = ProviderProfile(
     url_variables={"base_url": "FLORA_BASE_URL"},
     other_variables={"workspace_id": "FLORA_WORKSPACE_ID"},
     rate_limit=RateLimit(requests=60, per_seconds=60.0),  # ours: FLORA has one and tells none
+    probe=lambda url: _request("list_workspaces", "GET", f"{url}/workspaces"),
     output_hosts=OUTPUT_HOSTS,
     capabilities=FloraProvider.capabilities,
     connect=FloraProvider,

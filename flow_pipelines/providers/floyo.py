@@ -44,6 +44,7 @@ from flow_pipelines.provider import (
 
 NAME = "floyo"
 RUNS_PAGE = "docs.floyo.ai/workflow-runs"
+Method = Literal["GET", "POST"]
 
 STATES: Mapping[str, SubmissionState] = {
     "queued": SubmissionState.QUEUED,
@@ -65,8 +66,7 @@ VERDICTS: Mapping[int | str, Verdict] = dict.fromkeys(ACCOUNT_STATUSES, Verdict.
 SHORTEST_EXPIRY_SECONDS, LONGEST_EXPIRY_SECONDS = 30, 604_800
 """Life of a presigned URL; source: docs.floyo.ai/workflow-runs."""
 
-_MS_PER_HOUR = 3_600_000
-_USD = Decimal("0.000001")
+_MS_PER_HOUR, _USD = 3_600_000, Decimal("0.000001")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,29 +190,15 @@ class FloyoClient:
 
         Raises: ProviderError, OutputRefused, TransferError.
         """
-        request = ApiRequest(
-            operation="download_file",
-            method="GET",
-            url=f"{self._cdn_url}/{read.path_part(file_id)}/download",
-            resend=Resend.SAFE,
-            source="github.com/FloyoAI/floyo-api-nodejs-demo",
-            paced=False,
-            read_error=read_error,
-        )
+        url = f"{self._cdn_url}/{read.path_part(file_id)}/download"
+        source = "github.com/FloyoAI/floyo-api-nodejs-demo"
+        request = _request("download_file", "GET", url, source=source, paced=False)
         return self._transport.open(request, max_bytes=max_bytes)
 
     def _send(
-        self, operation: str, method: Literal["GET", "POST"], path: str, **rest: Any
+        self, operation: str, method: Method, path: str, **declared: Any
     ) -> tuple[ApiRequest, ApiAnswer]:
-        declared = {"resend": Resend.SAFE, "source": RUNS_PAGE, **rest}
-        request = ApiRequest(
-            operation=operation,
-            method=method,
-            url=f"{self._base_url}{path}",
-            read_error=read_error,
-            verdicts=VERDICTS,
-            **declared,
-        )
+        request = _request(operation, method, f"{self._base_url}{path}", **declared)
         return request, self._transport.send(request)
 
 
@@ -312,6 +298,19 @@ class FloyoProvider:
         return price_usd_per_run
 
 
+def _request(operation: str, method: Method, url: str, **declared: Any) -> ApiRequest:
+    known: dict[str, Any] = {"resend": Resend.SAFE, "source": RUNS_PAGE, "verdicts": VERDICTS}
+    return ApiRequest(
+        operation=operation, method=method, url=url, read_error=read_error, **(known | declared)
+    )
+
+
+def _probe(base_url: str) -> ApiRequest:
+    """Ask for a run that does not exist: only a key that works is told so, by a 404."""
+    url = f"{base_url}/runs/run_0000000000000000"
+    return _request("retrieve_run", "GET", url, answers=frozenset({404}))
+
+
 PROFILE = ProviderProfile(
     name=NAME,
     title="Floyo",
@@ -320,6 +319,7 @@ PROFILE = ProviderProfile(
     urls={"base_url": "https://api.floyo.ai", "cdn_url": "https://cdn.floyo.ai"},
     url_variables={"base_url": "FLOYO_BASE_URL", "cdn_url": "FLOYO_CDN_URL"},
     rate_limit=RateLimit(requests=100, per_seconds=60.0),  # per key; the introduction page
+    probe=_probe,
     capabilities=FloyoProvider.capabilities,
     connect=FloyoProvider,
 )

@@ -15,7 +15,14 @@ from flow_pipelines.providers import profile
 from flow_pipelines.redaction import Secret
 from flow_pipelines.resources.environment import money, setting
 from flow_pipelines.resources.run_ledger import RunLedgerResource
-from flow_pipelines.transport import HttpTransport, MemoryPaceStore, RetryBudget, Timeouts
+from flow_pipelines.transport import (
+    AccountReport,
+    HttpTransport,
+    MemoryPaceStore,
+    RetryBudget,
+    Timeouts,
+    check_account,
+)
 
 if TYPE_CHECKING:
     from flow_pipelines.providers.comflowy import ComflowyClient
@@ -93,26 +100,24 @@ class ProviderResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # st
 
         Raises: ConfigurationError, naming the variable, when the key is missing.
         """
-        key = setting(self.api_key, self.profile.key_variable)
-        if key_required and not key:
+        if key_required and not self.has_key():
             variable = self.profile.key_variable
             raise ConfigurationError(f"{variable} is not set: {self.profile.title} needs a key")
-        addresses = self._addresses()
-        transport = HttpTransport(
-            self.provider_name,
-            origins=list(addresses.values()),
-            secret=Secret(key),
-            clock=clock,
-            pace=pace,
-            pace_key=_account(self.provider_name, key),
-            rate_limit=self._rate_limit(),
-            sign_in=self.profile.sign_in,
-            patience_seconds=patience.turn_seconds,
-            timeouts=patience.timeouts,
-            retry=patience.retry,
-            allowed_output_hosts=[*self.profile.output_hosts, *self.output_hosts],
-        )
-        return self.profile.connect(transport, **addresses, **self._settings())
+        transport = self._transport(pace, clock, patience)
+        return self.profile.connect(transport, **self._addresses(), **self._settings())
+
+    def check_account(self, pace: PaceStore, clock: Clock) -> AccountReport:
+        """Ask the provider whether the key works. Costs one request, or two, and no money.
+
+        Raises: ConfigurationError, for a key or URL that cannot be used; ProviderError, which
+        says what the provider has against the key.
+        """
+        base_url = next(iter(self._addresses().values()))
+        return check_account(self._transport(pace, clock, IN_A_TICK), self.profile, base_url)
+
+    def has_key(self) -> bool:
+        """Tell whether a key is configured; it may still be a wrong one."""
+        return bool(setting(self.api_key, self.profile.key_variable))
 
     def get_client(self) -> Any:
         """Give the typed client of the provider's documented calls. The same one at every call.
@@ -131,10 +136,28 @@ class ProviderResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # st
         """Give the account's budget of a UTC day. Raises: ConfigurationError."""
         return money(self.daily_budget_usd, DAILY_BUDGET)
 
-    def _rate_limit(self) -> RateLimit | None:
+    def rate_limit(self) -> RateLimit | None:
+        """Give what the account's plan allows, else the provider's published limit, if any."""
         if self.requests_per_minute is None:
             return self.profile.rate_limit
         return RateLimit(requests=self.requests_per_minute, per_seconds=60.0)
+
+    def _transport(self, pace: PaceStore, clock: Clock, patience: Patience) -> HttpTransport:
+        key = setting(self.api_key, self.profile.key_variable)
+        return HttpTransport(
+            self.provider_name,
+            origins=list(self._addresses().values()),
+            secret=Secret(key),
+            clock=clock,
+            pace=pace,
+            pace_key=_account(self.provider_name, key),
+            rate_limit=self.rate_limit(),
+            sign_in=self.profile.sign_in,
+            patience_seconds=patience.turn_seconds,
+            timeouts=patience.timeouts,
+            retry=patience.retry,
+            allowed_output_hosts=[*self.profile.output_hosts, *self.output_hosts],
+        )
 
     def _addresses(self) -> dict[str, str]:
         """Give every address of the provider: a field's, else the environment's, else its own."""

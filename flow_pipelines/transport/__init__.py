@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from flow_pipelines.transport.account import AccountReport, check_account
 from flow_pipelines.transport.http import Timeouts
 from flow_pipelines.transport.http_transport import HttpTransport
 from flow_pipelines.transport.pacing import MemoryPaceStore
 from flow_pipelines.transport.retries import RetryBudget
 
-__all__ = ["HttpTransport", "MemoryPaceStore", "RetryBudget", "Timeouts"]
+__all__ = [
+    "AccountReport",
+    "HttpTransport",
+    "MemoryPaceStore",
+    "RetryBudget",
+    "Timeouts",
+    "check_account",
+]

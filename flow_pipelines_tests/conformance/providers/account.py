@@ -35,6 +35,7 @@ class Account:
     key: str | None = None
     """Instead of the one that the sandbox accepts."""
     control: ControlClient = field(init=False)
+    transport: HttpTransport = field(init=False)
     provider: Provider = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,7 +53,7 @@ class Account:
         environment = self.sandbox.environment()
         named = known.other_variables.items()
         others = {word: environment[name] for word, name in named if name in environment}
-        transport = HttpTransport(
+        self.transport = HttpTransport(
             self.name,
             origins=list(urls.values()),
             secret=Secret(self.secret),
@@ -65,7 +66,7 @@ class Account:
             retry=RetryBudget(attempts=3, total_seconds=60),
             jitter=lambda: 1.0,
         )
-        return known.connect(transport, **urls, **others)
+        return known.connect(self.transport, **urls, **others)
 
     def workflow(self) -> Workflow:
         folder = SAMPLES / self.name
