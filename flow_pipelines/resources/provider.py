@@ -27,6 +27,7 @@ from flow_pipelines.transport import (
 if TYPE_CHECKING:
     from flow_pipelines.providers.comflowy import ComflowyClient
     from flow_pipelines.providers.floimg import FloImgClient
+    from flow_pipelines.providers.flora import FloraClient
     from flow_pipelines.providers.floyo import FloyoClient
 
 DAILY_BUDGET = "FLOW_PIPELINES_DAILY_BUDGET_USD"
@@ -220,13 +221,18 @@ class ComflowyResource(ProviderResource):
 
 
 class FloraResource(ProviderResource):
-    """FLORA: techniques, priced by FLORA itself."""
+    """FLORA: techniques, priced by FLORA. It tells no rate limit: 60 a minute is ours."""
 
     provider_name: ClassVar[str] = "flora"
 
     workspace_id: str | None = Field(
-        default=None, description="The workspace that pays. Default: the key's only one."
+        default=None,
+        description="Where to look for runs whose answer was lost. Default: the key's only one.",
     )
+
+    def get_client(self) -> "FloraClient":
+        """Give the client of FLORA's documented calls; see `ProviderResource.get_client`."""
+        return cast("FloraClient", super().get_client())
 
 
 def _account(provider: str, key: str | None) -> str:
