@@ -1,0 +1,1 @@
+"""Every instant at which a process can die, tried one by one."""

@@ -1,0 +1,122 @@
+"""One provider's stand-in, its account, and the ports with which a process works on a night."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from flow_pipelines.ledger import open_ledger
+from flow_pipelines.lifecycle import Ports
+from flow_pipelines.model import BatchSettings, Night
+from flow_pipelines.provider import Provider
+from flow_pipelines.providers import profile
+from flow_pipelines.redaction import Secret
+from flow_pipelines.sandbox.control_client import ControlClient
+from flow_pipelines.storage import S3ImageStore
+from flow_pipelines.transport import HttpTransport, RetryBudget
+from flow_pipelines_tests.conformance.providers.account import SAMPLES
+from flow_pipelines_tests.faults.crash.effects import (
+    LEDGER_WRITES,
+    PACE_WRITES,
+    STORE_WRITES,
+    Effects,
+    Watched,
+    WatchedTransport,
+    guard,
+)
+from flow_pipelines_tests.faults.crash.shared_clock import SharedClock
+
+NIGHT = Night("posters", "2026-11-21")
+PRICE = Decimal("0.01")
+PICTURES = {"floyo": {"5::batch_size": "{pictures}"}}
+"""How many pictures a row asks for, where the sample's workflow takes that as a parameter."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What a provider's nights share. Holds no connection, so that children may inherit it."""
+
+    provider: str
+    clock: SharedClock
+    folder: Path
+    """Empty, and this bench's own."""
+    url: str
+    environment: Mapping[str, str]
+    bucket_folder: Path
+    s3: Any
+
+    @property
+    def control(self) -> ControlClient:
+        return ControlClient(self.url)
+
+    @property
+    def case(self) -> Mapping[str, Any]:
+        case: Mapping[str, Any] = json.loads(
+            (SAMPLES / self.provider / "conformance.json").read_text()
+        )
+        return case
+
+    def lay_out(self, rows: int) -> None:
+        """Write the batch's files: the provider's sample workflow, and `rows` prompts."""
+        for file in (SAMPLES / self.provider).iterdir():
+            (self.folder / file.name).write_bytes(file.read_bytes())
+        lines = [f"p{number},a {number}th city,{2 if number == 0 else 1}" for number in range(rows)]
+        text = "\n".join(["prompt_id,prompt,pictures", *lines]) + "\n"
+        (self.folder / "prompts.csv").write_text(text)
+
+    def settings(self, *, budget_usd: Decimal | None = None) -> BatchSettings:
+        given = self.case["parameters"] | PICTURES.get(self.provider, {})
+        parameters = {
+            name: value.replace("{unique}", "{prompt}") if isinstance(value, str) else value
+            for name, value in given.items()
+        }
+        return BatchSettings(
+            name=NIGHT.batch,
+            provider=self.provider,
+            resource=self.provider,
+            workflow=self.case["workflow"],
+            base_dir=str(self.folder),
+            prompts="prompts.csv",
+            parameters=parameters,
+            time_partitioned=True,
+            price_usd_per_run=PRICE,
+            budget_usd=budget_usd,
+            allow_identical=True,
+        )
+
+    def open_ports(self, name: str, effects: Effects) -> Ports:
+        """Open the ledger and the account as one process does; `name` is the night's own."""
+        ledger = open_ledger(f"sqlite:///{self.folder / name}.db", self.clock)
+        store = S3ImageStore(self.environment["FLOW_PIPELINES_BUCKET"], name, self.s3, self.clock)
+        guard(effects, ledger, self.s3)
+        return Ports(
+            ledger=Watched(ledger, "ledger", LEDGER_WRITES, effects),
+            provider=self._connect(Watched(ledger.pace, "pace", PACE_WRITES, effects), effects),
+            store=Watched(store, "store", STORE_WRITES, effects),
+            clock=self.clock,
+            log=lambda _line: None,
+        )
+
+    def _connect(self, pace: Any, effects: Effects) -> Provider:
+        known, given = profile(self.provider), self.environment
+        urls = {word: given[name] for word, name in known.url_variables.items()}
+        transport = HttpTransport(
+            self.provider,
+            origins=list(urls.values()),
+            secret=Secret(given[known.key_variable]),
+            clock=self.clock,
+            pace=pace,
+            pace_key=self.provider,
+            rate_limit=known.rate_limit,
+            sign_in=known.sign_in,
+            retry=RetryBudget(attempts=3, total_seconds=60),
+            jitter=lambda: 1.0,
+        )
+        others = {
+            word: given[name] for word, name in known.other_variables.items() if name in given
+        }
+        return known.connect(WatchedTransport(transport, effects), **urls, **others)

@@ -1,0 +1,230 @@
+"""Kills a night's process at each of its effects, restarts, and collects what was violated."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from flow_pipelines.lifecycle.submit import submit_request
+from flow_pipelines.provider import Lane
+from flow_pipelines.providers import profile
+from flow_pipelines_tests.faults.crash import night as scenes
+from flow_pipelines_tests.faults.crash.bench import PRICE, Bench
+from flow_pipelines_tests.faults.crash.effects import KILLED, Effects
+from flow_pipelines_tests.faults.crash.lane import Ended, fork
+from flow_pipelines_tests.faults.crash.night import Known
+from flow_pipelines_tests.faults.crash.verdict import judge
+
+AFTER_DEATH_SECONDS = 61.0
+"""Until every lease and claim of a dead process is over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A night, and the deaths that come before the one that is enumerated."""
+
+    name: str
+    rows: int = scenes.ROWS
+    troubled: bool = False
+    first_death: Callable[[Sequence[str]], int] | None = None
+    """From the instants of an undisturbed process; None: the first process is enumerated."""
+
+
+def _second_purchase(instants: Sequence[str]) -> int:
+    bought = [n for n, name in enumerate(instants, 1) if name.startswith("after transport.buy")]
+    return bought[1]
+
+
+SCENES = (
+    Scene(name="night"),
+    Scene(name="restart", first_death=_second_purchase),
+    Scene(name="trouble", rows=scenes.TROUBLED_ROWS, troubled=True),
+)
+
+
+@dataclass(kw_only=True)
+class Report:
+    """What one lane's share of a scene's kill points showed."""
+
+    provider: str
+    scene: str
+    points: int = 0
+    """Kill points that exist."""
+    tried: int = 0
+    violations: list[str] = field(default_factory=list)
+    unresolved_after: list[str] = field(default_factory=list)
+    """Kill points that left an unresolved submission."""
+    unasked_after: list[str] = field(default_factory=list)
+    """Kill points before anything was bought, after which the night had to be asked for again."""
+    effects: set[str] = field(default_factory=set)
+    """Names of the effects that have kill points, tried in this run or not."""
+
+
+_INTENDED = {"after ledger.begin_submission"}
+_SENT = {"before ledger.record_receipt"}
+_INTENT = {
+    *_INTENDED,
+    *_SENT,
+    "after ledger.record_receipt",
+    "after ledger.park_submission",
+    "after ledger.return_to_plan",
+    "after ledger.reject_submission",
+}
+
+
+def _repeats(before: str, name: str) -> bool:
+    """Tell whether nothing happened outside between two instants that follow each other."""
+    return name.startswith("before ") and before.startswith("after ")
+
+
+class Enumeration:
+    """One scene on one bench."""
+
+    def __init__(self, bench: Bench, scene: Scene, known: Known) -> None:
+        self.bench, self.scene, self.known = bench, scene, known
+        self.report = Report(provider=bench.provider, scene=scene.name)
+        self._nights = 0
+        bench.lay_out(scene.rows)
+
+    def run(self, *, every: Callable[[int], bool], twice: bool) -> Report:
+        """Try the kill points whose number `every` picks.
+
+        After an effect and before the next one the world outside is the same, for nothing but
+        watched effects changes it; `twice` tries both instants all the same.
+        """
+        first, instants = self._baseline()
+        points = [
+            number
+            for number, name in enumerate(instants, 1)
+            if twice or number == 1 or not _repeats(instants[number - 2], name)
+        ]
+        self.report.points = len(points)
+        self.report.effects = {name.split(" ", 1)[1] for name in instants}
+        for index, death in enumerate(points):
+            if every(index):
+                self._try(first, instants[:death])
+        return self.report
+
+    def _baseline(self) -> tuple[list[int], Sequence[str]]:
+        """Give the death that comes first, and the instants of the process that is enumerated."""
+        undisturbed, *_ = self._play([])
+        if undisturbed.status:
+            raise RuntimeError(f"a night without any death fails:\n{undisturbed.problem}")
+        if self.scene.first_death is None:
+            return [], undisturbed.instants
+        first = self.scene.first_death(undisturbed.instants)
+        _, restarted = self._play([first])
+        return [first], restarted.instants
+
+    def _try(self, first: list[int], reached: Sequence[str]) -> None:
+        *dead, last = self._play([*first, len(reached)])
+        point, found = f"#{len(reached)} {reached[-1]}", self.report.violations
+        self.report.tried += 1
+        for one in dead:
+            if one.status != KILLED:
+                found.append(f"{point}: not killed, ended with {one.status}: {one.problem}")
+        if tuple(reached) != dead[-1].instants:
+            found.append(f"{point}: did otherwise before it than when undisturbed")
+        if last.status or last.result is None:
+            found.append(f"{point}: the restart ended with {last.status}: {last.problem}")
+            return
+        found += [f"{point}: {one}" for one in last.result["violations"]]
+        found += [f"{point}: {one}" for one in self._unexpected(reached, last.result)]
+        if last.result["unresolved"]:
+            self.report.unresolved_after.append(point)
+        if last.result["unasked"]:
+            self.report.unasked_after.append(point)
+
+    def _unexpected(self, reached: Sequence[str], result: Mapping[str, Any]) -> Iterator[str]:
+        """Say what may be after some deaths only, and was after this one."""
+        if result["unasked"] and "after ledger.mark_night" in reached:
+            yield "a night that was marked had to be asked for again"
+        if self.scene.troubled:
+            return
+        succeeded, unresolved = result["states"].get("succeeded", 0), result["unresolved"]
+        if succeeded + unresolved != self.scene.rows:
+            yield f"ended as {result['states']}"
+        allowed = self._may_be_unresolved(reached)
+        if unresolved > allowed:
+            yield f"{unresolved} unresolved, {allowed} may be"
+        if result["billed"] - succeeded > unresolved:
+            yield f"{result['billed']} billed, {succeeded} succeeded, {unresolved} unresolved"
+
+    def _may_be_unresolved(self, reached: Sequence[str]) -> int:
+        """Count deaths between intent and receipt at a provider that cannot tell."""
+        known = profile(self.bench.provider).capabilities
+        tells = known.replays or known.find
+        steps = [name for name in reached if name in _INTENT or "transport.buy" in name]
+        last = steps[-1] if steps else ""
+        allowed = 0 if self.scene.first_death is None or tells else 1
+        if last in _SENT or last.startswith("after transport.buy"):
+            return allowed + (not tells)
+        if last in _INTENDED or last.startswith("before transport.buy"):
+            return allowed + (not known.replays)
+        return allowed
+
+    def _play(self, deaths: Sequence[int]) -> list[Ended]:
+        """Run one process after the other on a fresh night; the last one lives and judges."""
+        self._nights += 1
+        bench, name = self.bench, f"{self.scene.name}-{self._nights}"
+        shutil.copy(bench.folder / "template.db", bench.folder / f"{name}.db")
+        ended = []
+        for number, death in enumerate([*deaths, None]):
+            ended.append(fork(self._process(name, number, death)))
+            bench.clock.advance(AFTER_DEATH_SECONDS)
+        return ended
+
+    def _budget(self) -> Decimal:
+        return scenes.TROUBLED_BUDGET_RUNS * Decimal(self.known.price_usd)
+
+    def _process(
+        self, name: str, number: int, death: int | None
+    ) -> Callable[[Callable[[str], None]], Mapping[str, Any] | None]:
+        def process(tell: Callable[[str], None]) -> Mapping[str, Any]:
+            bench, troubled = self.bench, self.scene.troubled
+            if number == 0:
+                bench.control.reset()
+                if troubled:
+                    scenes.make_trouble(bench, self.known)
+            ports = bench.open_ports(name, Effects(death, tell))
+            settings = bench.settings(budget_usd=self._budget() if troubled else None)
+            if number == 0:
+                scenes.one_run(settings, ports, "run-0")
+                scenes.look_again(ports, "person")
+                return judge(bench, ports, name, unasked=False)
+            unasked = scenes.restart(settings, ports, f"restart-{number}")
+            return judge(bench, ports, name, unasked=unasked)
+
+        return process
+
+
+def known_of(bench: Bench) -> Known:
+    """Give the stand-in's names of the requests that buy, poll and download."""
+    bench.lay_out(1)
+    shutil.copy(bench.folder / "template.db", bench.folder / "probe.db")
+
+    def probe(tell: Callable[[str], None]) -> Mapping[str, Any]:
+        ports = bench.open_ports("probe", Effects(None, tell))
+        planned = scenes.plan_night(bench.settings(), scenes.NIGHT.partition_key, ports)
+        ports.provider.take_turn(Lane.SUBMIT)
+        receipt = ports.provider.submit(submit_request(ports, planned.submissions[0], {}))
+        submit = bench.control.requests()[-1].operation
+        bench.clock.advance(120)
+        report = ports.provider.poll(receipt.provider_run_id, planned.workflow)
+        poll = bench.control.requests()[-1].operation
+        with ports.provider.fetch(report.outputs[0], max_bytes=10_000_000) as download:
+            download.read()
+        return {
+            "submit": submit,
+            "poll": poll,
+            "fetch": bench.control.requests()[-1].operation,
+            "price_usd": str(ports.provider.estimate_usd(planned.workflow, PRICE)),
+        }
+
+    ended = fork(probe)
+    if ended.result is None:
+        raise RuntimeError(ended.problem)
+    return Known(**ended.result)

@@ -1,0 +1,105 @@
+"""A night survives the death of its process, whenever that is. `make crash` tries every instant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from functools import cache
+from itertools import chain
+
+import pytest
+
+from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger.pace import SqlPaceStore
+from flow_pipelines.lifecycle import Ports
+from flow_pipelines.provider import PaceStore, Transport
+from flow_pipelines.providers import provider_names
+from flow_pipelines.storage import S3ImageStore
+from flow_pipelines.storage.contract import ImageStore
+from flow_pipelines.transport import HttpTransport
+from flow_pipelines_tests.faults.crash.effects import (
+    LEDGER_READS,
+    LEDGER_WRITES,
+    PACE_WRITES,
+    STORE_READS,
+    STORE_WRITES,
+    TRANSPORT_READS,
+    TRANSPORT_WRITES,
+    methods,
+)
+from flow_pipelines_tests.faults.crash.enumeration import SCENES, Report
+from flow_pipelines_tests.faults.crash.shares import run
+
+THOROUGH = ("floyo", "night")
+STEPS = {"night": 3, "restart": 12, "trouble": 12}
+"""Here every n-th kill point is tried, but all of the thorough one."""
+
+SINGLE_WRITES = {
+    "store.delete": "`doctor` alone calls it, for what it wrote itself",
+    "ledger.cancel_planned": "a person's command; nothing outside goes with it",
+    "ledger.pause": "a person's command; nothing outside goes with it",
+    "ledger.regenerate": "a run's first step, repeated by its retry; plans only",
+    "ledger.resume": "a person's command; nothing outside goes with it",
+    "ledger.settle_not_created": "a person's command; nothing outside goes with it",
+    "ledger.stop_account": "a note that others read; the provider repeats its refusal",
+}
+"""Methods that no scene reaches: each is one transaction, alone."""
+
+
+@cache
+def reports(provider: str, scene: str) -> Report:
+    step = 1 if (provider, scene) == THOROUGH else STEPS[scene]
+    (report,) = run(provider, [scene], step=step)
+    return report
+
+
+@pytest.mark.parametrize("scene", [scene.name for scene in SCENES])
+@pytest.mark.parametrize("provider", provider_names())
+def test_a_night_killed_at_any_instant_is_bought_once_and_kept_whole(
+    provider: str, scene: str
+) -> None:
+    report = reports(provider, scene)
+    assert report.violations == []
+    assert report.points > 40
+    assert report.tried >= report.points // STEPS[scene]
+
+
+def test_everything_that_a_port_can_write_has_a_kill_point() -> None:
+    scenes = [reports("floyo", scene.name).effects for scene in SCENES]
+    reached = {name.split(" ")[0] for name in chain.from_iterable(scenes)}
+    ports = {"ledger": LEDGER_WRITES, "store": STORE_WRITES, "pace": PACE_WRITES}
+    writes = {f"{port}.{name}" for port, names in ports.items() for name in names}
+    assert sorted(TRANSPORT_WRITES) == ["open", "send"]
+    requests = {"transport.buy", "transport.send", "transport.open"}
+    assert (writes | requests) - reached == set(SINGLE_WRITES)
+
+
+@pytest.mark.parametrize(
+    ("contract", "reads"),
+    [(RunLedger, LEDGER_READS), (ImageStore, STORE_READS), (Transport, TRANSPORT_READS)],
+)
+def test_what_counts_as_a_read_is_still_part_of_its_port(
+    contract: type, reads: frozenset[str]
+) -> None:
+    assert reads <= methods(contract)
+
+
+def _beyond() -> Iterator[tuple[type, type, set[str]]]:
+    yield RunLedger, SqlRunLedger, {"close"}
+    yield PaceStore, SqlPaceStore, set()
+    yield ImageStore, S3ImageStore, set()
+    yield Transport, HttpTransport, set()
+
+
+@pytest.mark.parametrize(("contract", "made", "more"), list(_beyond()))
+def test_no_port_can_do_more_than_its_contract_says(
+    contract: type, made: type, more: set[str]
+) -> None:
+    assert methods(made) - methods(contract) == more
+
+
+def test_nights_touch_nothing_outside_but_the_watched_ports() -> None:
+    watched = {"ledger", "provider", "store"}
+    harmless = {"clock", "log", "read_uri"}
+    assert {field.name for field in fields(Ports)} == watched | harmless
