@@ -13,7 +13,7 @@ import dagster as dg
 from flow_pipelines.assets.batch import BATCH_TAG, PROVIDER_TAG, RESOURCE_TAG
 from flow_pipelines.assets.cost_report import COST_REPORT
 from flow_pipelines.clock import Clock
-from flow_pipelines.lifecycle import Todo, agenda, poll_due, recover
+from flow_pipelines.lifecycle import Todo, agenda, belongs_to_another, poll_due, recover
 from flow_pipelines.model import UNPARTITIONED, NightRecord
 from flow_pipelines.model.errors import FlowPipelinesError
 from flow_pipelines.resources.ports import open_ports
@@ -115,7 +115,7 @@ class _Tick:
         return clock
 
     def result(self) -> dg.SensorResult:
-        batches = batches_of(self.context.repository_def, self.provider)
+        batches = self._own(batches_of(self.context.repository_def, self.provider))
         memory = _Memory.read(self.context.cursor)
         self._work(batches)
         self._report(batches, memory)
@@ -127,6 +127,21 @@ class _Tick:
             skip_reason=None if self.requests else "; ".join(told),
             cursor=memory.write(told),
         )
+
+    def _own(self, batches: Mapping[str, _SensedBatch]) -> Mapping[str, _SensedBatch]:
+        """Leave out what another code location works on: it has other keys and other settings."""
+        origin = self.context.code_location_origin
+        if origin is None:
+            return batches
+        here = origin.location_name
+        try:
+            owners = self.context.resources.run_ledger.get_ledger().batch_locations(batches)
+        except FlowPipelinesError as error:
+            self.words.append(str(error))
+            return {}
+        foreign = {name: owner for name, owner in owners.items() if owner != here}
+        self.words += [belongs_to_another(name, owner, here) for name, owner in foreign.items()]
+        return {name: batch for name, batch in batches.items() if name not in foreign}
 
     def _work(self, batches: Mapping[str, _SensedBatch]) -> None:
         """Work through the accounts; what is wrong with one does not stop the others."""

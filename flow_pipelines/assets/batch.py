@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from flow_pipelines.lifecycle import Ports, claim_batch
 from flow_pipelines.model import UNPARTITIONED, BatchSettings, Night
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.providers import profile
+from flow_pipelines.resources.ports import open_ports
 
 PROVIDER_TAG = "flow_pipelines/provider"
 BATCH_TAG = "flow_pipelines/batch"
@@ -63,6 +65,20 @@ def night_of(batch: Batch, context: dg.AssetExecutionContext) -> Night:
         message = f"{batch.name}: choose one partition a run; a range is a backfill of single runs"
         raise ConfigurationError(message)
     return Night(batch.name, str(context.partition_key))
+
+
+def ports_of(
+    batch: Batch, context: dg.AssetExecutionContext, *, key_required: bool = True
+) -> Ports:
+    """Open the ports of a step that plans, buys or stores, in the name of its code location.
+
+    Raises: ConfigurationError, also when the batch is another location's; LedgerError.
+    """
+    ports = open_ports(
+        context.resources, batch.settings.resource, context.log.info, key_required=key_required
+    )
+    claim_batch(ports.ledger, batch.name, location_of(context.run))
+    return ports
 
 
 def backfill_of(tags: Mapping[str, str]) -> str | None:

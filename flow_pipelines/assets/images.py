@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from flow_pipelines.asset_checks import check_results, check_specs
-from flow_pipelines.assets.batch import Batch, night_of, selected_with
+from flow_pipelines.assets.batch import Batch, night_of, ports_of, selected_with
 from flow_pipelines.assets.preview import preview
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.lifecycle import (
@@ -20,7 +20,6 @@ from flow_pipelines.lifecycle import (
 from flow_pipelines.model import Night
 from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
-from flow_pipelines.resources.ports import open_ports
 
 SHOWN_FAILURES = 50
 LEASE_WAIT_SECONDS = 300.0
@@ -64,7 +63,7 @@ def images_asset(batch: Batch) -> dg.AssetsDefinition:
     def images(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with failures():
             night = night_of(batch, context)
-            ports = open_ports(context.resources, batch.settings.resource, context.log.info)
+            ports = ports_of(batch, context)
             wait = selected_with(context, batch.key("provider_runs"))
             seconds = batch.settings.inline_wait_seconds if wait else 0.0
             summary = _collect(night, ports, context.run.run_id, seconds)

@@ -6,13 +6,12 @@ from typing import Any
 
 import dagster as dg
 
-from flow_pipelines.assets.batch import Batch, location_of, night_of
+from flow_pipelines.assets.batch import Batch, location_of, night_of, ports_of
 from flow_pipelines.lifecycle import PlannedNight, plan_night
 from flow_pipelines.model import Submission
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
-from flow_pipelines.resources.ports import open_ports
 
 
 def prompts_asset(batch: Batch) -> dg.AssetsDefinition:
@@ -39,12 +38,7 @@ def prompts_asset(batch: Batch) -> dg.AssetsDefinition:
     def prompts(context: dg.AssetExecutionContext, **tables: Any) -> dg.MaterializeResult[Any]:
         with failures():
             night = night_of(batch, context)
-            ports = open_ports(
-                context.resources,
-                batch.settings.resource,
-                context.log.info,
-                key_required=batch.planning_needs_key,
-            )
+            ports = ports_of(batch, context, key_required=batch.planning_needs_key)
             planned = plan_night(
                 batch.settings,
                 night.partition_key,

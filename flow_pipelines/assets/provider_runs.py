@@ -11,6 +11,7 @@ from flow_pipelines.assets.batch import (
     Batch,
     backfill_of,
     night_of,
+    ports_of,
     requester_of,
     selected_with,
 )
@@ -18,7 +19,6 @@ from flow_pipelines.lifecycle import Ports, SubmitSummary, regenerate, submit_ni
 from flow_pipelines.model import Night
 from flow_pipelines.resources import IO_MANAGER_KEY, ProviderResource
 from flow_pipelines.resources.failures import failures
-from flow_pipelines.resources.ports import open_ports
 from flow_pipelines.storage.tables import runs_table
 
 _WORDS = ("none", "failed", "changed", "all")
@@ -77,7 +77,7 @@ def provider_runs_asset(batch: Batch) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[Any]:
         with failures():
             night = night_of(batch, context)
-            ports = open_ports(context.resources, batch.settings.resource, context.log.info)
+            ports = ports_of(batch, context)
             metadata = _regenerate(batch, night, ports, config, context.run)
             summary = submit_night(
                 replace(batch.settings, daily_budget_usd=_daily_budget(batch, context)),

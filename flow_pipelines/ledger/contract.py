@@ -29,6 +29,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
+from flow_pipelines.ledger.batch_locations import BatchLocations
 from flow_pipelines.model import (
     CostBasis,
     Night,
@@ -115,7 +116,7 @@ class CostLine:
     """The part of `cost_usd` that is an estimate."""
 
 
-class RunLedger(Protocol):
+class RunLedger(BatchLocations, Protocol):
     """See the module's text for what holds for every method."""
 
     ledger_id: str

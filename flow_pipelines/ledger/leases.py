@@ -1,14 +1,15 @@
-"""Leases, the stop switch, and accounts that a provider refused."""
+"""Leases, batches' code locations, the stop switch, and accounts that a provider refused."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, or_, select
 
 from flow_pipelines.ledger.contract import AccountStop, Lease, Pause
 from flow_pipelines.ledger.database import Database
-from flow_pipelines.ledger.schema import account_stops, leases, switches
+from flow_pipelines.ledger.schema import account_stops, batch_locations, leases, switches
 from flow_pipelines.model.errors import LeaseLost, Paused
 
 _PAUSE = "pause"
@@ -42,6 +43,28 @@ class Leases:
         """Give the lease if it is held and not expired."""
         with self._database.read() as connection:
             return lease_in_force(connection, name, self._database.clock.now())
+
+    def claim_batch(self, batch: str, location: str) -> str:
+        """Give the batch to this code location, unless it has one; give whose it is now."""
+        query = self._database.upsert(batch_locations).values(batch=batch, location=location)
+        owner = select(batch_locations.c.location).where(batch_locations.c.batch == batch)
+        with self._database.write() as connection:
+            connection.execute(query.on_conflict_do_nothing())
+            return str(connection.execute(owner).scalar_one())
+
+    def batch_locations(self, batches: Collection[str]) -> Mapping[str, str]:
+        """Give the code location of each of these batches; absent where nobody claimed it."""
+        columns = batch_locations.c
+        query = select(columns.batch, columns.location).where(columns.batch.in_(sorted(batches)))
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def move_batch(self, batch: str, location: str) -> None:
+        """Give the batch to this code location, whoever had it: a person's decision."""
+        query = self._database.upsert(batch_locations).values(batch=batch, location=location)
+        query = query.on_conflict_do_update(index_elements=["batch"], set_={"location": location})
+        with self._database.write() as connection:
+            connection.execute(query)
 
     def pause(self, who: str, why: str) -> None:
         """Turn the stop switch on."""

@@ -88,6 +88,14 @@ nights = Table(
     Index("ix_nights_attention", "attention", "batch", "changed_at"),
 )
 
+batch_locations = Table(
+    "batch_locations",
+    metadata,
+    _required("batch", Text, key=True),
+    # Name of the one Dagster code location that plans, buys and stores for it.
+    _required("location", Text),
+)
+
 prompt_rows = Table(
     "prompt_rows",
     metadata,

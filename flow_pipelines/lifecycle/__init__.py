@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flow_pipelines.lifecycle.agenda import Agenda, Todo, agenda
 from flow_pipelines.lifecycle.collect import collect_night, write_tables
+from flow_pipelines.lifecycle.location import belongs_to_another, claim_batch
 from flow_pipelines.lifecycle.plan import (
     PlannedNight,
     plan_night,
@@ -27,6 +28,8 @@ __all__ = [
     "SubmitSummary",
     "Todo",
     "agenda",
+    "belongs_to_another",
+    "claim_batch",
     "collect_lease",
     "collect_night",
     "held_lease",
