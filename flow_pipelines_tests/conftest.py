@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from flow_pipelines_tests.buckets import bucket_process, bucket_server  # noqa: F401 - fixtures for all
+
 _FOREIGN = ("AWS_", "COMFLOWY_", "DAGSTER_", "FLOIMG_", "FLORA_", "FLOW_PIPELINES_", "FLOYO_")
 _PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
 

@@ -73,7 +73,9 @@ class Collecting:
             if revision > change.before["revision"]:
                 raise LedgerError(f"{night} never had revision {revision}")
             newest = max(revision, change.before["collected_revision"])
-            change.set(collected_revision=newest, collect_attempts=0)
+            change.set(collected_revision=newest)
+            if not change.before["uncollected"]:
+                change.set(collect_attempts=0)
 
     def request_work(self, night: Night, kind: str, *, not_before: datetime) -> int | None:
         """Count a sensor's request for a Dagster run; give its number."""

@@ -47,6 +47,10 @@ from flow_pipelines.model import (
     Workflow,
 )
 
+MAX_ATTEMPTS = 8
+"""Dagster runs that are asked for, for one kind of work on one night, before a person has to look;
+a receipt, or outputs stored to the last, starts the count anew."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
@@ -195,8 +199,10 @@ class RunLedger(BatchLocations, Protocol):
         """Give a night with its counts; None when it was never planned."""
 
     def nights_to_do(self, batches: Collection[str], limit: int = 200) -> Sequence[NightRecord]:
-        """Give nights of these batches that have something planned, unsettled, in flight or not
-        yet collected (`revision` ≠ `collected_revision`), the oldest change first, with counts."""
+        """Give nights of these batches that have something planned, unsettled, in flight, not in
+        the tables yet (`revision` ≠ `collected_revision`), or not in the bucket yet (`uncollected`,
+        for MAX_ATTEMPTS collections), with counts. The latest change comes first: tonight is never
+        hidden behind what has waited for a person for weeks."""
 
     def outputs(self, night: Night) -> Mapping[str, Sequence[Output]]:
         """Give a night's outputs by submission key, in their order."""
@@ -270,7 +276,7 @@ class RunLedger(BatchLocations, Protocol):
     def record_receipt(
         self, submission_key: str, receipt: Receipt, next_poll_at: datetime
     ) -> Submission:
-        """Write the receipt: submitting → submitted. Resets the night's submit attempts.
+        """Write the receipt: submitting → submitted. Resets the night's attempts.
 
         Raises: IllegalTransition; LedgerError, when another submission has this provider run.
         """
@@ -369,7 +375,8 @@ class RunLedger(BatchLocations, Protocol):
         """Set `collected_at`. Raises: LedgerError unless succeeded and every output is stored."""
 
     def night_collected(self, night: Night, revision: int) -> None:
-        """Note that the tables were written from `revision`; resets the collect attempts.
+        """Note that the tables were written from `revision`; resets the collect attempts unless
+        an output is still missing.
 
         The night needs collecting again once its revision has moved past it.
         """

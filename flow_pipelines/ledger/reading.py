@@ -106,12 +106,12 @@ class Reading:
         return found[0] if found else None
 
     def nights_to_do(self, batches: Collection[str], limit: int = 200) -> Sequence[NightRecord]:
-        """Give nights of these batches with something to do, the oldest change first."""
+        """Give nights of these batches with something to do, the latest change first."""
         columns = nights.c
         query = (
             select(nights)
             .where(columns.attention.is_(True), columns.batch.in_(sorted(batches)))
-            .order_by(columns.changed_at, columns.batch, columns.partition_key)
+            .order_by(columns.changed_at.desc(), columns.batch, columns.partition_key)
             .limit(limit)
         )
         return self._nights(query)

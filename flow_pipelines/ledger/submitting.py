@@ -187,7 +187,7 @@ class Submitting:
                 reason=None,
             )
             if settler is None:
-                change.set(submit_attempts=0)
+                change.set(submit_attempts=0, collect_attempts=0)
             else:
                 _settle(change, submission_key, "attach", settler)
             return change.submission(submission_key)

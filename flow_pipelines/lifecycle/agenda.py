@@ -8,13 +8,11 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from flow_pipelines.clock import Clock
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger.contract import MAX_ATTEMPTS, RunLedger
 from flow_pipelines.lifecycle.ports import collect_lease, submit_lease
 from flow_pipelines.lifecycle.schedule import is_overdue
 from flow_pipelines.model import IN_FLIGHT, Night, NightRecord, SubmissionState
 
-MAX_ATTEMPTS = 8
-"""Dagster runs that are asked for without success before a person has to look."""
 SPACING = timedelta(minutes=2)
 """Time that a Dagster run gets to be queued, start and take its lease; doubled each attempt."""
 LONGEST_SPACING = timedelta(hours=6)
@@ -72,7 +70,8 @@ def _needs(ledger: RunLedger, clock: Clock, record: NightRecord) -> Kind | None:
         return None
     if _may_submit(record) and ledger.paused() is None:
         return "submit"
-    if record.revision != record.collected_revision and not _in_time(ledger, clock, record):
+    behind = record.revision != record.collected_revision or record.uncollected
+    if behind and not _in_time(ledger, clock, record):
         return "collect"
     return None
 

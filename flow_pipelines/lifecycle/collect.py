@@ -89,8 +89,13 @@ def _collect(ports: Ports, submission: Submission, outputs: Sequence[Output]) ->
     missing = [output for output in outputs if output.stored is None]
     fresh = _fresh_refs(ports, submission) if missing and _needs_urls(ports) else {}
     stored = [_store(ports, submission, output, fresh) for output in missing]
-    if all(stored):
+    if not all(stored):
+        return
+    try:
         ports.ledger.mark_collected(submission.submission_key)
+    except LedgerError as error:
+        # The fresh answer named one more output: the next collection fetches it.
+        ports.log(f"{submission.submission_key} is not collected whole yet: {error}")
 
 
 def _needs_urls(ports: Ports) -> bool:

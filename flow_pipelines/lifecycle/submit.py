@@ -38,6 +38,8 @@ from flow_pipelines.model.errors import (
     IllegalTransition,
     KeyAlreadyKnown,
     LeaseLost,
+    LedgerBusy,
+    LedgerError,
     NotFound,
     Paused,
     ProviderError,
@@ -50,6 +52,8 @@ from flow_pipelines.storage.receipts import claim_owner, mark_night, night_has_r
 
 UNRESOLVED_IN_A_ROW = 3
 """After so many lost answers in a row the rest stays planned: something is broken (DESIGN §3.2)."""
+RECEIPT_TRIES = 5
+"""Times that a receipt is offered to a busy ledger, which itself waits each time."""
 UNAVAILABLE_IN_A_ROW = 5
 """After so many refusals to even accept a request the rest waits for a later run."""
 
@@ -256,13 +260,35 @@ class _Submitting:
 
     def _receive(self, submission: Submission, receipt: Receipt) -> None:
         ports = self.ports
-        next_poll_at = ports.clock.now() + timedelta(seconds=first_poll_seconds())
         try:
-            ports.ledger.record_receipt(submission.submission_key, receipt, next_poll_at)
-        except IllegalTransition:
-            self._attach_late(submission.submission_key, receipt)
+            self._write_receipt(submission.submission_key, receipt)
+        except LedgerError as error:
+            # The id must outlive this process, whatever became of the ledger.
+            ports.log(
+                f"{submission.submission_key} was accepted as provider run "
+                f"{receipt.provider_run_id}, which the ledger did not take: {error}. "
+                f"`flow-pipelines resolve {submission.submission_key} --attach "
+                f"{receipt.provider_run_id}` settles it"
+            )
+            raise
         self.summary.submitted += 1
         self.summary.unresolved_in_a_row = self.summary.unavailable_in_a_row = 0
+
+    def _write_receipt(self, key: str, receipt: Receipt) -> None:
+        """Write what was just paid for; a busy ledger is asked again, within bounds."""
+        ports = self.ports
+        for attempt in range(RECEIPT_TRIES):
+            next_poll_at = ports.clock.now() + timedelta(seconds=first_poll_seconds())
+            try:
+                ports.ledger.record_receipt(key, receipt, next_poll_at)
+            except IllegalTransition:
+                self._attach_late(key, receipt)
+            except LedgerBusy:
+                if attempt + 1 == RECEIPT_TRIES:
+                    raise
+                ports.clock.sleep(2.0**attempt)
+                continue
+            return
 
     def _attach_late(self, key: str, receipt: Receipt) -> None:
         """Settle what was parked while its answer was on its way, unless that was done already."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from flow_pipelines.ledger.contract import MAX_ATTEMPTS
 from flow_pipelines.model import NightRecord
 from flow_pipelines.model.errors import LedgerError
 from flow_pipelines_tests.conformance.ledger.desk import Desk, S, facts, key_of, new_night, refs
@@ -104,6 +105,7 @@ def test_every_step_of_collecting_moves_the_revision(desk: Desk) -> None:
 def test_a_night_is_done_when_its_tables_reach_its_revision(desk: Desk) -> None:
     key = _succeeded(desk)
     night = _night(desk, key).night
+    desk.ledger.mark_collected(key)
     desk.ledger.request_work(night, "collect", not_before=desk.clock.now())
     revision = _night(desk, key).revision
 
@@ -120,9 +122,28 @@ def test_a_night_is_done_when_its_tables_reach_its_revision(desk: Desk) -> None:
         desk.ledger.night_collected(night, revision + 1)
 
 
+def test_a_missing_output_keeps_its_night_listed_for_so_many_attempts(desk: Desk) -> None:
+    key = _succeeded(desk, "a")
+    night = _night(desk, key).night
+    desk.ledger.record_output_problem(key, 0, "cut")
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        desk.ledger.night_collected(night, _night(desk, key).revision)
+        assert [record.night for record in desk.ledger.nights_to_do(["posters"])] == [night]
+        asked = desk.ledger.request_work(night, "collect", not_before=desk.clock.now())
+        assert asked == attempt
+        desk.clock.advance(60)
+
+    desk.ledger.night_collected(night, _night(desk, key).revision)
+
+    assert desk.ledger.nights_to_do(["posters"]) == []
+    assert _night(desk, key).uncollected == 1
+
+
 @pytest.mark.parametrize("state", list(S))
 def test_a_collected_night_is_still_listed_while_something_is_open(desk: Desk, state: S) -> None:
     key = desk.reach(state)
+    if state is S.SUCCEEDED:
+        desk.ledger.mark_collected(key)
     desk.ledger.night_collected(_night(desk, key).night, _night(desk, key).revision)
 
     listed = desk.ledger.nights_to_do(["posters"])

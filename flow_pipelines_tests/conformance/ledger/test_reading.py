@@ -68,7 +68,7 @@ def test_unresolved_submissions_come_by_their_intent(desk: Desk) -> None:
     assert [s.submission_key for s in desk.ledger.unresolved(["posters"], limit=1)] == keys[:1]
 
 
-def test_nights_with_something_to_do_come_by_their_oldest_change(desk: Desk) -> None:
+def test_nights_with_something_to_do_come_by_their_latest_change(desk: Desk) -> None:
     nights = [new_night() for _ in range(3)]
     for night in nights:
         desk.plan(night)
@@ -79,8 +79,8 @@ def test_nights_with_something_to_do_come_by_their_oldest_change(desk: Desk) -> 
 
     listed = desk.ledger.nights_to_do(["posters"])
 
-    assert [record.night for record in listed] == [nights[1], nights[2], nights[0]]
-    assert listed[2].counts == {S.SUBMITTING: 1}
+    assert [record.night for record in listed] == [nights[0], nights[2], nights[1]]
+    assert listed[0].counts == {S.SUBMITTING: 1}
     assert len(desk.ledger.nights_to_do(["posters", "covers"], limit=2)) == 2
     assert desk.ledger.nights_to_do([]) == []
 

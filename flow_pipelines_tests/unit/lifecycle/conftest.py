@@ -14,7 +14,7 @@ from flow_pipelines.lifecycle import Ports, plan_night, submit_night
 from flow_pipelines.lifecycle.submit import SubmitSummary
 from flow_pipelines.model import BatchSettings, Night, SubmissionState
 from flow_pipelines.storage import S3ImageStore
-from flow_pipelines_tests.buckets import BucketServer, bucket_process, bucket_server  # noqa: F401 - fixtures
+from flow_pipelines_tests.buckets import BucketServer
 from flow_pipelines_tests.fake_provider import FakeProvider
 from flow_pipelines_tests.fakes import ManualClock
 

@@ -134,6 +134,21 @@ def test_a_finished_night_is_collected_once(lab: Lab) -> None:
     assert todo_kinds(lab) == []
 
 
+def test_a_picture_that_could_not_be_stored_is_asked_for_again_within_bounds(lab: Lab) -> None:
+    lab.plan("a cat")
+    lab.submit()
+    wait_for_night(lab.ports, lab.night, owner="run-1", wait_seconds=600)
+    lab.provider.on_fetch = lambda _id: b"cut"
+    asked = 0
+    for _ in range(20):
+        lab.clock.advance(7 * 3600)
+        if todo_kinds(lab) == ["collect"]:
+            asked += 1
+            collect_night(lab.night, lab.ports, owner="run-2")
+    assert asked == 8
+    assert len(lab.provider.runs) == 1
+
+
 def test_a_collection_that_is_held_for_the_run_itself_is_not_asked_for(lab: Lab) -> None:
     lab.plan("a cat")
     lab.submit(owner="run-1", hold_for_collection=True)

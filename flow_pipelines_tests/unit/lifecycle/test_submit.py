@@ -13,6 +13,7 @@ from flow_pipelines.model.errors import (
     ConfigurationError,
     KeyAlreadyKnown,
     LeaseLost,
+    LedgerBusy,
     NotFound,
     ProviderUnavailable,
     RequestRejected,
@@ -174,6 +175,34 @@ def test_an_interrupt_inside_the_post_parks_the_submission(lab: Lab) -> None:
         lab.submit()
     assert lab.states() == ["unresolved", "planned"]
     assert lab.ledger.lease(submit_lease(lab.night)) is None
+
+
+def test_a_busy_ledger_is_offered_the_receipt_again(lab: Lab, monkeypatch) -> None:
+    write, busy = lab.ledger.record_receipt, iter([True, True, False])
+
+    def sometimes(*args: object) -> object:
+        if next(busy):
+            raise LedgerBusy("locked")
+        return write(*args)
+
+    monkeypatch.setattr(lab.ledger, "record_receipt", sometimes)
+    lab.plan("a cat")
+    assert lab.submit().submitted == 1
+    assert lab.states() == ["submitted"]
+
+
+def test_a_receipt_that_cannot_be_written_leaves_its_run_id_in_the_log(
+    lab: Lab, monkeypatch
+) -> None:
+    def never(*args: object) -> None:
+        raise LedgerBusy("locked")
+
+    monkeypatch.setattr(lab.ledger, "record_receipt", never)
+    lab.plan("a cat", "a dog")
+    with pytest.raises(LedgerBusy):
+        lab.submit()
+    assert any("run_0001" in line and "--attach" in line for line in lab.lines)
+    assert len(lab.provider.posts) == 1
 
 
 def test_a_budget_leaves_rows_out_with_the_reason(lab: Lab) -> None:
