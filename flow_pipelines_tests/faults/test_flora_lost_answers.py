@@ -35,10 +35,10 @@ def sandbox(sandbox_clock: ManualClock) -> Iterator[Sandbox]:
 class FloraNight:
     """A night at FLORA: what to buy, and the stand-in that bills it."""
 
-    def __init__(self, lab: Lab, account: Account) -> None:  # noqa: F811
+    def __init__(self, lab: Lab, account: Account) -> None:  # noqa: F811 - the fixture's type
         self.lab, self.account = lab, account
-        lab.clock, lab.provider = account.clock, account.provider  # type: ignore[assignment]
-        lab.ledger._database.clock = account.clock  # type: ignore[attr-defined]
+        lab.clock, lab.provider = account.clock, account.provider
+        lab.ledger._database.clock = account.clock
         lab.with_settings(
             provider="flora",
             resource="flora",
@@ -69,7 +69,7 @@ class FloraNight:
 
 
 @pytest.fixture
-def night(lab: Lab, sandbox: Sandbox, sandbox_clock: ManualClock) -> FloraNight:  # noqa: F811
+def night(lab: Lab, sandbox: Sandbox, sandbox_clock: ManualClock) -> FloraNight:  # noqa: F811 - the fixture's type
     sandbox_clock.advance(86_400)
     account = Account("flora", sandbox, sandbox_clock)
     account.control.reset()

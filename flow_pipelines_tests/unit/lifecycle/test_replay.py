@@ -1,15 +1,13 @@
-"""Copies of paid requests, and runs told by exclusion: what is sent, when, and what it proves."""
+"""Copies of paid requests: which are sent, when, and what their answers prove."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
 
-from flow_pipelines.lifecycle import recover
 from flow_pipelines.lifecycle.replay import CLAIM_SECONDS
 from flow_pipelines.model import Receipt, SubmissionState
 from flow_pipelines.model.errors import (
@@ -23,82 +21,23 @@ from flow_pipelines.model.errors import (
     SubmitOutcomeUnknown,
     UnexpectedAnswer,
 )
-from flow_pipelines.provider import Capabilities, SubmitRequest
-from flow_pipelines_tests.fake_provider import FakeProvider
-from flow_pipelines_tests.fakes import ManualClock
+from flow_pipelines.provider import SubmitRequest
 from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+from flow_pipelines_tests.unit.lifecycle.keyed_provider import (
+    ALIKE,
+    KeyedProvider,
+    copies_in,
+    lose_answers,
+    tick,
+)
 
 S = SubmissionState
-ALIKE = {"provider": "floyo", "operation": "create"}
-
-
-class KeyedProvider(FakeProvider):
-    """Knows submissions by their key; its list says when a run was created, and no more."""
-
-    def __init__(self, clock: ManualClock) -> None:
-        super().__init__(Capabilities(find=True, finds_by_exclusion=True, replays=True))
-        self.clock = clock
-        self.created: dict[str, datetime] = {}
-        self.list_works = True
-        self.shown_after = timedelta()
-
-    def accept(self, request: SubmitRequest) -> Receipt:
-        for run_id, known in self.runs.items():
-            if known.submission_key == request.submission_key:
-                return Receipt(provider_run_id=run_id)
-        return self.create(request)
-
-    def create(self, request: SubmitRequest) -> Receipt:
-        receipt = super().accept(request)
-        self.created[receipt.provider_run_id] = self.clock.now()
-        return receipt
-
-    def find(self, request: SubmitRequest, since: datetime) -> Sequence[Receipt]:
-        if not self.list_works:
-            raise ProviderUnavailable("down", provider=self.name, operation="list")
-        return [
-            Receipt(provider_run_id=run_id, created_at=at)
-            for run_id, at in self.created.items()
-            if at >= since and self.clock.now() >= at + self.shown_after
-        ]
 
 
 @pytest.fixture
 def keyed(lab: Lab) -> KeyedProvider:
     lab.provider = KeyedProvider(lab.clock)
     return lab.provider
-
-
-def lose_answers(lab: Lab, *prompts: str, accepted: bool = True) -> None:
-    """Buy a night of which no answer arrives."""
-
-    def lose(request: SubmitRequest, _number: int) -> None:
-        if accepted:
-            lab.provider.accept(request)
-        raise SubmitOutcomeUnknown("lost", **ALIKE)
-
-    lab.provider.on_submit = lose
-    lab.plan(*prompts)
-    lab.submit()
-    lab.provider.on_submit = lambda _request, _number: None
-    assert set(lab.states()) == {"unresolved"}
-
-
-def tick(lab: Lab) -> int:
-    """Let a sensor look after the night; give how many copies it sent."""
-    before = len(lab.provider.posts)
-    recover(lab.ports, batches=[lab.night.batch])
-    return len(lab.provider.posts) - before
-
-
-def copies_in(lab: Lab, seconds: int, every: int = 30) -> list[float]:
-    """Tick for a while; give the submission's age at each copy."""
-    began, ages = lab.clock.now(), []
-    for _ in range(seconds // every):
-        lab.clock.advance(every)
-        if tick(lab):
-            ages.append((lab.clock.now() - began).total_seconds())
-    return ages
 
 
 def test_a_lost_answer_is_found_in_the_list_without_sending_anything(
@@ -292,83 +231,6 @@ def test_a_copy_is_put_off_before_it_is_sent(lab: Lab, keyed: KeyedProvider) -> 
     assert submission.next_poll_at >= lab.clock.now() + timedelta(seconds=CLAIM_SECONDS)
     keyed.on_submit = lambda _request, _number: None
     assert copies_in(lab, int(CLAIM_SECONDS) - 30) == []
-
-
-def test_two_in_doubt_are_not_told_apart_by_the_list_but_by_their_keys(
-    lab: Lab, keyed: KeyedProvider
-) -> None:
-    lose_answers(lab, "a cat", "a dog")
-    assert tick(lab) == 0
-    assert lab.states() == ["unresolved", "unresolved"]
-    copies_in(lab, 1200)
-    assert lab.states() == ["submitted", "submitted"]
-    for submission in lab.ledger.submissions(lab.night):
-        assert submission.provider_run_id is not None
-        own = keyed.runs[submission.provider_run_id]
-        assert own.submission_key == submission.submission_key
-    assert len(keyed.runs) == 2
-
-
-def test_one_run_for_two_in_doubt_is_given_to_neither(lab: Lab, keyed: KeyedProvider) -> None:
-    keyed.capabilities = replace(keyed.capabilities, replays=False)
-    lose_answers(lab, "a cat", "a dog", accepted=False)
-    keyed.create(keyed.posts[1])
-    copies_in(lab, 1200, every=60)
-    assert lab.states() == ["unresolved", "unresolved"]
-
-
-def test_a_run_that_another_submission_has_is_left_out(lab: Lab, keyed: KeyedProvider) -> None:
-    def lose_second(request: SubmitRequest, number: int) -> None:
-        if number == 2:
-            keyed.accept(request)
-            raise SubmitOutcomeUnknown("lost", **ALIKE)
-
-    keyed.on_submit = lose_second
-    lab.plan("a cat", "a dog", "a bird")
-    lab.submit()
-    assert lab.states() == ["submitted", "unresolved", "submitted"]
-    assert tick(lab) == 0
-    assert [s.provider_run_id for s in lab.ledger.submissions(lab.night)] == [
-        "run_0001",
-        "run_0002",
-        "run_0003",
-    ]
-
-
-@pytest.mark.parametrize("minutes", [-6, 96])
-def test_a_run_from_another_time_is_not_taken_for_a_lost_one(
-    lab: Lab, keyed: KeyedProvider, minutes: int
-) -> None:
-    keyed.capabilities = replace(keyed.capabilities, replays=minutes > 0)
-    lose_answers(lab, "a cat", accepted=False)
-    keyed.create(replace(keyed.posts[0], submission_key="somebody's own"))
-    keyed.created["run_0001"] += timedelta(minutes=minutes)
-    lab.clock.advance(97 * 60)
-    assert tick(lab) == 0
-    assert lab.states() == ["unresolved"]
-
-
-def test_a_run_being_submitted_now_is_not_taken_for_a_lost_one(
-    lab: Lab, keyed: KeyedProvider
-) -> None:
-    lose_answers(lab, "a cat", accepted=False)
-    lab.night = lab.night._replace(partition_key="2026-11-22")
-    lab.plan("a wolf")
-    seen: list[SubmissionState] = []
-
-    def look(request: SubmitRequest, number: int) -> Receipt | None:
-        if number != 2:
-            return None
-        receipt = keyed.accept(request)
-        recover(lab.ports, batches=[lab.night.batch])
-        lost = lab.ledger.search(partition_key="2026-11-21")
-        seen.extend(one.state for one in lost)
-        return receipt
-
-    keyed.on_submit = look
-    lab.submit(owner="run-2")
-    assert seen == [S.UNRESOLVED]
-    assert lab.states() == ["submitted"]
 
 
 def test_a_key_that_is_known_at_the_first_try_is_looked_up(lab: Lab, keyed: KeyedProvider) -> None:

@@ -1,0 +1,79 @@
+"""A provider that knows submissions by their key, and a night there of which answers get lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from flow_pipelines.lifecycle import recover
+from flow_pipelines.model import Receipt
+from flow_pipelines.model.errors import ProviderUnavailable, SubmitOutcomeUnknown
+from flow_pipelines.provider import Capabilities, SubmitRequest
+from flow_pipelines_tests.fake_provider import FakeProvider
+from flow_pipelines_tests.fakes import ManualClock
+from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+
+ALIKE = {"provider": "floyo", "operation": "create"}
+
+
+class KeyedProvider(FakeProvider):
+    """Knows submissions by their key; its list says when a run was created, and no more."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(Capabilities(find=True, finds_by_exclusion=True, replays=True))
+        self.clock = clock
+        self.created: dict[str, datetime] = {}
+        self.list_works = True
+        self.shown_after = timedelta()
+
+    def accept(self, request: SubmitRequest) -> Receipt:
+        for run_id, known in self.runs.items():
+            if known.submission_key == request.submission_key:
+                return Receipt(provider_run_id=run_id)
+        return self.create(request)
+
+    def create(self, request: SubmitRequest) -> Receipt:
+        receipt = super().accept(request)
+        self.created[receipt.provider_run_id] = self.clock.now()
+        return receipt
+
+    def find(self, request: SubmitRequest, since: datetime) -> Sequence[Receipt]:
+        if not self.list_works:
+            raise ProviderUnavailable("down", provider=self.name, operation="list")
+        return [
+            Receipt(provider_run_id=run_id, created_at=at)
+            for run_id, at in self.created.items()
+            if at >= since and self.clock.now() >= at + self.shown_after
+        ]
+
+
+def lose_answers(lab: Lab, *prompts: str, accepted: bool = True) -> None:
+    """Buy a night of which no answer arrives."""
+
+    def lose(request: SubmitRequest, _number: int) -> None:
+        if accepted:
+            lab.provider.accept(request)
+        raise SubmitOutcomeUnknown("lost", **ALIKE)
+
+    lab.provider.on_submit = lose
+    lab.plan(*prompts)
+    lab.submit()
+    lab.provider.on_submit = lambda _request, _number: None
+    assert set(lab.states()) == {"unresolved"}
+
+
+def tick(lab: Lab) -> int:
+    """Let a sensor look after the night; give how many copies it sent."""
+    before = len(lab.provider.posts)
+    recover(lab.ports, batches=[lab.night.batch])
+    return len(lab.provider.posts) - before
+
+
+def copies_in(lab: Lab, seconds: int, every: int = 30) -> list[float]:
+    """Tick for a while; give the submission's age at each copy."""
+    began, ages = lab.clock.now(), []
+    for _ in range(seconds // every):
+        lab.clock.advance(every)
+        if tick(lab):
+            ages.append((lab.clock.now() - began).total_seconds())
+    return ages
