@@ -231,3 +231,12 @@ def test_a_batch_changes_hands_only_when_a_person_is_sure(desk: Desk, foreign_ba
     assert adopted.exit_code == 0
     assert json.loads(foreign_batch.read_text()) == {"ledger_id": desk.ledger.ledger_id}
     assert "already" in desk.type("ledger", "adopt", "posters").output
+
+
+def test_a_code_location_adopts_a_batch_of_another(desk: Desk) -> None:
+    desk.ledger.claim_batch("posters", "old_name")
+    adopted = desk.type("ledger", "adopt", "posters", "--location", "new_name")
+    assert adopted.exit_code == 0
+    assert "new_name" in adopted.output
+    assert "old_name" in adopted.output
+    assert desk.ledger.batch_locations(["posters"]) == {"posters": "new_name"}
