@@ -25,14 +25,16 @@ def _me() -> str:
 @click.option("--provider", help="Only this provider.")
 @click.option("--state", type=click.Choice(_STATES), help="Only this state.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option("--wide", is_flag=True, help="Every column and every reason, a line a submission.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON list instead of a table.")
-def runs(
+def runs(  # noqa: PLR0913 - a filter an option
     *,
     batch: str | None,
     partition_key: str | None,
     provider: str | None,
     state: str | None,
     limit: int,
+    wide: bool,
     as_json: bool,
 ) -> None:
     """Show submissions in the ledger, the latest planned first."""
@@ -46,7 +48,10 @@ def runs(
         state=SubmissionState(state) if state else None,
         limit=limit,
     )
-    (print_submissions_json if as_json else print_submissions)(found)
+    if as_json:
+        print_submissions_json(found)
+    else:
+        print_submissions(found, wide=wide)
 
 
 @click.command()
@@ -63,11 +68,13 @@ def resolve(
     the next run buys it; if a provider run exists after all, it is paid twice.
     """
     from flow_pipelines.cli.environment import open_existing_ledger
+    from flow_pipelines.cli.keys import find_submission
     from flow_pipelines.model import Receipt
 
     if (provider_run_id is None) == (not not_created):
         raise click.UsageError("Give either --attach RUN_ID or --not-created.")
     ledger = open_existing_ledger()
+    submission_key = find_submission(ledger, submission_key).submission_key
     if provider_run_id is not None:
         receipt = Receipt(provider_run_id=provider_run_id)
         settled = ledger.attach(submission_key, receipt, who=_me(), why=why)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flow_pipelines.cli.keys import SHORT
 from flow_pipelines.model import Submission, SubmissionState
 
 _STYLES = {
@@ -21,35 +22,91 @@ _STYLES = {
     SubmissionState.FAILED: "red",
     SubmissionState.UNRESOLVED: "bold yellow",
 }
+_NOTES = 20
+"""Reasons that are told below a table; `--wide` and `--json` have them all."""
+_ONE_LINE = 10_000
+"""Columns enough for any row: the terminal breaks the lines, or a pager scrolls."""
+_WIDE = ("night", "prompt", "state", "provider run", "cost USD", "submission key", "why")
 
 
-def print_submissions(submissions: Sequence[Submission]) -> None:
-    """Print a table, a row a submission."""
+def print_submissions(submissions: Sequence[Submission], *, wide: bool = False) -> None:
+    """Print a row a submission: what fits 80 columns and the reasons below, or all if `wide`."""
+    if not submissions:
+        Console().print("Nothing in the ledger answers to that.")
+    elif wide:
+        Console(width=_ONE_LINE).print(_wide_table(submissions))
+    else:
+        Console().print(_table(submissions))
+        _print_notes(submissions)
+
+
+def _table(submissions: Sequence[Submission]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for column in ("night", "prompt", "state", "provider run", "cost USD"):
-        table.add_column(column, overflow="fold", justify="right" if "cost" in column else "left")
-    table.add_column("submission key", no_wrap=True)  # it is what people copy
+    for column in ("night", "prompt"):
+        table.add_column(column, overflow="fold")
+    for column in ("state", "cost USD", "key"):
+        table.add_column(column, no_wrap=True, justify="right" if "cost" in column else "left")
     for one in submissions:
         table.add_row(
-            str(one.night),
-            escape(
-                f"{one.prompt_id}.{one.copy}" + (f" g{one.generation}" if one.generation else "")
-            ),
-            f"[{_STYLES.get(one.state, 'cyan')}]{one.state}[/]{_note(one)}",
+            escape(str(one.night)),
+            escape(_prompt(one)),
+            _state(one),
+            _cost(one),
+            one.submission_key[:SHORT],
+        )
+    return table
+
+
+def _wide_table(submissions: Sequence[Submission]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in _WIDE:
+        table.add_column(column, no_wrap=True, justify="right" if "cost" in column else "left")
+    for one in submissions:
+        table.add_row(
+            escape(str(one.night)),
+            escape(_prompt(one)),
+            _state(one),
             escape(one.provider_run_id or "–"),
             "–" if one.cost_usd is None else f"{one.cost_usd} ({one.cost_basis})",
             one.submission_key,
+            escape(_why(one)),
         )
-    Console().print(table if submissions else "Nothing in the ledger answers to that.")
+    return table
 
 
-def _note(one: Submission) -> str:
-    why = one.error_message or one.reason
+def _print_notes(submissions: Sequence[Submission]) -> None:
+    noted = [one for one in submissions if _why(one)]
+    console = Console()
+    if noted:
+        console.print()
+    for one in noted[:_NOTES]:
+        console.print(f"{one.submission_key[:SHORT]} [dim]{escape(_why(one))}[/]", highlight=False)
+    if len(noted) > _NOTES:
+        console.print(f"… and {len(noted) - _NOTES} more; --wide has them all", highlight=False)
+
+
+def _prompt(one: Submission) -> str:
+    return f"{one.prompt_id}.{one.copy}" + (f" g{one.generation}" if one.generation else "")
+
+
+def _state(one: Submission) -> str:
     facts = ["stale"] if one.stale else []
     if one.state is SubmissionState.SUCCEEDED and one.collected_at is None:
-        facts.append("not stored yet")
-    facts += [why] if why else []
-    return f" {escape('; '.join(facts))}" if facts else ""
+        facts.append("not stored")
+    marks = f" ({', '.join(facts)})" if facts else ""
+    return f"[{_STYLES.get(one.state, 'cyan')}]{one.state}[/]{marks}"
+
+
+def _cost(one: Submission) -> str:
+    """Give money with `~` where it is an estimate."""
+    if one.cost_usd is None:
+        return "–"
+    return f"{'' if one.cost_basis == 'charged' else '~'}{one.cost_usd:f}"
+
+
+def _why(one: Submission) -> str:
+    """Give the reason on one line, whatever the provider wrote."""
+    return " ".join((one.error_message or one.reason or "").split())
 
 
 def print_submissions_json(submissions: Sequence[Submission]) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import dagster as dg
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, PrivateAttr
 
 from flow_pipelines.assets import Batch, batch_assets, cost_report_asset, generation_job
 from flow_pipelines.component.fields import (
@@ -75,6 +75,13 @@ class PromptBatchComponent(dg.Component, dg.Model, dg.Resolvable):
         default=False, description="Allow requests that the provider answers from its cache."
     )
 
+    _built: Batch | None = PrivateAttr(default=None)
+
+    @property
+    def built(self) -> Batch | None:
+        """The batch that definitions were built of; None before."""
+        return self._built
+
     @classmethod
     def get_spec(cls) -> dg.ComponentTypeSpec:
         """Describe the type for Dagster's catalog."""
@@ -88,6 +95,7 @@ class PromptBatchComponent(dg.Component, dg.Model, dg.Resolvable):
         """Build the definitions. Raises: InvalidBatch, with file, line and column."""
         batch = self.batch(Path(context.path))
         check_batch(batch.settings, partitions_def=self.partitions_def, schedule=self.schedule)
+        self._built = batch
         job = generation_job(batch)
         own = dg.Definitions(
             assets=batch_assets(batch), jobs=[job], schedules=self._schedules(batch, job.name)

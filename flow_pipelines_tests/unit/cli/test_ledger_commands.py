@@ -99,7 +99,36 @@ def planned_row(row: PromptRow) -> PlannedRow:
 def test_runs_lists_every_submission(desk: Desk) -> None:
     shown = desk.type("runs")
     assert shown.exit_code == 0
-    assert all(key in shown.output for key in KEYS)
+    assert all(key[:8] in shown.output for key in KEYS)
+    assert max(len(line) for line in shown.output.splitlines()) <= 80
+
+
+def test_a_row_of_runs_is_a_line_even_where_the_provider_talks_much(desk: Desk) -> None:
+    desk.send(KEYS[0])
+    desk.ledger.park_submission(KEYS[0], "the answer was [lost]\n" + "and lost again " * 9)
+
+    shown = desk.type("runs").output.splitlines()
+    row, *_ = [line for line in shown if line.startswith(str(NIGHT)) and "unresolved" in line]
+    assert row.split() == [str(NIGHT), "p0.0", "unresolved", "–", KEYS[0][:8]]
+    assert max(len(line) for line in shown) <= 80
+    assert "answer was [lost] and lost again" in " ".join(shown)
+
+    wide = desk.type("runs", "--wide").output.splitlines()
+    (line,) = [line for line in wide if KEYS[0] in line]
+    assert line.rstrip().endswith("and lost again")
+
+
+def test_a_submission_is_found_by_the_beginning_that_is_shown(desk: Desk) -> None:
+    desk.send(KEYS[0])
+    desk.ledger.park_submission(KEYS[0], "answer lost")
+
+    unclear = desk.type("resolve", "key-of-", "--not-created", "--why", "not there")
+    assert unclear.exit_code == 1
+    assert "2 submissions begin with key-of-" in unclear.output
+    assert desk.state(KEYS[0]) == SubmissionState.UNRESOLVED
+
+    assert desk.type("resolve", KEYS[0][:8], "--not-created", "--why", "so").exit_code == 0
+    assert desk.state(KEYS[0]) == SubmissionState.PLANNED
 
 
 def test_runs_shows_only_what_was_asked_for(desk: Desk) -> None:

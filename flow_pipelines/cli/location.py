@@ -1,0 +1,123 @@
+"""A Dagster code location as commands see it: its batches, and its accounts."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import dagster as dg
+
+from flow_pipelines.assets import Batch
+from flow_pipelines.component import PromptBatchComponent
+from flow_pipelines.model.errors import ConfigurationError
+from flow_pipelines.resources import (
+    ImageStoreResource,
+    ProviderResource,
+    RunLedgerResource,
+    default_resources,
+)
+
+OURS = "flow_pipelines.definitions"
+
+_Resource = TypeVar("_Resource", ProviderResource, ImageStoreResource, RunLedgerResource)
+
+
+class Accounts:
+    """The resources of a code location, each made ready when it is asked for."""
+
+    def __init__(self, resources: Mapping[str, Any] | None = None) -> None:
+        """Take these; without any, those that the environment gives."""
+        self._resources = default_resources() if resources is None else resources
+
+    @classmethod
+    def of(cls, module: str | None) -> Self:
+        """Take those of a module's definitions; None: those that the environment gives."""
+        return cls(load_location(module).resources or {}) if module else cls()
+
+    def providers(self) -> Mapping[str, ProviderResource]:
+        """Give every account of a provider by its resource key."""
+        kinds = self._resources.items()
+        return {
+            key: self.get(key, ProviderResource)
+            for key, resource in kinds
+            if isinstance(resource, ProviderResource)
+        }
+
+    def get(self, key: str, kind: type[_Resource]) -> _Resource:
+        """Give the resource under `key`, with its variables filled in.
+
+        Raises: ConfigurationError, where there is none of that kind, or a variable is not set.
+        """
+        found = self._resources.get(key)
+        if not isinstance(found, kind):
+            known = ", ".join(sorted(self._resources))
+            raise ConfigurationError(
+                f"no {kind.__name__} under the key {key!r}; known keys: {known}. Give --module, "
+                "if another module of definitions has it"
+            )
+        try:
+            ready = found.process_config_and_initialize()
+        except dg.DagsterInvalidConfigError as error:
+            message = "; ".join(one.message for one in error.errors)
+            raise ConfigurationError(f"resource {key!r}: {message}") from None
+        return ready if isinstance(ready, kind) else found
+
+
+def load_location(module: str) -> dg.Definitions:
+    """Import a module and give the definitions in it, as Dagster would. Runs the module's code.
+
+    Raises: ConfigurationError, for a module without exactly one; whatever the module raises.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        loaded = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise ConfigurationError(
+            f"there is no module {module} here; give --module the module of your definitions, "
+            "such as my_project.definitions"
+        ) from error
+    return _definitions(module, vars(loaded))
+
+
+def _definitions(module: str, names: Mapping[str, Any]) -> dg.Definitions:
+    # What @dg.definitions makes of a function has no public type.
+    lazy = [value for value in names.values() if type(value).__name__ == "LazyDefinitions"]
+    found = lazy or [value for value in names.values() if isinstance(value, dg.Definitions)]
+    if len(found) != 1:
+        raise ConfigurationError(
+            f"module {module} has {len(found)} definitions; one is needed: a function under "
+            "@dg.definitions, or a dg.Definitions"
+        )
+    given = found[0]
+    definitions = given if isinstance(given, dg.Definitions) else given()
+    if not isinstance(definitions, dg.Definitions):
+        raise ConfigurationError(f"module {module} gives no dg.Definitions")
+    return definitions
+
+
+def batches_of(definitions: dg.Definitions) -> Sequence[Batch]:
+    """Give every prompt batch that the components of a code location have built, by name."""
+    tree = definitions.component_tree
+    components = tree.get_all_components(of_type=PromptBatchComponent) if tree else []
+    batches = [one.built for one in components if one.built is not None]
+    return sorted(batches, key=lambda batch: batch.name)
+
+
+def find_batch(definitions: dg.Definitions, name: str) -> Batch:
+    """Give a prompt batch. Raises: ConfigurationError, naming those that there are."""
+    batches = batches_of(definitions)
+    for batch in batches:
+        if batch.name == name:
+            return batch
+    known = ", ".join(batch.name for batch in batches) or "none"
+    raise ConfigurationError(
+        f"no prompt batch {name!r} here; known: {known}. Give --module, if another module of "
+        "definitions has it"
+    )
