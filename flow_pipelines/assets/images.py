@@ -1,12 +1,14 @@
 """`<name>/images`: every output of a partition in the bucket, and the two tables that say so."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import dagster as dg
 
 from flow_pipelines.asset_checks import check_results, check_specs
 from flow_pipelines.assets.batch import Batch, night_of, ports_of, selected_with
+from flow_pipelines.assets.cancellation import canceled_with_run
 from flow_pipelines.assets.preview import preview
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.lifecycle import (
@@ -66,7 +68,8 @@ def images_asset(batch: Batch) -> dg.AssetsDefinition:
             ports = ports_of(batch, context)
             wait = selected_with(context, batch.key("provider_runs"))
             seconds = batch.settings.inline_wait_seconds if wait else 0.0
-            summary = _collect(night, ports, context.run.run_id, seconds)
+            with canceled_with_run(context, night, ports) if wait else nullcontext():
+                summary = _collect(night, ports, context.run.run_id, seconds)
             return dg.MaterializeResult(
                 metadata=_metadata(summary, ports),
                 check_results=check_results(key, batch.settings, summary),

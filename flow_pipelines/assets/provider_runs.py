@@ -15,6 +15,7 @@ from flow_pipelines.assets.batch import (
     requester_of,
     selected_with,
 )
+from flow_pipelines.assets.cancellation import canceled_with_run
 from flow_pipelines.lifecycle import Ports, SubmitSummary, regenerate, submit_night
 from flow_pipelines.model import Night
 from flow_pipelines.resources import IO_MANAGER_KEY, ProviderResource
@@ -79,15 +80,16 @@ def provider_runs_asset(batch: Batch) -> dg.AssetsDefinition:
             night = night_of(batch, context)
             ports = ports_of(batch, context)
             metadata = _regenerate(batch, night, ports, config, context.run)
-            summary = submit_night(
-                replace(batch.settings, daily_budget_usd=_daily_budget(batch, context)),
-                night,
-                ports,
-                owner=context.run.run_id,
-                limit=config.limit,
-                backfill_id=backfill_of(context.run.tags),
-                hold_for_collection=selected_with(context, batch.key("images")),
-            )
+            with canceled_with_run(context, night, ports):
+                summary = submit_night(
+                    replace(batch.settings, daily_budget_usd=_daily_budget(batch, context)),
+                    night,
+                    ports,
+                    owner=context.run.run_id,
+                    limit=config.limit,
+                    backfill_id=backfill_of(context.run.tags),
+                    hold_for_collection=selected_with(context, batch.key("images")),
+                )
             metadata |= _numbers(summary)
             if summary.stopped is not None and not summary.over_budget:
                 raise _stopped(night, summary, metadata)
