@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+import struct
+import zlib
 from dataclasses import dataclass, replace
+from functools import cache
 
 from flow_pipelines.sandbox.faults import Action, Fault
 from flow_pipelines.sandbox.life import Fate, Output, Run, RunState
 from flow_pipelines.sandbox.wire import Answer
 
 _UNHEARD_OF = "hibernating"
+_PATH = "../../../../tmp/evil.png"
+_INFLATED_BYTES = 32 * 1024 * 1024
+_HUGE_SIDE = 60_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,21 +47,28 @@ def report(run: Run, now: float, fault: Fault | None = None) -> Report:
 
 
 def _bent(plain: Report, fault: Fault) -> Report:
-    outputs = plain.outputs
     match fault.action:
         case Action.UNKNOWN_STATUS:
             return replace(plain, word=fault.word or _UNHEARD_OF)
         case Action.STATUS_GOES_BACK:
             earlier = RunState.RUNNING if plain.state.ended else RunState.QUEUED
             return replace(plain, state=earlier, outputs=(), error_code=None)
-        case Action.EMPTY_OUTPUTS:
-            return replace(plain, outputs=())
-        case Action.DUPLICATE_OUTPUTS:
-            return replace(plain, outputs=outputs + outputs)
-        case Action.SHUFFLED_OUTPUTS:
-            return replace(plain, outputs=outputs[1:] + outputs[:1])
         case _:
-            return plain
+            return replace(plain, outputs=_bent_outputs(plain.outputs, fault))
+
+
+def _bent_outputs(outputs: tuple[Output, ...], fault: Fault) -> tuple[Output, ...]:
+    match fault.action:
+        case Action.EMPTY_OUTPUTS:
+            return ()
+        case Action.DUPLICATE_OUTPUTS:
+            return outputs + outputs
+        case Action.SHUFFLED_OUTPUTS:
+            return outputs[1:] + outputs[:1]
+        case Action.PATH_LIKE_NAMES:
+            return tuple(replace(one, file_name=fault.word or _PATH) for one in outputs)
+        case _:
+            return outputs
 
 
 def fate(fault: Fault | None) -> Fate:
@@ -68,12 +82,51 @@ def bent_answer(answer: Answer, fault: Fault | None) -> Answer:
     """Bend a good answer's bytes; errors stay what they are."""
     if fault is None or answer.status >= 400:  # noqa: PLR2004 - HTTP's line
         return answer
+    return _bent_headers(replace(answer, body=_bent_body(answer.body, fault)), fault)
+
+
+def _bent_body(body: bytes, fault: Fault) -> bytes:
     match fault.action:
         case Action.BAD_JSON:
-            return replace(answer, body=answer.body[: len(answer.body) // 2])
+            return body[: len(body) // 2]
         case Action.WRONG_LENGTH:
-            return replace(answer, body=answer.body[: len(answer.body) * 2 // 3])
+            return body[: len(body) * 2 // 3]
+        case Action.INFLATING_BODY:
+            return _inflating()
+        case Action.HUGE_PICTURE:
+            return _huge_picture()
+        case _:
+            return body
+
+
+def _bent_headers(answer: Answer, fault: Fault) -> Answer:
+    match fault.action:
         case Action.WRONG_MEDIA_TYPE:
             return replace(answer, media_type=fault.word or "text/html")
+        case Action.INFLATING_BODY:
+            return answer.with_headers(content_encoding="gzip")
+        case Action.PATH_LIKE_NAMES if not answer.media_type.endswith("/json"):
+            name = f'attachment; filename="{fault.word or _PATH}"'
+            return answer.with_headers(content_disposition=name)
         case _:
             return answer
+
+
+@cache
+def _inflating() -> bytes:
+    return gzip.compress(bytes(_INFLATED_BYTES), 6)
+
+
+@cache
+def _huge_picture() -> bytes:
+    """Make a PNG whose header promises billions of pixels, all of them black."""
+    header = struct.pack(">IIBBBBB", _HUGE_SIDE, _HUGE_SIDE, 1, 0, 0, 0, 0)
+    rows = zlib.compress(bytes(_INFLATED_BYTES))
+    parts = ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*part) for part in parts)
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    """Write a chunk (PNG specification, §5.3)."""
+    check = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)

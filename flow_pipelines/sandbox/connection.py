@@ -36,3 +36,13 @@ async def send_cut(request: Request, send: Send, start: Message, body: bytes) ->
     await send(start)
     await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
     await drop(request.scope, request.receive)
+
+
+async def send_without_end(request: Request, send: Send, start: Message, body: bytes) -> None:
+    """Announce no length and send blanks behind the answer until the client has had enough."""
+    headers = [(name, value) for name, value in start["headers"] if name != b"content-length"]
+    await send({**start, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    blanks = b" " * 256 * 1024
+    while not await request.is_disconnected():
+        await send({"type": "http.response.body", "body": blanks, "more_body": True})

@@ -4,19 +4,23 @@ Actions, by the moment at which they happen:
 
 before anything is accepted
     `refuse` (the connection is reset without reading a byte of the body), `drop_before_accept`,
-    `status` (`code`, `body`, `headers`), `html_200`, `slow_accept` (`seconds`, then all goes on,
-    also when the client has left meanwhile)
+    `status` (`status`, `body` or the `word` of the provider's own, `headers`), `html_200`,
+    `redirect` (to the same path and query at another origin, `word`), `slow_accept` (`seconds`,
+    then all goes on, also when the client has left meanwhile)
 after the call has done its work
-    `drop_after_accept`, `slow_answer` (`seconds`), `bad_json` (the answer is cut in half)
+    `drop_after_accept`, `slow_answer` (`seconds`), `bad_json` (the answer is cut in half),
+    `endless_body` (it never stops), `inflating_body` (a few bytes that unpack to many)
 in the fate of a run that is being created
     `run_fails` (`error`: the code; one that begins with `insufficient_` is not billed),
     `never_ends`
 in what a run reports
     `unknown_status` (`word`), `status_goes_back`, `empty_outputs`, `duplicate_outputs`,
-    `shuffled_outputs`
+    `shuffled_outputs`, `path_like_names` (`word`: every output's file name)
 in a download
     `truncate_output` (the connection closes before Content-Length is reached), `wrong_length`
-    (Content-Length is kept, but of a shorter file than was announced), `wrong_media_type` (`word`)
+    (Content-Length is kept, but of a shorter file than was announced), `wrong_media_type` (`word`),
+    `huge_picture` (a small file that declares more pixels than memory has room for),
+    `path_like_names` (`word`: the file name that comes with it)
 in a callback (operation `callback`)
     `lost_callback`, `duplicate_callback`, `slow_callback` (`seconds`)
 """
@@ -41,7 +45,10 @@ class Action(StrEnum):
     SLOW_ANSWER = "slow_answer"
     STATUS = "status"
     HTML_200 = "html_200"
+    REDIRECT = "redirect"
     BAD_JSON = "bad_json"
+    ENDLESS_BODY = "endless_body"
+    INFLATING_BODY = "inflating_body"
     UNKNOWN_STATUS = "unknown_status"
     STATUS_GOES_BACK = "status_goes_back"
     NEVER_ENDS = "never_ends"
@@ -49,9 +56,11 @@ class Action(StrEnum):
     EMPTY_OUTPUTS = "empty_outputs"
     DUPLICATE_OUTPUTS = "duplicate_outputs"
     SHUFFLED_OUTPUTS = "shuffled_outputs"
+    PATH_LIKE_NAMES = "path_like_names"
     TRUNCATE_OUTPUT = "truncate_output"
     WRONG_LENGTH = "wrong_length"
     WRONG_MEDIA_TYPE = "wrong_media_type"
+    HUGE_PICTURE = "huge_picture"
     LOST_CALLBACK = "lost_callback"
     DUPLICATE_CALLBACK = "duplicate_callback"
     SLOW_CALLBACK = "slow_callback"

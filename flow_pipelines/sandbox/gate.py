@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from dataclasses import replace
+from urllib.parse import quote, urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
@@ -14,7 +15,7 @@ from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from flow_pipelines.sandbox.bending import bent_answer
-from flow_pipelines.sandbox.connection import drop, send_cut
+from flow_pipelines.sandbox.connection import drop, send_cut, send_without_end
 from flow_pipelines.sandbox.faults import Action, Fault
 from flow_pipelines.sandbox.meter import RequestRecord
 from flow_pipelines.sandbox.wire import Answer, Ask, Call, Dialect, Refused, Upload
@@ -58,7 +59,7 @@ class Gate:
             return None, self._dialect.finish(ask, refused)
         text = f"{ask.path} {ask.body[:200_000].decode('utf-8', 'replace')}"
         fault = self._fault(text)
-        answer = self._before(fault)
+        answer = self._before(ask, fault)
         if fault is not None and fault.action is Action.DROP_BEFORE_ACCEPT:
             return fault, None
         if fault is not None and fault.action is Action.SLOW_ACCEPT:
@@ -97,12 +98,16 @@ class Gate:
             lambda action: (action is Action.REFUSE) == refusing,
         )
 
-    def _before(self, fault: Fault | None) -> Answer | None:
+    def _before(self, ask: Ask, fault: Fault | None) -> Answer | None:
         if fault is not None and fault.action is Action.HTML_200:
             return Answer(body=_HTML, media_type="text/html; charset=utf-8")
+        if fault is not None and fault.action is Action.REDIRECT:
+            query = f"?{urlencode(ask.query)}" if ask.query else ""
+            return Answer(status=302).with_headers(location=f"{fault.word}{quote(ask.path)}{query}")
         if fault is None or fault.action is not Action.STATUS:
             return None
-        answer = self._dialect.refusal(fault.status, f"sandbox fault {fault.status}")
+        message = fault.word or f"sandbox fault {fault.status}"
+        answer = self._dialect.refusal(fault.status, message)
         if isinstance(fault.body, str):
             answer = replace(answer, body=fault.body.encode(), media_type="text/plain")
         elif fault.body is not None:
@@ -149,6 +154,9 @@ class Gate:
         }
         if fault is not None and fault.action is Action.TRUNCATE_OUTPUT and answer.status < 400:  # noqa: PLR2004 - HTTP's line
             await send_cut(request, send, start, answer.body)
+            return
+        if fault is not None and fault.action is Action.ENDLESS_BODY:
+            await send_without_end(request, send, start, answer.body)
             return
         await send(start)
         await send({"type": "http.response.body", "body": answer.body})

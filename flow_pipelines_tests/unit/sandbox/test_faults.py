@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import io
 import time
 
 import pytest
 import requests
+from PIL import Image
 
 from flow_pipelines.sandbox.control_client import ControlClient, ControlError
 from flow_pipelines.sandbox.server import Sandbox
@@ -189,6 +191,52 @@ def test_an_output_of_the_wrong_media_type_keeps_its_bytes(
     answer = floyo.download(output["id"])
     assert answer.headers["content-type"] == "text/html"
     assert len(answer.content) == output["size_bytes"]
+
+
+def test_a_download_may_have_a_path_for_a_name_and_more_pixels_than_memory(
+    floyo: FloyoProbe, control: ControlClient
+) -> None:
+    file_id = floyo.finished(floyo.create())["outputs"][0]["id"]
+    control.add_fault("floyo", "download_file", "path_like_names")
+    control.add_fault("floyo", "download_file", "huge_picture")
+    named, huge = floyo.download(file_id), floyo.download(file_id)
+    assert "../../" in named.headers["content-disposition"]
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(io.BytesIO(huge.content))
+
+
+def test_outputs_may_have_paths_for_names(floyo: FloyoProbe, control: ControlClient) -> None:
+    run_id = floyo.create()
+    control.add_fault("floyo", "get_run", "path_like_names", word="../a.png")
+    assert floyo.finished(run_id)["outputs"][0]["file_name"] == "../a.png"
+
+
+def test_a_redirect_keeps_path_and_query(floyo: FloyoProbe, control: ControlClient) -> None:
+    control.add_fault("floyo", "get_run", "redirect", word="https://elsewhere.example")
+    url = f"{floyo.api}/runs/run_x?expand=a%2Cb"
+    answer = floyo.session.get(url, timeout=10, allow_redirects=False)
+    assert answer.status_code == 302
+    location = answer.headers["location"]
+    assert location == "https://elsewhere.example/floyo/runs/run_x?expand=a%2Cb"
+
+
+def test_an_answer_may_go_on_for_ever(floyo: FloyoProbe, control: ControlClient) -> None:
+    control.add_fault("floyo", "create_run", "endless_body")
+    with floyo.session.post(
+        f"{floyo.api}/runs", json={"workflow": graph()}, timeout=10, stream=True
+    ) as answer:
+        assert "content-length" not in answer.headers
+        assert len(answer.raw.read(2_000_000)) == 2_000_000
+    assert control.state()["floyo"].runs_billed == 1
+    assert floyo.post("/runs", workflow=graph()).status_code == 200
+
+
+def test_a_small_answer_may_unpack_to_a_large_one(
+    floyo: FloyoProbe, control: ControlClient
+) -> None:
+    control.add_fault("floyo", "create_run", "inflating_body")
+    answer = floyo.post("/runs", workflow=graph())
+    assert int(answer.headers["content-length"]) < 100_000 < len(answer.content)
 
 
 def test_a_fault_hits_only_the_request_it_names_after_letting_some_pass(
