@@ -85,11 +85,18 @@ def _first_error(futures: Sequence[Future[None]]) -> None:
 
 
 def _collect(ports: Ports, submission: Submission, outputs: Sequence[Output]) -> None:
-    """Store one run's outputs."""
+    """Store one run's outputs.
+
+    A run that ended without any is asked once more, now and at every later collection: its list
+    may have been empty only because we asked early.
+    """
     missing = [output for output in outputs if output.stored is None]
-    fresh = _fresh_refs(ports, submission) if missing and _needs_urls(ports) else {}
+    ask = not outputs or (missing and _needs_urls(ports))
+    fresh = _fresh_refs(ports, submission) if ask else {}
+    if fresh and not outputs:
+        missing = list(ports.ledger.outputs(submission.night).get(submission.submission_key, ()))
     stored = [_store(ports, submission, output, fresh) for output in missing]
-    if not all(stored):
+    if not (outputs or stored) or not all(stored):
         return
     try:
         ports.ledger.mark_collected(submission.submission_key)

@@ -87,6 +87,18 @@ def test_a_run_that_ends_without_output_does_not_look_like_a_success(lab: Lab) -
     assert "without an output" in summary.failures[0]["error_message"]
 
 
+def test_outputs_that_were_not_listed_at_the_end_are_asked_for_when_collecting(lab: Lab) -> None:
+    lab.provider.on_poll = lambda run: lab.provider.finished(run, outputs=0)
+    finish(lab, "a cat")
+    assert collect_night(lab.night, lab.ports, owner="run-1").images == 0
+    lab.provider.on_poll = lambda run: lab.provider.finished(run, outputs=2)
+    summary = collect_night(lab.night, lab.ports, owner="run-2")
+    assert (summary.images, summary.without_image) == (2, 0)
+    polls = len(lab.provider.polls)
+    collect_night(lab.night, lab.ports, owner="run-3")
+    assert len(lab.provider.polls) == polls
+
+
 def test_several_outputs_share_the_runs_cost_exactly(lab: Lab) -> None:
     lab.with_settings(price_usd_per_run=Decimal("0.01"))
     lab.provider.on_poll = lambda run: lab.provider.finished(run, outputs=3)
