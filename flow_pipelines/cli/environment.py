@@ -8,8 +8,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from flow_pipelines.clock import SystemClock
-from flow_pipelines.ledger import open_ledger, upgrade
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import SqlRunLedger, open_ledger, upgrade
 from flow_pipelines.model.errors import ConfigurationError, WrongLedger
 from flow_pipelines.resources.environment import setting
 from flow_pipelines.resources.image_store import ImageStoreResource
@@ -22,7 +21,7 @@ def ledger_url() -> str:
     return setting(None, VARIABLE) or default_ledger_url()
 
 
-def open_existing_ledger() -> RunLedger:
+def open_existing_ledger() -> SqlRunLedger:
     """Open the ledger. Raises: ConfigurationError, rather than create one where none is."""
     url = ledger_url()
     file = sqlite_file(url)

@@ -11,7 +11,7 @@ from flow_pipelines.model import SubmissionState
 _STATES = [state.value for state in SubmissionState]
 
 
-def _me() -> str:
+def me() -> str:
     """Give the name under which the ledger remembers a person's word."""
     try:
         return getpass.getuser()
@@ -77,10 +77,10 @@ def resolve(
     submission_key = find_submission(ledger, submission_key).submission_key
     if provider_run_id is not None:
         receipt = Receipt(provider_run_id=provider_run_id)
-        settled = ledger.attach(submission_key, receipt, who=_me(), why=why)
+        settled = ledger.attach(submission_key, receipt, who=me(), why=why)
         click.echo(f"{settled.submission_key} is {provider_run_id}; it will be polled and stored.")
     else:
-        settled = ledger.settle_not_created(submission_key, who=_me(), why=why)
+        settled = ledger.settle_not_created(submission_key, who=me(), why=why)
         click.echo(f"{settled.submission_key} is planned again; the next run of its night buys it.")
 
 
@@ -90,7 +90,7 @@ def pause(*, why: str) -> None:
     """Stop all submitting at once. What is in flight is still polled and stored."""
     from flow_pipelines.cli.environment import open_existing_ledger
 
-    open_existing_ledger().pause(_me(), why)
+    open_existing_ledger().pause(me(), why)
     click.echo("Paused: nothing is submitted until `flow-pipelines resume`.")
 
 

@@ -16,13 +16,12 @@ from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources import (
     ImageStoreResource,
     ProviderResource,
-    RunLedgerResource,
     default_resources,
 )
 
 OURS = "flow_pipelines.definitions"
 
-_Resource = TypeVar("_Resource", ProviderResource, ImageStoreResource, RunLedgerResource)
+_Resource = TypeVar("_Resource", ProviderResource, ImageStoreResource)
 
 
 class Accounts:

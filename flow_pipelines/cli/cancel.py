@@ -1,0 +1,168 @@
+"""`flow-pipelines cancel`: whom it is about, a person's yes, and what became of it in words."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import click
+
+from flow_pipelines.cli.environment import open_existing_ledger
+from flow_pipelines.cli.keys import find_submission
+from flow_pipelines.cli.location import Accounts
+from flow_pipelines.clock import SystemClock
+from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.lifecycle import Ports
+from flow_pipelines.lifecycle.cancel import UNSETTLED, CancelSummary, cancel_night
+from flow_pipelines.model import IN_FLIGHT, Night, NightRecord, SubmissionState
+from flow_pipelines.model.errors import ConfigurationError
+from flow_pipelines.providers import profile
+from flow_pipelines.resources import ImageStoreResource, ProviderResource
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A night, or some submissions of it."""
+
+    record: NightRecord
+    keys: frozenset[str] | None
+    planned: int
+    in_flight: int
+    unsettled: int
+
+    @property
+    def provider(self) -> str:
+        """The provider as it writes itself."""
+        return profile(self.record.provider).title
+
+    @property
+    def asks_provider(self) -> bool:
+        """Whether there is something to cancel at the provider, and a way to."""
+        return bool(self.in_flight) and profile(self.record.provider).capabilities.cancel
+
+    def in_words(self) -> str:
+        """Say what would be canceled."""
+        parts = [f"{self.planned} not sent yet"]
+        if self.in_flight:
+            how = "" if self.asks_provider else ", which go on: it has no way to cancel"
+            parts.append(f"{self.in_flight} at {self.provider}{how}")
+        if self.unsettled:
+            parts.append(f"{self.unsettled} of unknown outcome, which stay")
+        return f"{self.record.night}: {'; '.join(parts)}"
+
+
+def find_targets(
+    ledger: RunLedger, keys: Sequence[str], batch: str | None, partition_key: str | None
+) -> Sequence[Target]:
+    """Give what the command line names: submissions, a night, or all open nights of a batch.
+
+    Raises: ConfigurationError, SubmissionNotFound.
+    """
+    if keys:
+        by_night: dict[Night, set[str]] = {}
+        for found in [find_submission(ledger, key) for key in keys]:
+            by_night.setdefault(found.night, set()).add(found.submission_key)
+        return [_target(ledger, night, chosen) for night, chosen in by_night.items()]
+    if batch is None:
+        raise ConfigurationError("name submissions by their keys, or a batch with --batch")
+    if partition_key is not None:
+        return [_target(ledger, Night(batch, partition_key), None)]
+    return [_target(ledger, record.night, None) for record in ledger.nights_to_do([batch])]
+
+
+def _target(ledger: RunLedger, night: Night, keys: Collection[str] | None) -> Target:
+    record = ledger.night(night)
+    if record is None:
+        raise ConfigurationError(f"{night} is not in this ledger")
+    states = [
+        one.state for one in ledger.submissions(night) if keys is None or one.submission_key in keys
+    ]
+    return Target(
+        record=record,
+        keys=None if keys is None else frozenset(keys),
+        planned=states.count(SubmissionState.PLANNED),
+        in_flight=sum(state in IN_FLIGHT for state in states),
+        unsettled=sum(state in UNSETTLED for state in states),
+    )
+
+
+def run_cancel(
+    keys: Sequence[str],
+    *,
+    batch: str | None,
+    partition_key: str | None,
+    why: str,
+    sure: bool,
+    module: str | None,
+) -> int:
+    """Cancel after a yes and give the exit code; 1: something goes on, or may.
+
+    Raises: FlowPipelinesError; click.Abort, for a no.
+    """
+    with open_existing_ledger() as ledger:
+        targets = [
+            target
+            for target in find_targets(ledger, keys, batch, partition_key)
+            if target.planned or target.in_flight or target.unsettled
+        ]
+        if not targets:
+            click.echo("Nothing to cancel: all of it has ended.")
+            return 0
+        for target in targets:
+            click.echo(target.in_words())
+        if not sure:
+            click.confirm("Cancel?", abort=True)
+        return _cancel_all(targets, ledger, Accounts.of(module), why)
+
+
+def _cancel_all(
+    targets: Sequence[Target], ledger: SqlRunLedger, accounts: Accounts, why: str
+) -> int:
+    code = 0
+    for target in targets:
+        summary = _cancel(target, ledger, accounts, why)
+        _print(target, summary)
+        code |= bool(summary.going_on or summary.unsettled or summary.errors)
+    return code
+
+
+def _cancel(target: Target, ledger: SqlRunLedger, accounts: Accounts, why: str) -> CancelSummary:
+    clock = SystemClock()
+    account = accounts.get(target.record.resource, ProviderResource)
+    ports = Ports(
+        ledger=ledger,
+        provider=account.get_provider(ledger.pace, clock, key_required=target.asks_provider),
+        store=accounts.get("image_store", ImageStoreResource).get_store(),
+        clock=clock,
+        log=click.echo,
+    )
+    return cancel_night(target.record.night, ports, why=why, keys=target.keys)
+
+
+def _print(target: Target, summary: CancelSummary) -> None:
+    click.echo(f"{target.record.night}:")
+    for line in _lines(target, summary):
+        click.echo(f"  {line}")
+    for error in summary.errors:
+        click.echo(f"  {error}", err=True)
+
+
+def _lines(target: Target, summary: CancelSummary) -> Iterator[str]:
+    sentences: Mapping[str, int] = {
+        "will not be sent": summary.planned,
+        f"canceled at {target.provider}": summary.canceled,
+        f"being canceled at {target.provider}; polls will see the end": summary.ending,
+        "had ended before; recorded as they ended": summary.ended,
+        _why_going_on(target): summary.going_on,
+        "may have been bought; wait a minute and repeat this, or `flow-pipelines resolve` them": (
+            summary.unsettled
+        ),
+    }
+    return (f"{count} {sentence}" for sentence, count in sentences.items() if count)
+
+
+def _why_going_on(target: Target) -> str:
+    if target.asks_provider:
+        return f"go on at {target.provider}: could not be canceled"
+    return f"cannot be canceled at {target.provider}; they go on, and are stored when they end"

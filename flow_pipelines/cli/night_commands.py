@@ -1,0 +1,48 @@
+"""Commands around a night: is everything ready for it, what will it cost, stop it."""
+
+from __future__ import annotations
+
+import click
+
+_module = click.option(
+    "-m",
+    "--module",
+    help="Module of your Dagster definitions. Default: accounts as the environment has them.",
+)
+
+
+@click.command()
+@click.argument("keys", metavar="[KEY]...", nargs=-1)
+@click.option("--batch", help="Cancel this batch: all its open nights, or one with --partition.")
+@click.option("--partition", "partition_key", help="Only this partition key of the batch.")
+@click.option("--why", help="Kept in the ledger.  [default: canceled by <you>]")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_module
+def cancel(
+    *,
+    keys: tuple[str, ...],
+    batch: str | None,
+    partition_key: str | None,
+    why: str | None,
+    yes: bool,
+    module: str | None,
+) -> None:
+    """Cancel submissions by KEY, or a batch's nights.
+
+    What was not sent is not sent; provider runs are canceled where the provider can, and go on
+    where it cannot. What has ended is left alone. Exit code 1: something goes on, or may.
+    """
+    from flow_pipelines.cli.cancel import run_cancel
+    from flow_pipelines.cli.ledger_commands import me
+
+    if bool(keys) == bool(batch) or (partition_key and not batch):
+        raise click.UsageError("Give either KEYs, or --batch and, if you like, --partition.")
+    code = run_cancel(
+        keys,
+        batch=batch,
+        partition_key=partition_key,
+        why=why or f"canceled by {me()}",
+        sure=yes,
+        module=module,
+    )
+    raise SystemExit(code)
