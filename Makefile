@@ -13,7 +13,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV PIP_USER PIP_TARGET PIP
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo sandbox test lint types unit format lock clean
+.PHONY: help demo sandbox test lint types unit crash chaos format lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -45,6 +45,12 @@ types: $(INSTALLED)
 
 unit: $(INSTALLED) ## some tests: make unit ARGS="-k sensor"
 	$(BIN)/pytest $(ARGS)
+
+crash: $(INSTALLED) ## kill a night at every single one of its effects, and see it end well
+	@exec $(BIN)/python -m flow_pipelines_tests.faults.crash $(ARGS)
+
+chaos: $(INSTALLED) ## 1,000 submissions while answers are lost and workers are killed
+	@exec $(BIN)/python -m flow_pipelines_tests.faults.chaos $(ARGS)
 
 format: $(INSTALLED) ## let ruff put the code in order
 	$(BIN)/ruff check --fix $(SOURCES)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import open_ledger
 from flow_pipelines.lifecycle import Ports
 from flow_pipelines.model import BatchSettings, Night
-from flow_pipelines.provider import Provider
+from flow_pipelines.provider import PaceStore, Provider, Transport
 from flow_pipelines.providers import profile
 from flow_pipelines.redaction import Secret
 from flow_pipelines.sandbox.control_client import ControlClient
@@ -53,13 +54,6 @@ class Bench:
     def control(self) -> ControlClient:
         return ControlClient(self.url)
 
-    @property
-    def case(self) -> Mapping[str, Any]:
-        case: Mapping[str, Any] = json.loads(
-            (SAMPLES / self.provider / "conformance.json").read_text()
-        )
-        return case
-
     def lay_out(self, rows: int) -> None:
         """Write the batch's files: the provider's sample workflow, and `rows` prompts."""
         for file in (SAMPLES / self.provider).iterdir():
@@ -69,19 +63,14 @@ class Bench:
         (self.folder / "prompts.csv").write_text(text)
 
     def settings(self, *, budget_usd: Decimal | None = None) -> BatchSettings:
-        given = self.case["parameters"] | PICTURES.get(self.provider, {})
-        parameters = {
-            name: value.replace("{unique}", "{prompt}") if isinstance(value, str) else value
-            for name, value in given.items()
-        }
         return BatchSettings(
             name=NIGHT.batch,
             provider=self.provider,
             resource=self.provider,
-            workflow=self.case["workflow"],
+            workflow=sample_workflow(self.provider),
             base_dir=str(self.folder),
             prompts="prompts.csv",
-            parameters=parameters,
+            parameters=sample_parameters(self.provider, PICTURES.get(self.provider, {})),
             time_partitioned=True,
             price_usd_per_run=PRICE,
             budget_usd=budget_usd,
@@ -102,21 +91,52 @@ class Bench:
         )
 
     def _connect(self, pace: Any, effects: Effects) -> Provider:
-        known, given = profile(self.provider), self.environment
-        urls = {word: given[name] for word, name in known.url_variables.items()}
-        transport = HttpTransport(
+        return connect(
             self.provider,
-            origins=list(urls.values()),
-            secret=Secret(given[known.key_variable]),
-            clock=self.clock,
-            pace=pace,
-            pace_key=self.provider,
-            rate_limit=known.rate_limit,
-            sign_in=known.sign_in,
-            retry=RetryBudget(attempts=3, total_seconds=60),
-            jitter=lambda: 1.0,
+            self.environment,
+            self.clock,
+            pace,
+            lambda transport: WatchedTransport(transport, effects),
         )
-        others = {
-            word: given[name] for word, name in known.other_variables.items() if name in given
-        }
-        return known.connect(WatchedTransport(transport, effects), **urls, **others)
+
+
+def connect(
+    provider: str,
+    given: Mapping[str, str],
+    clock: Clock,
+    pace: PaceStore,
+    wrap: Callable[[Transport], Transport],
+) -> Provider:
+    """Connect an account by the variables that the stand-in gives."""
+    known = profile(provider)
+    urls = {word: given[name] for word, name in known.url_variables.items()}
+    transport = HttpTransport(
+        provider,
+        origins=list(urls.values()),
+        secret=Secret(given[known.key_variable]),
+        clock=clock,
+        pace=pace,
+        pace_key=provider,
+        rate_limit=known.rate_limit,
+        sign_in=known.sign_in,
+        retry=RetryBudget(attempts=3, total_seconds=60),
+        jitter=lambda: 1.0,
+    )
+    named = known.other_variables.items()
+    others = {word: given[name] for word, name in named if name in given}
+    return known.connect(wrap(transport), **urls, **others)
+
+
+def sample_parameters(provider: str, more: Mapping[str, str]) -> dict[str, Any]:
+    """Give the parameters of a provider's sample order, `{prompt}` where it wants a new text."""
+    case = json.loads((SAMPLES / provider / "conformance.json").read_text())
+    return {
+        name: value.replace("{unique}", "{prompt}") if isinstance(value, str) else value
+        for name, value in (case["parameters"] | more).items()
+    }
+
+
+def sample_workflow(provider: str) -> str:
+    """Give the name of the workflow of a provider's sample order."""
+    case = json.loads((SAMPLES / provider / "conformance.json").read_text())
+    return str(case["workflow"])

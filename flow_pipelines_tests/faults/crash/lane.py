@@ -22,6 +22,7 @@ import pandas as pd  # noqa: F401 - imported once here, or by every child again
 import pyarrow.compute  # noqa: F401 - likewise
 from PIL import Image
 
+from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import open_ledger
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
@@ -93,27 +94,36 @@ def _read_all(reader: int, pid: int) -> bytes:
 
 
 @contextmanager
-def open_bench(provider: str) -> Iterator[Bench]:
-    """Start a stand-in that remembers nothing; end it afterwards."""
-    clock = SharedClock()
+def scratch_folder() -> Iterator[Path]:
+    """Give an empty folder, in memory where that is possible, for this process's files too."""
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(prefix="flow-crash-", dir=memory) as name:
         folder = Path(name)
         (folder / "spool").mkdir()
         tempfile.tempdir = str(folder / "spool")
-        with _sandbox(clock, folder / "buckets") as told:
-            os.environ.update(told["environment"])
-            _make_template(folder, clock)
-            Image.init()
-            yield Bench(
-                provider=provider,
-                clock=clock,
-                folder=folder,
-                url=told["url"],
-                environment=told["environment"],
-                bucket_folder=folder / "buckets" / told["environment"]["FLOW_PIPELINES_BUCKET"],
-                s3=make_client(),
-            )
+        try:
+            yield folder
+        finally:
+            tempfile.tempdir = None
+
+
+@contextmanager
+def open_bench(provider: str) -> Iterator[Bench]:
+    """Start a stand-in that remembers nothing; end it afterwards."""
+    clock = SharedClock()
+    with scratch_folder() as folder, running_sandbox(clock, folder / "buckets", TUNING) as told:
+        os.environ.update(told["environment"])
+        _make_template(folder, clock)
+        Image.init()
+        yield Bench(
+            provider=provider,
+            clock=clock,
+            folder=folder,
+            url=told["url"],
+            environment=told["environment"],
+            bucket_folder=folder / "buckets" / told["environment"]["FLOW_PIPELINES_BUCKET"],
+            s3=make_client(),
+        )
 
 
 def _make_template(folder: Path, clock: SharedClock) -> None:
@@ -126,14 +136,16 @@ def _make_template(folder: Path, clock: SharedClock) -> None:
 
 
 @contextmanager
-def _sandbox(clock: SharedClock, buckets: Path) -> Iterator[Mapping[str, Any]]:
+def running_sandbox(clock: Clock, buckets: Path, tuning: Tuning) -> Iterator[Mapping[str, Any]]:
+    """Run a stand-in in a process of its own; give its URL and the variables that lead to it."""
     told, tell = os.pipe()
     until, stop = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(told)
         os.close(stop)
-        _serve(clock, buckets, tell, until)
+        settings = SandboxSettings(port=0, bucket_port=0, bucket_folder=buckets, tuning=tuning)
+        _serve(clock, settings, tell, until)
     os.close(tell)
     os.close(until)
     try:
@@ -144,10 +156,9 @@ def _sandbox(clock: SharedClock, buckets: Path) -> Iterator[Mapping[str, Any]]:
         os.waitpid(pid, 0)
 
 
-def _serve(clock: SharedClock, buckets: Path, tell: int, until: int) -> None:
+def _serve(clock: Clock, settings: SandboxSettings, tell: int, until: int) -> None:
     """Be a sandbox until the parent closes its end, or dies."""
     try:
-        settings = SandboxSettings(port=0, bucket_port=0, bucket_folder=buckets, tuning=TUNING)
         with Sandbox(settings, now=lambda: clock.now().timestamp()) as running:
             known = {"url": running.url, "environment": running.environment()}
             os.write(tell, json.dumps(known).encode() + b"\n")

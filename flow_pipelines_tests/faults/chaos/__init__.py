@@ -1,0 +1,1 @@
+"""A thousand submissions while answers are lost and workers die."""
