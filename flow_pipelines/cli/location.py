@@ -36,14 +36,10 @@ class Accounts:
         """Take those of a module's definitions; None: those that the environment gives."""
         return cls(load_location(module).resources or {}) if module else cls()
 
-    def providers(self) -> Mapping[str, ProviderResource]:
-        """Give every account of a provider by its resource key."""
-        kinds = self._resources.items()
-        return {
-            key: self.get(key, ProviderResource)
-            for key, resource in kinds
-            if isinstance(resource, ProviderResource)
-        }
+    def provider_keys(self) -> Sequence[str]:
+        """Give the resource key of every account of a provider."""
+        named = self._resources.items()
+        return [key for key, resource in named if isinstance(resource, ProviderResource)]
 
     def get(self, key: str, kind: type[_Resource]) -> _Resource:
         """Give the resource under `key`, with its variables filled in.

@@ -46,3 +46,16 @@ def cancel(
         module=module,
     )
     raise SystemExit(code)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
+@_module
+def doctor(*, as_json: bool, module: str | None) -> None:
+    """Check keys, clock, bucket, ledger and Dagster. Spends nothing; exit code 1: one is red.
+
+    Providers are asked for what is free; credit and balance are not looked at.
+    """
+    from flow_pipelines.cli.doctor import run_doctor
+
+    raise SystemExit(run_doctor(module=module, as_json=as_json))

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from flow_pipelines.ledger.connect import open_ledger, upgrade
+from flow_pipelines.ledger.connect import SchemaFacts, open_ledger, schema_facts, upgrade
 from flow_pipelines.ledger.pace import SqlPaceStore
 from flow_pipelines.ledger.sql import SqlRunLedger
 
-__all__ = ["SqlPaceStore", "SqlRunLedger", "open_ledger", "upgrade"]
+__all__ = [
+    "SchemaFacts",
+    "SqlPaceStore",
+    "SqlRunLedger",
+    "open_ledger",
+    "schema_facts",
+    "upgrade",
+]

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import uuid
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 from alembic import command
@@ -69,6 +70,36 @@ def upgrade(url: str, clock: Clock | None = None) -> str:
     """Bring the ledger's schema up to date and give its revision. Safe to repeat."""
     open_ledger(url, clock).close()
     return _scripts(_config()).get_current_head() or ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchemaFacts:
+    """Which schema a database has, and which this release works with."""
+
+    current: str | None
+    """None: it holds no ledger yet."""
+    newest: str
+    known: frozenset[str]
+    """Every revision that this release can upgrade from, `newest` among them."""
+
+
+def schema_facts(url: str, *, busy_seconds: float = BUSY_SECONDS) -> SchemaFacts:
+    """Look at a ledger's schema without changing it. A SQLite file should exist: it is made else.
+
+    Raises: as `open_ledger`.
+    """
+    engine = _make_engine(_address(url), busy_seconds)
+    scripts = _scripts(_config())
+    try:
+        with failures_in_our_words(), engine.connect() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+    finally:
+        engine.dispose()
+    return SchemaFacts(
+        current=current,
+        newest=scripts.get_current_head() or "",
+        known=frozenset(script.revision for script in scripts.walk_revisions()),
+    )
 
 
 def _address(url: str) -> URL:

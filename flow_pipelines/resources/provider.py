@@ -113,8 +113,12 @@ class ProviderResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # st
         Raises: ConfigurationError, for a key or URL that cannot be used; ProviderError, which
         says what the provider has against the key.
         """
-        base_url = next(iter(self._addresses().values()))
-        return check_account(self._transport(pace, clock, IN_A_TICK), self.profile, base_url)
+        transport = self._transport(pace, clock, IN_A_TICK)
+        return check_account(transport, self.profile, self.base_url_in_use())
+
+    def base_url_in_use(self) -> str:
+        """Give the API's address: this resource's, else the environment's, else the provider's."""
+        return next(iter(self._addresses().values()))
 
     def has_key(self) -> bool:
         """Tell whether a key is configured; it may still be a wrong one."""

@@ -59,6 +59,7 @@ class Machine:
     module: str
     ledger: SqlRunLedger
     control: ControlClient
+    control_url: str
 
     def type(self, *words: str, answer: str | None = None) -> Result:
         return CliRunner().invoke(main, words, input=answer)
@@ -133,7 +134,9 @@ def machine(
     module = "project_" + "".join(c if c.isalnum() else "_" for c in tmp_path.name)
     _write_project(tmp_path, module)
     with open_ledger(url) as ledger:
-        yield Machine(tmp_path, module, ledger, ControlClient(sandbox_server.url))
+        yield Machine(
+            tmp_path, module, ledger, ControlClient(sandbox_server.url), sandbox_server.url
+        )
     for name in [name for name in sys.modules if name.split(".")[0] == module]:
         del sys.modules[name]
 

@@ -1,0 +1,38 @@
+"""`flow-pipelines doctor`: is everything there that a night needs? Spends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flow_pipelines.cli.doctor_accounts import AccountsDoctor
+from flow_pipelines.cli.doctor_dagster import check_dagster
+from flow_pipelines.cli.doctor_storage import check_bucket, check_ledger, pace_of_ledger
+from flow_pipelines.cli.findings import (
+    Finding,
+    has_red,
+    print_findings,
+    print_findings_json,
+)
+from flow_pipelines.cli.location import Accounts
+from flow_pipelines.clock import Clock, SystemClock
+
+
+def run_doctor(*, module: str | None, as_json: bool) -> int:
+    """Check everything, print it, and give the exit code; 1: something is red.
+
+    Raises: ConfigurationError, where `module` cannot be loaded.
+    """
+    findings = list(check_all(Accounts.of(module), SystemClock()))
+    (print_findings_json if as_json else print_findings)(findings)
+    return int(has_red(findings))
+
+
+def check_all(accounts: Accounts, clock: Clock) -> Iterator[Finding]:
+    """Give every finding, in the order in which a night needs what is checked."""
+    with pace_of_ledger(clock) as pace:
+        doctor = AccountsDoctor(accounts, pace, clock)
+        yield from doctor.check_accounts()
+        yield from check_bucket(accounts, doctor.skews, clock)
+        yield doctor.skews.finding()
+    yield from check_ledger()
+    yield from check_dagster()

@@ -1,0 +1,79 @@
+"""Whether Dagster's instance opens and its daemon is alive."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import dagster as dg
+
+from flow_pipelines.cli.findings import Finding, Mark
+from flow_pipelines.resources.environment import setting
+from flow_pipelines.resources.run_ledger import VARIABLE as LEDGER_URL
+from flow_pipelines.resources.run_ledger import leaves_this_host
+
+_START = "Start `dagster-daemon run`, or `dg dev` while developing, with this DAGSTER_HOME."
+
+
+def check_dagster() -> Iterator[Finding]:
+    """Open the instance, read its storage, and listen for the daemon's heartbeats."""
+    home = os.environ.get("DAGSTER_HOME")
+    if not home:
+        yield Finding(
+            check="dagster",
+            mark=Mark.RED,
+            says="DAGSTER_HOME is not set: Dagster would forget everything with its process",
+            do="Set DAGSTER_HOME to an absolute folder that stays, for every Dagster process.",
+        )
+        return
+    try:
+        with dg.DagsterInstance.get() as instance:
+            yield _storage(instance, home)
+            yield from _launcher(instance)
+            yield from _daemon(instance)
+    except Exception as error:  # noqa: BLE001 - storages of any kind, with errors of their own
+        says = f"the instance at {home} does not open: {type(error).__name__}: {_line(error)}"
+        do = "Is the folder there and writable, its dagster.yaml right, the database up?"
+        yield Finding(check="dagster", mark=Mark.RED, says=says, do=do)
+
+
+def _storage(instance: dg.DagsterInstance, home: str) -> Finding:
+    runs = instance.get_runs_count()
+    says = f"the instance at {home} opens and knows {runs} runs"
+    return Finding(check="dagster", mark=Mark.GREEN, says=says)
+
+
+def _launcher(instance: dg.DagsterInstance) -> Iterator[Finding]:
+    if leaves_this_host(instance) and not setting(None, LEDGER_URL):
+        launcher = type(instance.run_launcher).__name__
+        yield Finding(
+            check="launcher",
+            mark=Mark.RED,
+            says=f"{launcher} may start runs elsewhere, where a ledger in a file is another one",
+            do=f"Set {LEDGER_URL} to a PostgreSQL database that every host reaches.",
+        )
+
+
+def _daemon(instance: dg.DagsterInstance) -> Iterator[Finding]:
+    statuses = instance.get_daemon_statuses().values()
+    silent = sorted(one.daemon_type for one in statuses if one.required and not one.healthy)
+    if not silent:
+        says = "every part has been heard of within the last minutes"
+        yield Finding(check="daemon", mark=Mark.GREEN, says=says)
+        return
+    errors = {
+        one.daemon_type: one.last_heartbeat.errors[0].message.strip().splitlines()[0]
+        for one in statuses
+        if one.last_heartbeat and one.last_heartbeat.errors
+    }
+    if errors:
+        says = "; ".join(f"{part} fails: {message}" for part, message in sorted(errors.items()))
+        do = "See the daemon's log."
+    else:
+        says = f"not running: nothing was heard of {', '.join(silent).lower()}"
+        do = _START
+    yield Finding(check="daemon", mark=Mark.RED, says=says, do=do)
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0][:300]
