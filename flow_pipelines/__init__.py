@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         ImageStoreResource,
         RunLedgerResource,
         default_resources,
+        provider_resource,
     )
 
 _HOMES = {"PromptBatchComponent": "flow_pipelines.component"}
@@ -28,6 +29,7 @@ __all__ = [
     "PromptBatchComponent",
     "RunLedgerResource",
     "default_resources",
+    "provider_resource",
 ]
 
 

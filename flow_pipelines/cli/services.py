@@ -10,6 +10,7 @@ from flow_pipelines.cli.home import Home
 from flow_pipelines.cli.processes import Child, Children, ServiceFailed, free_port, listens
 from flow_pipelines.cli.webserver import Webserver
 from flow_pipelines.clock import Clock
+from flow_pipelines.providers import provider_names
 
 START_SECONDS = 90.0
 """How long a service may take to be ready; two busy cores need about 10."""
@@ -19,13 +20,10 @@ DEFINITIONS = "flow_pipelines.definitions"
 
 _OTHERS = (
     "AWS_",
-    "COMFLOWY_",
     "DAGSTER_",
-    "FLOIMG_",
-    "FLORA_",
     "FLOW_PIPELINES_",
-    "FLOYO_",
     "PYTHONPATH",
+    *(f"{name.upper()}_" for name in provider_names()),
 )
 """Variables that would let a real account, bucket or instance slip into a demo."""
 
