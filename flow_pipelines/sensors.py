@@ -14,7 +14,7 @@ from flow_pipelines.assets.batch import BATCH_TAG, PROVIDER_TAG, RESOURCE_TAG
 from flow_pipelines.assets.cost_report import COST_REPORT
 from flow_pipelines.clock import Clock
 from flow_pipelines.lifecycle import Todo, agenda, belongs_to_another, poll_due, recover
-from flow_pipelines.model import UNPARTITIONED, NightRecord
+from flow_pipelines.model import IN_FLIGHT, UNPARTITIONED, NightRecord
 from flow_pipelines.model.errors import FlowPipelinesError
 from flow_pipelines.resources.ports import open_ports
 from flow_pipelines.resources.provider import IN_A_TICK
@@ -183,13 +183,11 @@ class _Tick:
 
     def _request(self, todo: Todo, batch: _SensedBatch) -> None:
         key = todo.night.partition_key
-        if (batch.partitions_def is None) != (key == UNPARTITIONED) or (
-            batch.partitions_def is not None and not batch.partitions_def.has_partition_key(key)
-        ):
+        if not _has_partition(batch, key):
             # Asking for it would fail the whole tick, and every other night with it.
             self.words.append(f"{todo.night} is no partition of {batch.name} any more")
             return
-        self.requests.append(run_request(todo))
+        self.requests.append(run_request(todo, None if batch.partitions_def is None else key))
 
     def _report(self, batches: Mapping[str, _SensedBatch], memory: _Memory) -> None:
         """Ask for the cost report after a change, once all is still or every ten minutes."""
@@ -199,6 +197,7 @@ class _Tick:
         except FlowPipelinesError as error:
             self.words.append(str(error))
             return
+        self._strangers(records, batches)
         seen, now = _fingerprint(records), self.clock.now()
         if seen != memory.seen and memory.changed_at is None:
             memory.changed_at = now
@@ -210,9 +209,29 @@ class _Tick:
             self.requests.append(dg.RunRequest(run_key=key, asset_selection=[COST_REPORT]))
             memory.changed_at = None
 
+    def _strangers(
+        self, records: Iterable[NightRecord], batches: Mapping[str, _SensedBatch]
+    ) -> None:
+        """Tell of runs that are asked after with another account than the one that bought them."""
+        for record in records:
+            present = batches[record.night.batch].resource
+            in_flight = sum(record.counts.get(state, 0) for state in IN_FLIGHT)
+            if in_flight and record.resource != present:
+                self.words.append(
+                    f"{record.night}: {in_flight} run(s) were bought with the resource "
+                    f"{record.resource!r} and are asked after with {present!r}; if that is another "
+                    f"account, go back to {record.resource!r} until they are collected"
+                )
 
-def run_request(todo: Todo) -> dg.RunRequest:
-    """Ask for the Dagster run that a night needs.
+
+def _has_partition(batch: _SensedBatch, key: str) -> bool:
+    if batch.partitions_def is None:
+        return key == UNPARTITIONED
+    return batch.partitions_def.has_partition_key(key)
+
+
+def run_request(todo: Todo, partition_key: str | None) -> dg.RunRequest:
+    """Ask for the Dagster run that a night needs; `partition_key` is None without partitions.
 
     The attempt in the run key makes it new: Dagster never starts a key twice, failed or not.
     """
@@ -231,7 +250,7 @@ def run_request(todo: Todo) -> dg.RunRequest:
     return dg.RunRequest(
         run_key="/".join(str(part) for part in (*parts, todo.attempt)),
         asset_selection=[dg.AssetKey([night.batch, asset]) for asset in assets],
-        partition_key=None if night.partition_key == UNPARTITIONED else night.partition_key,
+        partition_key=partition_key,
         run_config=config if todo.kind == "submit" else {},
         tags=tags,
     )

@@ -6,6 +6,7 @@ import dagster as dg
 import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin
 
+from flow_pipelines import FloyoResource
 from flow_pipelines.ledger import SqlRunLedger
 from flow_pipelines.lifecycle import claim_batch
 from flow_pipelines.model.errors import ConfigurationError
@@ -99,3 +100,20 @@ def test_the_refusal_names_both_locations_and_the_way_out(ledger: SqlRunLedger) 
         claim_batch(ledger, "harbor", "west")
     for words in ("'east'", "'west'", "flow-pipelines ledger adopt harbor --location west"):
         assert words in str(caught.value)
+
+
+def test_runs_that_another_account_bought_are_named(
+    project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
+) -> None:
+    world.control.configure(time_scale=0.001)
+    try:
+        bought_by("east", project, instance, ledger)
+        project.add("harbor", BATCH.replace("workflow:", "resource: second\n  workflow:"))
+        with project.load(second=FloyoResource()) as defs:
+            data = tick(defs, instance, "east")
+    finally:
+        world.control.configure(time_scale=100.0)
+    said = data.skip_message or ""
+    assert (
+        "3 run(s) were bought with the resource 'floyo' and are asked after with 'second'" in said
+    )
