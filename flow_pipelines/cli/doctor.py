@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from flow_pipelines.cli.doctor_accounts import AccountsDoctor
 from flow_pipelines.cli.doctor_dagster import check_dagster
-from flow_pipelines.cli.doctor_storage import check_bucket, check_ledger, pace_of_ledger
+from flow_pipelines.cli.doctor_storage import check_bucket, check_ledger
+from flow_pipelines.cli.environment import ledger_as_it_is
 from flow_pipelines.cli.findings import (
     Finding,
     has_red,
@@ -15,6 +16,7 @@ from flow_pipelines.cli.findings import (
 )
 from flow_pipelines.cli.location import Accounts
 from flow_pipelines.clock import Clock, SystemClock
+from flow_pipelines.transport import MemoryPaceStore
 
 
 def run_doctor(*, module: str | None, as_json: bool) -> int:
@@ -29,7 +31,9 @@ def run_doctor(*, module: str | None, as_json: bool) -> int:
 
 def check_all(accounts: Accounts, clock: Clock) -> Iterator[Finding]:
     """Give every finding, in the order in which a night needs what is checked."""
-    with pace_of_ledger(clock) as pace:
+    with ledger_as_it_is() as ledger:
+        # Turns are shared with whatever works on this ledger, where there is one.
+        pace = MemoryPaceStore(clock) if ledger is None else ledger.pace
         doctor = AccountsDoctor(accounts, pace, clock)
         yield from doctor.check_accounts()
         yield from check_bucket(accounts, doctor.skews, clock)

@@ -86,6 +86,9 @@ class AccountsDoctor:
             return Finding(check=key, mark=Mark.RED, says=str(error), do=_CORRECT)
 
     def _ask(self, key: str, account: ProviderResource) -> Finding:
+        if account.profile.probe is None and account.profile.sign_in is None:
+            says = f"{account.profile.title} has no free request that would show whether it works"
+            return Finding(check=key, mark=Mark.YELLOW, says=says)
         try:
             report = account.check_account(self._pace, self._clock)
         except ProviderError as error:

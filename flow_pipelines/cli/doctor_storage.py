@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from sqlalchemy import make_url
 
@@ -16,12 +15,10 @@ from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import SqlRunLedger, schema_facts
 from flow_pipelines.model import SubmissionState
 from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError, StorageError
-from flow_pipelines.provider import PaceStore
 from flow_pipelines.resources import ImageStoreResource
 from flow_pipelines.resources.image_store import BUCKET
 from flow_pipelines.resources.run_ledger import VARIABLE as LEDGER_URL
 from flow_pipelines.storage.contract import ImageStore
-from flow_pipelines.transport import MemoryPaceStore
 
 _CONTENT = b"Written by `flow-pipelines doctor` to see whether it can be; may be deleted.\n"
 _UPGRADE = "`flow-pipelines ledger upgrade`"
@@ -60,31 +57,6 @@ def _try(store: ImageStore) -> Finding:
             do=f"Nothing, or delete {store.uri(key)} yourself.",
         )
     return Finding(check="bucket", mark=Mark.GREEN, says=f"{place} was written, read and cleared")
-
-
-@contextmanager
-def pace_of_ledger(clock: Clock) -> Iterator[PaceStore]:
-    """Give the turns that everybody who uses this ledger shares, else this process's own."""
-    ledger: SqlRunLedger | None = None
-    try:
-        if _is_current(ledger_url()):
-            ledger = open_existing_ledger()
-    except FlowPipelinesError:
-        ledger = None  # told where the ledger is checked
-    try:
-        yield MemoryPaceStore(clock) if ledger is None else ledger.pace
-    finally:
-        if ledger is not None:
-            ledger.close()
-
-
-def _is_current(url: str) -> bool:
-    """Tell whether the ledger can be opened as it is: a look must not upgrade it."""
-    file = sqlite_file(url)
-    if file is not None and not file.exists():
-        return False
-    facts = schema_facts(url)
-    return facts.current == facts.newest
 
 
 def check_ledger() -> Iterator[Finding]:

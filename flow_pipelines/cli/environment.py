@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from flow_pipelines.clock import SystemClock
-from flow_pipelines.ledger import SqlRunLedger, open_ledger, upgrade
-from flow_pipelines.model.errors import ConfigurationError, WrongLedger
+from flow_pipelines.ledger import SqlRunLedger, open_ledger, schema_facts, upgrade
+from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError, WrongLedger
 from flow_pipelines.resources.environment import setting
 from flow_pipelines.resources.image_store import ImageStoreResource
 from flow_pipelines.resources.run_ledger import VARIABLE, default_ledger_url
@@ -29,6 +31,28 @@ def open_existing_ledger() -> SqlRunLedger:
         message = f"There is no ledger at {file} (from {VARIABLE} or DAGSTER_HOME)."
         raise ConfigurationError(message)
     return open_ledger(url, SystemClock())
+
+
+@contextmanager
+def ledger_as_it_is() -> Iterator[SqlRunLedger | None]:
+    """Open the ledger for a look, which neither makes nor upgrades it; None where it cannot be."""
+    ledger: SqlRunLedger | None = None
+    with suppress(FlowPipelinesError):
+        if _is_current(ledger_url()):
+            ledger = open_existing_ledger()
+    try:
+        yield ledger
+    finally:
+        if ledger is not None:
+            ledger.close()
+
+
+def _is_current(url: str) -> bool:
+    file = sqlite_file(url)
+    if file is not None and not file.exists():
+        return False
+    facts = schema_facts(url)
+    return facts.current == facts.newest
 
 
 def sqlite_file(url: str) -> Path | None:

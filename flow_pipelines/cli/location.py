@@ -12,7 +12,7 @@ import dagster as dg
 
 from flow_pipelines.assets import Batch
 from flow_pipelines.component import PromptBatchComponent
-from flow_pipelines.model.errors import ConfigurationError
+from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError
 from flow_pipelines.resources import (
     ImageStoreResource,
     ProviderResource,
@@ -91,10 +91,24 @@ def _definitions(module: str, names: Mapping[str, Any]) -> dg.Definitions:
             "@dg.definitions, or a dg.Definitions"
         )
     given = found[0]
-    definitions = given if isinstance(given, dg.Definitions) else given()
+    try:
+        definitions = given if isinstance(given, dg.Definitions) else given()
+    except Exception as error:
+        ours = _ours_within(error)
+        if ours is None:
+            raise
+        raise ours from None
     if not isinstance(definitions, dg.Definitions):
         raise ConfigurationError(f"module {module} gives no dg.Definitions")
     return definitions
+
+
+def _ours_within(error: BaseException) -> FlowPipelinesError | None:
+    """Give what a batch has against itself, which Dagster wraps in errors of its own."""
+    now: BaseException | None = error
+    while now is not None and not isinstance(now, FlowPipelinesError):
+        now = now.__cause__ or now.__context__
+    return now
 
 
 def batches_of(definitions: dg.Definitions) -> Sequence[Batch]:

@@ -12,7 +12,7 @@ import click
 
 from flow_pipelines.cli.ledger_commands import ledger_group, pause, resolve, resume, runs
 from flow_pipelines.cli.local_commands import demo, sandbox
-from flow_pipelines.cli.night_commands import cancel, doctor
+from flow_pipelines.cli.night_commands import cancel, doctor, estimate
 from flow_pipelines.model.errors import FlowPipelinesError
 
 
@@ -33,5 +33,10 @@ def main() -> None:
     """Nightly image batches on hosted AI-workflow services, as Dagster assets."""
 
 
-for _command in (demo, sandbox, doctor, runs, resolve, cancel, pause, resume, ledger_group):
+for _command in (
+    *(demo, sandbox),
+    *(doctor, estimate),
+    *(runs, resolve, cancel, pause, resume),
+    ledger_group,
+):
     main.add_command(_command)

@@ -59,3 +59,23 @@ def doctor(*, as_json: bool, module: str | None) -> None:
     from flow_pipelines.cli.doctor import run_doctor
 
     raise SystemExit(run_doctor(module=module, as_json=as_json))
+
+
+@click.command()
+@click.argument("batch")
+@click.option("--partition", "partition_key", help="Its key.  [default: the last complete one]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.option(
+    "-m",
+    "--module",
+    help="Module of your Dagster definitions.  [default: the sample batches of this package]",
+)
+def estimate(*, batch: str, partition_key: str | None, as_json: bool, module: str | None) -> None:
+    """Say what a night of BATCH would take: requests, minutes, dollars, FloTime.
+
+    Reads and checks every row as planning does; plans nothing and spends nothing. Exit code 1: it
+    would not be bought as it is written.
+    """
+    from flow_pipelines.cli.estimate import run_estimate
+
+    raise SystemExit(run_estimate(batch, partition_key, module=module, as_json=as_json))

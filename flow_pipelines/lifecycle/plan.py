@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from flow_pipelines.batches.render import check_parameters, render_rows
 from flow_pipelines.batches.rows import read_rows
@@ -25,6 +25,7 @@ from flow_pipelines.model import (
     Workflow,
 )
 from flow_pipelines.model.errors import ConfigurationError, InvalidBatch
+from flow_pipelines.provider import Provider
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +44,28 @@ class PlannedNight:
     outcome: PlanOutcome
 
 
+@dataclass(frozen=True, kw_only=True)
+class RenderedNight:
+    """A night as it would be planned now; the ledger knows nothing of it."""
+
+    night: Night
+    workflow: Workflow
+    rows: Sequence[PromptRow]
+    planned: Sequence[PlannedRow]
+
+
+class Sources(Protocol):
+    """What a batch is read from: the part of `Ports` that planning takes before it plans."""
+
+    @property
+    def provider(self) -> Provider:
+        """Gives the workflow."""
+
+    @property
+    def read_uri(self) -> Callable[[str], bytes]:
+        """Reads an `s3://` prompt table or workflow."""
+
+
 def plan_night(
     settings: BatchSettings,
     partition_key: str,
@@ -58,15 +81,8 @@ def plan_night(
 
     Raises: InvalidBatch, with every problem of every row; ConfigurationError; ProviderError.
     """
-    night = Night(settings.name, partition_key)
-    workflow = read_workflow(settings, ports)
-    rows, planned = _render_night(
-        settings,
-        night,
-        workflow,
-        _table(settings, night, ports, table),
-        cached=ports.provider.capabilities.cached_when_identical,
-    )
+    rendered = render_night(settings, partition_key, ports, table=table)
+    night, workflow = rendered.night, rendered.workflow
     ports.ledger.save_workflow(workflow)
     outcome = ports.ledger.plan(
         NightPlan(
@@ -78,8 +94,8 @@ def plan_night(
             run_timeout_seconds=settings.run_timeout_seconds,
             location=location,
         ),
-        rows,
-        planned,
+        rendered.rows,
+        rendered.planned,
     )
     return PlannedNight(
         night=night,
@@ -89,7 +105,35 @@ def plan_night(
     )
 
 
-def read_workflow(settings: BatchSettings, ports: Ports) -> Workflow:
+def render_night(
+    settings: BatchSettings,
+    partition_key: str,
+    sources: Sources,
+    *,
+    table: pd.DataFrame | None = None,
+) -> RenderedNight:
+    """Read, render and validate a night's rows as `plan_night` does. Changes nothing anywhere.
+
+    Raises: InvalidBatch, with every problem of every row; ConfigurationError; ProviderError.
+    """
+    night = Night(settings.name, partition_key)
+    workflow = read_workflow(settings, sources)
+    prompts = _table(settings, night, sources, table)
+    rendered = render_rows(
+        settings,
+        workflow,
+        read_rows(settings, prompts, night),
+        night,
+        0,
+        table=prompts,
+        cached_when_identical=sources.provider.capabilities.cached_when_identical,
+    )
+    return RenderedNight(
+        night=night, workflow=workflow, rows=rendered.rows, planned=rendered.planned
+    )
+
+
+def read_workflow(settings: BatchSettings, ports: Sources) -> Workflow:
     """Get the batch's workflow and check the batch's parameters against it.
 
     Raises: InvalidBatch, ConfigurationError, ProviderError.
@@ -107,7 +151,7 @@ def read_workflow(settings: BatchSettings, ports: Ports) -> Workflow:
     return workflow
 
 
-def read_source(settings: BatchSettings, reference: str, ports: Ports) -> bytes:
+def read_source(settings: BatchSettings, reference: str, ports: Sources) -> bytes:
     """Read a file beside the batch's `defs.yaml`, or an `s3://` URI."""
     if reference.startswith("s3://"):
         return ports.read_uri(reference)
@@ -121,7 +165,7 @@ def read_source(settings: BatchSettings, reference: str, ports: Ports) -> bytes:
 
 
 def _table(
-    settings: BatchSettings, night: Night, ports: Ports, table: pd.DataFrame | None
+    settings: BatchSettings, night: Night, ports: Sources, table: pd.DataFrame | None
 ) -> PromptTable:
     if settings.prompts is None:
         if table is None:
@@ -132,17 +176,9 @@ def _table(
             raise ConfigurationError(message)
         return table_from_dataframe(settings.prompts_asset or "upstream asset", table)
     reference = settings.prompts.replace("{partition_key}", night.partition_key)
+    if reference != settings.prompts and ".." in night.partition_key.split("/"):
+        raise ConfigurationError(f"{night}: no prompt table is looked for at {reference!r}")
     return read_table(reference, read_source(settings, reference, ports))
-
-
-def _render_night(
-    settings: BatchSettings, night: Night, workflow: Workflow, table: PromptTable, *, cached: bool
-) -> tuple[Sequence[PromptRow], Sequence[PlannedRow]]:
-    rows = read_rows(settings, table, night)
-    rendered = render_rows(
-        settings, workflow, rows, night, 0, table=table, cached_when_identical=cached
-    )
-    return rendered.rows, rendered.planned
 
 
 def regenerate(
@@ -166,21 +202,23 @@ def regenerate(
     if not rows:
         message = f"{night}: nothing was planned yet; materialize {night.batch}/prompts first"
         raise ConfigurationError(message)
-    current = latest(ports.ledger.submissions(night))
-    chosen = _chosen(night, rows, current, scope)
+    chosen = _chosen(night, rows, latest(ports.ledger.submissions(night)), scope)
     workflow = read_workflow(settings, ports)
     ports.ledger.save_workflow(workflow)
+
+    def render(generation: int) -> Sequence[PlannedRow]:
+        # Read with the night locked: of two who ask at once, one sees what the other planned.
+        current = latest(ports.ledger.submissions(night))
+        rendered = render_rows(settings, workflow, chosen, night, generation).planned
+        return [
+            row for row in rendered if _wanted(current.get((row.prompt_id, row.copy)), row, scope)
+        ]
+
     regeneration = ports.ledger.regenerate(
         night,
         requested_by,
         json.dumps(scope if isinstance(scope, str) else dict(scope), sort_keys=True),
-        lambda generation: (
-            [
-                row
-                for row in render_rows(settings, workflow, chosen, night, generation).planned
-                if _wanted(current.get((row.prompt_id, row.copy)), row, scope)
-            ]
-        ),
+        render,
         workflow_version=workflow.version,
     )
     ports.log(

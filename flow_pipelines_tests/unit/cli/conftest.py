@@ -77,6 +77,10 @@ class Machine:
         )
         return folder
 
+    def forget_module(self) -> None:
+        """Load the project anew, as another process would."""
+        forget(self.module)
+
     @property
     def definitions(self) -> str:
         return f"{self.module}.definitions"
@@ -137,6 +141,11 @@ def machine(
         yield Machine(
             tmp_path, module, ledger, ControlClient(sandbox_server.url), sandbox_server.url
         )
+    forget(module)
+
+
+def forget(module: str) -> None:
+    """Let a project be imported anew."""
     for name in [name for name in sys.modules if name.split(".")[0] == module]:
         del sys.modules[name]
 

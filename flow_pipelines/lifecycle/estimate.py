@@ -1,0 +1,193 @@
+"""What a night would take: requests, minutes, money, GPU time. Reads; plans and spends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from statistics import median
+from typing import Literal
+
+from flow_pipelines.clock import Clock
+from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.lifecycle.plan import RenderedNight
+from flow_pipelines.model import BatchSettings, Night, Submission, SubmissionState, Workflow
+from flow_pipelines.provider import Provider, RateLimit
+
+REQUESTS_PER_SUBMISSION = 2
+"""One that buys and about one that asks: polls grow only with the logarithm of a run's time."""
+PAST_RUNS = 500
+"""The latest of a batch that are looked at."""
+_USD = Decimal("0.000001")
+_UNSENT = frozenset({SubmissionState.PLANNED, SubmissionState.SKIPPED, SubmissionState.CANCELED})
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetCut:
+    """How far a budget lets a night go."""
+
+    scope: Literal["partition", "day"]
+    budget_usd: Decimal
+    left_usd: Decimal
+    """Of the budget, now."""
+    allows: int
+    """Submissions that fit into what is left."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NightEstimate:
+    """What materializing a night now would take. Money in USD, FloTime in milliseconds."""
+
+    night: Night
+    provider: str
+    rows: int
+    """Of the prompt table."""
+    submissions: int
+    """Rows times copies."""
+    to_send: int
+    """The part of `submissions` that was not sent yet; a night that was begun is frozen."""
+    within_budget: int
+    """The part of `to_send` that the budgets let through; the rest would be skipped."""
+    requests: int
+    minutes: float | None
+    """At the account's rate limit; None: the provider has none that is known."""
+    usd_per_run: Decimal | None
+    usd_basis: Literal["price", "past runs", "unknown"]
+    usd: Decimal | None
+    """Of what is within budget; None: nobody can know before."""
+    flotime_ms_per_run: int | None
+    """Median of past runs."""
+    flotime_ms: int | None
+    past_runs: int
+    """Runs that succeeded before, of this batch and, where there are any, of this workflow."""
+    budgets: Sequence[BudgetCut]
+    refused: str | None
+    """Why nothing at all would be sent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """What an estimate has to know of the account that pays."""
+
+    provider: Provider
+    rate_limit: RateLimit | None
+    daily_budget_usd: Decimal | None
+
+
+def estimate_night(
+    settings: BatchSettings,
+    rendered: RenderedNight,
+    account: Account,
+    ledger: RunLedger | None,
+    clock: Clock,
+) -> NightEstimate:
+    """Estimate a night as it stands. Without a ledger, nothing was bought and no run is known.
+
+    Raises: LedgerError.
+    """
+    known = () if ledger is None else ledger.submissions(rendered.night)
+    past = () if ledger is None else _past_runs(ledger, settings.name, rendered.workflow)
+    price = account.provider.estimate_usd(rendered.workflow, settings.price_usd_per_run)
+    to_send = _to_send(rendered, known)
+    budgets = _budgets(settings, account, known, price, _spent_today(account, ledger, clock))
+    refused = _refusal(settings, account, price)
+    sent = 0 if refused else min([to_send, *(cut.allows for cut in budgets)])
+    usd_per_run = _past_cost(past) if price is None else price
+    flotime = _median([one.flotime_ms for one in past if one.flotime_ms is not None])
+    requests = sent * REQUESTS_PER_SUBMISSION
+    return NightEstimate(
+        night=rendered.night,
+        provider=settings.provider,
+        rows=len(rendered.rows),
+        submissions=len(rendered.planned),
+        to_send=to_send,
+        within_budget=sent,
+        requests=requests,
+        minutes=_minutes(requests, account.rate_limit),
+        usd_per_run=usd_per_run,
+        usd_basis=_basis(price, usd_per_run),
+        usd=None if usd_per_run is None else usd_per_run * sent,
+        flotime_ms_per_run=flotime,
+        flotime_ms=None if flotime is None else flotime * sent,
+        past_runs=len(past),
+        budgets=budgets,
+        refused=refused,
+    )
+
+
+def _to_send(rendered: RenderedNight, known: Sequence[Submission]) -> int:
+    begun = any(one.submitting_at is not None or one.state not in _UNSENT for one in known)
+    if not begun:
+        return len(rendered.planned)
+    return sum(one.state is SubmissionState.PLANNED for one in known)
+
+
+def _past_runs(ledger: RunLedger, batch: str, workflow: Workflow) -> Sequence[Submission]:
+    found = ledger.search(batch=batch, state=SubmissionState.SUCCEEDED, limit=PAST_RUNS)
+    alike = [one for one in found if one.workflow_version == workflow.version]
+    return alike or found
+
+
+def _past_cost(past: Sequence[Submission]) -> Decimal | None:
+    costs = [one.cost_usd for one in past if one.cost_usd is not None]
+    return median(costs).quantize(_USD) if costs else None
+
+
+def _median(values: Sequence[int]) -> int | None:
+    return round(median(values)) if values else None
+
+
+def _basis(
+    price: Decimal | None, usd_per_run: Decimal | None
+) -> Literal["price", "past runs", "unknown"]:
+    if price is not None:
+        return "price"
+    return "unknown" if usd_per_run is None else "past runs"
+
+
+def _minutes(requests: int, limit: RateLimit | None) -> float | None:
+    if limit is None:
+        return None
+    return round(requests * limit.per_seconds / limit.requests / 60, 2)
+
+
+def _refusal(settings: BatchSettings, account: Account, price: Decimal | None) -> str | None:
+    """Say what `submit_night` would: a budget cannot be kept without a price."""
+    has_budget = settings.budget_usd is not None or account.daily_budget_usd is not None
+    if price is not None or not has_budget:
+        return None
+    return "there is a budget, but no price of a run: set price_usd_per_run in its defs.yaml"
+
+
+def _spent_today(account: Account, ledger: RunLedger | None, clock: Clock) -> Decimal:
+    if ledger is None or account.daily_budget_usd is None:
+        return Decimal(0)
+    return ledger.reserved_usd(account.provider.name, clock.now())
+
+
+def _budgets(
+    settings: BatchSettings,
+    account: Account,
+    known: Sequence[Submission],
+    price: Decimal | None,
+    spent_today: Decimal,
+) -> Sequence[BudgetCut]:
+    spent = sum((one.reserved_usd for one in known), Decimal(0))
+    cuts = [
+        _cut("partition", settings.budget_usd, spent, price),
+        _cut("day", account.daily_budget_usd, spent_today, price),
+    ]
+    return [cut for cut in cuts if cut is not None]
+
+
+def _cut(
+    scope: Literal["partition", "day"],
+    budget: Decimal | None,
+    spent: Decimal,
+    price: Decimal | None,
+) -> BudgetCut | None:
+    """None: there is no such budget, or nothing that could exceed it."""
+    if budget is None or not price:
+        return None
+    left = max(budget - spent, Decimal(0))
+    return BudgetCut(scope=scope, budget_usd=budget, left_usd=left, allows=int(left // price))
