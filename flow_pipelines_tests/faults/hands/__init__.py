@@ -1,0 +1,1 @@
+"""Many hands at one night: what several processes and hosts may do to each other."""

@@ -1,0 +1,111 @@
+"""A stand-in on a fast clock for the whole session; a place and a host of its own for each test."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+import pytest
+
+from flow_pipelines.clock import SystemClock
+from flow_pipelines.lifecycle import plan_night
+from flow_pipelines.sandbox.server import Sandbox
+from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
+from flow_pipelines_tests.databases import PostgresServer, postgres_server, sqlite_ledgers
+from flow_pipelines_tests.faults.hands.hand import Hands
+from flow_pipelines_tests.faults.hands.host_clock import HostClock
+from flow_pipelines_tests.faults.hands.place import NIGHT, Host, Place
+
+__all__ = ["postgres_server", "sqlite_ledgers"]
+
+TUNING = Tuning(median_seconds=8.0, slots=8, max_picture_side=32)
+CROWDS = {"sqlite": 2, "postgresql": 4}
+"""How many processes work at one ledger of each kind."""
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def began_at() -> datetime:
+    return SystemClock().now()
+
+
+@pytest.fixture(scope="module")
+def stand_in(began_at: datetime, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    settings = SandboxSettings(
+        port=0, bucket_port=0, bucket_folder=tmp_path_factory.mktemp("buckets"), tuning=TUNING
+    )
+    clock = HostClock(began_at)
+    with Sandbox(settings, now=lambda: clock.now().timestamp()) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def make_place(
+    stand_in: Sandbox, began_at: datetime, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Place]:
+    """Give what makes a place around a ledger, its night planned and nothing bought."""
+
+    def make(ledger_url: str) -> Place:
+        stand_in.reset()
+        place = Place(
+            ledger_url=ledger_url,
+            folder=tmp_path_factory.mktemp(f"place{next(_numbers)}"),
+            url=stand_in.url,
+            environment=stand_in.environment(),
+            buckets=stand_in.bucket.folder,
+            began_at=began_at,
+        )
+        place.lay_out()
+        host = Host(place)
+        plan_night(place.settings, NIGHT.partition_key, host.ports)
+        host.close()
+        return place
+
+    return make
+
+
+@pytest.fixture
+def sqlite_place(make_place: Callable[[str], Place], sqlite_ledgers: Callable[[], str]) -> Place:
+    return make_place(sqlite_ledgers())
+
+
+@pytest.fixture(params=sorted(CROWDS))
+def crowd(request: pytest.FixtureRequest) -> str:
+    """Give the kind of ledger that a crowd works at, one after the other."""
+    return str(request.param)
+
+
+@pytest.fixture
+def names(crowd: str) -> list[str]:
+    """Give a name for each process of the crowd."""
+    return [f"run-{number}" for number in range(CROWDS[crowd])]
+
+
+@pytest.fixture
+def place(
+    crowd: str,
+    make_place: Callable[[str], Place],
+    request: pytest.FixtureRequest,
+) -> Iterator[Place]:
+    if crowd == "sqlite":
+        yield make_place(request.getfixturevalue("sqlite_ledgers")())
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    url = server.ledger_database()
+    yield make_place(url)
+    server.drop(url)
+
+
+@pytest.fixture
+def host(place: Place) -> Iterator[Host]:
+    """Give this process's own way in, for planning and for looking at the end."""
+    host = Host(place)
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def hands() -> Iterator[Hands]:
+    with Hands() as hands:
+        yield hands
