@@ -116,7 +116,8 @@ def test_a_backfill_of_three_nights_is_bought_once_and_stored_whole(
         assert_billed_once(machine, earlier)
         assert all((machine.folder(night) / "contact_sheet.jpg").exists() for night in earlier)
         runs = machine.webserver.runs(tags={"dagster/backfill": backfill})
-        assert [run.status for run in runs] == ["SUCCESS"] * len(earlier)
+        assert len(runs) >= len(earlier)
+        assert {run.status for run in runs} == {"SUCCESS"}
 
 
 def test_a_power_cut_in_the_middle_of_submitting_costs_nothing_and_loses_nothing(
