@@ -33,7 +33,8 @@ from flow_pipelines_tests.faults.crash.night import Known
 
 CHANCE = 0.05
 _DIGITS = re.compile(r"[0-9a-f]*[0-9][0-9a-f]*")
-LIMIT_SECONDS = 600.0
+LIMIT_SECONDS = 1200.0
+SHOWN = 20
 TUNING = Tuning(slots=16, requests_per_window=1_000_000, max_picture_side=32)
 
 
@@ -133,6 +134,7 @@ def _show(database: str, supervisor: Supervisor, verdict: Verdict, seconds: floa
         f"{people} times a person asked again, {seconds:.0f} s\n"
         f"    duplicate bills: {verdict.duplicate_bills}\n"
         f"    billed, and unknown to the ledger: {verdict.unknown_bills}\n"
+        f"    given another's run: {verdict.mistaken}\n"
         f"    lost images: {verdict.lost_images}\n"
         f"    unresolved: {unresolved} (answer lost or 500: {verdict.unresolved_lost_answer}, "
         f"process killed: {verdict.unresolved_killed}, "
@@ -140,7 +142,7 @@ def _show(database: str, supervisor: Supervisor, verdict: Verdict, seconds: floa
         f"    neither succeeded nor unresolved: {verdict.unsettled}",
         flush=True,
     )
-    for line in verdict.lines:
+    for line in verdict.lines[:SHOWN]:
         print(f"    {line}")
 
 

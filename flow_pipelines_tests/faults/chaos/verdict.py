@@ -10,6 +10,7 @@ from datetime import datetime
 
 from PIL import Image
 
+from flow_pipelines.ledger import open_ledger
 from flow_pipelines.model import Output, Submission, SubmissionState
 from flow_pipelines.sandbox.control_client import SandboxRun
 from flow_pipelines.sandbox.meter import RequestRecord
@@ -38,6 +39,8 @@ class Verdict:
     unsettled: int = 0
     unknown_bills: int = 0
     """Billed runs that no submission has, beyond those that are unresolved."""
+    mistaken: int = 0
+    """Submissions that were given the run of another one."""
     lines: list[str] = field(default_factory=list)
 
     @property
@@ -47,6 +50,7 @@ class Verdict:
             self.lost_images,
             self.unresolved_unexplained,
             self.unsettled,
+            self.mistaken,
             self.unknown_bills,
         )
         return not any(bad)
@@ -57,16 +61,16 @@ def judge(
 ) -> Verdict:
     """Compare ledger, bucket and meters; `kills` are process ids and when they were ended."""
     verdict, readings = Verdict(), world.control.state()
+    ledger = open_ledger(world.ledger_url, world.clock)
     losses = _losses(world, submit_operations)
     for provider in submit_operations:
-        ports = world.open_ports(provider)
         mine = [night for name, night in world.nights if name == provider]
         runs = world.control.runs(provider)
         made = {run.id: len(run.outputs) for run in runs}
         submissions: list[Submission] = []
         for night in mine:
-            bought = ports.ledger.submissions(night)
-            _pictures(world, verdict, made, bought, ports.ledger.outputs(night))
+            bought = ledger.submissions(night)
+            _pictures(world, verdict, made, bought, ledger.outputs(night))
             submissions += bought
         verdict.submissions += len(submissions)
         verdict.billed += readings[provider].runs_billed
@@ -96,6 +100,12 @@ def _states(
     succeeded = states.count(SubmissionState.SUCCEEDED)
     verdict.succeeded += succeeded
     verdict.unsettled += len(states) - succeeded - unresolved
+    labels = {run.id: run.label for run in runs}
+    for one in submissions:
+        label = labels.get(one.provider_run_id or "")
+        if label and one.submission_key not in label:
+            verdict.mistaken += 1
+            verdict.lines.append(f"{one.submission_key} has another's run: {label}")
     known = {one.provider_run_id for one in submissions if one.provider_run_id}
     orphans = {run.id for run in runs} - known
     verdict.unknown_bills += max(len(orphans) - unresolved, 0)
@@ -146,6 +156,8 @@ def _explain(
     elif loss is not None:
         losses.remove(loss)
         verdict.unresolved_lost_answer += 1
+    elif was_killed:
+        verdict.unresolved_killed += 1
     else:
         verdict.unresolved_unexplained += 1
         verdict.lines.append(f"unresolved for no known reason: {submission}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from random import Random
 
+from flow_pipelines.ledger import open_ledger
 from flow_pipelines.lifecycle import (
     Ports,
     Todo,
@@ -41,12 +42,15 @@ class Worker:
         self._world, self._note = world, note
         self._rng = Random(os.getpid())
         self._ports: dict[str, Ports] = {}
+        self._ledger = open_ledger(world.ledger_url, world.clock)
+        self._finished: set[Night] = set()
 
     def work(self) -> None:
         """Go on until nothing is left to do."""
+        providers = {provider for provider, _ in self._world.nights}
         while not self._is_done():
             self._guarded(self._begin_a_night)
-            for provider in {provider for provider, _ in self._world.nights}:
+            for provider in providers:
                 self._guarded(lambda provider=provider: self._tick(provider))
             self._world.clock.sleep(TICK_SECONDS)
 
@@ -59,7 +63,7 @@ class Worker:
 
     def _of(self, provider: str) -> Ports:
         if provider not in self._ports:
-            self._ports[provider] = self._world.open_ports(provider)
+            self._ports[provider] = self._world.open_ports(provider, self._ledger)
         return self._ports[provider]
 
     def _owner(self) -> str:
@@ -67,9 +71,7 @@ class Worker:
 
     def _begin_a_night(self) -> None:
         """Run a night that was not begun, as whoever asked for it does until it is."""
-        waiting = [
-            (provider, night) for provider, night in self._world.nights if self._is_new(night)
-        ]
+        waiting = [(provider, night) for provider, night in self._open() if self._is_new(night)]
         if not waiting:
             return
         provider, night = self._rng.choice(waiting)
@@ -80,11 +82,12 @@ class Worker:
             wait_for_night(ports, night, owner=owner, wait_seconds=WAIT_SECONDS)
             collect_night(night, ports, owner=owner)
 
-    def _record(self, night: Night) -> NightRecord | None:
-        return self._of(self._world.nights[0][0]).ledger.night(night)
+    def _open(self) -> Sequence[tuple[str, Night]]:
+        """Give the nights in which anything may still happen."""
+        return [one for one in self._world.nights if one[1] not in self._finished]
 
     def _is_new(self, night: Night) -> bool:
-        record = self._record(night)
+        record = self._ledger.night(night)
         return record is None or record.marked_at is None
 
     def _tick(self, provider: str) -> None:
@@ -94,7 +97,7 @@ class Worker:
         todos = agenda(ports.ledger, ports.clock, batches=[settings.name]).todos
         for todo in todos:
             self._guarded(lambda todo=todo: self._carry_out(provider, todo))
-        for other, night in self._world.nights:
+        for other, night in self._open():
             if other == provider and not todos:
                 self._guarded(lambda night=night: self._as_a_person(provider, night))
 
@@ -108,7 +111,7 @@ class Worker:
 
     def _as_a_person(self, provider: str, night: Night) -> None:
         """Ask once more for what is, by design, left to people."""
-        ports, record = self._of(provider), self._record(night)
+        ports, record = self._of(provider), self._ledger.night(night)
         if record is None or record.marked_at is None:
             return
         planned = record.counts.get(SubmissionState.PLANNED, 0)
@@ -117,17 +120,19 @@ class Worker:
             self._note(f"person submits {night}")
             settings = self._world.settings(provider)
             submit_night(settings, night, ports, owner=self._owner())
-        elif record.uncollected and record.revision == record.collected_revision:
-            self._note(f"person collects {night}")
-            collect_night(night, ports, owner=self._owner())
 
     def _is_done(self) -> bool:
         """Tell whether nothing but unresolved submissions is left, and those were looked for."""
-        records = [self._record(night) for _, night in self._world.nights]
-        if any(record is None or _is_open(record) for record in records):
+        waits = False
+        for _, night in self._open():
+            record = self._ledger.night(night)
+            if record is None or _is_open(record):
+                waits = True
+            elif set(record.counts) <= ENDED:
+                self._finished.add(night)
+        if waits:
             return False
-        ledger = self._of(self._world.nights[0][0]).ledger
-        unresolved = ledger.unresolved({night.batch for _, night in self._world.nights}, 1000)
+        unresolved = self._ledger.unresolved({night.batch for _, night in self._world.nights}, 1000)
         begun = [one.submitting_at for one in unresolved if one.submitting_at is not None]
         return not begun or self._world.clock.now() - max(begun) > GRACE
 

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from flow_pipelines.ledger import open_ledger
+from flow_pipelines.ledger import SqlRunLedger
 from flow_pipelines.lifecycle import Ports
 from flow_pipelines.lifecycle import ports as lifecycle_ports
 from flow_pipelines.lifecycle import submit as lifecycle_submit
@@ -67,8 +67,7 @@ class World:
             allow_identical=True,
         )
 
-    def open_ports(self, provider: str) -> Ports:
-        ledger = open_ledger(self.ledger_url, self.clock)
+    def open_ports(self, provider: str, ledger: SqlRunLedger) -> Ports:
         bucket = self.environment["FLOW_PIPELINES_BUCKET"]
         return Ports(
             ledger=LongLeases(ledger),

@@ -16,16 +16,16 @@ def main() -> int:
     parser.add_argument("--provider", action="append", choices=provider_names())
     parser.add_argument("--scene", action="append", choices=[scene.name for scene in SCENES])
     parser.add_argument("--step", type=int, default=1, help="try every n-th kill point only")
-    parser.add_argument("--once", action="store_true", help="one moment between two effects")
+    parser.add_argument(
+        "--twice", action="store_true", help="after an effect, and again before the next one"
+    )
     parser.add_argument("--jobs", type=int, default=JOBS)
     wanted = parser.parse_args()
     clock, violations = SystemClock(), 0
     for provider in wanted.provider or provider_names():
         began = clock.monotonic()
         scenes = wanted.scene or [scene.name for scene in SCENES]
-        for report in run(
-            provider, scenes, step=wanted.step, twice=not wanted.once, jobs=wanted.jobs
-        ):
+        for report in run(provider, scenes, step=wanted.step, twice=wanted.twice, jobs=wanted.jobs):
             _show(report, clock.monotonic() - began)
             violations += len(report.violations)
     print(f"{violations} violation(s)")

@@ -36,6 +36,7 @@ KILLED = 86
 LEDGER_READS = frozenset(
     {
         "account_stop",
+        "batch_locations",
         "cost_lines",
         "counts_by_state",
         "known_runs",

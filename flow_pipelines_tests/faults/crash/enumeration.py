@@ -193,7 +193,8 @@ class Enumeration:
             settings = bench.settings(budget_usd=self._budget() if troubled else None)
             if number == 0:
                 scenes.one_run(settings, ports, "run-0")
-                scenes.look_again(ports, "person")
+                if troubled:
+                    scenes.by_sensors(settings, ports, "sensor-0")
                 return judge(bench, ports, name, unasked=False)
             unasked = scenes.restart(settings, ports, f"restart-{number}")
             return judge(bench, ports, name, unasked=unasked)

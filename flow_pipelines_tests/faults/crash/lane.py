@@ -30,7 +30,7 @@ from flow_pipelines.storage.s3_client import make_client
 from flow_pipelines_tests.faults.crash.bench import Bench
 from flow_pipelines_tests.faults.crash.shared_clock import SharedClock
 
-CHILD_SECONDS = 60
+CHILD_SECONDS = 180
 """Far more than a child takes; one that is silent for so long hangs."""
 TUNING = Tuning(slots=2, median_seconds=4.0, max_picture_side=32)
 

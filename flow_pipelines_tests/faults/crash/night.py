@@ -8,6 +8,7 @@ from flow_pipelines.lifecycle import (
     Ports,
     Todo,
     agenda,
+    claim_batch,
     collect,
     collect_lease,
     collect_night,
@@ -27,7 +28,8 @@ TICK_SECONDS = 15.0
 QUIET_SECONDS = 300.0
 QUIET_TICKS = 6
 """So often a night is looked at again when all that is left may need a person."""
-_FOR_PEOPLE = {SubmissionState.UNRESOLVED, SubmissionState.PLANNED}
+_FOR_PEOPLE = {SubmissionState.UNRESOLVED, SubmissionState.PLANNED, "outputs"}
+LOCATION = "a_code_location"
 ROWS = 3
 TROUBLED_ROWS = 6
 TROUBLED_BUDGET_RUNS = 4
@@ -47,7 +49,8 @@ class Known(NamedTuple):
 
 def one_run(settings: BatchSettings, ports: Ports, owner: str) -> None:
     """Plan, buy, wait and collect, as one Dagster run over a night's assets does."""
-    plan_night(settings, NIGHT.partition_key, ports)
+    claim_batch(ports.ledger, settings.name, LOCATION)
+    plan_night(settings, NIGHT.partition_key, ports, location=LOCATION)
     submit_night(settings, NIGHT, ports, owner=owner, hold_for_collection=True)
     with held_lease(ports, collect_lease(NIGHT), owner, wait_seconds=300):
         wait_for_night(ports, NIGHT, owner=owner, wait_seconds=600)
@@ -72,6 +75,7 @@ def by_sensors(settings: BatchSettings, ports: Ports, owner: str) -> None:
 
 def _carry_out(settings: BatchSettings, ports: Ports, todo: Todo, owner: str) -> None:
     try:
+        claim_batch(ports.ledger, settings.name, LOCATION)
         if todo.kind == "submit":
             submit_night(settings, NIGHT, ports, owner=owner, limit=todo.limit)
         else:
@@ -86,7 +90,11 @@ def _left(ports: Ports) -> set[str]:
     if record is None or record.marked_at is None:
         return set()
     left: set[str] = set(record.counts) - ENDED
-    return left | ({"tables"} if record.revision != record.collected_revision else set())
+    if record.uncollected:
+        left.add("outputs")
+    if record.revision != record.collected_revision:
+        left.add("tables")
+    return left
 
 
 def restart(settings: BatchSettings, ports: Ports, owner: str) -> bool:
@@ -100,15 +108,7 @@ def restart(settings: BatchSettings, ports: Ports, owner: str) -> bool:
     if unasked:
         one_run(settings, ports, f"{owner}-again")
         by_sensors(settings, ports, f"{owner}-after")
-    look_again(ports, f"{owner}-person")
     return unasked
-
-
-def look_again(ports: Ports, owner: str) -> None:
-    """Collect once more what could not be fetched: the one thing that a person has to ask for."""
-    record = ports.ledger.night(NIGHT)
-    if record is not None and record.uncollected:
-        collect_night(NIGHT, ports, owner=owner)
 
 
 def make_trouble(bench: Bench, known: Known) -> None:

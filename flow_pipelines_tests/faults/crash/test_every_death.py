@@ -32,12 +32,13 @@ from flow_pipelines_tests.faults.crash.enumeration import SCENES, Report
 from flow_pipelines_tests.faults.crash.shares import run
 
 THOROUGH = ("floyo", "night")
-STEPS = {"night": 3, "restart": 12, "trouble": 12}
+STEPS = {"night": 3, "restart": 16, "trouble": 20}
 """Here every n-th kill point is tried, but all of the thorough one."""
 
 SINGLE_WRITES = {
     "store.delete": "`doctor` alone calls it, for what it wrote itself",
     "ledger.cancel_planned": "a person's command; nothing outside goes with it",
+    "ledger.move_batch": "a person's command; nothing outside goes with it",
     "ledger.pause": "a person's command; nothing outside goes with it",
     "ledger.regenerate": "a run's first step, repeated by its retry; plans only",
     "ledger.resume": "a person's command; nothing outside goes with it",

@@ -66,7 +66,11 @@ def _money(bench: Bench, submissions: list[Submission], runs: list[SandboxRun]) 
     forgotten = made - set(known)
     if len(forgotten) > sum(one.state is S.UNRESOLVED for one in submissions):
         yield f"bought, and not in the ledger: {forgotten}"
+    labels = {run.id: run.label for run in runs}
     for one in submissions:
+        label = labels.get(one.provider_run_id)
+        if label and one.submission_key not in label:
+            yield f"{one.submission_key} has another's run: {label}"
         if one.state is S.SUCCEEDED and not one.reserved_usd:
             yield f"{one.submission_key} succeeded and counts nothing against a budget"
 
