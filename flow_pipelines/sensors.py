@@ -163,7 +163,7 @@ class _Tick:
             self.context.log.info,
             patience=IN_A_TICK,
         )
-        recovered = recover(ports, batches=batches)
+        recovered = recover(ports, batches=batches, resource=account)
         polled = poll_due(
             ports,
             batches=batches,

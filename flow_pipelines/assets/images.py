@@ -24,6 +24,8 @@ from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
 
 SHOWN_FAILURES = 50
+SHOWN_CHARACTERS = 300
+"""Of a cell: prompts and errors may be long, and every materialization keeps its copy."""
 LEASE_WAIT_SECONDS = 300.0
 _FAILURE_COLUMNS = (
     "prompt_id",
@@ -103,7 +105,9 @@ def failures_table(failures: Sequence[Mapping[str, str]]) -> dg.TableMetadataVal
     """Give the rows without a picture, the first of them; `failed` and its kin have the counts."""
     columns = [dg.TableColumn(name, "string") for name in _FAILURE_COLUMNS]
     records = [
-        dg.TableRecord({name: str(row.get(name, "")) for name in _FAILURE_COLUMNS})
+        dg.TableRecord(
+            {name: str(row.get(name, ""))[:SHOWN_CHARACTERS] for name in _FAILURE_COLUMNS}
+        )
         for row in failures[:SHOWN_FAILURES]
     ]
     return dg.MetadataValue.table(records, schema=dg.TableSchema(columns=columns))

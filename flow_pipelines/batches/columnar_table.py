@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flow_pipelines.batches.cells import plain_cell
-from flow_pipelines.batches.prompt_table import PromptTable, header_problems
+from flow_pipelines.batches.prompt_table import (
+    MAX_ROWS,
+    PromptTable,
+    header_problems,
+    too_many_rows,
+)
 from flow_pipelines.batches.sources import raise_if_any
 from flow_pipelines.model import Value
 from flow_pipelines.model.errors import InvalidBatch, Problem
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow.parquet as pq
 
+_MAX_BYTES = 1024**3
 _PANDAS_INDEX = "__index_level_"  # pandas' name for an index that it stored as a column
 
 
@@ -28,7 +35,10 @@ def read_parquet(name: str, content: bytes) -> PromptTable:
     from pyarrow import parquet
 
     try:
-        data = parquet.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+        file = parquet.ParquetFile(pa.BufferReader(content))
+        # Before anything is unpacked: a few bytes of Parquet may stand for a billion rows.
+        raise_if_any(name, list(_size_faults(name, file.metadata)))
+        data = file.read(use_threads=False)
         kept = [i for i, c in enumerate(data.column_names) if not c.startswith(_PANDAS_INDEX)]
         cells = [data.column(i).to_pylist() for i in kept]
         columns = [data.column_names[i] for i in kept]
@@ -36,6 +46,14 @@ def read_parquet(name: str, content: bytes) -> PromptTable:
         problem = Problem(f"cannot be read as Parquet: {error}", name)
         raise InvalidBatch(name, [problem]) from None
     return _table(name, columns, cells)
+
+
+def _size_faults(name: str, metadata: pq.FileMetaData) -> Iterator[Problem]:
+    if metadata.num_rows > MAX_ROWS:
+        yield too_many_rows(name)
+    groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
+    if sum(group.total_byte_size for group in groups) > _MAX_BYTES:
+        yield Problem(f"unpacks to more than {_MAX_BYTES} bytes", name)
 
 
 def table_from_dataframe(name: str, df: pd.DataFrame) -> PromptTable:

@@ -7,7 +7,12 @@ import io
 from collections.abc import Iterator
 
 from flow_pipelines.batches.cells import text_fault
-from flow_pipelines.batches.prompt_table import PromptTable, header_problems
+from flow_pipelines.batches.prompt_table import (
+    MAX_ROWS,
+    PromptTable,
+    header_problems,
+    too_many_rows,
+)
 from flow_pipelines.batches.sources import raise_if_any, text_of
 from flow_pipelines.model.errors import InvalidBatch, Problem
 
@@ -31,6 +36,9 @@ def read_csv(name: str, content: bytes) -> PromptTable:
     problems: list[Problem] = []
     try:
         for line, cells in records:
+            if len(lines) == MAX_ROWS:
+                problems.append(too_many_rows(name, line))
+                break
             problems += _row_faults(table, line, cells)
             table.rows.append(dict(zip(columns, cells, strict=False)))
             lines.append(line)

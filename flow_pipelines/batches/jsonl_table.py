@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from flow_pipelines.batches.cells import cell_fault
-from flow_pipelines.batches.prompt_table import PromptTable, header_problems
+from flow_pipelines.batches.prompt_table import (
+    MAX_ROWS,
+    PromptTable,
+    header_problems,
+    too_many_rows,
+)
 from flow_pipelines.batches.sources import JsonFault, exact_json, raise_if_any, text_of
 from flow_pipelines.model.errors import Problem
 
@@ -25,6 +30,9 @@ def read_jsonl(name: str, content: bytes) -> PromptTable:
     for line, text in enumerate(text_of(name, content).split("\n"), start=1):
         if not text.strip():
             continue
+        if len(rows) == MAX_ROWS:
+            problems.append(too_many_rows(name, line))
+            break
         try:
             row = _object(text)
         except JsonFault as fault:

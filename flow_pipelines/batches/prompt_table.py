@@ -9,6 +9,10 @@ from flow_pipelines.batches.cells import shown, text_fault
 from flow_pipelines.model import Value
 from flow_pipelines.model.errors import Problem
 
+MAX_ROWS = 200_000
+"""Of a night: more than any provider's rate limit lets through in a day. A table beyond this is a
+mistake, or made to fill this machine's memory."""
+
 
 @dataclass(frozen=True)
 class PromptTable:
@@ -27,6 +31,11 @@ class PromptTable:
         if self.lines is None or not 0 <= row_number < len(self.lines):
             return None
         return self.lines[row_number]
+
+
+def too_many_rows(name: str, line: int | None = None) -> Problem:
+    """Say that a table has more rows than a night may have."""
+    return Problem(f"has more than {MAX_ROWS} rows; split it into partitions", name, line)
 
 
 def header_problems(name: str, columns: Sequence[str], line: int | None = None) -> list[Problem]:

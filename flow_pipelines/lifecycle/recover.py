@@ -36,9 +36,13 @@ class RecoverSummary:
     """Unresolved submissions that are left."""
 
 
-def recover(ports: Ports, *, batches: Collection[str]) -> RecoverSummary:
+def recover(
+    ports: Ports, *, batches: Collection[str], resource: str | None = None
+) -> RecoverSummary:
     """Park what a dead process was sending, and settle unresolved submissions where possible.
 
+    With `resource`, the account of `ports` settles only what was planned for it: another account
+    knows neither the runs nor the keys of this one, so a copy sent to it would be a new purchase.
     Sends nothing that could be billed a second time; see `lifecycle.replay` for what it sends
     again. Safe to repeat and to run in many processes.
     """
@@ -50,7 +54,8 @@ def recover(ports: Ports, *, batches: Collection[str]) -> RecoverSummary:
     ]
     capabilities = ports.provider.capabilities
     if capabilities.find or capabilities.replays:
-        summary.found = _settle_due(ports, unresolved)
+        mine = [one for one in unresolved if resource in {None, one.resource}]
+        summary.found = _settle_due(ports, mine)
     summary.waiting = len(unresolved) - summary.found
     return summary
 

@@ -16,6 +16,7 @@
 #   TransferError                a download or its verification failed; repeat the transfer only
 #     OutputRefused              this output must not be fetched or stored as it is
 #   StorageError                 the bucket said no; what is already stored stays
+#     ObjectDiffers              another content is under this key; it stays
 #   LedgerError
 #     IllegalTransition          a bug or a race; nothing was changed
 #     LeaseLost                  somebody else works on this night now; stop
@@ -162,6 +163,10 @@ class OutputRefused(TransferError):
 
 class StorageError(FlowPipelinesError):
     """The bucket refused or failed. Everything stored before is intact."""
+
+
+class ObjectDiffers(StorageError):
+    """An object with another content has this key. It is kept; what else is to store can be."""
 
 
 class LedgerError(FlowPipelinesError):

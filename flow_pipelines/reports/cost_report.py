@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flow_pipelines.model.submission import Night
+from flow_pipelines.reports.markdown import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,7 +109,7 @@ def cost_markdown(frame: pd.DataFrame, *, nights: int = 14) -> str:
     groups = shown.groupby(["night", "provider"], sort=True)
     header = "| night | provider | runs | failed | images | cost |\n|---|---|--:|--:|--:|--:|"
     rows = [
-        f"| {night} | {provider} | {group['runs'].sum()} | {group['failed'].sum()} "
+        f"| {plain(str(night))} | {provider} | {group['runs'].sum()} | {group['failed'].sum()} "
         f"| {group['images'].sum()} | {_usd(_total(group, 'cost_usd'))} |"
         for (night, provider), group in groups
     ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from flow_pipelines.model.output import Output
 from flow_pipelines.model.states import SubmissionState
 from flow_pipelines.model.submission import Submission
+from flow_pipelines.reports.markdown import plain
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,7 +37,7 @@ def preview_markdown(images: Iterable[bytes], sentence: str) -> str:
     The whole stays below 1,000 characters, whatever the images are: first with less quality, then
     with fewer images, at last with the sentence alone.
     """
-    sentence = " ".join(sentence.split())[:_SENTENCE]
+    sentence = plain(" ".join(sentence.split())[:_SENTENCE])
     tiles = [tile for tile in map(_tile, _first(images, TILES)) if tile is not None]
     while tiles:
         strip = _strip(tiles)

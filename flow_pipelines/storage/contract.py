@@ -47,7 +47,7 @@ class ImageStore(Protocol):
         16 MiB, SHA-256 kept in the metadata).
 
         When the key exists: the same SHA-256 gives the object that is there, another one raises
-        StorageError. Safe to repeat; `content` is read from its start on every try.
+        ObjectDiffers. Safe to repeat; `content` is read from its start on every try.
         """
 
     def put(self, key: str, content: bytes, *, media_type: str) -> StoredObject:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MAX_PIXELS = 100_000_000
 _ANIMATION_FACTOR = 8
 """An animation's frames are decoded up to this many times `max_pixels` in all."""
+_MAX_FRAMES = 10_000
+"""And no more of them than this: empty frames cost time without a pixel."""
 _HEAD_BYTES = 1024
 
 # Pillow's format → media type and extension.
@@ -73,7 +75,9 @@ def verify_output(
     if kind == "text":
         return _verify_text(path)
     with path.open("rb") as file:
-        media = recognize_media(file.read(_HEAD_BYTES))
+        head = file.read(_HEAD_BYTES)
+    # `<!--ftyp…` is a page to a browser, whatever its fifth byte makes of it.
+    media = None if looks_like_markup(head) else recognize_media(head)
     if media is not None:
         return ImageFacts(media_type=media[0], extension=media[1], width=None, height=None)
     return verify_image(path, declared_media_type=declared_media_type, max_pixels=max_pixels)
@@ -84,7 +88,7 @@ def verify_image(
 ) -> ImageFacts:
     """Decode every pixel of an image, and say what it is by its content alone.
 
-    Of an animation, frames are decoded up to 8 × `max_pixels` pixels in all.
+    Of an animation, frames are decoded up to 8 × `max_pixels` pixels in all, or 10,000 of them.
 
     Raises: TransferError: broken or cut, fetch it again. OutputRefused: not an image (SVG and
     HTML never are), or more than `max_pixels`; another fetch gives the same.
@@ -97,17 +101,13 @@ def verify_image(
     known = _begins_like_an_image(source, declared_media_type)
     with _decoding(known), _opened(source) as image:
         width, height = image.size
-        if width * height > max_pixels:
-            raise OutputRefused(
-                f"The image has {width} × {height} pixels; at most {max_pixels} are decoded. "
-                "Make the workflow's output smaller."
-            )
+        _check_size(image, max_pixels)
         image_format = str(image.format)
         if image_format == "PNG":
             # Only this reads on to the last chunk; the decoder stops at the last row.
             image.verify()
     with _decoding(known), _opened(source) as image:
-        _decode_frames(image, max_pixels * _ANIMATION_FACTOR)
+        _decode_frames(image, max_pixels)
     media_type, extension = _FORMATS[image_format]
     return ImageFacts(media_type=media_type, extension=extension, width=width, height=height)
 
@@ -163,14 +163,34 @@ def _opened(source: BinaryIO) -> Image:
     return Image.open(source, formats=[name for name in _FORMATS if name in Image.OPEN])
 
 
-def _decode_frames(image: Image, max_total_pixels: int) -> None:
-    frames = getattr(image, "n_frames", 1)
+def _check_size(image: Image, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise OutputRefused(
+            f"The image has {width} × {height} pixels; at most {max_pixels} are decoded. "
+            "Make the workflow's output smaller."
+        )
+
+
+def _decode_frames(image: Image, max_pixels: int) -> None:
     # A JPEG's further frames (MPO) are other pictures: previews and depth maps.
-    if image.format == "MPO":
-        frames = 1
-    for frame in range(frames):
-        image.seek(frame)
-        image.load()
-        max_total_pixels -= image.width * image.height
-        if max_total_pixels <= 0:
+    most = 1 if image.format == "MPO" else _MAX_FRAMES
+    left = max_pixels * _ANIMATION_FACTOR
+    for frame in range(most):
+        if not _shows(image, frame):
             return
+        # Each frame of a TIFF has a size of its own.
+        _check_size(image, max_pixels)
+        image.load()
+        left -= image.width * image.height
+        if left <= 0:
+            return
+
+
+def _shows(image: Image, frame: int) -> bool:
+    """Go to a frame; False: the one before was the last. Counting them first takes for ever."""
+    try:
+        image.seek(frame)
+    except EOFError:
+        return False
+    return True

@@ -6,8 +6,12 @@ the owner of each batch, and each night that somebody began to buy.
 
 from __future__ import annotations
 
+import io
 import json
 from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from flow_pipelines.model.errors import StorageError, WrongLedger
 from flow_pipelines.model.submission import Night
@@ -90,6 +94,26 @@ def night_has_receipts(store: ImageStore, batch: str, partition_path: str) -> bo
     if any(store.list_keys(f"{folder}/images/", limit=1)):
         return True
     return any(store.head(f"{folder}/{name}") is not None for name in (_MARKER, "runs.parquet"))
+
+
+def bought_submissions(store: ImageStore, batch: str, partition_path: str) -> frozenset[str]:
+    """Give the submissions that have a provider run, says the night's `runs.parquet`, by key.
+
+    Raises: StorageError, also when the table is there and cannot be read.
+    """
+    key = store.key(batch, partition_path, "runs.parquet")
+    content = store.get(key)
+    if content is None:
+        return frozenset()
+    try:
+        columns = ["submission_key", "provider_run_id"]
+        rows = pq.read_table(io.BytesIO(content), columns=columns).to_pylist()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise StorageError(
+            f"{store.uri(key)} cannot be read ({type(error).__name__}), so nobody knows what was "
+            "bought; nothing was submitted. Move it away to have it written anew."
+        ) from error
+    return frozenset(row["submission_key"] for row in rows if row["provider_run_id"] is not None)
 
 
 def _short(ledger_id: str | None) -> str:

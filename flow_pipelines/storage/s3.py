@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from botocore.exceptions import ClientError
 
 from flow_pipelines.clock import Clock
-from flow_pipelines.model.errors import StorageError
+from flow_pipelines.model.errors import ObjectDiffers, StorageError
 from flow_pipelines.storage.contract import StoredObject
 from flow_pipelines.storage.s3_errors import RetryBudget, Retrying, code_of, status_of
 from flow_pipelines.storage.s3_upload import Upload, answers_that_it_exists, send
@@ -280,7 +280,7 @@ class S3ImageStore:
     def _same_or_refuse(self, existing: StoredObject, upload: Upload) -> StoredObject:
         if existing.sha256 == upload.sha256:
             return existing
-        raise StorageError(
+        raise ObjectDiffers(
             f"{self.uri(upload.key)} exists with another content ({existing.size_bytes} bytes, "
             f"SHA-256 {str(existing.sha256)[:12]}…; ours {upload.size_bytes} bytes, "
             f"{upload.sha256[:12]}…). Stored images are never overwritten: find out what wrote "

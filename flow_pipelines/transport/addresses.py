@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -10,6 +11,12 @@ from urllib.parse import urlsplit
 from flow_pipelines.model.errors import ConfigurationError
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
+_HOST = re.compile(r"[a-z0-9._-]{1,253}|[0-9a-f:.]{2,45}(%[a-z0-9._-]{1,60})?")
+"""A name as DNS has it, or an address. Anything else is a host to one reader of a URL and several
+parts of it to another: `evil.com\\.acme.com` is below acme.com here, and evil.com to whoever
+connects."""
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+"""Addresses that stand for an IPv4 one, their last four bytes (RFC 6052)."""
 
 
 class AddressRefused(Exception):
@@ -40,6 +47,8 @@ def origin_of(url: str) -> Origin:
     host = (parts.hostname or "").rstrip(".").lower()
     if not host or port is None or parts.scheme not in _DEFAULT_PORTS:
         raise AddressRefused("not an http(s) address")
+    if not _HOST.fullmatch(host):
+        raise AddressRefused("an address whose host is none")
     if parts.username is not None or parts.password is not None:
         raise AddressRefused(f"{host}: an address with a name or password in it")
     return Origin(parts.scheme, host, port)
@@ -56,17 +65,25 @@ def is_loopback(host: str) -> bool:
 def is_public(host: str) -> bool:
     """Tell whether an IP address is one that anybody on the internet could reach.
 
-    Addresses that carry another one inside (IPv4-mapped, 6to4) are judged by both. A name that is
-    no address counts as public: its addresses are judged when it is connected to.
+    Addresses that carry another one inside (IPv4-mapped, 6to4, NAT64) are judged by that, too. A
+    name that is no address counts as public: its addresses are judged when it is connected to.
     """
     address = _address(host)
-    if address is None:
-        return True
-    inner = None
+    if not isinstance(address, ipaddress.IPv6Address):
+        return address is None or _is_global(address)
+    if address.ipv4_mapped is not None:
+        return _is_global(address.ipv4_mapped)
+    if address in _NAT64:
+        return _is_global(ipaddress.IPv4Address(address.packed[-4:]))
+    inside = address.sixtofour
+    return _is_global(address) and (inside is None or _is_global(inside))
+
+
+def _is_global(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    local = address.is_multicast or address.is_reserved
     if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        address = address if address.ipv4_mapped is None else address.ipv4_mapped
-    return all(a.is_global and not a.is_multicast for a in (address, inner) if a is not None)
+        local = local or address.is_site_local
+    return address.is_global and not local
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -1,0 +1,74 @@
+"""What the bucket knows of a night, before anything of it is bought.
+
+A ledger that was lost, replaced or restored from an old copy does not know what the bucket knows;
+buying that again would pay twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flow_pipelines.batches.keys import path_safe
+from flow_pipelines.lifecycle.ports import Ports
+from flow_pipelines.model import Night, NightRecord, Submission
+from flow_pipelines.model.errors import WrongLedger
+from flow_pipelines.storage.receipts import (
+    bought_submissions,
+    claim_owner,
+    mark_night,
+    night_has_receipts,
+)
+
+_SHOWN = 5
+
+
+def tell_bucket(night: Night, record: NightRecord, ports: Ports) -> None:
+    """Leave this ledger's id, and the night's mark, in the bucket. Safe to repeat.
+
+    Raises: WrongLedger, when another ledger owns the batch, or this one does not know that the
+    night was bought; ConfigurationError, StorageError.
+    """
+    ports.store.check()
+    ledger = ports.ledger
+    claim_owner(ports.store, night.batch, ledger.ledger_id)
+    folder = path_safe(night.partition_key)
+    if record.marked_at is None and night_has_receipts(ports.store, night.batch, folder):
+        message = (
+            f"{night} was bought before: the bucket has its receipts at "
+            f"{ports.store.uri(ports.store.key(night.batch, folder))}, but this "
+            "ledger has no submission of it. Point FLOW_PIPELINES_LEDGER_URL at the ledger that "
+            "bought it. Nothing was submitted."
+        )
+        raise WrongLedger(message)
+    ledger.mark_night(night)
+    mark_night(
+        ports.store,
+        night,
+        partition_path=folder,
+        ledger_id=ledger.ledger_id,
+        at=ports.clock.now(),
+    )
+
+
+def refuse_forgotten(night: Night, planned: Sequence[Submission], ports: Ports) -> None:
+    """Refuse to buy what the night's table in the bucket says was bought, though it is planned.
+
+    That is a ledger restored from a copy made in the middle of the night. It can only be told for
+    what was collected since; what was bought after the copy and never collected leaves no trace.
+
+    Raises: WrongLedger; StorageError.
+    """
+    if not planned:
+        return
+    folder = path_safe(night.partition_key)
+    bought = bought_submissions(ports.store, night.batch, folder)
+    forgotten = [one.submission_key for one in planned if one.submission_key in bought]
+    if forgotten:
+        keys = " ".join(forgotten[:_SHOWN]) + (" …" if len(forgotten) > _SHOWN else "")
+        message = (
+            f"{night}: {len(forgotten)} of its planned submissions were bought before, says "
+            f"{ports.store.uri(ports.store.key(night.batch, folder, 'runs.parquet'))}: this ledger "
+            "is an old copy of itself. Nothing was submitted. Point FLOW_PIPELINES_LEDGER_URL at "
+            f"the newer one; if it is lost, `flow-pipelines cancel {keys}` leaves them as they are."
+        )
+        raise WrongLedger(message)
