@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flow_pipelines.lifecycle.agenda import Agenda, Todo, agenda
+from flow_pipelines.lifecycle.cancel import CancelSummary, cancel_night
 from flow_pipelines.lifecycle.collect import collect_night, write_tables
 from flow_pipelines.lifecycle.location import belongs_to_another, claim_batch
 from flow_pipelines.lifecycle.plan import (
@@ -20,6 +21,7 @@ from flow_pipelines.lifecycle.summary import NightSummary, summarize_night
 
 __all__ = [
     "Agenda",
+    "CancelSummary",
     "NightSummary",
     "PlannedNight",
     "PollSummary",
@@ -29,6 +31,7 @@ __all__ = [
     "Todo",
     "agenda",
     "belongs_to_another",
+    "cancel_night",
     "claim_batch",
     "collect_lease",
     "collect_night",

@@ -25,15 +25,20 @@ from flow_pipelines_tests.unit.cli.conftest import NIGHT, Machine
 EVERYTHING = {*provider_names(), "bucket", "clock", "ledger", "submitting", "dagster", "daemon"}
 
 
-@pytest.fixture
-def home(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A Dagster whose daemon is alive."""
-    folder = machine.folder / "dagster"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def dagster_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Dagster's folder: making its databases takes seconds."""
+    folder = tmp_path_factory.mktemp("dagster")
     (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
-    monkeypatch.setenv("DAGSTER_HOME", str(folder))
-    beat(age_seconds=1)
     return folder
+
+
+@pytest.fixture
+def home(dagster_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Dagster whose daemon is alive."""
+    monkeypatch.setenv("DAGSTER_HOME", str(dagster_home))
+    beat(age_seconds=1)
+    return dagster_home
 
 
 def beat(age_seconds: float) -> None:
