@@ -49,10 +49,11 @@ def agenda(ledger: RunLedger, clock: Clock, *, batches: Collection[str]) -> Agen
     is finished is never asked: one whose host died stays started for ever.
     """
     todos, waiting = [], []
-    for record in ledger.nights_to_do(batches):
-        kind = _needs(ledger, clock, record)
-        if kind is None:
-            waiting.append(_in_words(record))
+    for listed in ledger.nights_to_do(batches):
+        record = _as_left(ledger, listed)
+        kind = _needs(ledger, clock, record) if record else None
+        if record is None or kind is None:
+            waiting.append(_in_words(listed))
             continue
         todo = _request(ledger, clock, record, kind)
         if todo is None:
@@ -62,12 +63,18 @@ def agenda(ledger: RunLedger, clock: Clock, *, batches: Collection[str]) -> Agen
     return Agenda(todos=tuple(todos), waiting=tuple(waiting))
 
 
-def _needs(ledger: RunLedger, clock: Clock, record: NightRecord) -> Kind | None:
-    night = record.night
-    if record.marked_at is None:
+def _as_left(ledger: RunLedger, listed: NightRecord) -> NightRecord | None:
+    """Give a night as whoever worked on it left it; None: nobody may, or somebody works on it."""
+    night = listed.night
+    if listed.marked_at is None:
         return None  # planned only: nobody asked to buy it yet
     if ledger.lease(submit_lease(night)) or ledger.lease(collect_lease(night)):
         return None
+    # Read after the leases: their holder may have finished since the night was listed.
+    return ledger.night(night)
+
+
+def _needs(ledger: RunLedger, clock: Clock, record: NightRecord) -> Kind | None:
     if _may_submit(record) and ledger.paused() is None:
         return "submit"
     behind = record.revision != record.collected_revision or record.uncollected

@@ -38,6 +38,8 @@ from flow_pipelines.storage.transfer import TextDownload, TransferLimits, store_
 
 TRANSFERS = 6
 """Outputs in transfer at a time: each holds one temporary file and little memory."""
+TABLE_TRIES = 3
+"""Writings of the tables in one collection, where somebody else writes them, too."""
 TRIES = 3
 """Downloads of one output in one collection; later collections try again."""
 LIMITS = TransferLimits()
@@ -193,8 +195,19 @@ def _open(ports: Ports, ref: OutputRef) -> AbstractContextManager[Download]:
 def write_tables(night: Night, ports: Ports) -> NightSummary:
     """Write the night's two tables from the ledger, and note how far they reach.
 
-    The revision is read before the rows, so that a change in between is collected again.
+    A process that slept past its lease may have put older tables over newer ones, which the
+    ledger calls done: it writes them again.
     """
+    for _ in range(TABLE_TRIES):
+        written = _write_tables_once(night, ports)
+        record = ports.ledger.night(night)
+        if record is None or record.collected_revision <= written:
+            break
+    return summarize_night(ports.ledger, night)
+
+
+def _write_tables_once(night: Night, ports: Ports) -> int:
+    """Give the revision, read before the rows: a change in between is collected again."""
     record = ports.ledger.night(night)
     if record is None:
         message = f"{night} is not in this ledger"
@@ -208,4 +221,4 @@ def write_tables(night: Night, ports: Ports) -> NightSummary:
     manifest = parquet_bytes(manifest_table(submissions, outputs, store.uri))
     store.put(store.key(*folder, "manifest.parquet"), manifest, media_type=PARQUET)
     ports.ledger.night_collected(night, record.revision)
-    return summarize_night(ports.ledger, night)
+    return record.revision

@@ -26,6 +26,7 @@ from flow_pipelines.model.errors import (
 
 CLAIM = 5
 """Claimed at a time: few enough that a poller which dies hides little, and for a minute only."""
+CLAIM_SECONDS = 60.0
 IDLE_SECONDS = 2.0
 """How long a waiting run looks away when nothing is due: another process may bring news."""
 
@@ -62,19 +63,22 @@ def poll_due(
     summary = PollSummary()
     deadline = ports.clock.monotonic() + budget_seconds
     try:
-        while ports.clock.monotonic() < deadline:
+        while (now := ports.clock.monotonic()) < deadline:
             due = ports.ledger.claim_due(
                 owner,
                 batches=batches,
                 provider=ports.provider.name,
                 night=night,
                 limit=CLAIM,
+                ttl_seconds=CLAIM_SECONDS,
             )
             if not due:
                 break
             for submission in due:
                 if not _poll(ports, submission, summary) or ports.clock.monotonic() >= deadline:
                     return summary
+                if ports.clock.monotonic() - now > CLAIM_SECONDS / 2:
+                    break  # the others may soon be somebody else's: claim what is due anew
     finally:
         ports.ledger.release_claims(owner)
     return summary

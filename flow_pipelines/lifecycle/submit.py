@@ -7,7 +7,7 @@ lease, stop switch and budgets; then the POST, exactly once; then what its answe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -52,8 +52,8 @@ from flow_pipelines.storage.receipts import claim_owner, mark_night, night_has_r
 
 UNRESOLVED_IN_A_ROW = 3
 """After so many lost answers in a row the rest stays planned: something is broken (DESIGN §3.2)."""
-RECEIPT_TRIES = 5
-"""Times that a receipt is offered to a busy ledger, which itself waits each time."""
+ANSWER_TRIES = 5
+"""Times that what an answer proved is offered to a busy ledger, which itself waits each time."""
 UNAVAILABLE_IN_A_ROW = 5
 """After so many refusals to even accept a request the rest waits for a later run."""
 
@@ -238,13 +238,13 @@ class _Submitting:
         try:
             receipt = self.ports.provider.submit(request)
         except ProviderUnavailable as error:
-            ledger.return_to_plan(key, str(error))
+            self._leave(key, ledger.return_to_plan, str(error))
             return self._unavailable(error)
         except (AccountRejected, NotFound) as error:
-            ledger.return_to_plan(key, str(error))
+            self._leave(key, ledger.return_to_plan, str(error))
             self._account_level(error)
         except RequestRejected as error:
-            ledger.reject_submission(key, error.code, str(error))
+            self._leave(key, ledger.reject_submission, error.code, str(error))
             self.summary.failed += 1
         except KeyAlreadyKnown as error:
             self._look_up(request, submission, error)
@@ -252,7 +252,8 @@ class _Submitting:
             self._park(key, str(error))
         except BaseException as error:
             # Not even our own code knows how far it came: an interrupt may hit inside the POST.
-            ledger.park_submission(key, f"interrupted while submitting: {type(error).__name__}")
+            reason = f"interrupted while submitting: {type(error).__name__}"
+            self._leave(key, ledger.park_submission, reason)
             raise
         else:
             self._receive(submission, receipt)
@@ -261,7 +262,7 @@ class _Submitting:
     def _receive(self, submission: Submission, receipt: Receipt) -> None:
         ports = self.ports
         try:
-            self._write_receipt(submission.submission_key, receipt)
+            self._offer(lambda: self._write_receipt(submission.submission_key, receipt))
         except LedgerError as error:
             # The id must outlive this process, whatever became of the ledger.
             ports.log(
@@ -274,28 +275,45 @@ class _Submitting:
         self.summary.submitted += 1
         self.summary.unresolved_in_a_row = self.summary.unavailable_in_a_row = 0
 
-    def _write_receipt(self, key: str, receipt: Receipt) -> None:
-        """Write what was just paid for; a busy ledger is asked again, within bounds."""
-        ports = self.ports
-        for attempt in range(RECEIPT_TRIES):
-            next_poll_at = ports.clock.now() + timedelta(seconds=first_poll_seconds())
+    def _offer(self, write: Callable[[], None]) -> None:
+        """Write what an answer proved; a busy ledger is asked again, within bounds."""
+        for attempt in range(ANSWER_TRIES):
             try:
-                ports.ledger.record_receipt(key, receipt, next_poll_at)
-            except IllegalTransition:
-                self._attach_late(key, receipt)
+                write()
             except LedgerBusy:
-                if attempt + 1 == RECEIPT_TRIES:
+                if attempt + 1 == ANSWER_TRIES:
                     raise
-                ports.clock.sleep(2.0**attempt)
-                continue
-            return
+                self.ports.clock.sleep(2.0**attempt)
+            else:
+                return
+
+    def _write_receipt(self, key: str, receipt: Receipt) -> None:
+        next_poll_at = self.ports.clock.now() + timedelta(seconds=first_poll_seconds())
+        try:
+            self.ports.ledger.record_receipt(key, receipt, next_poll_at)
+        except IllegalTransition:
+            self._attach_late(key, receipt)
 
     def _attach_late(self, key: str, receipt: Receipt) -> None:
         """Settle what was parked while its answer was on its way, unless that was done already."""
-        if self.ports.ledger.submission(key).provider_run_id == receipt.provider_run_id:
-            return
         why = "the answer to its own submit arrived late"
-        self.ports.ledger.attach(key, receipt, who="flow-pipelines", why=why)
+        try:
+            self.ports.ledger.attach(key, receipt, who="flow-pipelines", why=why)
+        except IllegalTransition:
+            if self.ports.ledger.submission(key).provider_run_id != receipt.provider_run_id:
+                raise
+
+    def _leave(self, key: str, change: Callable[..., object], *said: str | None) -> None:
+        """Write that no run came of it, or perhaps one."""
+
+        def write() -> None:
+            try:
+                change(key, *said)
+            except IllegalTransition as error:
+                # Somebody parked it when our lease had ended: it is theirs to look into.
+                self.ports.log(f"{key}: the answer to its submit arrived late: {error}")
+
+        self._offer(write)
 
     def _look_up(
         self, request: SubmitRequest, submission: Submission, error: ProviderError
@@ -318,7 +336,7 @@ class _Submitting:
             self._park(key, f"{error}; {len(found.receipts)} runs may have its key")
 
     def _park(self, key: str, reason: str) -> None:
-        self.ports.ledger.park_submission(key, reason)
+        self._leave(key, self.ports.ledger.park_submission, reason)
         self.ports.log(
             f"{key} is unresolved, perhaps billed, and is not bought again: {reason}. "
             f"`flow-pipelines resolve {key}` settles it"

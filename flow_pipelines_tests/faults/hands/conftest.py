@@ -16,8 +16,9 @@ from flow_pipelines_tests.databases import PostgresServer, postgres_server, sqli
 from flow_pipelines_tests.faults.hands.hand import Hands
 from flow_pipelines_tests.faults.hands.host_clock import HostClock
 from flow_pipelines_tests.faults.hands.place import NIGHT, Host, Place
+from flow_pipelines_tests.unit.lifecycle.conftest import lab
 
-__all__ = ["postgres_server", "sqlite_ledgers"]
+__all__ = ["lab", "postgres_server", "sqlite_ledgers"]
 
 TUNING = Tuning(median_seconds=8.0, slots=8, max_picture_side=32)
 CROWDS = {"sqlite": 2, "postgresql": 4}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 from collections import Counter, defaultdict
 
 import pyarrow.parquet as pq
@@ -43,7 +44,7 @@ def assert_never_asked_too_soon(host: Host) -> None:
             asked[record.path].append(record.at)
     assert asked
     for path, times in asked.items():
-        gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+        gaps = [after - before for before, after in itertools.pairwise(times)]
         assert all(gap >= SHORTEST_SECONDS - TOLERANCE_SECONDS for gap in gaps), (path, gaps)
 
 
