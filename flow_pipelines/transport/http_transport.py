@@ -249,6 +249,8 @@ class HttpTransport:
             if exchange.status not in _REDIRECTS:
                 break
             exchange.close()
+            # Who was sent on from elsewhere comes back without the key: others chose the address.
+            bearer = bearer if self._book.is_own(url) else None
             url = urljoin(url, exchange.headers.get("location", ""))
         else:
             raise TransferError(f"{request.operation}: more than {MAX_REDIRECTS} redirects")

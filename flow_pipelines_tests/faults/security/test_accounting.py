@@ -1,0 +1,418 @@
+"""Ways in which money could be spent twice, or unasked: none of them does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flow_pipelines.ledger import open_ledger
+from flow_pipelines.lifecycle import (
+    agenda,
+    collect_night,
+    poll_due,
+    recover,
+    regenerate,
+    submit_lease,
+)
+from flow_pipelines.lifecycle.submit import LEASE_SECONDS
+from flow_pipelines.model import Receipt, SubmissionState
+from flow_pipelines.model.errors import (
+    ConfigurationError,
+    IllegalTransition,
+    LedgerError,
+    NotFound,
+    SubmitOutcomeUnknown,
+    WrongLedger,
+)
+from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+from flow_pipelines_tests.unit.lifecycle.keyed_provider import KeyedProvider, lose_answers
+
+FACTS = {"provider": "floyo", "operation": "create_run"}
+DAY = 24 * 3600
+
+
+def buy(lab: Lab, *prompts: str) -> None:
+    lab.plan(*prompts)
+    lab.submit()
+
+
+def end_runs(lab: Lab) -> None:
+    lab.clock.advance(60)
+    poll_due(lab.ports, batches=[lab.night.batch], owner="poller", budget_seconds=30)
+
+
+def collect(lab: Lab) -> None:
+    end_runs(lab)
+    collect_night(lab.night, lab.ports, owner="collector")
+
+
+def again(lab: Lab, requested_by: str, scope: Any) -> Callable[[], object]:
+    return lambda: regenerate(
+        lab.settings, lab.night, lab.ports, requested_by=requested_by, scope=scope
+    )
+
+
+def wanted(lab: Lab) -> list[tuple[str, int | None]]:
+    """Let leases run out, then give what a sensor would ask for."""
+    lab.clock.advance(LEASE_SECONDS + 600)
+    found = agenda(lab.ledger, lab.clock, batches=[lab.night.batch])
+    return [(todo.kind, todo.limit) for todo in found.todos]
+
+
+def copy_of_ledger(lab: Lab, path: Path) -> None:
+    """Make a backup while the ledger is in use, as a careful person does."""
+    import sqlite3
+
+    with sqlite3.connect(lab.folder / "ledger.db") as now, sqlite3.connect(path) as backup:
+        now.backup(backup)
+
+
+def restore(lab: Lab, path: Path) -> None:
+    lab.ledger.close()  # type: ignore[attr-defined] - the real one
+    lab.ledger = open_ledger(f"sqlite:///{path}", lab.clock)
+
+
+# -- regenerations ------------------------------------------------------------------------------
+
+
+def test_nobody_finds_regenerated_rows_before_their_limit_is_known(lab: Lab) -> None:
+    buy(lab, "a cat", "a dog", "a bird")
+    collect(lab)
+    seen: list[object] = []
+
+    def plan_more() -> None:
+        again(lab, "run-2", "all")()
+        found = agenda(lab.ledger, lab.clock, batches=[lab.night.batch])
+        seen.append((found.todos, lab.ledger.night(lab.night).submit_goal))
+
+    summary = lab.submit("run-2", limit=1, regeneration=plan_more)
+
+    assert seen == [((), 4)]
+    assert (summary.submitted, summary.left_planned) == (1, 2)
+    assert ("submit", None) not in wanted(lab)
+    assert len(lab.provider.posts) == 4
+
+
+def test_a_process_that_dies_after_planning_a_regeneration_leaves_its_limit(lab: Lab) -> None:
+    buy(lab, "a cat", "a dog", "a bird")
+    collect(lab)
+
+    def plan_and_die() -> None:
+        again(lab, "run-2", "all")()
+        lab.provider.before_turn = _die
+
+    with pytest.raises(SystemExit):
+        lab.submit("run-2", limit=1, regeneration=plan_and_die)
+
+    assert wanted(lab) == [("submit", 1)]
+
+
+def _die() -> None:
+    raise SystemExit
+
+
+def test_a_regeneration_that_is_refused_lets_nothing_else_be_bought(lab: Lab) -> None:
+    lab.plan("a cat", "a dog", "a bird")
+    lab.submit(limit=1)
+    with pytest.raises(ConfigurationError, match="no such prompt_ids"):
+        lab.submit("run-2", regeneration=again(lab, "run-2", {"prompt_ids": ["typo"]}))
+    assert "submit" not in [kind for kind, _ in wanted(lab)]
+    assert len(lab.provider.posts) == 1
+
+
+def test_two_people_who_regenerate_failed_rows_at_once_buy_them_once(lab: Lab) -> None:
+    lab.provider.on_poll = lambda run: _failed(lab, run)
+    buy(lab, "a cat", "a dog")
+    end_runs(lab)
+    assert lab.states() == ["failed"] * 2
+    meet, results = threading.Barrier(2), []
+    ledger = lab.ledger
+    plain = ledger.save_workflow
+
+    def together(workflow: Any) -> None:
+        plain(workflow)
+        meet.wait(10)  # both have looked at the night by now
+
+    ledger.save_workflow = together  # type: ignore[method-assign]
+    threads = [
+        threading.Thread(target=lambda who=who: results.append(again(lab, who, "failed")()))
+        for who in ("anna", "ben")
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+
+    assert sorted(one.rows for one in results) == [0, 2]
+
+
+def _failed(lab: Lab, run: str) -> Any:
+    from dataclasses import replace
+
+    report = lab.provider.finished(run, outputs=0)
+    return replace(report, state=SubmissionState.FAILED, error_code="oom")
+
+
+def test_one_asker_regenerates_once_however_often_and_whatever_is_asked_for(lab: Lab) -> None:
+    buy(lab, "a cat", "a dog")
+    collect(lab)
+    for scope in ("all", "all", {"prompt_ids": ["p0"]}):
+        lab.submit("retry", regeneration=again(lab, "root-run", scope))
+    assert len(lab.provider.posts) == 4
+
+
+def test_what_may_have_been_bought_is_not_regenerated(lab: Lab) -> None:
+    def lose(_request: Any, _number: int) -> None:
+        raise SubmitOutcomeUnknown("lost", **FACTS)
+
+    lab.provider.on_submit = lose
+    buy(lab, "a cat")
+    for scope in ("failed", "changed", "all", {"prompt_ids": ["p0"]}):
+        lab.submit("again", regeneration=again(lab, str(scope), scope))
+    assert len(lab.provider.posts) == 1
+
+
+# -- limits and budgets -------------------------------------------------------------------------
+
+
+def test_a_budget_leaves_rows_beyond_a_limit_planned(lab: Lab) -> None:
+    lab.with_settings(budget_usd=Decimal("0.01"), price_usd_per_run=Decimal("0.01"))
+    lab.plan("a cat", "a dog", "a bird", "a fish")
+    summary = lab.submit(limit=2)
+    assert (summary.submitted, summary.skipped, summary.left_planned) == (1, 1, 2)
+    assert "submit" not in [kind for kind, _ in wanted(lab)]
+
+
+def test_a_daily_budget_counts_an_intent_on_the_day_that_it_was_made(lab: Lab) -> None:
+    before_midnight = lab.clock.now().replace(hour=23, minute=59, second=50)
+    lab.clock.advance((before_midnight - lab.clock.now()).total_seconds())
+    first_day = lab.clock.now()
+    price = Decimal("0.01")
+    lab.with_settings(daily_budget_usd=price, price_usd_per_run=price)
+    lab.provider.on_submit = lambda _request, _number: lab.clock.advance(30)
+    lab.plan("a cat", "a dog")
+    summary = lab.submit()
+    assert summary.submitted == 2  # one on each side of midnight
+    lab.clock.advance(DAY)
+    collect(lab)
+    reserved = [lab.ledger.reserved_usd("floyo", first_day + timedelta(days=d)) for d in range(3)]
+    assert reserved == [price, price, Decimal(0)]
+
+
+def test_a_budget_without_a_price_buys_nothing_and_a_regeneration_plans_nothing(lab: Lab) -> None:
+    buy(lab, "a cat")
+    collect(lab)
+    lab.provider.price = None
+    lab.with_settings(budget_usd=Decimal(1))
+    with pytest.raises(ConfigurationError, match="nobody knows what a run"):
+        lab.submit("run-2", regeneration=again(lab, "run-2", "all"))
+    assert lab.states() == ["succeeded"]
+
+
+# -- ledgers ------------------------------------------------------------------------------------
+
+
+def test_a_ledger_restored_from_the_middle_of_a_night_does_not_buy_its_rest_again(
+    lab: Lab, tmp_path: Path
+) -> None:
+    lab.plan("a cat", "a dog", "a bird")
+    lab.submit(limit=1)
+    copy_of_ledger(lab, tmp_path / "backup.db")
+    lab.submit()
+    collect(lab)
+    restore(lab, tmp_path / "backup.db")
+
+    with pytest.raises(WrongLedger, match="old copy of itself"):
+        lab.submit("run-3")
+
+    assert len(lab.provider.posts) == 3
+    assert lab.states() == ["submitted", "planned", "planned"]
+
+
+def test_a_ledger_restored_from_before_a_night_does_not_buy_it_again(
+    lab: Lab, tmp_path: Path
+) -> None:
+    lab.plan("a cat")
+    copy_of_ledger(lab, tmp_path / "backup.db")
+    lab.submit()
+    restore(lab, tmp_path / "backup.db")
+    lab.plan("a cat")
+
+    with pytest.raises(WrongLedger, match="was bought before"):
+        lab.submit("run-3")
+
+    assert len(lab.provider.posts) == 1
+
+
+def test_a_ledger_restored_from_before_a_regeneration_does_not_buy_it_again(
+    lab: Lab, tmp_path: Path
+) -> None:
+    buy(lab, "a cat")
+    collect(lab)
+    copy_of_ledger(lab, tmp_path / "backup.db")
+    lab.submit("run-2", regeneration=again(lab, "run-2", "all"))
+    collect(lab)
+    restore(lab, tmp_path / "backup.db")
+
+    with pytest.raises(WrongLedger, match="bought before"):
+        lab.submit("run-3", regeneration=again(lab, "run-2", "all"))
+
+    assert len(lab.provider.posts) == 2
+
+
+def test_rows_that_an_old_copy_cancels_no_longer_stop_a_night(lab: Lab, tmp_path: Path) -> None:
+    lab.plan("a cat", "a dog")
+    lab.submit(limit=1)
+    copy_of_ledger(lab, tmp_path / "backup.db")
+    lab.submit()
+    collect(lab)
+    restore(lab, tmp_path / "backup.db")
+    lab.ledger.cancel_planned(lab.keys(SubmissionState.PLANNED), "bought, says the bucket")
+    collect(lab)
+    assert lab.submit("run-3").submitted == 0
+    assert lab.states() == ["succeeded", "canceled"]
+
+
+def test_an_unreadable_table_of_a_night_stops_buying(lab: Lab) -> None:
+    from flow_pipelines.model.errors import StorageError
+
+    lab.plan("a cat", "a dog")
+    lab.submit(limit=1)
+    key = lab.store.key(lab.night.batch, lab.night.partition_key, "runs.parquet")
+    lab.store.put(key, b"PAR1 not a table", media_type="application/octet-stream")
+    with pytest.raises(StorageError, match="cannot be read"):
+        lab.submit("run-2")
+    assert len(lab.provider.posts) == 1
+
+
+# -- what people settle -------------------------------------------------------------------------
+
+
+def test_a_run_cannot_be_given_to_a_second_submission(lab: Lab) -> None:
+    def lose_second(_request: Any, number: int) -> None:
+        if number == 2:
+            raise SubmitOutcomeUnknown("lost", **FACTS)
+
+    lab.provider.on_submit = lose_second
+    buy(lab, "a cat", "a dog")
+    [lost] = lab.keys(SubmissionState.UNRESOLVED)
+    with pytest.raises(LedgerError, match="already belongs to submission"):
+        lab.ledger.attach(lost, Receipt(provider_run_id="run_0001"), who="anna", why="a guess")
+    assert lab.keys(SubmissionState.UNRESOLVED) == [lost]
+
+
+def test_a_callback_that_comes_after_somebody_said_not_created_changes_nothing(lab: Lab) -> None:
+    def lose(_request: Any, _number: int) -> None:
+        raise SubmitOutcomeUnknown("lost", **FACTS)
+
+    lab.provider.on_submit = lose
+    buy(lab, "a cat")
+    [lost] = lab.keys(SubmissionState.UNRESOLVED)
+    lab.ledger.settle_not_created(lost, who="anna", why="not in the list")
+    with pytest.raises(IllegalTransition):
+        lab.ledger.attach(lost, Receipt(provider_run_id="run_late"), who="webhook", why="named")
+    lab.provider.on_submit = lambda _request, _number: None
+    lab.submit("run-2")
+    with pytest.raises(IllegalTransition):
+        lab.ledger.attach(lost, Receipt(provider_run_id="run_late"), who="webhook", why="named")
+    assert lab.ledger.submission(lost).provider_run_id == "run_0001"
+
+
+def test_two_lost_runs_of_one_submission_are_left_to_a_person(lab: Lab) -> None:
+    def accept_and_lose(request: Any, _number: int) -> None:
+        lab.provider.accept(request)
+        raise SubmitOutcomeUnknown("lost", **FACTS)
+
+    lab.provider.on_submit = accept_and_lose
+    buy(lab, "a cat")
+    [lost] = lab.keys(SubmissionState.UNRESOLVED)
+    lab.ledger.settle_not_created(lost, who="anna", why="a wrong guess")
+    lab.submit("run-2")
+    summary = recover(lab.ports, batches=[lab.night.batch])
+    assert (summary.found, summary.waiting) == (0, 1)
+    assert "a person has to decide" in (lab.ledger.submission(lost).reason or "")
+
+
+# -- accounts and time --------------------------------------------------------------------------
+
+
+def test_a_copy_is_never_sent_to_another_account_than_the_first_request(lab: Lab) -> None:
+    lab.provider = KeyedProvider(lab.clock)
+    lose_answers(lab, "a cat", accepted=False)
+    before = len(lab.provider.posts)
+    lab.clock.advance(600)
+    summary = recover(lab.ports, batches=[lab.night.batch], resource="floyo_second")
+    assert (len(lab.provider.posts), summary.waiting) == (before, 1)
+    recover(lab.ports, batches=[lab.night.batch], resource="floyo")
+    assert len(lab.provider.posts) == before + 1
+
+
+@pytest.mark.parametrize("hours", [-26, -3, 3, 26])
+def test_a_clock_that_jumps_buys_nothing_and_loses_nothing(lab: Lab, hours: int) -> None:
+    lab.plan("a cat", "a dog", "a bird")
+    lab.provider.on_submit = lambda _request, number: (
+        lab.clock.advance(hours * 3600) if number == 2 else None
+    )
+    lab.submit()
+    lab.clock.advance(abs(hours) * 3600 + 60)
+    lab.submit("run-2")
+    lab.clock.advance(60)
+    collect(lab)
+    assert len(lab.provider.posts) == 3
+    assert lab.states() == ["succeeded"] * 3
+
+
+def test_a_run_that_nobody_has_any_more_is_given_up_after_a_week(lab: Lab) -> None:
+    def gone(_run: str) -> None:
+        raise NotFound("no such run", **FACTS)
+
+    lab.provider.on_poll = gone
+    buy(lab, "a cat")
+    for _ in range(6):
+        lab.clock.advance(DAY)
+        end_runs(lab)
+    assert lab.states() == ["submitted"]
+    lab.clock.advance(2 * DAY)
+    end_runs(lab)
+    assert lab.states() == ["failed"]
+    [row] = lab.ledger.submissions(lab.night)
+    assert (row.error_code, row.cost_usd) == ("never_ended", None) or row.cost_usd is not None
+
+
+def test_a_lease_held_by_a_dead_process_ahead_of_time_keeps_others_from_buying(lab: Lab) -> None:
+    lab.plan("a cat")
+    lab.clock.advance(3 * 3600)
+    lab.ledger.acquire_lease(submit_lease(lab.night), "dead", LEASE_SECONDS)
+    lab.clock.advance(-3 * 3600)
+    from flow_pipelines.model.errors import LeaseLost
+
+    with pytest.raises(LeaseLost):
+        lab.submit("run-2")
+    assert lab.provider.posts == []
+    lab.clock.advance(3 * 3600 + LEASE_SECONDS)
+    assert lab.submit("run-2").submitted == 1
+
+
+# -- pictures -----------------------------------------------------------------------------------
+
+
+def test_an_object_in_the_way_of_one_picture_does_not_keep_the_others_out(lab: Lab) -> None:
+    buy(lab, *(f"cat {number}" for number in range(12)))
+    end_runs(lab)
+    first, *_ = lab.ledger.submissions(lab.night)
+    name = f"{first.prompt_id}.0.{first.submission_key[:8]}.0.png"
+    key = lab.store.key(lab.night.batch, lab.night.partition_key, "images", name)
+    lab.store.put(key, b"something else", media_type="image/png")
+
+    summary = collect_night(lab.night, lab.ports, owner="collector")
+
+    assert (summary.images, summary.without_image) == (11, 1)
+    assert lab.store.get(key) == b"something else"
+    [failure] = summary.failures
+    assert "exists with another content" in failure["error_message"]
