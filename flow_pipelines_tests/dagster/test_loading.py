@@ -11,6 +11,7 @@ from dagster.components.testing.utils import create_defs_folder_sandbox
 from flow_pipelines import PromptBatchComponent, default_resources
 from flow_pipelines.definitions import defs as own_definitions
 from flow_pipelines.model.errors import InvalidBatch
+from flow_pipelines.providers import provider_names
 from flow_pipelines_tests.dagster.conftest import BATCH, Project
 
 
@@ -18,7 +19,8 @@ def test_the_own_location_loads_with_nothing_set() -> None:
     repository = own_definitions().get_repository_def()
 
     assert "night_market_generation" in {job.name for job in repository.get_all_jobs()}
-    assert [sensor.name for sensor in repository.sensor_defs] == ["floyo_runs_sensor"]
+    sensors = {sensor.name for sensor in repository.sensor_defs}
+    assert sensors == {f"{provider}_runs_sensor" for provider in provider_names()}
 
 
 def test_a_batch_becomes_its_assets_job_schedule_and_sensor(project: Project) -> None:
