@@ -32,7 +32,8 @@ def tell_bucket(night: Night, record: NightRecord, ports: Ports) -> None:
     ledger = ports.ledger
     claim_owner(ports.store, night.batch, ledger.ledger_id)
     folder = path_safe(night.partition_key)
-    if record.marked_at is None and night_has_receipts(ports.store, night.batch, folder):
+    unmarked = record.marked_at is None
+    if unmarked and night_has_receipts(ports.store, night.batch, folder) and _forgot(night, ports):
         message = (
             f"{night} was bought before: the bucket has its receipts at "
             f"{ports.store.uri(ports.store.key(night.batch, folder))}, but this "
@@ -48,6 +49,12 @@ def tell_bucket(night: Night, record: NightRecord, ports: Ports) -> None:
         ledger_id=ledger.ledger_id,
         at=ports.clock.now(),
     )
+
+
+def _forgot(night: Night, ports: Ports) -> bool:
+    """Look again: the marks may be of somebody who began the night since, in this ledger first."""
+    record = ports.ledger.night(night)
+    return record is None or record.marked_at is None
 
 
 def refuse_forgotten(night: Night, planned: Sequence[Submission], ports: Ports) -> None:

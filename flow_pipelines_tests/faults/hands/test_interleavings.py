@@ -16,6 +16,7 @@ from flow_pipelines.lifecycle import (
     poll_due,
     recover,
     regenerate,
+    submit_night,
     wait_for_night,
 )
 from flow_pipelines.model import RunReport, SubmissionState
@@ -90,6 +91,19 @@ def test_a_night_that_was_bought_while_it_was_looked_at_is_not_asked_for_again(l
     )
 
     assert found.todos == ()
+    assert len(lab.provider.runs) == 2
+
+
+def test_a_night_that_another_began_just_now_is_no_other_ledgers(lab: Lab) -> None:
+    lab.plan("a cat", "a dog")
+
+    def begin() -> None:
+        lab.submit("another", limit=1)
+
+    ports = replace(lab.ports, ledger=Meanwhile(lab.ledger, "night", begin))
+    summary = submit_night(lab.settings, lab.night, ports, owner="run")
+
+    assert summary.submitted == 1
     assert len(lab.provider.runs) == 2
 
 
