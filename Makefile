@@ -30,7 +30,7 @@ test: lint types ## everything that has to pass: style, types, floors, tests
 	$(BIN)/pytest -q -m end_to_end >.pytest_cache/end_to_end.log 2>&1 & nights=$$!; \
 	trap 'kill $$nights; wait $$nights' INT TERM HUP; \
 	status=0; \
-	$(BIN)/pytest -q -m 'not end_to_end' || status=1; \
+	$(BIN)/pytest -q -m 'not end_to_end' -n 2 --dist loadfile || status=1; \
 	wait $$nights || status=1; \
 	cat .pytest_cache/end_to_end.log; \
 	exit $$status
