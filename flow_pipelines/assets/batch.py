@@ -1,6 +1,6 @@
 """A prompt batch as the Dagster objects share it, and what they ask of a running step."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -16,6 +16,8 @@ BATCH_TAG = "flow_pipelines/batch"
 RESOURCE_TAG = "flow_pipelines/resource"
 _BACKFILL = "dagster/backfill"
 _ROOT_BACKFILL = "dagster/root_backfill_id"
+_RETRY_NUMBER = "dagster/retry_number"
+_MOST_RETRIES = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +96,21 @@ def requester_of(run: dg.DagsterRun) -> str:
     """
     backfill = run.tags.get(_ROOT_BACKFILL) or run.tags.get(_BACKFILL)
     return backfill or run.root_run_id or run.run_id
+
+
+def retried_runs(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Sequence[str]:
+    """Give the runs that Dagster by itself started this one in the place of, the last first.
+
+    A re-execution that a person asked for is none: it asks anew.
+    """
+    found: list[str] = []
+    now: dg.DagsterRun | None = run
+    while now is not None and _RETRY_NUMBER in now.tags and len(found) < _MOST_RETRIES:
+        if now.parent_run_id is None:
+            break
+        found.append(now.parent_run_id)
+        now = instance.get_run_by_id(now.parent_run_id)
+    return found
 
 
 def location_of(run: dg.DagsterRun) -> str:

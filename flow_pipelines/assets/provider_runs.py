@@ -13,10 +13,12 @@ from flow_pipelines.assets.batch import (
     night_of,
     ports_of,
     requester_of,
+    retried_runs,
     selected_with,
 )
 from flow_pipelines.assets.cancellation import canceled_with_run
 from flow_pipelines.lifecycle import Ports, SubmitSummary, regenerate, submit_night
+from flow_pipelines.lifecycle.submit import NOT_SENT
 from flow_pipelines.model import Night
 from flow_pipelines.resources import IO_MANAGER_KEY, ProviderResource
 from flow_pipelines.resources.failures import failures
@@ -79,16 +81,21 @@ def provider_runs_asset(batch: Batch) -> dg.AssetsDefinition:
         with failures():
             night = night_of(batch, context)
             ports = ports_of(batch, context)
-            metadata = _regenerate(batch, night, ports, config, context.run)
+            metadata: dict[str, Any] = {}
+
+            def regeneration() -> None:
+                metadata.update(_regenerate(batch, night, ports, config, context.run))
+
             with canceled_with_run(context, night, ports):
                 summary = submit_night(
                     replace(batch.settings, daily_budget_usd=_daily_budget(batch, context)),
                     night,
                     ports,
                     owner=context.run.run_id,
-                    limit=config.limit,
+                    limit=_left_of(config.limit, night, ports, context),
                     backfill_id=backfill_of(context.run.tags),
                     hold_for_collection=selected_with(context, batch.key("images")),
+                    regeneration=None if config.regenerate == "none" else regeneration,
                 )
             metadata |= _numbers(summary)
             if summary.stopped is not None and not summary.over_budget:
@@ -101,6 +108,22 @@ def provider_runs_asset(batch: Batch) -> dg.AssetsDefinition:
     return provider_runs
 
 
+def _left_of(
+    limit: int | None, night: Night, ports: Ports, context: dg.AssetExecutionContext
+) -> int | None:
+    """Give what is left of a limit: a retry goes on with its run's, it does not begin anew."""
+    if limit is None:
+        return None
+    runs = {context.run.run_id, *retried_runs(context.instance, context.run)}
+    rows = [one for one in ports.ledger.submissions(night) if one.state not in NOT_SENT]
+    mine = sum(one.dagster_run_id in runs for one in rows)
+    record = ports.ledger.night(night)
+    if not mine or record is None or record.submit_goal is None:
+        return limit
+    # A sensor may have gone on for the run that died, as far as its limit went.
+    return max(min(limit - mine, record.submit_goal - len(rows)), 0)
+
+
 def _daily_budget(batch: Batch, context: dg.AssetExecutionContext) -> Decimal | None:
     account: ProviderResource = getattr(context.resources, batch.settings.resource)
     return account.get_daily_budget_usd()
@@ -109,8 +132,6 @@ def _daily_budget(batch: Batch, context: dg.AssetExecutionContext) -> Decimal | 
 def _regenerate(
     batch: Batch, night: Night, ports: Ports, config: ProviderRunsConfig, run: dg.DagsterRun
 ) -> dict[str, Any]:
-    if config.regenerate == "none":
-        return {}
     regeneration = regenerate(
         batch.settings, night, ports, requested_by=requester_of(run), scope=config.regenerate
     )

@@ -26,6 +26,7 @@ from flow_pipelines.model import (
 from flow_pipelines.model.errors import (
     ConfigurationError,
     LedgerError,
+    ObjectDiffers,
     OutputRefused,
     ProviderError,
     StorageError,
@@ -42,6 +43,8 @@ TABLE_TRIES = 3
 """Writings of the tables in one collection, where somebody else writes them, too."""
 TRIES = 3
 """Downloads of one output in one collection; later collections try again."""
+LONGEST_WAIT_SECONDS = 60.0
+"""Whoever is told to come back later than this leaves the output to a later collection."""
 LIMITS = TransferLimits()
 LEASE_WAIT_SECONDS = 300.0
 PARQUET = "application/vnd.apache.parquet"
@@ -137,7 +140,7 @@ def _store(
     try:
         facts = _transfer_with_tries(ports, submission, output, ref)
         ports.ledger.record_stored(submission.submission_key, output.output_index, facts)
-    except (TransferError, ProviderError, LedgerError) as error:
+    except (TransferError, ProviderError, LedgerError, ObjectDiffers) as error:
         return _problem(ports, output, str(error))
     return True
 
@@ -156,10 +159,11 @@ def _transfer_with_tries(
             return _transfer(ports, submission, output, ref)
         except (OutputRefused, ConfigurationError, StorageError):
             raise
-        except (TransferError, ProviderError):
-            if attempt == TRIES:
+        except (TransferError, ProviderError) as error:
+            wait = max(float(attempt), getattr(error, "retry_after_seconds", None) or 0.0)
+            if attempt == TRIES or wait > LONGEST_WAIT_SECONDS:
                 raise
-            ports.clock.sleep(float(attempt))
+            ports.clock.sleep(wait)
     raise AssertionError
 
 

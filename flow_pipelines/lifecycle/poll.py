@@ -20,6 +20,7 @@ from flow_pipelines.model import (
 from flow_pipelines.model.errors import (
     AccountRejected,
     IllegalTransition,
+    NotFound,
     ProviderError,
     ProviderUnavailable,
 )
@@ -97,8 +98,13 @@ def _poll(ports: Ports, submission: Submission, summary: PollSummary) -> bool:
         _refused(ports, submission, error, summary)
         return False
     except ProviderError as error:
-        _postpone(ports, submission, error, summary)
-        return True
+        if not (isinstance(error, NotFound) and is_given_up(submission, ports.clock.now())):
+            _postpone(ports, submission, error, summary)
+            return True
+        # Nobody has it any more; asking on would keep the night open for ever.
+        report = RunReport(
+            provider_run_id=submission.provider_run_id, state=None, provider_status="not found"
+        )
     summary.polled += 1
     after = record_report(ports, submission, report, _timeout(ports, submission, summary))
     summary.ended += after is not None and after.state in ENDED

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 
-from flow_pipelines.batches.keys import path_safe
+from flow_pipelines.lifecycle.ownership import refuse_forgotten, tell_bucket
 from flow_pipelines.lifecycle.ports import (
     LEASE_SECONDS,
     Ports,
@@ -45,15 +45,14 @@ from flow_pipelines.model.errors import (
     ProviderError,
     ProviderUnavailable,
     RequestRejected,
-    WrongLedger,
 )
 from flow_pipelines.provider import Lane, SubmitRequest
-from flow_pipelines.storage.receipts import claim_owner, mark_night, night_has_receipts
 
 UNRESOLVED_IN_A_ROW = 3
 """After so many lost answers in a row the rest stays planned: something is broken (DESIGN §3.2)."""
 ANSWER_TRIES = 5
 """Times that what an answer proved is offered to a busy ledger, which itself waits each time."""
+NOT_SENT = frozenset({SubmissionState.PLANNED, SubmissionState.SKIPPED, SubmissionState.CANCELED})
 UNAVAILABLE_IN_A_ROW = 5
 """After so many refusals to even accept a request the rest waits for a later run."""
 
@@ -87,26 +86,30 @@ def submit_night(  # noqa: PLR0913 - what one Dagster run may ask for
     limit: int | None = None,
     backfill_id: str | None = None,
     hold_for_collection: bool = False,
+    regeneration: Callable[[], object] | None = None,
 ) -> SubmitSummary:
     """Submit what is planned for a night, at most `limit` of it; the rest stays planned.
 
     Billed: one provider run for each submission sent. Safe to repeat: what was sent is not
-    planned any more. With `hold_for_collection` the night's collect lease is held afterwards for
-    `owner`, whose next step will collect; it expires by itself.
+    planned any more. `regeneration` plans more of it first, under the lease and the limit: nobody
+    else may find its rows planned before it is known how many of them are wanted. With
+    `hold_for_collection` the night's collect lease is held afterwards for `owner`, whose next step
+    will collect; it expires by itself.
 
     Raises: LeaseLost, when another run submits for this night; ConfigurationError and WrongLedger
-    before anything is spent.
+    before anything is spent; what `regeneration` raises.
     """
-    record = ports.ledger.night(night)
-    if record is None:
-        message = f"{night}: nothing was planned yet; materialize {night.batch}/prompts first"
-        raise ConfigurationError(message)
-    estimate = _estimate(settings, ports, record)
+    record = _planned_night(night, ports)
+    _estimate(settings, ports, record)
     with held_lease(ports, submit_lease(night), owner):
-        _tell_bucket(night, record, ports)
+        tell_bucket(night, record, ports)
         goal = None if limit is None else _sent(record) + limit
         ports.ledger.note_submitter(night, backfill_id, goal)
+        if regeneration is not None:
+            _regenerate(regeneration, record, ports)
         planned = ports.ledger.submissions(night, states={SubmissionState.PLANNED})
+        refuse_forgotten(night, planned, ports)
+        estimate = _estimate(settings, ports, _planned_night(night, ports))
         run = _Submitting(settings, night, ports, owner, estimate)
         summary = run.submit(planned if limit is None else planned[:limit])
         _note_end(ports, night, backfill_id, summary)
@@ -115,9 +118,25 @@ def submit_night(  # noqa: PLR0913 - what one Dagster run may ask for
     return summary
 
 
+def _planned_night(night: Night, ports: Ports) -> NightRecord:
+    record = ports.ledger.night(night)
+    if record is None:
+        message = f"{night}: nothing was planned yet; materialize {night.batch}/prompts first"
+        raise ConfigurationError(message)
+    return record
+
+
+def _regenerate(regeneration: Callable[[], object], before: NightRecord, ports: Ports) -> None:
+    """Plan more; where that is refused, sensors go on as far as they might before, no further."""
+    try:
+        regeneration()
+    except BaseException:
+        ports.ledger.note_submitter(before.night, before.backfill_id, before.submit_goal)
+        raise
+
+
 def _sent(record: NightRecord) -> int:
-    waiting = (SubmissionState.PLANNED, SubmissionState.SKIPPED, SubmissionState.CANCELED)
-    return sum(count for state, count in record.counts.items() if state not in waiting)
+    return sum(count for state, count in record.counts.items() if state not in NOT_SENT)
 
 
 def _note_end(ports: Ports, night: Night, backfill_id: str | None, summary: SubmitSummary) -> None:
@@ -144,34 +163,6 @@ def _estimate(settings: BatchSettings, ports: Ports, record: NightRecord) -> Dec
     return estimate
 
 
-def _tell_bucket(night: Night, record: NightRecord, ports: Ports) -> None:
-    """Leave this ledger's id, and the night's mark, in the bucket before anything is bought.
-
-    A ledger that was lost, replaced or restored from an old copy does not know nights that the
-    bucket knows; buying them again would pay twice.
-    """
-    ports.store.check()
-    ledger = ports.ledger
-    claim_owner(ports.store, night.batch, ledger.ledger_id)
-    folder = path_safe(night.partition_key)
-    if record.marked_at is None and night_has_receipts(ports.store, night.batch, folder):
-        message = (
-            f"{night} was bought before: the bucket has its receipts at "
-            f"{ports.store.uri(ports.store.key(night.batch, folder))}, but this "
-            "ledger has no submission of it. Point FLOW_PIPELINES_LEDGER_URL at the ledger that "
-            "bought it. Nothing was submitted."
-        )
-        raise WrongLedger(message)
-    ledger.mark_night(night)
-    mark_night(
-        ports.store,
-        night,
-        partition_path=folder,
-        ledger_id=ledger.ledger_id,
-        at=ports.clock.now(),
-    )
-
-
 class _Submitting:
     """One pass over planned submissions."""
 
@@ -183,8 +174,10 @@ class _Submitting:
         self.started_at = ports.clock.now()
         self.summary = SubmitSummary()
         self.workflows: dict[str, Workflow] = {}
+        self.planned: Sequence[Submission] = ()
 
     def submit(self, planned: Sequence[Submission]) -> SubmitSummary:
+        self.planned = planned
         for submission in planned:
             while self.summary.stopped is None and not self._attempt(submission):
                 pass
@@ -367,8 +360,8 @@ class _Submitting:
         self._stop(f"{error}; nothing more was sent, the rest stays planned", needs_person=True)
 
     def _skip_rest(self, error: BudgetExceeded) -> None:
-        planned = self.ports.ledger.submissions(self.night, states={SubmissionState.PLANNED})
-        keys = [submission.submission_key for submission in planned]
+        # Only what was asked for: rows beyond a limit stay planned.
+        keys = [submission.submission_key for submission in self.planned]
         self.summary.skipped = self.ports.ledger.skip(keys, str(error))
         self.summary.over_budget = True
         self._stop(f"{error}; {self.summary.skipped} row(s) skipped", needs_person=True)
