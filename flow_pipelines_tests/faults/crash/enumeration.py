@@ -110,13 +110,13 @@ class Enumeration:
 
     def _baseline(self) -> tuple[list[int], Sequence[str]]:
         """Give the death that comes first, and the instants of the process that is enumerated."""
-        undisturbed, *_ = self._play([])
-        if undisturbed.status:
-            raise RuntimeError(f"a night without any death fails:\n{undisturbed.problem}")
+        (undisturbed,) = self._play([])
+        self._judge("without any death", undisturbed.instants, undisturbed)
         if self.scene.first_death is None:
             return [], undisturbed.instants
         first = self.scene.first_death(undisturbed.instants)
         _, restarted = self._play([first])
+        self._judge("without a second death", undisturbed.instants[:first], restarted)
         return [first], restarted.instants
 
     def _try(self, first: list[int], reached: Sequence[str]) -> None:
@@ -128,15 +128,21 @@ class Enumeration:
                 found.append(f"{point}: not killed, ended with {one.status}: {one.problem}")
         if tuple(reached) != dead[-1].instants:
             found.append(f"{point}: did otherwise before it than when undisturbed")
+        result = self._judge(point, reached, last)
+        if result.get("unresolved"):
+            self.report.unresolved_after.append(point)
+        if result.get("unasked"):
+            self.report.unasked_after.append(point)
+
+    def _judge(self, point: str, reached: Sequence[str], last: Ended) -> Mapping[str, Any]:
+        """Note everything that must not be after the last process has ended."""
+        found = self.report.violations
         if last.status or last.result is None:
-            found.append(f"{point}: the restart ended with {last.status}: {last.problem}")
-            return
+            found.append(f"{point}: the last process ended with {last.status}: {last.problem}")
+            return {}
         found += [f"{point}: {one}" for one in last.result["violations"]]
         found += [f"{point}: {one}" for one in self._unexpected(reached, last.result)]
-        if last.result["unresolved"]:
-            self.report.unresolved_after.append(point)
-        if last.result["unasked"]:
-            self.report.unasked_after.append(point)
+        return last.result
 
     def _unexpected(self, reached: Sequence[str], result: Mapping[str, Any]) -> Iterator[str]:
         """Say what may be after some deaths only, and was after this one."""
