@@ -38,7 +38,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or drop it, and note it."""
-        request = Request(scope, receive)
+        request, at = Request(scope, receive), self._world.now()
         ask, fault, answer = None, self._fault(request.url.path, refusing=True), None
         try:
             if fault is not None:
@@ -51,7 +51,7 @@ class Gate:
             else:
                 await self._send(answer, fault, request, send)
         finally:
-            self._note(request, ask, fault, answer)
+            self._note(request, at, ask, fault, answer)
 
     async def _decide(self, ask: Ask) -> tuple[Fault | None, Answer | None]:
         ask, refused = self._admit(ask)
@@ -162,13 +162,18 @@ class Gate:
         await send({"type": "http.response.body", "body": answer.body})
 
     def _note(
-        self, request: Request, ask: Ask | None, fault: Fault | None, answer: Answer | None
+        self,
+        request: Request,
+        at: float,
+        ask: Ask | None,
+        fault: Fault | None,
+        answer: Answer | None,
     ) -> None:
         query = _SECRET_QUERY.sub(r"\1[redacted]", request.url.query)
         self._world.meter.record(
             RequestRecord(
                 number=0,
-                at=self._world.now(),
+                at=at,
                 provider=self._dialect.name,
                 operation=self._call.operation,
                 key=self._label(ask),

@@ -17,7 +17,7 @@ class RequestRecord:
 
     number: int
     at: float
-    """Unix seconds."""
+    """Unix seconds: when it came."""
     provider: str
     operation: str
     key: str

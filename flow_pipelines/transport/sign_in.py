@@ -49,6 +49,8 @@ class Tokens:
         self._renew_at: float | None = None
         self._fetches = 0
         self._problem: ProviderError | ConfigurationError | None = None
+        self._quiet_until = 0.0
+        """By the monotonic clock: nobody asks before, for a 429 said so."""
         self._latest: deque[Secret] = deque(maxlen=_TOKENS_REMEMBERED)
 
     def latest(self) -> tuple[Secret, ...]:
@@ -96,10 +98,14 @@ class Tokens:
             return self._token
 
     def _renew(self) -> Secret:
+        if self._problem is not None and self._clock.monotonic() < self._quiet_until:
+            raise self._problem
         try:
             token = self._fetch()
         except (ProviderError, ConfigurationError) as problem:
             self._problem = problem
+            if isinstance(problem, ProviderError) and problem.retry_after_seconds:
+                self._quiet_until = self._clock.monotonic() + problem.retry_after_seconds
             raise
         else:
             self._problem = None

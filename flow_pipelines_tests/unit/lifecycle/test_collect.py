@@ -7,9 +7,11 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pandas as pd
+import pytest
 
 from flow_pipelines.lifecycle import collect_night, poll_due, summarize_night, wait_for_night
 from flow_pipelines.model import RunReport, SubmissionState
+from flow_pipelines.model.errors import RateLimited
 from flow_pipelines_tests.fake_provider import png
 from flow_pipelines_tests.unit.lifecycle.conftest import Lab
 
@@ -70,6 +72,24 @@ def test_a_truncated_picture_is_not_stored_and_the_night_says_so(lab: Lab) -> No
     posts = len(lab.provider.posts)
     assert collect_night(lab.night, lab.ports, owner="run-2").images == 2
     assert len(lab.provider.posts) == posts
+
+
+@pytest.mark.parametrize(("told", "fetches"), [(30.0, [0.0, 30.0, 60.0]), (61.0, [0.0])])
+def test_a_download_is_repeated_no_sooner_than_it_was_told_or_left_for_later(
+    lab: Lab, told: float, fetches: list[float]
+) -> None:
+    finish(lab, "a cat")
+    began, seen = lab.clock.monotonic(), list[float]()
+
+    def refuse(_output_id: str) -> bytes:
+        seen.append(lab.clock.monotonic() - began)
+        raise RateLimited(
+            "wait", provider="floyo", operation="download_file", retry_after_seconds=told
+        )
+
+    lab.provider.on_fetch = refuse
+    assert collect_night(lab.night, lab.ports, owner="run-1").images == 0
+    assert seen == pytest.approx(fetches)
 
 
 def test_an_html_page_is_never_stored_as_a_picture(lab: Lab) -> None:
