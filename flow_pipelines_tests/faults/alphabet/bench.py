@@ -1,0 +1,212 @@
+"""A provider's stand-in, a ledger and a bucket, and the steps in which a night is worked on."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.lifecycle import (
+    Ports,
+    agenda,
+    collect_night,
+    plan_night,
+    poll_due,
+    recover,
+    submit_lease,
+    submit_night,
+)
+from flow_pipelines.lifecycle.ports import LEASE_SECONDS
+from flow_pipelines.model import BatchSettings, Night
+from flow_pipelines.provider import Provider
+from flow_pipelines.providers import profile
+from flow_pipelines.redaction import Secret
+from flow_pipelines.sandbox.control_client import ControlClient
+from flow_pipelines.sandbox.meter import Reading, RequestRecord
+from flow_pipelines.sandbox.server import Sandbox
+from flow_pipelines.sandbox.wire import Dialect
+from flow_pipelines.transport import HttpTransport, MemoryPaceStore, RetryBudget, Timeouts
+from flow_pipelines_tests.conformance.providers.account import SAMPLES
+from flow_pipelines_tests.fakes import ManualClock
+from flow_pipelines_tests.faults.alphabet.elsewhere import Elsewhere
+from flow_pipelines_tests.faults.alphabet.memory_store import MemoryImageStore
+
+NIGHT = Night("posters", "2026-11-21")
+OWNER = "process-1"
+_KEPT = {"ledger_meta", "alembic_version"}
+_SLICE_SECONDS = LEASE_SECONDS / 3
+
+
+class LeasedClock(ManualClock):
+    """Sleeps in slices, between which leases are renewed, as a thread does in real time."""
+
+    renew: Callable[[], object] = staticmethod(lambda: None)
+
+    def sleep(self, seconds: float) -> None:
+        while seconds > _SLICE_SECONDS:
+            super().sleep(_SLICE_SECONDS)
+            self.renew()
+            seconds -= _SLICE_SECONDS
+        super().sleep(seconds)
+
+
+@dataclass
+class Shared:
+    """What all cells of the module share."""
+
+    sandbox: Sandbox
+    clock: LeasedClock
+    ledger: RunLedger
+    ledger_file: Path
+    prompts: Path
+    """A table of one row."""
+    elsewhere: Elsewhere
+    """A server that is not the provider's."""
+
+    def begin(self) -> None:
+        """Forget what was; cheaper than a ledger for every cell, which would learn its SQL anew."""
+        self.sandbox.reset()
+        self.elsewhere.seen.clear()
+        self.clock.advance(120)
+        with closing(sqlite3.connect(self.ledger_file)) as connection, connection:
+            names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            for (name,) in names.fetchall():
+                if name not in _KEPT:
+                    connection.execute(f'DELETE FROM "{name}"')
+
+    def ledger_text(self) -> str:
+        """Give everything that the ledger holds."""
+        with closing(sqlite3.connect(self.ledger_file)) as connection:
+            return "\n".join(connection.iterdump())
+
+
+@dataclass
+class Bench:
+    """One provider, one night of one row."""
+
+    name: str
+    shared: Shared
+    lines: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        shared = self.shared
+        self.clock, self.sandbox = shared.clock, shared.sandbox
+        self.control = ControlClient(self.sandbox.url)
+        self.environment = self.sandbox.environment()
+        self.key = self.environment[profile(self.name).key_variable]
+        self.ledger = shared.ledger
+        self.clock.renew = self._renew
+        self.store = MemoryImageStore("a-bucket", "flow")
+        self.case = json.loads((SAMPLES / self.name / "conformance.json").read_text())
+        self.began_at = self.clock.now()
+        self.pace = MemoryPaceStore(self.clock)
+        self.connect()
+
+    def _renew(self) -> None:
+        lease = self.ledger.lease(submit_lease(NIGHT))
+        if lease is not None:
+            self.ledger.acquire_lease(lease.name, lease.owner, LEASE_SECONDS)
+
+    def connect(self, *, read_seconds: float = 30.0, attempts: int = 2) -> None:
+        """Begin anew as another process does: with no token, and no connection."""
+        known, given = profile(self.name), self.environment
+        urls = {word: given[name] for word, name in known.url_variables.items()}
+        transport = HttpTransport(
+            self.name,
+            origins=list(urls.values()),
+            secret=Secret(self.key),
+            clock=self.clock,
+            pace=self.pace,
+            pace_key=self.name,
+            rate_limit=known.rate_limit,
+            sign_in=known.sign_in,
+            retry=RetryBudget(attempts=attempts, total_seconds=60),
+            timeouts=Timeouts(connect_seconds=5.0, read_seconds=read_seconds),
+            allowed_output_hosts=known.output_hosts,
+            jitter=lambda: 1.0,
+        )
+        self.provider: Provider = known.connect(transport, **urls)
+
+    @property
+    def ports(self) -> Ports:
+        return Ports(
+            ledger=self.ledger,
+            provider=self.provider,
+            store=self.store,
+            clock=self.clock,
+            log=self.lines.append,
+        )
+
+    @property
+    def settings(self) -> BatchSettings:
+        parameters = {
+            name: value.replace("{unique}", "{prompt}") if isinstance(value, str) else value
+            for name, value in self.case["parameters"].items()
+        }
+        return BatchSettings(
+            name=NIGHT.batch,
+            provider=self.name,
+            resource=self.name,
+            workflow=self.case["workflow"],
+            base_dir=str(SAMPLES / self.name),
+            prompts=str(self.shared.prompts),
+            parameters=parameters,
+            price_usd_per_run=Decimal("0.01"),
+            allow_identical=True,
+        )
+
+    # ---- what can be seen -------------------------------------------------------------------
+
+    def reading(self) -> Reading:
+        """Read the stand-in's meter."""
+        return self.control.state()[self.name]
+
+    def requests_under_faults(self) -> Sequence[RequestRecord]:
+        """Give the requests that a fault has hit."""
+        return [one for one in self.sandbox.world.meter.requests() if one.fault]
+
+    def secrets(self) -> Sequence[str]:
+        """Give the key, and every token that was ever given for it."""
+        dialect = self._dialect()
+        desk = getattr(dialect, "_tokens", None)
+        return [self.key, *(desk._given if desk else ())]
+
+    def link_root(self) -> str:
+        """Give what every link to an output has in it."""
+        return f"{self._dialect().roots[1]}/"
+
+    def _dialect(self) -> Dialect:
+        return next(one for one in self.sandbox._dialects if one.name == self.name)
+
+    # ---- the steps ------------------------------------------------------------------------
+
+    def plan(self) -> None:
+        plan_night(self.settings, NIGHT.partition_key, self.ports)
+
+    def submit(self, limit: int | None = None) -> None:
+        done = submit_night(self.settings, NIGHT, self.ports, owner=OWNER, limit=limit)
+        self.lines.append(str(done))
+
+    def poll(self) -> None:
+        done = poll_due(self.ports, batches=[NIGHT.batch], owner=OWNER, budget_seconds=20)
+        self.lines += done.errors
+
+    def collect(self) -> None:
+        done = collect_night(NIGHT, self.ports, owner=OWNER)
+        self.lines.append(str(done))
+
+    def tick(self) -> None:
+        """Do what a sensor's tick does, and the runs that it asks for."""
+        recover(self.ports, batches=[NIGHT.batch])
+        self.poll()
+        found = agenda(self.ledger, self.clock, batches=[NIGHT.batch])
+        for todo in found.todos:
+            if todo.kind == "submit":
+                self.submit(todo.limit)
+            else:
+                self.collect()

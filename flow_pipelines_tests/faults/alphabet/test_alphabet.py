@@ -1,0 +1,109 @@
+"""Every fault of every call at every provider, from planning to the pictures in the bucket."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+import pytest
+
+from flow_pipelines.lifecycle import collect
+from flow_pipelines.model import SubmissionState as S
+from flow_pipelines.providers import provider_names
+from flow_pipelines.storage.transfer import TransferLimits
+from flow_pipelines_tests.faults.alphabet.bench import NIGHT, Bench, Shared
+from flow_pipelines_tests.faults.alphabet.faults import ROWS
+from flow_pipelines_tests.faults.alphabet.outcomes import cell
+from flow_pipelines_tests.faults.alphabet.story import Story
+from flow_pipelines_tests.faults.alphabet.vocabulary import Call, Fault, Never, Outcome
+
+LARGEST_BYTES = 2 * 1024 * 1024
+"""Endless takes a while to reach at the limit that is meant for videos."""
+STORED_NAME = re.compile(r"p0\.0\.[0-9a-f]{8}\.\d+\.png")
+
+
+class Case(NamedTuple):
+    """A cell that can be tried."""
+
+    provider: str
+    call: Call
+    fault: Fault
+    expected: Outcome
+
+
+def cells() -> Iterator[object]:
+    for name in provider_names():
+        for call in Call:
+            for fault in ROWS[call]:
+                expected = cell(name, call, fault)
+                if not isinstance(expected, Never):
+                    label = f"{name}-{call.name.lower()}-{fault.name}"
+                    yield pytest.param(Case(name, call, fault, expected), id=label)
+
+
+@pytest.fixture(autouse=True)
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collect, "LIMITS", TransferLimits(max_bytes=LARGEST_BYTES))
+
+
+@pytest.mark.parametrize("case", list(cells()))
+def test_a_fault_leads_to_what_the_table_says(
+    case: Case, shared: Shared, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    for others in ("uvicorn.access", "PIL"):  # the stand-in's own log; what is in pictures
+        caplog.set_level(logging.WARNING, others)
+    shared.begin()
+    bench = Bench(case.provider, shared)
+    story = Story(bench, case.call, case.fault)
+    assert story.tell() == case.expected
+    assert_paid_once(story, case.expected)
+    if case.fault.name == "429_told":
+        assert_polite(story)
+    assert_no_secret_is_told(bench, caplog.text)
+    assert_followed_without_the_key(bench, case.call)
+    assert_named_by_us(bench)
+
+
+def assert_paid_once(story: Story, expected: Outcome) -> None:
+    reading = story.bench.reading()
+    assert reading.duplicate_bills == 0
+    assert reading.runs_billed <= 1
+    if expected.after is S.UNRESOLVED:
+        assert len(story.seen) == 1, "what may have been bought was sent again"
+
+
+def assert_polite(story: Story) -> None:
+    """Hold every repetition to what the answer before it said."""
+    wait = float(story.fault.details["headers"]["retry-after"])
+    for path in {one.path for one in story.seen}:
+        times = [one.at for one in story.seen if one.path == path]
+        pauses = [later - sooner for sooner, later in pairwise(times)]
+        assert all(pause > wait - 0.001 for pause in pauses), pauses
+
+
+def assert_no_secret_is_told(bench: Bench, logged: str) -> None:
+    written = bench.shared.ledger_text()
+    for secret in bench.secrets():
+        assert secret not in logged
+        assert secret not in "\n".join(bench.lines)
+        assert secret not in written
+    assert bench.link_root() not in written, "a link that opens a picture"
+
+
+def assert_followed_without_the_key(bench: Bench, call: Call) -> None:
+    seen = bench.shared.elsewhere.seen
+    assert not seen or call is Call.DOWNLOAD
+    assert not any(secret in request for secret in bench.secrets() for request in seen)
+
+
+def assert_named_by_us(bench: Bench) -> None:
+    """No name that a provider gives becomes a part of a path."""
+    folder = bench.store.key(NIGHT.batch, NIGHT.partition_key, "")
+    for key in bench.store.list_keys(""):
+        assert key.startswith(bench.store.key(NIGHT.batch, ""))
+        if "/images/" in key:
+            assert STORED_NAME.fullmatch(key.removeprefix(f"{folder}images/"))
