@@ -13,7 +13,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV PIP_USER PIP_TARGET PIP
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo sandbox test lint types unit crash chaos format lock clean
+.PHONY: help demo sandbox test lint types unit crash chaos format docs lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ chaos: $(INSTALLED) ## 1,000 submissions while answers are lost and workers are 
 format: $(INSTALLED) ## let ruff put the code in order
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+
+docs: $(INSTALLED) ## write the pages that are made from the tests
+	$(BIN)/python -m flow_pipelines_tests.faults.alphabet.document
 
 lock: ## pin every dependency again (needs uv)
 	uv pip compile -q pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements.lock

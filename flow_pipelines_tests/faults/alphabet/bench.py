@@ -14,6 +14,7 @@ from flow_pipelines.ledger.contract import RunLedger
 from flow_pipelines.lifecycle import (
     Ports,
     agenda,
+    cancel_night,
     collect_night,
     plan_night,
     poll_due,
@@ -198,6 +199,10 @@ class Bench:
 
     def collect(self) -> None:
         done = collect_night(NIGHT, self.ports, owner=OWNER)
+        self.lines.append(str(done))
+
+    def cancel(self) -> None:
+        done = cancel_night(NIGHT, self.ports, why="not wanted any more")
         self.lines.append(str(done))
 
     def tick(self) -> None:

@@ -15,15 +15,27 @@ FILE = Path(__file__).parents[3] / "docs" / "FAULTS.md"
 _HEAD = """\
 # What each fault leads to
 
-Every cell is a test: a night of one row is bought at the provider's stand-in, one call goes wrong
-for as long as the fault lasts, then the fault is lifted and the work goes on. `make docs` writes
-this page from the expectations of those tests (`flow_pipelines_tests/faults/alphabet`).
+Every fault in a first column is a test for every provider beside it: a night of one row is bought
+at the provider's stand-in, one call goes wrong for as long as the fault lasts, then the fault is
+lifted and the work goes on. `make docs` writes this page from what those tests expect
+(`flow_pipelines_tests/faults/alphabet`); faults with the same outcome share a line.
 
-A cell says what becomes of the submission under the fault, then, after a semicolon, what happens
-once the fault is over, then what the stand-in billed in all. *By itself* means that the sensor
-does it. Where nothing else is said, every picture is in the bucket in the end, each exactly as it
-was drawn. No submission is ever billed twice, no key is in a log or in the ledger, and no cell is
-left empty: "—" is what cannot happen, with the reason.
+A cell says what becomes of the submission under the fault; then what happens once the fault is
+over; then what the stand-in billed in all, and where there is no picture in the end. Where nothing
+is said of pictures, they are in the bucket, each to the byte as it was drawn, and no other.
+
+- *planned again*: it is proven that nothing was accepted.
+- *unresolved*: nothing is proven; it is not sent again. *Settled by itself*: found in the
+  provider's list, or, at FLORA, sent again under its key. *Settled by a person*: `flow-pipelines
+  resolve`.
+- *account stopped*: no other row is bought either; a key, a right or a balance is to be mended.
+- *by itself*: a sensor sees to it, nobody has to know.
+- —: cannot happen, with the reason.
+
+Under every one of them no submission is billed twice, what may have been accepted leaves this
+machine once, `Retry-After` is kept to, no key or token is in a log line, in the ledger or shown to
+another host, no link that opens a picture is in the ledger, and no name that a provider gives is
+part of a path in the bucket.
 """
 _CALLS = {
     Call.WORKFLOW: "Asking for the workflow's details",
@@ -31,6 +43,7 @@ _CALLS = {
     Call.SUBMIT: "Submitting, which is paid",
     Call.POLL: "Polling, and what a run says of itself",
     Call.DOWNLOAD: "Downloading an output",
+    Call.CANCEL: "Canceling",
 }
 _UNDER = {
     None: "nothing is planned or sent",
@@ -40,31 +53,38 @@ _UNDER = {
     S.SUBMITTED: "sent again with a new token",
     S.RUNNING: "postponed",
     S.SUCCEEDED: "missing, with the reason",
+    S.CANCELED: "canceled",
 }
 _AFTER = {
     (None, Person.ASKS_AGAIN): "planned and sent when a person asks again",
     (S.PLANNED, Person.NOBODY): "sent later by itself",
     (S.PLANNED, Person.ASKS_AGAIN): "sent when a person asks again",
-    (S.UNRESOLVED, Person.NOBODY): "found by itself",
+    (S.UNRESOLVED, Person.NOBODY): "settled by itself",
     (S.UNRESOLVED, Person.SETTLES): "until a person settles it",
-    (S.RUNNING, Person.NOBODY): "asked again by itself",
     (S.SUCCEEDED, Person.NOBODY): "fetched again by itself",
+}
+_FROM_RUNNING = {
+    S.SUCCEEDED: "asked again by itself",
+    S.FAILED: "given up after 7 days",
+    S.CANCELED: "found canceled by itself",
 }
 
 
-def in_words(found: Cell) -> str:
+def in_words(call: Call, found: Cell) -> str:
     """Say what a cell means."""
     if isinstance(found, Never):
         return f"— {found.why}"
     bills = {0: "no bill", 1: "1 bill"}[found.bills]
-    return f"{'; '.join(_steps(found))}: {bills}{'' if found.pictures else ', no picture'}"
+    return f"{'; '.join(_steps(call, found))}: {bills}{'' if found.pictures else ', no picture'}"
 
 
-def _steps(found: Outcome) -> Iterator[str]:
+def _steps(call: Call, found: Outcome) -> Iterator[str]:
     under = "stored" if found.stored else _UNDER[found.after]
+    if call is Call.CANCEL and found.after is S.RUNNING:
+        under = "goes on"
     yield f"{under}, account stopped" if found.account_stopped else under
-    if found.after is S.RUNNING and found.end is S.FAILED:
-        yield "given up after 7 days"
+    if found.after is S.RUNNING:
+        yield _FROM_RUNNING[found.end]
     elif not found.stored and (found.after, found.person) in _AFTER:
         yield _AFTER[found.after, found.person]
 
@@ -79,8 +99,12 @@ def _table(call: Call) -> Iterator[str]:
     yield f"## {_CALLS[call]}\n"
     yield _line("fault", *(profile(name).title for name in names))
     yield _line(*["---"] * (len(names) + 1))
+    alike: dict[tuple[str, ...], list[str]] = {}
     for fault in ROWS[call]:
-        yield _line(fault.title, *(in_words(cell(name, call, fault)) for name in names))
+        cells = tuple(in_words(call, cell(name, call, fault)) for name in names)
+        alike.setdefault(cells, []).append(fault.title)
+    for cells, titles in alike.items():
+        yield _line("<br>".join(titles), *cells)
     yield ""
 
 

@@ -126,5 +126,6 @@ ROWS: Mapping[Call, tuple[Fault, ...]] = {
     Call.SUBMIT: (*CONNECTION, *STATUSES, *KEYS, *ANSWERS, *TOKENS),
     Call.POLL: (*_READS, *TOKENS, *RUNS),
     Call.DOWNLOAD: (*_FILE, *BYTES),
+    Call.CANCEL: tuple(one for one in (*CONNECTION, *STATUSES, *ANSWERS) if one not in WORDS),
 }
 """What can go wrong with each call, in the order in which people read it."""

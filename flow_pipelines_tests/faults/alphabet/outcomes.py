@@ -31,6 +31,10 @@ POSTPONED_ALL = Outcome(after=S.RUNNING, account_stopped=True)
 GIVEN_UP = Outcome(after=S.RUNNING, end=S.FAILED, pictures=False)
 FAILED = Outcome(after=S.FAILED, end=S.FAILED, pictures=False)
 UNPAID = Outcome(after=S.FAILED, end=S.FAILED, account_stopped=True, bills=0, pictures=False)
+# Nobody wants it any more.
+GOES_ON = Outcome(after=S.RUNNING)
+CANCELED = Outcome(after=S.CANCELED, end=S.CANCELED, pictures=False)
+FOUND_CANCELED = Outcome(after=S.RUNNING, end=S.CANCELED, pictures=False)
 # At the bucket.
 MISSING = Outcome(after=S.SUCCEEDED)
 STORED = Outcome(after=S.SUCCEEDED, stored=True)
@@ -41,6 +45,7 @@ NO_KEY = Never("no idempotency key is documented")
 NO_CALL = {"floyo": Never("the workflow is a file"), "comflowy": Never("no call tells of one")}
 ONE_OUTPUT = Never("an execution has one output")
 NO_NAME = Never("a run names no files")
+NO_CANCEL = Never("no call cancels a run")
 LASTING = Never("no end of links is documented, and fresh ones are asked for")
 
 Row = Cell | Mapping[str, Cell]
@@ -140,6 +145,16 @@ TABLE: Mapping[Call, Mapping[str, Row]] = {
             "comflowy": STORED,
             "flora": LASTING,
         },
+    },
+    Call.CANCEL: {
+        **_all(
+            _only("floyo", GOES_ON, NO_CANCEL),
+            *("never_established", "reset", "drop_before", *_LIMITS, *_REQUEST, "404", *_SERVER),
+            *("html", *_REDIRECTS),
+        ),
+        **_all(_only("floyo", POSTPONED_ALL, NO_CANCEL), *_ACCOUNT),
+        **_all(_only("floyo", FOUND_CANCELED, NO_CANCEL), "drop_after", "slow", "endless", "bomb"),
+        "bad_json": _only("floyo", CANCELED, NO_CANCEL),
     },
 }
 

@@ -18,7 +18,12 @@ from flow_pipelines_tests.faults.alphabet.faults import PATIENCE_SECONDS
 from flow_pipelines_tests.faults.alphabet.vocabulary import Call, Fault, Outcome, Person, Way
 
 OPERATIONS = {
-    "floyo": {Call.SUBMIT: "create_run", Call.POLL: "get_run", Call.DOWNLOAD: "download_file"},
+    "floyo": {
+        Call.SUBMIT: "create_run",
+        Call.POLL: "get_run",
+        Call.DOWNLOAD: "download_file",
+        Call.CANCEL: "cancel_run",
+    },
     "floimg": {
         Call.WORKFLOW: "get_workflow",
         Call.SUBMIT: "execute_workflow",
@@ -144,6 +149,8 @@ class Story:
             elif self.call is Call.POLL:
                 self._wait_and_tick(WHILE_RUNNING)
                 self._wait_and_tick(LATER)
+            elif self.call is Call.CANCEL:
+                bench.cancel()
             if self.call in {Call.POLL, Call.DOWNLOAD}:
                 bench.collect()
 

@@ -18,6 +18,7 @@ class Call(StrEnum):
     SUBMIT = "submit"
     POLL = "poll"
     DOWNLOAD = "download"
+    CANCEL = "cancel"
 
 
 class Person(StrEnum):
