@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import pytest
+
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.lifecycle import plan_night, submit_night
 from flow_pipelines.model import Night
@@ -65,6 +67,7 @@ def test_when_the_winner_dies_in_a_post_another_goes_on_once_its_lease_has_ended
     assert_bought_once(host, runs=ROWS)
 
 
+@pytest.mark.parametrize("crowd", ["postgresql"], indirect=True)
 def test_a_winner_that_was_only_frozen_buys_nothing_more_when_it_wakes(
     place: Place, host: Host, hands: Hands
 ) -> None:
