@@ -32,10 +32,10 @@ is said of pictures, they are in the bucket, each to the byte as it was drawn, a
 - *by itself*: a sensor sees to it, nobody has to know.
 - —: cannot happen, with the reason.
 
-Under every one of them no submission is billed twice, what may have been accepted leaves this
-machine once, `Retry-After` is kept to, no key or token is in a log line, in the ledger or shown to
-another host, no link that opens a picture is in the ledger, and no name that a provider gives is
-part of a path in the bucket.
+Under every one of them no submission is billed twice, what may have been accepted is not sent again
+(but for FLORA's copy under its key), `Retry-After` is kept to, no key or token is in a log line, in
+the ledger or shown to another host, no link that opens a picture is in the ledger, and no name that
+a provider gives is part of a path in the bucket.
 """
 _CALLS = {
     Call.WORKFLOW: "Asking for the workflow's details",
