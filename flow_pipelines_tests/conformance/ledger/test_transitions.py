@@ -67,7 +67,7 @@ EVENTS: dict[str, tuple[Event, dict[SubmissionState, SubmissionState]]] = {
 ALLOWED = [
     pytest.param(event, state, after, id=f"{event} when {state}")
     for event, (_, allowed) in EVENTS.items()
-    for state, after in allowed.items()
+    for state, after in sorted(allowed.items())
 ]
 
 
