@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable
+from urllib.parse import quote, quote_plus
 
 MASK = "***"
+_SHORTEST_KNOWN = 12
+"""Characters from which on a secret is masked wherever it stands: a short one could be a word."""
+_MOST_KNOWN = 256
+"""Secrets that are remembered: tokens are renewed for as long as a process lives."""
 
 _PATTERNS = (
     # A bearer header, whatever the token looks like.
@@ -17,6 +23,9 @@ _PATTERNS = (
         r"x-amz-credential|x-amz-signature|x-amz-security-token)=)[^&#\s\"'<>]*"
     ),
     re.compile(r"(?i)(\"(?:access_token|presigned_url)\"\s*:\s*\")[^\"]*"),
+    # As boto3 logs the headers of a request, and what it signs, when asked for every detail.
+    re.compile(r"(?i)(\bx-amz-security-token['\"]?\s*:\s*(?:b?['\"])?)[^\s'\"}]+"),
+    re.compile(r"(\bSignature=)[0-9a-f]{16,}"),
     # A JWT, which is a credential wherever it stands.
     re.compile(r"()\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*"),
     # user:password@host in any URL, the database's among them.
@@ -26,8 +35,11 @@ _PATTERNS = (
 )
 
 
+_known: dict[str, None] = {}
+
+
 class Secret:
-    """A key that can be used but not shown: `str` and `repr` give a mask.
+    """A key that can be used but not shown: `str` and `repr` give a mask, and so does `redact`.
 
     An empty secret is falsy, so `if not key` asks whether one was configured.
     """
@@ -37,6 +49,7 @@ class Secret:
     def __init__(self, value: str | None) -> None:
         """Take the key; `None` is no key."""
         self._value = value or ""
+        _remember(self._value)
 
     def reveal(self) -> str:
         """Give the key itself, for the one header or parameter that needs it."""
@@ -53,14 +66,41 @@ class Secret:
     __str__ = __repr__
 
 
+def _remember(value: str) -> None:
+    """Know a secret from now on, however somebody else may write it back to us.
+
+    Takes no lock, which a forked child could inherit locked: each step is whole by itself.
+    """
+    if len(value) < _SHORTEST_KNOWN:
+        return
+    for spelling in (value, quote(value, safe=""), quote_plus(value)):
+        _known.pop(spelling, None)
+        _known[spelling] = None
+    for oldest in list(_known)[:-_MOST_KNOWN]:
+        _known.pop(oldest, None)
+
+
 def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
     """Give `text` with every known secret and everything that looks like one masked.
 
+    Known is what `secrets` has, and whatever this process made a `Secret` of, short ones excepted.
     Safe to apply twice. Host, path and harmless parameters of a URL stay readable.
     """
     for secret in secrets:
         if secret:
             text = text.replace(secret.reveal(), MASK)
+    for spelling in list(_known):
+        text = text.replace(spelling, MASK)
     for pattern in _PATTERNS:
         text = pattern.sub(lambda match: f"{match.group(1)}{MASK}", text)
     return text
+
+
+class RedactedLog(logging.Filter):
+    """Masks what a library logs: keys and tokens travel in its URLs and headers."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep the record, with its text redacted and without the error that holds the original."""
+        record.msg, record.args = redact(record.getMessage()), ()
+        record.exc_info = None
+        return True

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
+
+from flow_pipelines.redaction import RedactedLog
 
 if TYPE_CHECKING:
     from botocore.config import Config
     from mypy_boto3_s3 import S3Client
+
+# They log every header of a request, a session's token among them, when asked for every detail.
+for _name in ("botocore.auth", "botocore.endpoint"):
+    logging.getLogger(_name).addFilter(RedactedLog())
 
 _AMAZON = ("amazonaws.com", "amazonaws.com.cn")
 

@@ -22,7 +22,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from flow_pipelines.clock import Clock
 from flow_pipelines.model.errors import ConfigurationError
-from flow_pipelines.redaction import redact
+from flow_pipelines.redaction import RedactedLog
 from flow_pipelines.transport.addresses import AddressRefused, is_public
 
 
@@ -173,14 +173,5 @@ def watching(attempt: Attempt) -> Iterator[None]:
         _ATTEMPT.reset(token)
 
 
-class _RedactUrls(logging.Filter):
-    """Masks what a library logs about URLs: keys and tokens travel in some of them."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = redact(record.getMessage()), ()
-        record.exc_info = None
-        return True
-
-
 for _name in ("urllib3.connectionpool", "urllib3.connection"):
-    logging.getLogger(_name).addFilter(_RedactUrls())
+    logging.getLogger(_name).addFilter(RedactedLog())
