@@ -13,7 +13,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV PIP_USER PIP_TARGET PIP
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo sandbox test lint types unit crash chaos format docs lock clean
+.PHONY: help demo sandbox test lint types unit crash kills chaos format docs lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -30,7 +30,7 @@ test: lint types ## everything that has to pass: style, types, floors, tests
 	$(BIN)/pytest -q -m end_to_end >.pytest_cache/end_to_end.log 2>&1 & nights=$$!; \
 	trap 'kill $$nights; wait $$nights' INT TERM HUP; \
 	status=0; \
-	$(BIN)/pytest -q -m 'not end_to_end' -n 2 --dist loadfile || status=1; \
+	$(BIN)/pytest -q -m 'not end_to_end and not kills' -n 2 --dist loadfile || status=1; \
 	wait $$nights || status=1; \
 	cat .pytest_cache/end_to_end.log; \
 	exit $$status
@@ -48,6 +48,9 @@ unit: $(INSTALLED) ## some tests: make unit ARGS="-k sensor"
 
 crash: $(INSTALLED) ## kill a night at every single one of its effects, and see it end well
 	@exec $(BIN)/python -m flow_pipelines_tests.faults.crash $(ARGS)
+
+kills: $(INSTALLED) ## kill run workers, code server and daemon of a real Dagster in turn
+	$(BIN)/pytest -q -m kills $(ARGS)
 
 chaos: $(INSTALLED) ## 1,000 submissions while answers are lost and workers are killed
 	@exec $(BIN)/python -m flow_pipelines_tests.faults.chaos $(ARGS)
