@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,74 +10,27 @@ from typing import Any
 
 import pytest
 
-from flow_pipelines.ledger import open_ledger
 from flow_pipelines.lifecycle import (
     agenda,
-    collect_night,
-    poll_due,
-    recover,
-    regenerate,
-    submit_lease,
 )
-from flow_pipelines.lifecycle.submit import LEASE_SECONDS
-from flow_pipelines.model import Receipt, SubmissionState
+from flow_pipelines.model import SubmissionState
 from flow_pipelines.model.errors import (
     ConfigurationError,
-    IllegalTransition,
-    LedgerError,
-    NotFound,
     SubmitOutcomeUnknown,
     WrongLedger,
 )
+from flow_pipelines_tests.faults.security.accounting import (
+    DAY,
+    FACTS,
+    again,
+    buy,
+    collect,
+    copy_of_ledger,
+    end_runs,
+    restore,
+    wanted,
+)
 from flow_pipelines_tests.unit.lifecycle.conftest import Lab
-from flow_pipelines_tests.unit.lifecycle.keyed_provider import KeyedProvider, lose_answers
-
-FACTS = {"provider": "floyo", "operation": "create_run"}
-DAY = 24 * 3600
-
-
-def buy(lab: Lab, *prompts: str) -> None:
-    lab.plan(*prompts)
-    lab.submit()
-
-
-def end_runs(lab: Lab) -> None:
-    lab.clock.advance(60)
-    poll_due(lab.ports, batches=[lab.night.batch], owner="poller", budget_seconds=30)
-
-
-def collect(lab: Lab) -> None:
-    end_runs(lab)
-    collect_night(lab.night, lab.ports, owner="collector")
-
-
-def again(lab: Lab, requested_by: str, scope: Any) -> Callable[[], object]:
-    return lambda: regenerate(
-        lab.settings, lab.night, lab.ports, requested_by=requested_by, scope=scope
-    )
-
-
-def wanted(lab: Lab) -> list[tuple[str, int | None]]:
-    """Let leases run out, then give what a sensor would ask for."""
-    lab.clock.advance(LEASE_SECONDS + 600)
-    found = agenda(lab.ledger, lab.clock, batches=[lab.night.batch])
-    return [(todo.kind, todo.limit) for todo in found.todos]
-
-
-def copy_of_ledger(lab: Lab, path: Path) -> None:
-    """Make a backup while the ledger is in use, as a careful person does."""
-    import sqlite3
-
-    with sqlite3.connect(lab.folder / "ledger.db") as now, sqlite3.connect(path) as backup:
-        now.backup(backup)
-
-
-def restore(lab: Lab, path: Path) -> None:
-    lab.ledger.close()  # type: ignore[attr-defined] - the real one
-    lab.ledger = open_ledger(f"sqlite:///{path}", lab.clock)
-
-
-# -- regenerations ------------------------------------------------------------------------------
 
 
 def test_nobody_finds_regenerated_rows_before_their_limit_is_known(lab: Lab) -> None:
@@ -292,127 +244,3 @@ def test_an_unreadable_table_of_a_night_stops_buying(lab: Lab) -> None:
 
 
 # -- what people settle -------------------------------------------------------------------------
-
-
-def test_a_run_cannot_be_given_to_a_second_submission(lab: Lab) -> None:
-    def lose_second(_request: Any, number: int) -> None:
-        if number == 2:
-            raise SubmitOutcomeUnknown("lost", **FACTS)
-
-    lab.provider.on_submit = lose_second
-    buy(lab, "a cat", "a dog")
-    [lost] = lab.keys(SubmissionState.UNRESOLVED)
-    with pytest.raises(LedgerError, match="already belongs to submission"):
-        lab.ledger.attach(lost, Receipt(provider_run_id="run_0001"), who="anna", why="a guess")
-    assert lab.keys(SubmissionState.UNRESOLVED) == [lost]
-
-
-def test_a_callback_that_comes_after_somebody_said_not_created_changes_nothing(lab: Lab) -> None:
-    def lose(_request: Any, _number: int) -> None:
-        raise SubmitOutcomeUnknown("lost", **FACTS)
-
-    lab.provider.on_submit = lose
-    buy(lab, "a cat")
-    [lost] = lab.keys(SubmissionState.UNRESOLVED)
-    lab.ledger.settle_not_created(lost, who="anna", why="not in the list")
-    with pytest.raises(IllegalTransition):
-        lab.ledger.attach(lost, Receipt(provider_run_id="run_late"), who="webhook", why="named")
-    lab.provider.on_submit = lambda _request, _number: None
-    lab.submit("run-2")
-    with pytest.raises(IllegalTransition):
-        lab.ledger.attach(lost, Receipt(provider_run_id="run_late"), who="webhook", why="named")
-    assert lab.ledger.submission(lost).provider_run_id == "run_0001"
-
-
-def test_two_lost_runs_of_one_submission_are_left_to_a_person(lab: Lab) -> None:
-    def accept_and_lose(request: Any, _number: int) -> None:
-        lab.provider.accept(request)
-        raise SubmitOutcomeUnknown("lost", **FACTS)
-
-    lab.provider.on_submit = accept_and_lose
-    buy(lab, "a cat")
-    [lost] = lab.keys(SubmissionState.UNRESOLVED)
-    lab.ledger.settle_not_created(lost, who="anna", why="a wrong guess")
-    lab.submit("run-2")
-    summary = recover(lab.ports, batches=[lab.night.batch])
-    assert (summary.found, summary.waiting) == (0, 1)
-    assert "a person has to decide" in (lab.ledger.submission(lost).reason or "")
-
-
-# -- accounts and time --------------------------------------------------------------------------
-
-
-def test_a_copy_is_never_sent_to_another_account_than_the_first_request(lab: Lab) -> None:
-    lab.provider = KeyedProvider(lab.clock)
-    lose_answers(lab, "a cat", accepted=False)
-    before = len(lab.provider.posts)
-    lab.clock.advance(600)
-    summary = recover(lab.ports, batches=[lab.night.batch], resource="floyo_second")
-    assert (len(lab.provider.posts), summary.waiting) == (before, 1)
-    recover(lab.ports, batches=[lab.night.batch], resource="floyo")
-    assert len(lab.provider.posts) == before + 1
-
-
-@pytest.mark.parametrize("hours", [-26, -3, 3, 26])
-def test_a_clock_that_jumps_buys_nothing_and_loses_nothing(lab: Lab, hours: int) -> None:
-    lab.plan("a cat", "a dog", "a bird")
-    lab.provider.on_submit = lambda _request, number: (
-        lab.clock.advance(hours * 3600) if number == 2 else None
-    )
-    lab.submit()
-    lab.clock.advance(abs(hours) * 3600 + 60)
-    lab.submit("run-2")
-    lab.clock.advance(60)
-    collect(lab)
-    assert len(lab.provider.posts) == 3
-    assert lab.states() == ["succeeded"] * 3
-
-
-def test_a_run_that_nobody_has_any_more_is_given_up_after_a_week(lab: Lab) -> None:
-    def gone(_run: str) -> None:
-        raise NotFound("no such run", **FACTS)
-
-    lab.provider.on_poll = gone
-    buy(lab, "a cat")
-    for _ in range(6):
-        lab.clock.advance(DAY)
-        end_runs(lab)
-    assert lab.states() == ["submitted"]
-    lab.clock.advance(2 * DAY)
-    end_runs(lab)
-    assert lab.states() == ["failed"]
-    [row] = lab.ledger.submissions(lab.night)
-    assert (row.error_code, row.cost_usd) == ("never_ended", None) or row.cost_usd is not None
-
-
-def test_a_lease_held_by_a_dead_process_ahead_of_time_keeps_others_from_buying(lab: Lab) -> None:
-    lab.plan("a cat")
-    lab.clock.advance(3 * 3600)
-    lab.ledger.acquire_lease(submit_lease(lab.night), "dead", LEASE_SECONDS)
-    lab.clock.advance(-3 * 3600)
-    from flow_pipelines.model.errors import LeaseLost
-
-    with pytest.raises(LeaseLost):
-        lab.submit("run-2")
-    assert lab.provider.posts == []
-    lab.clock.advance(3 * 3600 + LEASE_SECONDS)
-    assert lab.submit("run-2").submitted == 1
-
-
-# -- pictures -----------------------------------------------------------------------------------
-
-
-def test_an_object_in_the_way_of_one_picture_does_not_keep_the_others_out(lab: Lab) -> None:
-    buy(lab, *(f"cat {number}" for number in range(12)))
-    end_runs(lab)
-    first, *_ = lab.ledger.submissions(lab.night)
-    name = f"{first.prompt_id}.0.{first.submission_key[:8]}.0.png"
-    key = lab.store.key(lab.night.batch, lab.night.partition_key, "images", name)
-    lab.store.put(key, b"something else", media_type="image/png")
-
-    summary = collect_night(lab.night, lab.ports, owner="collector")
-
-    assert (summary.images, summary.without_image) == (11, 1)
-    assert lab.store.get(key) == b"something else"
-    [failure] = summary.failures
-    assert "exists with another content" in failure["error_message"]
