@@ -10,7 +10,7 @@ from functools import cache
 
 import dagster as dg
 
-from flow_pipelines.assets.batch import BATCH_TAG, PROVIDER_TAG, RESOURCE_TAG
+from flow_pipelines.assets.batch import BATCH_TAG, PROVIDER_TAG, RESOURCE_TAG, RUN_TAGS
 from flow_pipelines.assets.cost_report import COST_REPORT
 from flow_pipelines.clock import Clock
 from flow_pipelines.lifecycle import Todo, agenda, belongs_to_another, poll_due, recover
@@ -239,7 +239,7 @@ def run_request(todo: Todo, partition_key: str | None) -> dg.RunRequest:
     name = "provider_runs" if todo.kind == "submit" else "images"
     assets = [name] if todo.kind == "submit" else [name, "contact_sheet"]
     parts = (night.batch, night.partition_key, todo.generation, todo.kind, todo.revision)
-    tags = {BATCH_TAG: night.batch}
+    tags = {BATCH_TAG: night.batch, **RUN_TAGS}
     if todo.backfill_id:
         # Counts the run into the backfill that submitted: its page shows the night whole.
         tags["dagster/backfill"] = todo.backfill_id

@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from flow_pipelines.assets.batch import BATCH_TAG, PROVIDER_TAG, RESOURCE_TAG, Batch
+from flow_pipelines.assets.batch import (
+    BATCH_TAG,
+    PROVIDER_TAG,
+    RESOURCE_TAG,
+    RUN_TAGS,
+    Batch,
+)
 from flow_pipelines.assets.contact_sheet import contact_sheet_asset
 from flow_pipelines.assets.cost_report import COST_REPORT, cost_report_asset
 from flow_pipelines.assets.images import images_asset
@@ -40,7 +46,7 @@ def generation_job(batch: Batch) -> "UnresolvedAssetJobDefinition":
     return dg.define_asset_job(
         f"{batch.name}_generation",
         selection=dg.AssetSelection.assets(*keys),
-        tags=batch.tags,
+        tags={**batch.tags, **RUN_TAGS},
         description=f"Plans a partition of {batch.name} and submits what is planned.",
     )
 

@@ -16,6 +16,10 @@ BATCH_TAG = "flow_pipelines/batch"
 RESOURCE_TAG = "flow_pipelines/resource"
 _BACKFILL = "dagster/backfill"
 _ROOT_BACKFILL = "dagster/root_backfill_id"
+RUN_TAGS = {"dagster/retry_on_asset_or_op_failure": "false"}
+"""Of runs that we define: what failed in a step was retried there, or waits for a person, and a
+run that is retried whole would only repeat it. A run that died is retried."""
+_PARENT = "dagster/parent_run_id"
 _RETRY_NUMBER = "dagster/retry_number"
 _MOST_RETRIES = 50
 
@@ -106,10 +110,11 @@ def retried_runs(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Sequence[s
     found: list[str] = []
     now: dg.DagsterRun | None = run
     while now is not None and _RETRY_NUMBER in now.tags and len(found) < _MOST_RETRIES:
-        if now.parent_run_id is None:
+        parent = now.parent_run_id or now.tags.get(_PARENT)
+        if parent is None:
             break
-        found.append(now.parent_run_id)
-        now = instance.get_run_by_id(now.parent_run_id)
+        found.append(parent)
+        now = instance.get_run_by_id(parent)
     return found
 
 

@@ -20,6 +20,7 @@ from flow_pipelines.assets.cancellation import canceled_with_run
 from flow_pipelines.lifecycle import Ports, SubmitSummary, regenerate, submit_night
 from flow_pipelines.lifecycle.submit import NOT_SENT
 from flow_pipelines.model import Night
+from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources import IO_MANAGER_KEY, ProviderResource
 from flow_pipelines.resources.failures import failures
 from flow_pipelines.storage.tables import runs_table
@@ -111,17 +112,27 @@ def provider_runs_asset(batch: Batch) -> dg.AssetsDefinition:
 def _left_of(
     limit: int | None, night: Night, ports: Ports, context: dg.AssetExecutionContext
 ) -> int | None:
-    """Give what is left of a limit: a retry goes on with its run's, it does not begin anew."""
-    if limit is None:
+    """Give what is left of a limit: a retry goes on with its run's, it does not begin anew.
+
+    Raises: ConfigurationError, for a retry by Dagster of a run that waits for a person.
+    """
+    retried = retried_runs(context.instance, context.run)
+    if limit is None and not retried:
         return None
-    runs = {context.run.run_id, *retried_runs(context.instance, context.run)}
     rows = [one for one in ports.ledger.submissions(night) if one.state not in NOT_SENT]
-    mine = sum(one.dagster_run_id in runs for one in rows)
+    mine = sum(one.dagster_run_id in {context.run.run_id, *retried} for one in rows)
     record = ports.ledger.night(night)
     if not mine or record is None or record.submit_goal is None:
         return limit
     # A sensor may have gone on for the run that died, as far as its limit went.
-    return max(min(limit - mine, record.submit_goal - len(rows)), 0)
+    left = max(record.submit_goal - len(rows), 0)
+    if limit is None and not left:
+        message = (
+            f"{night} was stopped early, and Dagster has retried its run; nothing more was sent. "
+            "A person has to act; then materialize it again: what was bought is not bought twice."
+        )
+        raise ConfigurationError(message)
+    return left if limit is None else max(min(limit - mine, left), 0)
 
 
 def _daily_budget(batch: Batch, context: dg.AssetExecutionContext) -> Decimal | None:

@@ -21,7 +21,8 @@ concurrency:
   pools: {granularity: op}
 sensors: {use_threads: true, num_workers: 4, num_submit_workers: 2}
 schedules: {use_threads: true, num_workers: 2}
-run_retries: {enabled: true, max_retries: 2}
+# What failed in a step was retried there, or waits for a person; only a run that died runs again.
+run_retries: {enabled: true, max_retries: 2, retry_on_asset_or_op_failure: false}
 run_monitoring: {enabled: true, start_timeout_seconds: 120, max_runtime_seconds: 14400}
 """
 

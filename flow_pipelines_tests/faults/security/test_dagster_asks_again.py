@@ -51,20 +51,57 @@ def retry_of(result: dg.ExecuteInProcessResult, number: int = 1) -> dict[str, st
 
 
 def test_a_retried_run_goes_on_with_its_limit_instead_of_beginning_it_anew(
-    project: Project, instance: dg.DagsterInstance, world: World
+    project: Project,
+    instance: dg.DagsterInstance,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rows = "".join(f"p{number},a cat {number}\n" for number in range(8))
     project.add("harbor", prompts__csv=f"prompt_id,prompt\n{rows}")
-    world.control.add_fault("floyo", "create_run", "status", status=402, after=2)
-    asked = config(limit=4)
+    receipts = iter(range(99))
+
+    def record_receipt(self: SqlRunLedger, key: str, *rest: Any) -> Any:
+        if next(receipts) == 2:
+            raise SystemExit  # the process dies in the middle of its limit
+        return plain(self, key, *rest)
+
+    plain = SqlRunLedger.record_receipt
+    monkeypatch.setattr(SqlRunLedger, "record_receipt", record_receipt)
     with project.load() as defs:
-        first = materialize(defs, instance, *BUY, run_config=asked)
-        assert not first.success
-        assert world.bought() == 2
-        materialize(defs, instance, *BUY, run_config=asked, tags=retry_of(first))
-        assert world.bought() <= 4
-        materialize(defs, instance, *BUY, run_config=asked, tags=retry_of(first, 2))
-    assert world.bought() <= 4
+        asked = config(limit=4)
+        died = materialize(defs, instance, *BUY, run_config=asked)
+        assert (died.success, world.bought()) == (False, 3)
+        CLOCK.advance(60)
+        materialize(defs, instance, *BUY, run_config=asked, tags=retry_of(died))
+    assert world.bought() == 4
+
+
+def test_a_retried_run_does_not_go_on_where_a_person_has_to_look(
+    project: Project, instance: dg.DagsterInstance, world: World
+) -> None:
+    rows = "".join(f"p{number},a cat {number}\n" for number in range(9))
+    project.add("harbor", prompts__csv=f"prompt_id,prompt\n{rows}")
+    world.control.add_fault("floyo", "create_run", "drop_after_accept", count=3)
+    with project.load() as defs:
+        first = materialize(defs, instance, *BUY)
+        assert world.bought() == 3
+        second = materialize(defs, instance, *BUY, tags=retry_of(first))
+        assert (second.success, world.bought()) == (False, 3)
+        assert materialize(defs, instance, *BUY).success  # a person asks
+    assert world.bought() == 9
+
+
+def test_runs_that_we_define_are_not_retried_whole_for_a_step_that_failed(
+    project: Project, instance: dg.DagsterInstance, world: World
+) -> None:
+    project.add("harbor")
+    name = "dagster/retry_on_asset_or_op_failure"
+    with project.load() as defs:
+        assert defs.resolve_job_def("harbor_generation").tags[name] == "false"
+        assert materialize(defs, instance, *BUY).success
+        CLOCK.advance(300)
+        [request] = tick(defs, instance).run_requests
+    assert request.tags[name] == "false"
 
 
 def test_a_person_who_asks_again_gets_a_limit_of_their_own(

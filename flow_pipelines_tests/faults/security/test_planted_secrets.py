@@ -79,6 +79,7 @@ FETCH = {
     "comflowy": "open_link",
     "flora": "open_output",
 }
+AGAIN = {"ops": {"harbor__provider_runs": {"config": {"regenerate": "all"}}}}
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +139,6 @@ def spoil(control: ControlClient, provider: str) -> None:
     control.add_fault(provider, submit, "drop_after_accept", after=1)
     control.add_fault(provider, submit, "status", status=400, body=echo, after=2)
     control.add_fault(provider, submit, "bad_json", after=4)
-    control.add_fault(provider, submit, "status", status=401, body=echo, after=6)
     control.add_fault(provider, poll, "status", status=500, body=echo, count=2)
     if provider == "comflowy":  # whose report of a run need not say which run it is
         report = {"success": True, "data": {"status": "failed", "error": f"odd: {words} {key}"}}
@@ -263,16 +263,18 @@ def test_no_key_is_left_behind_by_a_night_in_which_everything_goes_wrong(  # noq
         instance = stack.enter_context(dg.instance_for_test(temp_dir=str(home)))
         defs = stack.enter_context(project.load())
         for provider, name in NAMES.items():
-            night = [f"{name}/{asset}" for asset in ("prompts", "provider_runs", "images")]
-            for assets in (night, [*night[1:], f"{name}/contact_sheet"]):
-                result = materialize(defs, instance, *assets)
-                told += [repr(event) for event in result.all_events]
-                CLOCK.advance(150)
+            assets = [f"{name}/{asset}" for asset in ("prompts", "provider_runs", "images")]
+            result = materialize(defs, instance, *assets, f"{name}/contact_sheet")
+            told += [repr(event) for event in result.all_events]
+            CLOCK.advance(150)
             told.append(tick(defs, instance, provider))
         told.append(repr(materialize(defs, instance, "cost_report", partition_key=None)))
-        for provider in KEYS:
-            control.add_fault(provider, "*", "status", status=401, count=None)
+        for provider, key in KEYS.items():
+            control.add_fault(provider, "*", "status", status=401, body=key, count=None)
             told.append(tick(defs, instance, provider))
+        refused = materialize(defs, instance, "harbor/provider_runs", run_config=AGAIN)
+        assert not refused.success
+        told += [repr(event) for event in refused.all_events]
         control.clear_faults()
         told += [commands(), shown_objects()]
         shown, presigned = opened_links(sandbox)
@@ -280,6 +282,7 @@ def test_no_key_is_left_behind_by_a_night_in_which_everything_goes_wrong(  # noq
 
     bills = control.state()
     assert all(bills[provider].runs_billed for provider in KEYS), "a night was bought everywhere"
+    assert all(bills[provider].requests.get(FETCH[provider]) for provider in KEYS)
     assert tokens
     assert presigned
     assert "'failed'" in rows_of(planted), "a run failed in words that hold its key"
