@@ -1,0 +1,98 @@
+"""The ports that rooms above fill in: sending, downloading, and turns under a rate limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from flow_pipelines.provider.calls import ApiAnswer, ApiRequest
+
+
+class Lane(StrEnum):
+    """Who asks for a turn under a provider's rate limit."""
+
+    SUBMIT = "submit"
+    POLL = "poll"
+
+
+class Download(Protocol):
+    """An output's bytes as they arrive."""
+
+    media_type: str | None
+    """From `Content-Type`, without parameters."""
+    size_bytes: int | None
+    """From `Content-Length`, where there is one and no content encoding."""
+    file_name: str | None
+    """From `Content-Disposition`; never a path."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Give at most `size` more bytes; empty at the end. Raises: TransferError."""
+
+
+class Transport(Protocol):
+    """All I/O toward one account of one provider. Safe to share between threads."""
+
+    def send(self, request: ApiRequest) -> ApiAnswer:
+        """Send a request and give its answer.
+
+        `Resend.SAFE` requests take their turn under the rate limit by themselves and are repeated
+        within the retry budget. All others are sent exactly once, at once: their turn is taken
+        with `take_turn` before their intent is written.
+
+        Raises: ProviderError, in the class that says what may be done next.
+        """
+
+    def take_turn(self, lane: Lane) -> None:
+        """Wait for the next free place under the account's rate limit.
+
+        Raises: RateLimited, when the wait would exceed this transport's patience; no turn is used.
+        """
+
+    def open(self, request: ApiRequest, *, max_bytes: int) -> AbstractContextManager[Download]:
+        """Stream an answer. Raises: ProviderError, OutputRefused (address, size), TransferError."""
+
+
+class PaceStore(Protocol):
+    """Turns under a rate limit, shared by every process that uses one account."""
+
+    def reserve(
+        self, key: str, *, interval_seconds: float, burst: int, patience_seconds: float
+    ) -> float | None:
+        """Reserve the next turn of `key`; give the seconds to wait for it, 0 for at once.
+
+        Turns come every `interval_seconds` in the long run, `burst` of them back to back after
+        a rest. None: it would be more than `patience_seconds`; nothing was reserved.
+        """
+
+    def hold_until(self, key: str, until: datetime) -> None:
+        """Let no turn of `key` begin before `until` (a 429 said so); never shortens a hold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateLimit:
+    """A provider's published limit."""
+
+    requests: int
+    per_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignIn:
+    """How a key becomes the token that requests carry in its place, where a provider wants that.
+
+    The transport does it: it keeps the token in memory only, renews it before the end that a JWT
+    names, and once for a request that was refused for its token.
+    """
+
+    request: Callable[[str], ApiRequest]
+    """Base URL → the call that gives a token. It carries the key, is sent as soon as a token is
+    needed, and takes no turn under the rate limit: there is one for many requests."""
+    read_token: Callable[[ApiAnswer], str | None]
+    """The token in its answer; None, or an error of reading, where there is none."""
+    refusals: frozenset[int | str] = frozenset({401})
+    """Statuses and codes of an `AccountRejected` that a new token may cure. Each has to prove that
+    nothing was accepted: the refused request goes out once more, a paid one too."""
