@@ -8,7 +8,17 @@ from typing import Any, NamedTuple
 
 from flow_pipelines.batches.cells import same_cell
 from flow_pipelines.batches.keys import stable_hash
-from flow_pipelines.batches.templates import Literal, Template, parse_parameter
+from flow_pipelines.batches.pictures import (
+    MEDIA,
+    PICTURE,
+    LookUp,
+    is_uri_of_ours,
+    media_value,
+    picture_named,
+    pictures_in,
+    unread,
+)
+from flow_pipelines.batches.templates import Literal, PictureTemplate, Template, parse_parameter
 from flow_pipelines.batches.values import WrongType, typed_value
 from flow_pipelines.model import BatchSettings, ParameterSpec, PromptRow, Workflow
 
@@ -33,17 +43,20 @@ class Recipe:
     """The workflow's."""
     written: Mapping[str, Any]
     """The parameters as the person wrote them."""
-    parameters: Mapping[str, Template | Literal]
+    parameters: Mapping[str, Template | Literal | PictureTemplate]
     specs: Mapping[str, ParameterSpec]
+    look_up: LookUp = unread
+    """Reads a picture that a row names; without it, none is looked at."""
 
     @classmethod
-    def of(cls, settings: BatchSettings, workflow: Workflow) -> Recipe:
+    def of(cls, settings: BatchSettings, workflow: Workflow, look_up: LookUp = unread) -> Recipe:
         """Parse the parameters of `settings` for `workflow`. Never fails."""
         return cls(
             version=workflow.version,
             written=dict(settings.parameters),
             parameters={n: parse_parameter(v) for n, v in settings.parameters.items()},
             specs={spec.name: spec for spec in workflow.parameters},
+            look_up=look_up,
         )
 
     @property
@@ -68,9 +81,10 @@ class Recipe:
                 faults.append(Fault(name, f"{name} {fault}", template.columns))
         return rendered, faults
 
-    def content_hash(self, row: PromptRow) -> str:
+    def content_hash(self, row: PromptRow, parameters: Mapping[str, Any]) -> str:
         """Hash all that a person decides about a row's requests: cells, templates, workflow.
 
+        Of `parameters`, as rendered, only the content of pictures counts: a file may be repainted.
         The derived seed is left out, so the hash says whether the row is still what was planned.
         """
         used = self.columns - ALWAYS_THERE
@@ -81,15 +95,27 @@ class Recipe:
             "parameters": self.written,
             "workflow": self.version,
         }
-        return stable_hash(content)
+        pictures = dict(pictures_in(parameters))
+        return stable_hash(content | ({"pictures": pictures} if pictures else {}))
 
     def request_hash(self, parameters: Mapping[str, Any]) -> str:
         """Hash a rendered request: what the provider gets to see, the seed included."""
         return stable_hash([self.version, dict(parameters)])
 
-    def _typed(self, name: str, template: Template | Literal, values: Mapping[str, Any]) -> Any:
+    def _typed(
+        self,
+        name: str,
+        template: Template | Literal | PictureTemplate,
+        values: Mapping[str, Any],
+    ) -> Any:
         value = template.render(values)
         spec = self.specs.get(name)
+        if isinstance(template, PictureTemplate) or is_uri_of_ours(value):
+            return picture_named(value, self.look_up)
+        if isinstance(value, Mapping) and PICTURE in value:
+            raise WrongType(f"holds {PICTURE}, which is ours; a picture is {{file: …}} or s3://…")
+        if spec and spec.type in MEDIA:
+            return media_value(value, spec, self.look_up)
         kind = spec.type if spec else "any"
         # A literal null may be meant; a cell without a value never is, unless text is wanted.
         if kind == "any" and value is None and template.columns:

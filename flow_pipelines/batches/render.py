@@ -8,6 +8,7 @@ from typing import Any
 
 from flow_pipelines.batches.checks import at_parameters, check_parameters, did_you_mean
 from flow_pipelines.batches.keys import submission_key
+from flow_pipelines.batches.pictures import LookUp, unread
 from flow_pipelines.batches.prompt_table import PromptTable
 from flow_pipelines.batches.recipe import ALWAYS_THERE, Fault, Recipe
 from flow_pipelines.batches.seeds import seed_of
@@ -37,16 +38,18 @@ def render_rows(  # noqa: PLR0913 - what a request is made from, and the table f
     *,
     table: PromptTable | None = None,
     cached_when_identical: bool = False,
+    look_up: LookUp = unread,
 ) -> RenderedRows:
     """Render every row and copy of one generation of a night. Buys nothing.
 
     The same arguments give the same answer on every machine. `table` is where the rows came from:
     with it, problems name file and line. `cached_when_identical` (the provider's capability)
-    also refuses two equal requests in one night, unless the batch allows them.
+    also refuses two equal requests in one night, unless the batch allows them. `look_up` reads the
+    pictures that rows name; what it gives for one has to stay the same during a call.
 
     Raises: InvalidBatch, listing every problem of the parameters and of all rows.
     """
-    recipe = Recipe.of(settings, workflow)
+    recipe = Recipe.of(settings, workflow, look_up)
     place = _Place(settings, table)
     drafts = [
         draft
@@ -57,7 +60,12 @@ def render_rows(  # noqa: PLR0913 - what a request is made from, and the table f
     problems += _missing_columns(settings, recipe, rows, place)
     problems += dict.fromkeys(p for draft in drafts for p in place.problems(draft))
     raise_if_any(settings.name, problems)
-    hashed = {row.row_number: replace(row, content_hash=recipe.content_hash(row)) for row in rows}
+    hashed = {
+        draft.row.row_number: replace(
+            draft.row, content_hash=recipe.content_hash(draft.row, draft.parameters)
+        )
+        for draft in drafts
+    }
     planned = [
         _planned(draft, hashed[draft.row.row_number], recipe, night, generation) for draft in drafts
     ]

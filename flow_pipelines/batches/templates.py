@@ -78,6 +78,27 @@ class Literal:
         return self.value
 
 
-def parse_parameter(value: Any) -> Template | Literal:
-    """Read one value of `parameters:`. Only a text is a template; texts in lists are not."""
+@dataclass(frozen=True)
+class PictureTemplate:
+    """A template whose text names a picture of ours: `{file: "pictures/{name}.png"}`."""
+
+    reference: Template
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Give the columns in use, each once."""
+        return self.reference.columns
+
+    def render(self, values: Mapping[str, Any]) -> Any:
+        """Fill in `values`. Raises: KeyError, naming a column that `values` lacks."""
+        return self.reference.render(values)
+
+
+def parse_parameter(value: Any) -> Template | Literal | PictureTemplate:
+    """Read one value of `parameters:`. Only a text is a template; texts in lists are not.
+
+    `{file: …}` alone is the template of a picture's file name or `s3://` URI.
+    """
+    if isinstance(value, Mapping) and value.keys() == {"file"} and isinstance(value["file"], str):
+        return PictureTemplate(Template.parse(value["file"]))
     return Template.parse(value) if isinstance(value, str) else Literal(value)

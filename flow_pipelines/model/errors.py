@@ -28,7 +28,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,14 +72,32 @@ class InvalidBatch(ConfigurationError):
     """A batch that cannot be bought as written. Nothing was spent."""
 
     def __init__(self, batch: str, problems: Sequence[Problem], shown: int = 20) -> None:
-        """List `problems` in one message, at most `shown` of them in full."""
+        """List `problems` in one message: of each kind some, and about `shown` in all."""
         self.batch = batch
         self.problems = tuple(problems)
         lines = [f"Batch {batch!r} has {len(problems)} problem(s); nothing was submitted:"]
-        lines += [f"  {problem}" for problem in problems[:shown]]
-        if len(problems) > shown:
-            lines.append(f"  … and {len(problems) - shown} more")
-        super().__init__("\n".join(lines))
+        super().__init__("\n".join([*lines, *_listed(problems, shown)]))
+
+
+_PARTICULARS = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9]+")
+_MOST_KINDS = 50
+
+
+def _listed(problems: Sequence[Problem], shown: int) -> Iterator[str]:
+    """Give lines that leave no kind of problem out: a thousand of one must not hide another."""
+    if len(problems) <= shown:
+        yield from (f"  {problem}" for problem in problems)
+        return
+    kinds: dict[str, list[Problem]] = {}
+    for problem in problems:
+        kinds.setdefault(_PARTICULARS.sub("…", problem.message), []).append(problem)
+    for alike in list(kinds.values())[:_MOST_KINDS]:
+        examples = alike[: max(1, shown // len(kinds))]
+        yield from (f"  {problem}" for problem in examples)
+        if len(alike) > len(examples):
+            yield f"    … and {len(alike) - len(examples)} more like that"
+    if len(kinds) > _MOST_KINDS:
+        yield f"  … and {len(kinds) - _MOST_KINDS} other kinds of problems"
 
 
 class WrongLedger(ConfigurationError):
@@ -180,6 +199,10 @@ class IllegalTransition(LedgerError):
         """Name the submission and both states."""
         self.submission_key, self.before, self.after = submission_key, before, after
         super().__init__(f"submission {submission_key}: {before} may not become {after}")
+
+
+class SettledTooEarly(LedgerError):
+    """The request of this submission may still be under way; the text says until when."""
 
 
 class LeaseLost(LedgerError):

@@ -46,7 +46,7 @@ _AFTER_SENT = frozenset({_S.SUCCEEDED, _S.FAILED, _S.CANCELED})
 TRANSITIONS: Mapping[SubmissionState, frozenset[SubmissionState]] = {
     _S.PLANNED: frozenset({_S.SUBMITTING, _S.SKIPPED, _S.CANCELED}),
     _S.SUBMITTING: frozenset({_S.SUBMITTED, _S.PLANNED, _S.FAILED, _S.UNRESOLVED}),
-    _S.UNRESOLVED: frozenset({_S.SUBMITTED, _S.PLANNED}),
+    _S.UNRESOLVED: frozenset({_S.SUBMITTED, _S.PLANNED, _S.FAILED}),
     _S.SUBMITTED: frozenset({_S.QUEUED, _S.RUNNING}) | _AFTER_SENT,
     _S.QUEUED: frozenset({_S.RUNNING}) | _AFTER_SENT,
     _S.RUNNING: _AFTER_SENT,

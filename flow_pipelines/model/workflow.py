@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
-ParameterType = Literal["text", "integer", "seed", "number", "boolean", "any"]
+ParameterType = Literal[
+    "text", "integer", "seed", "number", "boolean", "any", "image", "video", "audio", "document"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,11 +21,14 @@ class ParameterSpec:
     """As `parameters:` names it: `"<node id>::<field>"`, a parameter name or an input id."""
     type: ParameterType
     """`integer` also takes a decimal number where the literal was written without a point;
-    `seed` takes integers 0 … 2^64−1 only; `any` takes the value as it comes."""
+    `seed` takes integers 0 … 2^64−1 only; `any` takes the value as it comes; `image` takes an
+    https link or a picture of ours, `video`, `audio` and `document` an https link."""
     required: bool = False
     """True: it has no value of its own and must be given."""
     default: Any = None
     """The workflow's own value."""
+    hosts: tuple[str, ...] = ()
+    """Hosts that links may name, `.domain` for all below it; empty: every one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,4 +66,4 @@ class Workflow:
 
 
 def _specs(rows: Sequence[Mapping[str, Any]]) -> tuple[ParameterSpec, ...]:
-    return tuple(ParameterSpec(**row) for row in rows)
+    return tuple(ParameterSpec(**{**row, "hosts": tuple(row.get("hosts", ()))}) for row in rows)
