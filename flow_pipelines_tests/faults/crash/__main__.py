@@ -4,14 +4,51 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import dataclass
 
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.providers import provider_names
 from flow_pipelines_tests.faults.crash.enumeration import SCENES, Report
-from flow_pipelines_tests.faults.crash.shares import JOBS, run
+from flow_pipelines_tests.faults.crash.shares import JOBS, Share, run
+
+
+@dataclass
+class Total:
+    """A line of the table at the end."""
+
+    points: int = 0
+    tried: int = 0
+    violations: int = 0
+    seconds: float = 0.0
+
+    def add(self, other: Report | Total, seconds: float) -> None:
+        found = other.violations
+        self.points += other.points
+        self.tried += other.tried
+        self.violations += found if isinstance(found, int) else len(found)
+        self.seconds += seconds
 
 
 def main() -> int:
+    wanted = _wanted()
+    providers = wanted.provider or provider_names()
+    scenes = wanted.scene or [scene.name for scene in SCENES]
+    shares = [
+        Share(provider=provider, scene=scene, of=wanted.step, twice=wanted.twice)
+        for provider in providers
+        for scene in scenes
+    ]
+    clock = SystemClock()
+    totals, since = {name: Total() for name in providers}, clock.monotonic()
+    for report in run(shares, jobs=wanted.jobs):
+        now = clock.monotonic()
+        _show(report, now - since)
+        totals[report.provider].add(report, now - since)
+        since = now
+    return 1 if _show_totals(totals).violations else 0
+
+
+def _wanted() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="kill a night at each of its effects")
     parser.add_argument("--provider", action="append", choices=provider_names())
     parser.add_argument("--scene", action="append", choices=[scene.name for scene in SCENES])
@@ -20,16 +57,7 @@ def main() -> int:
         "--twice", action="store_true", help="after an effect, and again before the next one"
     )
     parser.add_argument("--jobs", type=int, default=JOBS)
-    wanted = parser.parse_args()
-    clock, violations = SystemClock(), 0
-    for provider in wanted.provider or provider_names():
-        began = clock.monotonic()
-        scenes = wanted.scene or [scene.name for scene in SCENES]
-        for report in run(provider, scenes, step=wanted.step, twice=wanted.twice, jobs=wanted.jobs):
-            _show(report, clock.monotonic() - began)
-            violations += len(report.violations)
-    print(f"{violations} violation(s)")
-    return 1 if violations else 0
+    return parser.parse_args()
 
 
 def _show(report: Report, seconds: float) -> None:
@@ -46,6 +74,20 @@ def _show(report: Report, seconds: float) -> None:
         print(f"        {line}")
     if report.unasked_after:
         print(f"    asked for again, nothing was bought: {len(report.unasked_after)} points")
+
+
+def _show_totals(totals: dict[str, Total]) -> Total:
+    """Print the table; give its last line."""
+    everything = Total()
+    for total in totals.values():
+        everything.add(total, total.seconds)
+    print(f"\n{'provider':9} {'kill points':>11} {'tried':>6} {'violations':>10} {'seconds':>8}")
+    for name, one in {**totals, "all": everything}.items():
+        print(
+            f"{name:9} {one.points:11} {one.tried:6} {one.violations:10} {one.seconds:8.0f}",
+            flush=True,
+        )
+    return everything
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -33,6 +34,9 @@ from flow_pipelines_tests.faults.crash.shared_clock import SharedClock
 
 NIGHT = Night("posters", "2026-11-21")
 PRICE = Decimal("0.01")
+TEMPLATE = "template.db"
+"""An empty ledger, so that not every night has to make one."""
+_LEDGER = "ledger.db"
 PICTURES = {"floyo": {"5::batch_size": "{pictures}"}}
 """How many pictures a row asks for, where the sample's workflow takes that as a parameter."""
 
@@ -77,11 +81,22 @@ class Bench:
             allow_identical=True,
         )
 
-    def open_ports(self, name: str, effects: Effects) -> Ports:
+    def begin_anew(self) -> None:
+        """Put an empty ledger in the place of the last night's; nobody may have that one open."""
+        for left in self.folder.glob(f"{_LEDGER}-*"):
+            left.unlink()
+        shutil.copy(self.folder / TEMPLATE, self.folder / _LEDGER)
+
+    def forget(self, name: str) -> None:
+        """Remove a night's objects: the bucket walks over all that it has at every listing."""
+        shutil.rmtree(self.bucket_folder / name, ignore_errors=True)
+
+    def open_ports(self, name: str, effects: Effects, *, guarded: bool = True) -> Ports:
         """Open the ledger and the account as one process does; `name` is the night's own."""
-        ledger = open_ledger(f"sqlite:///{self.folder / name}.db", self.clock)
+        ledger = open_ledger(f"sqlite:///{self.folder / _LEDGER}", self.clock)
         store = S3ImageStore(self.environment["FLOW_PIPELINES_BUCKET"], name, self.s3, self.clock)
-        guard(effects, ledger, self.s3)
+        if guarded:
+            guard(effects, ledger, self.s3)
         return Ports(
             ledger=Watched(ledger, "ledger", LEDGER_WRITES, effects),
             provider=self._connect(Watched(ledger.pace, "pace", PACE_WRITES, effects), effects),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -176,11 +175,12 @@ class Enumeration:
         """Run one process after the other on a fresh night; the last one lives and judges."""
         self._nights += 1
         bench, name = self.bench, f"{self.scene.name}-{self._nights}"
-        shutil.copy(bench.folder / "template.db", bench.folder / f"{name}.db")
+        bench.begin_anew()
         ended = []
         for number, death in enumerate([*deaths, None]):
             ended.append(fork(self._process(name, number, death)))
             bench.clock.advance(AFTER_DEATH_SECONDS)
+        bench.forget(name)
         return ended
 
     def _budget(self) -> Decimal:
@@ -211,7 +211,7 @@ class Enumeration:
 def known_of(bench: Bench) -> Known:
     """Give the stand-in's names of the requests that buy, poll and download."""
     bench.lay_out(1)
-    shutil.copy(bench.folder / "template.db", bench.folder / "probe.db")
+    bench.begin_anew()
 
     def probe(tell: Callable[[str], None]) -> Mapping[str, Any]:
         ports = bench.open_ports("probe", Effects(None, tell))

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd  # noqa: F401 - imported once here, or by every child again
-import pyarrow.compute  # noqa: F401 - likewise
+import pyarrow.compute
+import pyarrow.dataset
+import pyarrow.parquet  # noqa: F401 - all three likewise
 from PIL import Image
 
 from flow_pipelines.clock import Clock
@@ -27,7 +29,7 @@ from flow_pipelines.ledger import open_ledger
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
 from flow_pipelines.storage.s3_client import make_client
-from flow_pipelines_tests.faults.crash.bench import Bench
+from flow_pipelines_tests.faults.crash.bench import TEMPLATE, Bench
 from flow_pipelines_tests.faults.crash.shared_clock import SharedClock
 
 CHILD_SECONDS = 180
@@ -113,9 +115,8 @@ def open_bench(provider: str) -> Iterator[Bench]:
     clock = SharedClock()
     with scratch_folder() as folder, running_sandbox(clock, folder / "buckets", TUNING) as told:
         os.environ.update(told["environment"])
-        _make_template(folder, clock)
         Image.init()
-        yield Bench(
+        bench = Bench(
             provider=provider,
             clock=clock,
             folder=folder,
@@ -124,11 +125,13 @@ def open_bench(provider: str) -> Iterator[Bench]:
             bucket_folder=folder / "buckets" / told["environment"]["FLOW_PIPELINES_BUCKET"],
             s3=make_client(),
         )
+        _make_template(bench)
+        yield bench
 
 
-def _make_template(folder: Path, clock: SharedClock) -> None:
+def _make_template(bench: Bench) -> None:
     def migrate(_tell: Callable[[str], None]) -> None:
-        open_ledger(f"sqlite:///{folder / 'template.db'}", clock).close()
+        open_ledger(f"sqlite:///{bench.folder / TEMPLATE}", bench.clock).close()
 
     ended = fork(migrate)
     if ended.status:

@@ -1,27 +1,33 @@
-"""One share of a scene's kill points, in this process: prints its report as JSON."""
+"""Shares of scenes' kill points, one after the other in this process: prints a report a line."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import groupby
 
 import flow_pipelines_tests.conftest  # noqa: F401 - keeps accounts and proxies of the caller away
 from flow_pipelines_tests.faults.crash.enumeration import SCENES, Enumeration, Report, known_of
+from flow_pipelines_tests.faults.crash.inherited import warm_up
 from flow_pipelines_tests.faults.crash.lane import open_bench
 from flow_pipelines_tests.faults.crash.shares import Share
 
 
-def run_share(share: Share) -> Report:
-    """Try a share's kill points at a stand-in of its own."""
-    (scene,) = (one for one in SCENES if one.name == share.scene)
-    with open_bench(share.provider) as bench:
-        enumeration = Enumeration(bench, scene, known_of(bench))
-        return enumeration.run(
-            every=lambda index: index % share.of == share.first, twice=share.twice
-        )
+def run_shares(shares: Sequence[Share]) -> Iterator[Report]:
+    """Try the shares' kill points; each provider has a stand-in of its own."""
+    scenes = {scene.name: scene for scene in SCENES}
+    for provider, its_shares in groupby(shares, lambda share: share.provider):
+        with open_bench(provider) as bench:
+            known = known_of(bench)
+            warm_up(bench)
+            for share in its_shares:
+                yield Enumeration(bench, scenes[share.scene], known).run(
+                    every=share.has, twice=share.twice
+                )
 
 
 if __name__ == "__main__":
-    told = asdict(run_share(Share(**json.loads(sys.argv[1]))))
-    print(json.dumps({**told, "effects": sorted(told["effects"])}))
+    for report in run_shares([Share(**one) for one in json.loads(sys.argv[1])]):
+        print(json.dumps({**asdict(report), "effects": sorted(report.effects)}), flush=True)

@@ -1,4 +1,4 @@
-"""Deals a scene's kill points out to processes, and puts together what they report."""
+"""Deals scenes' kill points out to processes, and puts together what they report."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryFile
+from threading import Timer
+from typing import Self
 
 from flow_pipelines_tests.faults.crash.enumeration import Report
 
 JOBS = 2
-SHARE_SECONDS = 1800
+SECONDS = 1800
 ROOT = Path(__file__).parents[3]
 
 
@@ -28,30 +31,64 @@ class Share:
     twice: bool = False
     """Try the moment after an effect and the one before the next, not only one of them."""
 
+    def has(self, index: int) -> bool:
+        return index % self.of == self.first
 
-def run(
-    provider: str, scenes: Sequence[str], *, step: int = 1, twice: bool = False, jobs: int = JOBS
-) -> Iterator[Report]:
-    """Try every `step`-th kill point of each scene, `jobs` at a time; give a report a scene."""
-    for scene in scenes:
-        shares = [
-            Share(provider=provider, scene=scene, first=job * step, of=step * jobs, twice=twice)
+    def dealt(self, jobs: int) -> Sequence[Share]:
+        """Divide it among so many processes."""
+        return [
+            replace(self, first=self.first + job * self.of, of=self.of * jobs)
             for job in range(jobs)
         ]
-        with ThreadPoolExecutor(jobs) as pool:
-            yield _together(list(pool.map(_run_apart, shares)))
 
 
-def _run_apart(share: Share) -> Report:
-    """Run a share in a fresh process: one that forks must have no threads and no connections."""
-    command = [sys.executable, "-m", f"{__package__}.share", json.dumps(asdict(share))]
-    ended = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=SHARE_SECONDS, check=False
-    )
-    if ended.returncode:
-        raise RuntimeError(f"{share} failed:\n{ended.stderr}")
-    told = json.loads(ended.stdout)
-    return Report(**{**told, "effects": set(told["effects"])})
+def run(shares: Sequence[Share], *, jobs: int = JOBS) -> Iterator[Report]:
+    """Try the shares' kill points in `jobs` processes; give a report for each, in their order."""
+    hands = zip(*(share.dealt(jobs) for share in shares), strict=True)
+    with ExitStack() as stack:
+        workers = [stack.enter_context(_Worker(hand)) for hand in hands]
+        for _ in shares:
+            yield _together([worker.report() for worker in workers])
+
+
+class _Worker:
+    """Shares under way in a fresh process: one that forks has no threads and no connections."""
+
+    def __init__(self, shares: Sequence[Share]) -> None:
+        self._stack = ExitStack()
+        self._problems = self._stack.enter_context(TemporaryFile("w+"))
+        command = [sys.executable, "-m", f"{__package__}.share"]
+        command.append(json.dumps([asdict(share) for share in shares]))
+        self._process = self._stack.enter_context(
+            subprocess.Popen(
+                command, cwd=ROOT, stdout=subprocess.PIPE, stderr=self._problems, text=True
+            )
+        )
+        # Closing its pipe is what ends a worker's children; the timer is for one that hangs.
+        self._stack.callback(self._process.kill)
+        self._timer = Timer(SECONDS, self._process.kill)
+        self._timer.daemon = True
+        self._timer.start()
+        self._stack.callback(self._timer.cancel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def report(self) -> Report:
+        """Wait for its next report. Raises: RuntimeError, when it ended without one."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self._process.wait(SECONDS)
+            self._problems.seek(0)
+            raise RuntimeError(
+                f"a share ended with {self._process.returncode}:\n{self._problems.read()}"
+            )
+        told = json.loads(line)
+        return Report(**{**told, "effects": set(told["effects"])})
 
 
 def _together(reports: Sequence[Report]) -> Report:

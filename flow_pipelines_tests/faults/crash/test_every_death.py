@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from functools import cache
 from itertools import chain
@@ -29,7 +29,7 @@ from flow_pipelines_tests.faults.crash.effects import (
     methods,
 )
 from flow_pipelines_tests.faults.crash.enumeration import SCENES, Report
-from flow_pipelines_tests.faults.crash.shares import run
+from flow_pipelines_tests.faults.crash.shares import Share, run
 
 THOROUGH = ("floyo", "night")
 STEPS = {"night": 3, "restart": 16, "trouble": 20}
@@ -49,10 +49,14 @@ SINGLE_WRITES = {
 
 
 @cache
-def reports(provider: str, scene: str) -> Report:
-    step = 1 if (provider, scene) == THOROUGH else STEPS[scene]
-    (report,) = run(provider, [scene], step=step)
-    return report
+def reports(provider: str) -> Mapping[str, Report]:
+    shares = [
+        Share(
+            provider=provider, scene=scene, of=1 if (provider, scene) == THOROUGH else STEPS[scene]
+        )
+        for scene in STEPS
+    ]
+    return {report.scene: report for report in run(shares)}
 
 
 @pytest.mark.parametrize("scene", [scene.name for scene in SCENES])
@@ -60,14 +64,14 @@ def reports(provider: str, scene: str) -> Report:
 def test_a_night_killed_at_any_instant_is_bought_once_and_kept_whole(
     provider: str, scene: str
 ) -> None:
-    report = reports(provider, scene)
+    report = reports(provider)[scene]
     assert report.violations == []
     assert report.points > 40
     assert report.tried >= report.points // STEPS[scene]
 
 
 def test_everything_that_a_port_can_write_has_a_kill_point() -> None:
-    scenes = [reports("floyo", scene.name).effects for scene in SCENES]
+    scenes = [reports("floyo")[scene.name].effects for scene in SCENES]
     reached = {name.split(" ")[0] for name in chain.from_iterable(scenes)}
     ports = {"ledger": LEDGER_WRITES, "store": STORE_WRITES, "pace": PACE_WRITES}
     writes = {f"{port}.{name}" for port, names in ports.items() for name in names}

@@ -13,6 +13,7 @@ from PIL import Image
 from flow_pipelines.lifecycle import Ports
 from flow_pipelines.model import Output, Submission, SubmissionState
 from flow_pipelines.sandbox.control_client import SandboxRun
+from flow_pipelines.sandbox.meter import Reading
 from flow_pipelines_tests.faults.crash.bench import NIGHT, Bench
 
 S = SubmissionState
@@ -35,10 +36,11 @@ def judge(bench: Bench, ports: Ports, name: str, *, unasked: bool) -> dict[str, 
     """Compare everything; `name` is the night's own."""
     submissions = ports.ledger.submissions(NIGHT)
     outputs = ports.ledger.outputs(NIGHT)
+    reading = bench.control.state()[bench.provider]
     runs = bench.control.runs(bench.provider)
     states = [submission.state for submission in submissions]
     violations = [
-        *_money(bench, submissions, runs),
+        *_money(reading, submissions, runs),
         *_states(ports, states),
         *_pictures(bench, name, submissions, outputs, runs),
         *_tables(bench, name, submissions, outputs),
@@ -46,15 +48,16 @@ def judge(bench: Bench, ports: Ports, name: str, *, unasked: bool) -> dict[str, 
     verdict = Verdict(
         violations=violations,
         states={state.value: states.count(state) for state in sorted(set(states))},
-        billed=bench.control.state()[bench.provider].runs_billed,
+        billed=reading.runs_billed,
         unresolved=states.count(S.UNRESOLVED),
         unasked=unasked,
     )
     return asdict(verdict)
 
 
-def _money(bench: Bench, submissions: list[Submission], runs: list[SandboxRun]) -> Iterator[str]:
-    reading = bench.control.state()[bench.provider]
+def _money(
+    reading: Reading, submissions: list[Submission], runs: list[SandboxRun]
+) -> Iterator[str]:
     if reading.duplicate_bills:
         yield f"billed twice: {reading.duplicates}"
     known = [one.provider_run_id for one in submissions if one.provider_run_id]
@@ -124,12 +127,12 @@ def _tables(
     bench: Bench, name: str, submissions: list[Submission], outputs: dict[str, list[Output]]
 ) -> Iterator[str]:
     folder = bench.bucket_folder / name / NIGHT.batch / NIGHT.partition_key
-    runs = pq.read_table(folder / "runs.parquet").to_pylist()
+    runs = pq.ParquetFile(folder / "runs.parquet").read().to_pylist()
     told = [(row["submission_key"], row["status"], row["provider_run_id"]) for row in runs]
     known = [(one.submission_key, one.state.value, one.provider_run_id) for one in submissions]
     if sorted(told, key=str) != sorted(known, key=str):
         yield f"runs.parquet says {told}, the ledger {known}"
-    manifest = pq.read_table(folder / "manifest.parquet").to_pylist()
+    manifest = pq.ParquetFile(folder / "manifest.parquet").read().to_pylist()
     listed = sorted((row["submission_key"], row["output_index"], row["sha256"]) for row in manifest)
     stored = sorted(
         (key, output.output_index, output.stored.sha256)

@@ -1,0 +1,48 @@
+"""What children inherit ready-made, or each would compile every statement of the ledger again.
+
+A child is a process as any other in all that it does; only its first steps are not its first.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import threading
+
+from flow_pipelines.ledger import connect
+from flow_pipelines.lifecycle import plan_night, submit_night, wait_for_night
+from flow_pipelines_tests.faults.crash.bench import NIGHT, Bench
+from flow_pipelines_tests.faults.crash.effects import Effects
+
+_NAME = "warming"
+
+# An engine holds the statements that it has compiled; those of one file share it, and its children.
+for _made_once in ("_make_engine", "_config", "_scripts"):
+    setattr(connect, _made_once, functools.cache(getattr(connect, _made_once)))
+
+
+def warm_up(bench: Bench) -> None:
+    """Buy a night in this process, which is about to fork, and close whatever that opened.
+
+    Nothing is collected here: Arrow would start threads, and those do not survive a fork.
+    """
+    bench.lay_out(1)
+    bench.begin_anew()
+    bench.control.reset()
+    _buy(bench)
+    bench.s3.close()
+    bench.forget(_NAME)
+    assert threading.active_count() == 1, "one that forks must have no threads"
+    gc.collect()
+    # Looking for garbage writes to every object, and so copies all that is inherited.
+    gc.freeze()
+    gc.disable()
+
+
+def _buy(bench: Bench) -> None:
+    ports = bench.open_ports(_NAME, Effects(None, lambda _instant: None), guarded=False)
+    settings = bench.settings()
+    plan_night(settings, NIGHT.partition_key, ports)
+    submit_night(settings, NIGHT, ports, owner=_NAME)
+    wait_for_night(ports, NIGHT, owner=_NAME, wait_seconds=600)
+    ports.ledger.close()
