@@ -10,9 +10,10 @@ import gc
 import threading
 
 from flow_pipelines.ledger import connect
-from flow_pipelines.lifecycle import plan_night, submit_night, wait_for_night
+from flow_pipelines.lifecycle import collect, plan_night, submit_night, wait_for_night
 from flow_pipelines_tests.faults.crash.bench import NIGHT, Bench
 from flow_pipelines_tests.faults.crash.effects import Effects
+from flow_pipelines_tests.faults.crash.night import by_sensors
 
 _NAME = "warming"
 
@@ -22,14 +23,11 @@ for _made_once in ("_make_engine", "_config", "_scripts"):
 
 
 def warm_up(bench: Bench) -> None:
-    """Buy a night in this process, which is about to fork, and close whatever that opened.
-
-    Nothing is collected here: Arrow would start threads, and those do not survive a fork.
-    """
+    """Work on a night in this process, which is about to fork, and close what that opened."""
     bench.lay_out(1)
     bench.begin_anew()
     bench.control.reset()
-    _buy(bench)
+    _work(bench)
     bench.s3.close()
     bench.forget(_NAME)
     assert threading.active_count() == 1, "one that forks must have no threads"
@@ -39,10 +37,17 @@ def warm_up(bench: Bench) -> None:
     gc.disable()
 
 
-def _buy(bench: Bench) -> None:
+def _work(bench: Bench) -> None:
+    """Do all of a night but its tables: Arrow would start threads, which no fork inherits."""
     ports = bench.open_ports(_NAME, Effects(None, lambda _instant: None), guarded=False)
     settings = bench.settings()
     plan_night(settings, NIGHT.partition_key, ports)
     submit_night(settings, NIGHT, ports, owner=_NAME)
     wait_for_night(ports, NIGHT, owner=_NAME, wait_seconds=600)
+    collect._store_outputs(NIGHT, ports)
+    record = ports.ledger.night(NIGHT)
+    assert record is not None
+    ports.ledger.night_collected(NIGHT, record.revision)
+    collect.summarize_night(ports.ledger, NIGHT)
+    by_sensors(settings, ports, _NAME)
     ports.ledger.close()

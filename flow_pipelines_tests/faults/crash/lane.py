@@ -52,15 +52,17 @@ class Ended:
 
 def fork(child: Child) -> Ended:
     """Run `child` in a process of its own; wait, but not for ever, until it has ended."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(reader)
-        _be_child(child, writer)
-    os.close(writer)
-    told = _read_all(reader, pid)
-    _, status = os.waitpid(pid, 0)
-    lines = [json.loads(line) for line in told.splitlines()]
+    reader, until = os.pipe()
+    with tempfile.TemporaryFile() as told:
+        pid = os.fork()
+        if pid == 0:
+            os.close(reader)
+            _be_child(child, told.fileno())
+        os.close(until)
+        _await_end(reader, pid)
+        _, status = os.waitpid(pid, 0)
+        told.seek(0)
+        lines = [json.loads(line) for line in told]
     return Ended(
         status=os.waitstatus_to_exitcode(status),
         instants=tuple(line["instant"] for line in lines if "instant" in line),
@@ -81,18 +83,14 @@ def _be_child(child: Child, writer: int) -> None:
     os._exit(0)
 
 
-def _read_all(reader: int, pid: int) -> bytes:
-    told = b""
+def _await_end(reader: int, pid: int) -> None:
+    """Wait until the child's end of the pipe is closed; it writes to a file, waking nobody."""
     with os.fdopen(reader, "rb", buffering=0) as pipe:
         while True:
             ready, _, _ = select.select([pipe], [], [], CHILD_SECONDS)
-            if not ready:
-                os.kill(pid, signal.SIGKILL)
-                continue
-            chunk = pipe.read(65536)
-            if not chunk:
-                return told
-            told += chunk
+            if ready:
+                return
+            os.kill(pid, signal.SIGKILL)
 
 
 @contextmanager

@@ -56,7 +56,8 @@ class _Worker:
 
     def __init__(self, shares: Sequence[Share]) -> None:
         self._stack = ExitStack()
-        self._problems = self._stack.enter_context(TemporaryFile("w+"))
+        self._problems = TemporaryFile("w+")  # noqa: SIM115 - closed with the stack
+        self._stack.callback(self._problems.close)
         command = [sys.executable, "-m", f"{__package__}.share"]
         command.append(json.dumps([asdict(share) for share in shares]))
         self._process = self._stack.enter_context(
