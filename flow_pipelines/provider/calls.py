@@ -113,6 +113,8 @@ class ApiRequest:
     """False: the key is left out. It is left out anyway for a foreign origin."""
     key_parameter: str | None = None
     """Query parameter for the key, instead of the `Authorization` header (Comflowy's `ppt`)."""
+    read_seconds: float | None = None
+    """Longest wait for this answer, where it may take longer than others; None: as usual."""
     paced: bool = True
     """False for hosts that the rate limit does not cover (Floyo's CDN)."""
     answers: frozenset[int] = frozenset()

@@ -124,13 +124,14 @@ class Http:
         # while we write is common, and its outcome would be unknown.
         paid = request.resend is not Resend.SAFE
         adapter = WatchedAdapter(connections=1) if paid else self._shared
+        read_seconds = request.read_seconds or self._timeouts.read_seconds
         attempt = Attempt(
             clock=self._clock,
-            idle_seconds=self._timeouts.read_seconds,
-            remaining_seconds=self._timeouts.read_seconds,
+            idle_seconds=read_seconds,
+            remaining_seconds=read_seconds,
             public_only=self._book.needs_public_peer(target),
         )
-        timeout = (self._timeouts.connect_seconds, self._timeouts.read_seconds)
+        timeout = (self._timeouts.connect_seconds, read_seconds)
         surroundings = self._surroundings(target)
 
         def send() -> requests.Response:

@@ -13,7 +13,7 @@ from flow_pipelines.model.errors import (
     SubmitOutcomeUnknown,
     UnexpectedAnswer,
 )
-from flow_pipelines.providers.floimg import MOST_PAGES
+from flow_pipelines.providers.floimg.adapter import LOOKED_THROUGH
 from flow_pipelines_tests.unit.providers.floimg_bench import (
     EXECUTION,
     ORDER,
@@ -71,19 +71,24 @@ def test_the_version_changes_with_parameters_and_with_the_time_of_the_last_updat
 
 
 def test_the_time_of_the_last_update_is_looked_for_on_later_pages() -> None:
-    full = sample("workflows", workflows=[{"id": "wf_other"}], hasMore=True)
-    with Wire(sample("workflow"), full, sample("workflows")) as wire:
+    others = [{"id": "wf_other"}, {"id": "wf_third"}]
+    first = sample("workflows", workflows=others, hasMore=True)
+    with Wire(sample("workflow"), first, sample("workflows")) as wire:
         found = adapter(wire).read_workflow(WORKFLOW, nothing)
     assert found.version == workflow().version
     assert [seen.target for seen in wire.requests[1:]] == [
-        f"/v1/workflows?limit=100&offset={offset}&projectId=proj_abc123" for offset in (0, 100)
+        f"/v1/workflows?limit=100&offset={offset}&projectId=proj_abc123" for offset in (0, 2)
     ]
 
 
-def test_a_list_that_never_ends_is_given_up() -> None:
-    with Wire(sample("workflow"), sample("workflows", workflows=[], hasMore=True)) as wire:
+def test_an_update_is_looked_for_among_the_first_thousand_workflows_only() -> None:
+    pages = [
+        sample("workflows", workflows=[{"id": f"wf_{page}_{n}"} for n in range(100)], hasMore=True)
+        for page in range(12)
+    ]
+    with Wire(sample("workflow"), *pages) as wire:
         adapter(wire).read_workflow(WORKFLOW, nothing)
-    assert len(wire.requests) == 1 + MOST_PAGES
+    assert len(wire.requests) == 1 + LOOKED_THROUGH // 100
 
 
 def test_a_workflow_that_tells_of_its_update_itself_needs_no_list() -> None:

@@ -1,0 +1,80 @@
+"""FloImg: workflows saved at FloImg, executed by id with named parameters.
+
+Source: the pages under `docs/api` of FloImg's own site, github.com/FlojoInc/floimg-web
+(`packages/frontend/src/content/docs`): endpoints, authentication, rate-limits. They document
+neither a way to cancel, nor an idempotency key, nor a list of executions: an execution whose id
+was lost cannot be found again.
+"""
+
+from __future__ import annotations
+
+from flow_pipelines.provider import ProviderProfile, RateLimit
+from flow_pipelines.providers.floimg.adapter import OUTPUT_ID, STATES, FloImgProvider
+from flow_pipelines.providers.floimg.calls import (
+    CALLS,
+    NAME,
+    VERDICTS,
+    WORKFLOW_FAILED,
+    api_request,
+    read_error,
+    read_quota,
+)
+from flow_pipelines.providers.floimg.client import FloImgClient
+from flow_pipelines.providers.floimg.listings import Listing, Page
+from flow_pipelines.providers.floimg.parameters import PARAMETER_TYPES
+from flow_pipelines.providers.floimg.records import (
+    Deletion,
+    Execution,
+    ExecutionOutput,
+    Project,
+    RateLimitState,
+    SavedWorkflow,
+    StoredImage,
+    WorkflowParameter,
+    WorkflowSummary,
+)
+
+PROFILE = ProviderProfile(
+    name=NAME,
+    title="FloImg",
+    documentation="https://github.com/FlojoInc/floimg-web",
+    key_variable="FLOIMG_API_KEY",
+    urls={"base_url": "https://api.floimg.com/v1"},
+    url_variables={"base_url": "FLOIMG_BASE_URL"},
+    # Starter's, the smallest plan with an API; Pro has 300. Source: floimg-web docs/api/rate-limits
+    rate_limit=RateLimit(requests=60, per_seconds=60.0),
+    output_hosts=("storage.floimg.com",),
+    probe=lambda url: api_request(
+        "list_workflows", "GET", f"{url}/workflows", params={"limit": "1"}
+    ),
+    probe_leaves_open="it may read workflows; whether it may execute them, only an execution shows",
+    calls=CALLS,
+    capabilities=FloImgProvider.capabilities,
+    connect=FloImgProvider,
+)
+
+__all__ = [
+    "CALLS",
+    "NAME",
+    "OUTPUT_ID",
+    "PARAMETER_TYPES",
+    "PROFILE",
+    "STATES",
+    "VERDICTS",
+    "WORKFLOW_FAILED",
+    "Deletion",
+    "Execution",
+    "ExecutionOutput",
+    "FloImgClient",
+    "FloImgProvider",
+    "Listing",
+    "Page",
+    "Project",
+    "RateLimitState",
+    "SavedWorkflow",
+    "StoredImage",
+    "WorkflowParameter",
+    "WorkflowSummary",
+    "read_error",
+    "read_quota",
+]

@@ -1,0 +1,106 @@
+"""FloImg's documented calls, as plain methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from flow_pipelines.model import json_values as read
+from flow_pipelines.provider import Download, Lane, Resend, unexpected
+from flow_pipelines.providers.floimg.calls import NAME, api_request
+from flow_pipelines.providers.floimg.listings import Listing
+from flow_pipelines.providers.floimg.records import (
+    Execution,
+    Project,
+    SavedWorkflow,
+    WorkflowSummary,
+)
+from flow_pipelines.providers.floimg.sending import read_one
+from flow_pipelines.providers.floimg.storage import LONGEST_PAGE, StorageCalls
+
+
+class FloImgClient(StorageCalls):
+    """FloImg's documented calls. Opens no connection itself; safe to share between threads."""
+
+    def execute_workflow(
+        self,
+        workflow_id: str,
+        parameters: Mapping[str, Any],
+        *,
+        wait_seconds: float | None = None,
+    ) -> Execution:
+        """Execute a saved workflow; give the execution. Billed, and never sent a second time.
+
+        By itself asynchronous: the answer comes at once, and `get_execution` tells the rest. With
+        `wait_seconds` FloImg answers only when the workflow has ended; if that takes longer, or
+        the connection breaks, the only name of what was bought is lost with the answer. So that
+        has to be longer than the longest workflow, and is for a person at a prompt.
+
+        Takes no turn under the rate limit: `FloImgProvider.take_turn` does.
+
+        Raises: SubmitOutcomeUnknown, when perhaps it runs; RequestRejected with the code
+        `workflow_failed`, for one that ended badly; the other ProviderErrors: nothing was bought.
+        """
+        waits = wait_seconds is not None
+        body = {"workflowId": workflow_id, "parameters": dict(parameters), "async": not waits}
+        declared = {"resend": Resend.NEVER, "json": body, "read_seconds": wait_seconds}
+        return read_one(
+            Execution, *self._send("execute_workflow", "POST", "/workflows/execute", **declared)
+        )
+
+    def get_execution(self, execution_id: str) -> Execution:
+        """Ask for an execution. Safe to repeat; costs nothing.
+
+        Raises: RequestRejected with the code `workflow_failed`, where FloImg tells a failed
+        execution by an error; it may also give one with the status `failed`.
+        """
+        path = f"/workflows/executions/{read.path_part(execution_id)}"
+        request, answer = self._send("get_execution", "GET", path, provider_run_id=execution_id)
+        found = read_one(Execution, request, answer)
+        if found.execution_id != execution_id:
+            raise unexpected(NAME, request, answer, "the answer is about another execution")
+        return found
+
+    def open_output(self, url: str, *, max_bytes: int) -> AbstractContextManager[Download]:
+        """Stream an output, or a stored image, by its link. The key does not go along.
+
+        Raises: ProviderError, OutputRefused, TransferError.
+        """
+        request = api_request("open_output", "GET", url, authenticated=False, paced=False)
+        return self._transport.open(request, max_bytes=max_bytes)
+
+    def list_workflows(
+        self, *, project_id: str | None = None, limit: int = LONGEST_PAGE, offset: int = 0
+    ) -> Listing[WorkflowSummary]:
+        """List saved workflows, a page of `limit` (at most 100) a request. Costs nothing.
+
+        Asks nothing before somebody loops over it; see `Listing`.
+        """
+        asked = {"limit": limit, "offset": offset, "projectId": project_id}
+        return self._listing(WorkflowSummary, "list_workflows", "/workflows", "workflows", asked)
+
+    def get_workflow(self, workflow_id: str) -> SavedWorkflow:
+        """Ask for a saved workflow and its parameters. Safe to repeat; costs nothing."""
+        path = f"/workflows/{read.path_part(workflow_id)}"
+        request, answer = self._send("get_workflow", "GET", path)
+        found = read_one(SavedWorkflow, request, answer)
+        if found.id != workflow_id:
+            raise unexpected(NAME, request, answer, "the answer is about another workflow")
+        return found
+
+    def list_projects(self) -> Listing[Project]:
+        """List the projects. Costs nothing. Whether they come in pages is not documented."""
+        return self._listing(Project, "list_projects", "/projects", "projects", {})
+
+    def create_project(self, name: str, description: str | None = None) -> Project:
+        """Create a project. Not billed, but sent once: a second copy would be a second project.
+
+        Raises: SubmitOutcomeUnknown, when it is perhaps there: look for it in `list_projects`.
+        """
+        body = {"name": name} | ({} if description is None else {"description": description})
+        self._transport.take_turn(Lane.SUBMIT)
+        request, answer = self._send(
+            "create_project", "POST", "/projects", json=body, resend=Resend.NEVER
+        )
+        return read_one(Project, request, answer, "project")
