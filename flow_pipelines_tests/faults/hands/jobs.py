@@ -68,6 +68,13 @@ def buy(
     return asdict(submit_night(place.settings, night, host.ports, owner=owner))
 
 
+def buy_when_told(place: Place, gate: Barrier, owner: str) -> dict[str, Any]:
+    """Open everything, say so at the gate, and submit when it opens a second time."""
+    host = _open(place, gate)
+    gate.wait(GATE_SECONDS)
+    return asdict(submit_night(place.settings, NIGHT, host.ports, owner=owner))
+
+
 def go_on_buying(place: Place, gate: Barrier | None, owner: str, ahead: float) -> int:
     """Try again and again, as retries and sensors do, until nothing is planned or in doubt."""
     host = _open(place, gate, ahead_seconds=ahead)

@@ -85,8 +85,9 @@ def test_a_submitter_waits_for_the_lock_and_then_buys(
     sqlite_place: Place, lock: Lock, hands: Hands, hosts: Callable[..., Host]
 ) -> None:
     gate = hands.gate(2)
-    buying = hands.start(jobs.buy, sqlite_place, gate, "run")
+    buying = hands.start(jobs.buy_when_told, sqlite_place, gate, "run")
     host = hosts()
+    gate.wait(jobs.GATE_SECONDS)  # the hand has opened its ledger, for which it needs the lock too
     lock.take()
     gate.wait(jobs.GATE_SECONDS)
     host.clock.sleep(5.0)
