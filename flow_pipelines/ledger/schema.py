@@ -226,6 +226,16 @@ settlements = Table(
     _required("at", Instant),
 )
 
+provider_files = Table(
+    "provider_files",
+    metadata,
+    _required("resource", Text, key=True),
+    _required("sha256", Text, key=True),
+    # Id or path at the provider; never a link.
+    _required("name", PlainText),
+    _required("uploaded_at", Instant),
+)
+
 budget_days = Table(
     "budget_days",
     metadata,

@@ -7,6 +7,7 @@ from typing import Self
 
 from flow_pipelines.ledger.collecting import Collecting
 from flow_pipelines.ledger.database import Database
+from flow_pipelines.ledger.files import Files
 from flow_pipelines.ledger.leases import Leases
 from flow_pipelines.ledger.pace import SqlPaceStore
 from flow_pipelines.ledger.planning import Planning
@@ -15,7 +16,7 @@ from flow_pipelines.ledger.reading import Reading
 from flow_pipelines.ledger.submitting import Submitting
 
 
-class SqlRunLedger(Planning, Reading, Leases, Submitting, Polling, Collecting):
+class SqlRunLedger(Planning, Reading, Leases, Files, Submitting, Polling, Collecting):
     """`contract.RunLedger` on one SQL database. Safe to share between threads.
 
     Made by `open_ledger`. Holds pooled connections between calls, none while it is idle that

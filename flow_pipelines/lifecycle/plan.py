@@ -12,6 +12,7 @@ from flow_pipelines.batches.render import check_parameters, render_rows
 from flow_pipelines.batches.rows import read_rows
 from flow_pipelines.batches.tables import PromptTable, read_table, table_from_dataframe
 from flow_pipelines.ledger.contract import PlanOutcome
+from flow_pipelines.lifecycle.inputs import PictureReader
 from flow_pipelines.lifecycle.ports import Ports
 from flow_pipelines.model import (
     BatchSettings,
@@ -52,6 +53,8 @@ class RenderedNight:
     workflow: Workflow
     rows: Sequence[PromptRow]
     planned: Sequence[PlannedRow]
+    pictures: PictureReader
+    """Read the pictures that the rows name; they are not in the bucket yet."""
 
 
 class Sources(Protocol):
@@ -83,6 +86,7 @@ def plan_night(
     """
     rendered = render_night(settings, partition_key, ports, table=table)
     night, workflow = rendered.night, rendered.workflow
+    rendered.pictures.keep(ports, night.batch)
     ports.ledger.save_workflow(workflow)
     outcome = ports.ledger.plan(
         NightPlan(
@@ -119,6 +123,7 @@ def render_night(
     night = Night(settings.name, partition_key)
     workflow = read_workflow(settings, sources)
     prompts = _table(settings, night, sources, table)
+    pictures = _pictures(settings, sources)
     rendered = render_rows(
         settings,
         workflow,
@@ -127,9 +132,14 @@ def render_night(
         0,
         table=prompts,
         cached_when_identical=sources.provider.capabilities.cached_when_identical,
+        look_up=pictures,
     )
     return RenderedNight(
-        night=night, workflow=workflow, rows=rendered.rows, planned=rendered.planned
+        night=night,
+        workflow=workflow,
+        rows=rendered.rows,
+        planned=rendered.planned,
+        pictures=pictures,
     )
 
 
@@ -162,6 +172,16 @@ def read_source(settings: BatchSettings, reference: str, ports: Sources) -> byte
         reason = error.strerror or type(error).__name__
         message = f"Batch {settings.name!r}: {reference}: {reason} (looked in {path.parent})"
         raise ConfigurationError(message) from error
+
+
+def _pictures(settings: BatchSettings, sources: Sources) -> PictureReader:
+    def read(reference: str) -> bytes:
+        if Path(reference).is_absolute():
+            message = f"{reference}: name it relative to the batch's folder, or as s3://…"
+            raise ConfigurationError(message)
+        return read_source(settings, reference, sources)
+
+    return PictureReader(read)
 
 
 def _table(
@@ -205,11 +225,17 @@ def regenerate(
     chosen = _chosen(night, rows, latest(ports.ledger.submissions(night)), scope)
     workflow = read_workflow(settings, ports)
     ports.ledger.save_workflow(workflow)
+    pictures = _pictures(settings, ports)
+    # Once before the night is locked: pictures are read and stored without anybody waiting.
+    render_rows(settings, workflow, chosen, night, 0, look_up=pictures)
+    pictures.keep(ports, night.batch)
 
     def render(generation: int) -> Sequence[PlannedRow]:
         # Read with the night locked: of two who ask at once, one sees what the other planned.
         current = latest(ports.ledger.submissions(night))
-        rendered = render_rows(settings, workflow, chosen, night, generation).planned
+        rendered = render_rows(
+            settings, workflow, chosen, night, generation, look_up=pictures
+        ).planned
         return [
             row for row in rendered if _wanted(current.get((row.prompt_id, row.copy)), row, scope)
         ]

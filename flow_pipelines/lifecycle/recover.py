@@ -6,13 +6,20 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
+from flow_pipelines.lifecycle.inputs import with_inputs
 from flow_pipelines.lifecycle.ports import Ports
 from flow_pipelines.lifecycle.replay import is_due, may_replay, replay
 from flow_pipelines.lifecycle.schedule import age_seconds
 from flow_pipelines.lifecycle.search import SKEW, Candidates, candidates, last_creation
 from flow_pipelines.lifecycle.submit import submit_request
 from flow_pipelines.model import Receipt, Submission, Workflow
-from flow_pipelines.model.errors import KeyAlreadyKnown, LedgerError, ProviderError
+from flow_pipelines.model.errors import (
+    KeyAlreadyKnown,
+    LeaseLost,
+    LedgerError,
+    ProviderError,
+    StorageError,
+)
 from flow_pipelines.provider import SubmitRequest
 
 LOOK_UPS = 5
@@ -95,11 +102,11 @@ def _replay(ports: Ports, submission: Submission, request: SubmitRequest) -> boo
     """Send a copy and do what its answer allows; True: settled."""
     key = submission.submission_key
     try:
-        receipt = replay(ports, submission, request)
+        receipt = replay(ports, submission, with_inputs(ports, submission, request))
     except KeyAlreadyKnown as error:
         ports.log(f"{key}: {error}")
         receipt = _look_for(ports, submission, request).only
-    except ProviderError as error:
+    except (ProviderError, StorageError, LeaseLost) as error:
         ports.log(f"{key}: the copy's answer tells nothing of the first: {error}")
         return False
     return receipt is not None and _attach(ports, submission, receipt, "known by its key")

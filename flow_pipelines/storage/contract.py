@@ -65,6 +65,12 @@ class ImageStore(Protocol):
     def list_keys(self, prefix: str, limit: int = 1000) -> Iterator[str]:
         """Give up to `limit` full keys that start with the full key `prefix`."""
 
+    def presigned_url(self, key: str, seconds: int) -> str:
+        """Give a link that opens one object to whoever holds it, for `seconds` from now.
+
+        It carries a key id and a signature: store it nowhere, print it never. No call is made.
+        """
+
     def delete(self, key: str) -> None:
         """Take an object away, or none where there is none. Only `doctor` does, with its own."""
 

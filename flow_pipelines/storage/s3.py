@@ -166,6 +166,12 @@ class S3ImageStore:
                 return
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
+    def presigned_url(self, key: str, seconds: int) -> str:
+        """Give a link that opens one object for a while; see `ImageStore.presigned_url`."""
+        return self._client.generate_presigned_url(
+            "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=seconds
+        )
+
     def delete(self, key: str) -> None:
         """Take an object away, or none where there is none."""
         self._call(
