@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from http.client import responses
@@ -60,10 +61,10 @@ class Floyo:
         cdn = f"{CDN}/{{file_id}}"
         return (
             Call(operation="create_run", method="POST", path=f"{API}/runs", handle=self._create),
-            Call(operation="list_runs", method="GET", path=f"{API}/runs", handle=self._list),
-            Call(operation="get_run", method="GET", path=run, handle=self._get),
+            Call(operation="search_runs", method="GET", path=f"{API}/runs", handle=self._list),
+            Call(operation="retrieve_run", method="GET", path=run, handle=self._get),
             Call(operation="cancel_run", method="POST", path=f"{run}/cancel", handle=self._cancel),
-            Call(operation="get_file", method="GET", path=file, handle=self._get_file),
+            Call(operation="retrieve_file", method="GET", path=file, handle=self._get_file),
             Call(
                 operation="upload_file",
                 method="POST",
@@ -79,11 +80,12 @@ class Floyo:
                 limited=False,
             ),
             Call(
-                operation="open_presigned",
+                operation="open_presigned_url",
                 method="GET",
                 path=cdn,
-                handle=self._open_presigned,
+                handle=self._open_presigned_url,
                 authenticated=False,
+                limited=False,
             ),
         )
 
@@ -228,16 +230,15 @@ class Floyo:
     def _download(self, ask: Ask) -> Answer:
         return self._bytes(self._file(ask))
 
-    def _open_presigned(self, ask: Ask) -> Answer:
+    def _open_presigned_url(self, ask: Ask) -> Answer:
         problem = self._files.token_problem(ask)
         if problem:
             raise self._refuse(401, problem)
         return self._bytes(self._file(ask))
 
     def _bytes(self, stored: Stored) -> Answer:
-        name = f"attachment; filename*=UTF-8''{quote(stored.file_name)}"
         answer = Answer(body=self._files.content(stored), media_type=stored.media_type)
-        return answer.with_headers(content_disposition=name)
+        return answer.with_headers(content_disposition=_disposition(stored))
 
     def _upload(self, ask: Ask) -> Answer:
         file = ask.form.get("file")
@@ -278,6 +279,14 @@ def _status(seen: Report) -> str:
     if seen.error_code in _OWN_STATUSES:
         return str(seen.error_code)
     return _WORDS[seen.state]
+
+
+def _disposition(stored: Stored) -> str:
+    """Name a file in one of the two forms that Floyo's demo reads: outputs by the longer one."""
+    name, plain = stored.file_name, re.fullmatch(r"[A-Za-z0-9 ._()-]+", stored.file_name)
+    if stored.picture is None and plain:
+        return f'attachment; filename="{name}"'
+    return f"attachment; filename*=UTF-8''{quote(name)}"
 
 
 def _timestamp(at: float, precision: str) -> str:

@@ -89,9 +89,11 @@ def test_the_code_server_dies_in_a_sensor_tick(machine: Machine, nights: list[Ni
     control = machine.sandbox.control
     night = machine.launch(machine.schedule(nights_ago=2))
     machine.wait_until(lambda: machine.ledger.night(night), "the night")
-    control.add_fault("floyo", "get_run", "slow_answer", seconds=2.0, count=None)
-    asked = machine.meter().requests.get("get_run", 0)
-    machine.wait_until(lambda: machine.meter().requests.get("get_run", 0) > asked, "a tick's poll")
+    control.add_fault("floyo", "retrieve_run", "slow_answer", seconds=2.0, count=None)
+    asked = machine.meter().requests.get("retrieve_run", 0)
+    machine.wait_until(
+        lambda: machine.meter().requests.get("retrieve_run", 0) > asked, "a tick's poll"
+    )
 
     machine.children.kill(machine.code_server)
     machine.code_server = machine.services.start_code_server()

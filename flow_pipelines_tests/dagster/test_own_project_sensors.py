@@ -51,7 +51,7 @@ def bought_by(
 
 
 def asked_about(world: World) -> int:
-    return world.control.state()["floyo"].requests.get("get_run", 0)
+    return world.control.state()["floyo"].requests.get("retrieve_run", 0)
 
 
 def test_a_location_s_own_batch_is_polled_and_collected(

@@ -20,7 +20,7 @@ from flow_pipelines_tests.faults.alphabet.vocabulary import Call, Fault, Outcome
 OPERATIONS = {
     "floyo": {
         Call.SUBMIT: "create_run",
-        Call.POLL: "get_run",
+        Call.POLL: "retrieve_run",
         Call.DOWNLOAD: "download_file",
         Call.CANCEL: "cancel_run",
     },

@@ -40,7 +40,7 @@ def assert_never_asked_too_soon(host: Host) -> None:
     """Compare the times at which each run was asked after."""
     asked = defaultdict(list)
     for record in host.place.control.requests():
-        if record.operation == "get_run":
+        if record.operation == "retrieve_run":
             asked[record.path].append(record.at)
     assert asked
     for path, times in asked.items():

@@ -102,7 +102,7 @@ def test_file_names_of_a_provider_are_no_part_of_any_path(
     project: Project, instance: dg.DagsterInstance, world: World
 ) -> None:
     word = "../../../../etc/\\..\\\x00 evil" + "x" * 3000 + "図.svg"
-    world.control.add_fault("floyo", "get_run", "path_like_names", count=None, word=word)
+    world.control.add_fault("floyo", "retrieve_run", "path_like_names", count=None, word=word)
     world.control.add_fault("floyo", "download_file", "path_like_names", count=None)
     project.add("harbor")
     with project.load() as defs:

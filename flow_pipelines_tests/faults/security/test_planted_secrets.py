@@ -72,7 +72,7 @@ SUBMIT = {
     "comflowy": "run",
     "flora": "create_technique_run",
 }
-POLL = {"floyo": "get_run", "floimg": "get_execution", "comflowy": "check", "flora": "*"}
+POLL = {"floyo": "retrieve_run", "floimg": "get_execution", "comflowy": "check", "flora": "*"}
 FETCH = {
     "floyo": "download_file",
     "floimg": "open_output",

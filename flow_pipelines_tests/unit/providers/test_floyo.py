@@ -142,11 +142,19 @@ def test_cancelling_a_finished_run_loses_none_of_its_outputs() -> None:
     assert (report.state, len(report.outputs), report.flotime_ms) == (S.SUCCEEDED, 2, 48210)
 
 
+@pytest.mark.parametrize("status", [200, 409])
+def test_a_cancel_whose_answer_cannot_be_read_is_told_by_the_run_itself(status: int) -> None:
+    with Wire(answer(status, "<html>"), sample("run_cancelled")) as wire:
+        assert adapter(wire).cancel(RUN, workflow()).state is S.CANCELED
+
+
 def test_the_client_tells_the_status_that_a_run_ended_in_before_it_was_cancelled() -> None:
     with Wire(sample("cancel_run_ended"), sample("cancel_run")) as wire:
         client = adapter(wire).client
-        assert client.cancel_run(RUN) == "done"
-        assert client.cancel_run(RUN) == "cancelled"
+        ended, cancelled = client.cancel_run(RUN), client.cancel_run(RUN)
+    assert (ended.status, ended.already_ended) == ("done", True)
+    assert (cancelled.status, cancelled.already_ended) == (None, False)
+    assert cancelled.message == "run cancelled"
 
 
 LABEL = "posters/2026-11-21/cat #0 · 0f0f"

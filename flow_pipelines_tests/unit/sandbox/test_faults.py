@@ -100,14 +100,14 @@ def test_bad_json_is_an_accepted_run_with_an_unreadable_receipt(
 
 def test_a_run_may_say_a_word_nobody_documented(floyo: FloyoProbe, control: ControlClient) -> None:
     run_id = floyo.create()
-    control.add_fault("floyo", "get_run", "unknown_status", word="complete")
+    control.add_fault("floyo", "retrieve_run", "unknown_status", word="complete")
     assert floyo.finished(run_id)["status"] == "complete"
     assert floyo.finished(run_id)["status"] == "done"
 
 
 def test_a_status_may_go_back(floyo: FloyoProbe, control: ControlClient) -> None:
     run_id = floyo.create()
-    control.add_fault("floyo", "get_run", "status_goes_back", count=2)
+    control.add_fault("floyo", "retrieve_run", "status_goes_back", count=2)
     assert floyo.get(f"/runs/{run_id}").json()["status"] == "queued"
     assert floyo.finished(run_id)["status"] == "processing"
     assert floyo.finished(run_id)["status"] == "done"
@@ -157,7 +157,7 @@ def test_a_list_of_outputs_may_be_wrong_once(
 ) -> None:
     run_id = floyo.create(batch_size=3)
     ids = [output["id"] for output in floyo.finished(run_id)["outputs"]]
-    control.add_fault("floyo", "get_run", action)
+    control.add_fault("floyo", "retrieve_run", action)
     assert [output["id"] for output in floyo.finished(run_id)["outputs"]] == [
         ids[index] for index in expected
     ]
@@ -207,12 +207,12 @@ def test_a_download_may_have_a_path_for_a_name_and_more_pixels_than_memory(
 
 def test_outputs_may_have_paths_for_names(floyo: FloyoProbe, control: ControlClient) -> None:
     run_id = floyo.create()
-    control.add_fault("floyo", "get_run", "path_like_names", word="../a.png")
+    control.add_fault("floyo", "retrieve_run", "path_like_names", word="../a.png")
     assert floyo.finished(run_id)["outputs"][0]["file_name"] == "../a.png"
 
 
 def test_a_redirect_keeps_path_and_query(floyo: FloyoProbe, control: ControlClient) -> None:
-    control.add_fault("floyo", "get_run", "redirect", word="https://elsewhere.example")
+    control.add_fault("floyo", "retrieve_run", "redirect", word="https://elsewhere.example")
     url = f"{floyo.api}/runs/run_x?expand=a%2Cb"
     answer = floyo.session.get(url, timeout=10, allow_redirects=False)
     assert answer.status_code == 302
@@ -260,7 +260,7 @@ def test_a_fault_without_a_count_stays_until_it_is_cleared(
 def test_a_fault_with_a_probability_happens_to_some(
     floyo: FloyoProbe, control: ControlClient
 ) -> None:
-    control.add_fault("floyo", "get_run", "status", status=503, count=None, probability=0.5)
+    control.add_fault("floyo", "retrieve_run", "status", status=503, count=None, probability=0.5)
     statuses = {floyo.get("/runs/run_x").status_code for _ in range(40)}
     assert statuses == {404, 503}
 

@@ -64,7 +64,7 @@ def test_a_token_opens_one_file_and_no_other(floyo: FloyoProbe, output: dict[str
 def test_a_token_is_not_in_the_request_log(output: dict[str, str], control: ControlClient) -> None:
     requests.get(output["presigned_url"], timeout=10)
     record = control.requests()[-1]
-    assert record.operation == "open_presigned"
+    assert record.operation == "open_presigned_url"
     assert record.path.endswith("?token=[redacted]")
 
 
@@ -82,7 +82,15 @@ def test_an_upload_can_be_fetched_again_and_used_as_input(floyo: FloyoProbe) -> 
     answer = floyo.upload(b"some bytes", path="cats")
     assert answer.status_code == 200
     assert answer.json()["input_path"] == "cats/cat.png"
-    assert floyo.download(answer.json()["id"]).content == b"some bytes"
+    download = floyo.download(answer.json()["id"])
+    assert download.content == b"some bytes"
+    assert download.headers["content-disposition"] == 'attachment; filename="cat.png"'
+
+
+def test_a_name_that_a_header_cannot_hold_is_written_in_the_longer_form(floyo: FloyoProbe) -> None:
+    kept = floyo.upload(b"x", filename="gå.png").json()
+    header = floyo.download(kept["id"]).headers["content-disposition"]
+    assert header == "attachment; filename*=UTF-8''g%C3%A5.png"
 
 
 def test_an_upload_under_a_taken_name_fails_or_is_renamed(floyo: FloyoProbe) -> None:

@@ -1,0 +1,161 @@
+"""Files: their facts at the API, their content at the CDN. Source: docs.floyo.ai/files."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Literal
+
+from flow_pipelines.model import json_values as read
+from flow_pipelines.model.errors import RequestRejected
+from flow_pipelines.provider import (
+    Download,
+    Verdict,
+    expect_object,
+    read_record,
+    unexpected,
+)
+from flow_pipelines.providers.floyo.calls import (
+    CONFLICT,
+    DEMO,
+    FILES_PAGE,
+    NAME,
+    VERDICTS,
+    Caller,
+    expansion,
+    request,
+)
+from flow_pipelines.providers.floyo.records import File, UploadedFile
+
+OnConflict = Literal["fail", "rename"]
+MAX_DOWNLOAD_BYTES = 256 * 1024 * 1024
+_LINK_VERDICTS = {**VERDICTS, **dict.fromkeys((401, 403, 410), Verdict.NOT_FOUND)}
+"""No key goes with a presigned URL, so none can be at fault: the link has run out."""
+
+
+class FileNameTaken(RequestRejected):
+    """A file of this name is there already; nothing was stored.
+
+    It may be the very one that was to be uploaded: where an answer is lost on its way, the upload
+    is sent again, and finds its first copy.
+    """
+
+    def __init__(self, refused: RequestRejected) -> None:
+        """Take what Floyo said."""
+        super().__init__(
+            refused.vendor_message,
+            provider=refused.provider,
+            operation=refused.operation,
+            status=refused.status,
+            code=refused.code,
+            fields=refused.fields,
+            request_id=refused.request_id,
+        )
+        self.suggestion: str | None = _suggestion(refused)
+        """A free name like it, e.g. `name (1).png`, where Floyo gives one."""
+
+
+class FileCalls(Caller):
+    """Floyo's calls about files."""
+
+    def retrieve_file(
+        self,
+        file_id: str,
+        expand: bool = False,  # noqa: FBT001, FBT002 - Floyo's own parameter
+        presigned_url_expires_in: int | None = None,
+    ) -> File:
+        """Ask for a file's facts. Safe to repeat; costs nothing.
+
+        `expand` asks for a presigned URL, which lives `presigned_url_expires_in` seconds
+        (30 … 604800, Floyo's default 300).
+
+        Raises: NotFound; ConfigurationError, for an expiry that Floyo refuses; ProviderError.
+        """
+        params = expansion("presigned_url", expand, presigned_url_expires_in)
+        path = f"/files/{read.path_part(file_id)}"
+        asked, answer = self._send("retrieve_file", "GET", path, params=params, source=FILES_PAGE)
+        file = read_record(File, NAME, asked, answer, expect_object(NAME, asked, answer))
+        if file.id != file_id:
+            raise unexpected(NAME, asked, answer, "the answer is not this file")
+        return file
+
+    def download_file(
+        self, file_id: str, *, max_bytes: int = MAX_DOWNLOAD_BYTES
+    ) -> AbstractContextManager[Download]:
+        """Stream a file by its id, with the key: works for as long as Floyo keeps the file.
+
+        The download's `file_name` is the one of its `Content-Disposition`.
+        Raises: ProviderError, OutputRefused, TransferError.
+        """
+        url = f"{self._cdn_url}/{read.path_part(file_id)}/download"
+        asked = request("download_file", "GET", url, source=DEMO, paced=False)
+        return self._transport.open(asked, max_bytes=max_bytes)
+
+    def open_presigned_url(
+        self, presigned_url: str, *, max_bytes: int = MAX_DOWNLOAD_BYTES
+    ) -> AbstractContextManager[Download]:
+        """Stream a file by a link that `retrieve_file` or `retrieve_run` gave; no key is sent.
+
+        Raises: NotFound, when the link has run out; OutputRefused, TransferError, ProviderError.
+        """
+        asked = request(
+            "open_presigned_url",
+            "GET",
+            presigned_url,
+            source=FILES_PAGE,
+            paced=False,
+            authenticated=False,
+            verdicts=_LINK_VERDICTS,
+        )
+        return self._transport.open(asked, max_bytes=max_bytes)
+
+    def upload_file(
+        self,
+        content: bytes,
+        file_name: str,
+        path: str | None = None,
+        filename: str | None = None,
+        on_conflict: OnConflict = "fail",
+        *,
+        media_type: str = "application/octet-stream",
+    ) -> UploadedFile:
+        """Upload a file that graphs can name by the `input_path` it gets. Not billed.
+
+        Args:
+            content: The whole file.
+            file_name: Its name; `filename` goes before it, where given.
+            path: Folder below the team's inputs; None: the root of them.
+            filename: The name to keep it under.
+            on_conflict: Where the name is taken: refuse, or keep it under a free one.
+            media_type: Of the content.
+
+        Raises: FileNameTaken, with a free name to use instead; ProviderError.
+        """
+        given = {"path": path, "filename": filename, "on_conflict": on_conflict}
+        asked = request(
+            "upload_file",
+            "POST",
+            f"{self._cdn_url}/upload",
+            source=DEMO,
+            paced=False,
+            # Safe: a second copy replaces nothing and costs nothing. It is refused, or kept under
+            # a name of its own.
+            form={name: value for name, value in given.items() if value is not None},
+            files={"file": (file_name, content, media_type)},
+        )
+        try:
+            answer = self._transport.send(asked)
+        except RequestRejected as refused:
+            # Which status a conflict has is not documented; its suggestion is.
+            if refused.status != CONFLICT and _suggestion(refused) is None:
+                raise
+            raise FileNameTaken(refused) from refused
+        stored = read_record(UploadedFile, NAME, asked, answer, expect_object(NAME, asked, answer))
+        if stored.size_bytes not in (None, len(content)):
+            why = f"{stored.size_bytes} bytes were kept of {len(content)}"
+            raise unexpected(NAME, asked, answer, why)
+        return stored
+
+
+def _suggestion(refused: RequestRejected) -> str | None:
+    found = (read.text(field.get("suggestion")) for field in refused.fields)
+    return next((text for text in found if text), None)
