@@ -24,6 +24,11 @@ def refuse_uri(uri: str) -> bytes:
     raise ConfigurationError(message)
 
 
+def no_callback(submission_key: str) -> str | None:
+    """Give no address: the provider is polled."""
+    del submission_key
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ports:
     """One account of one provider, with the ledger, the bucket and the clock it works with."""
@@ -36,6 +41,8 @@ class Ports:
     """Gets one line a time for people; never a secret."""
     read_uri: Callable[[str], bytes] = refuse_uri
     """Reads an `s3://` prompt table or workflow."""
+    callback_url: Callable[[str], str | None] = no_callback
+    """Submission key → where its provider may tell that the run ended; the same at every call."""
 
 
 def submit_lease(night: Night) -> str:

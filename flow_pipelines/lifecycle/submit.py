@@ -388,4 +388,5 @@ def submit_request(
             f"{night} {submission.prompt_id} #{submission.copy}"
             f".{submission.generation} {submission.submission_key}"
         ),
+        callback_url=ports.callback_url(submission.submission_key),
     )
