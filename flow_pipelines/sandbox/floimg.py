@@ -3,18 +3,25 @@
 What those pages leave open is decided here as follows. A failed execution is told by HTTP 500
 where its code is `workflow_failed` (fault `run_fails` with that `error`), and by the status
 `failed` under any other. An asynchronous execute answers 202. A page that is too long is cut. A
-parameter that the workflow does not declare is an `invalid_request`. A link lasts.
+parameter that the workflow does not declare is an `invalid_request`, and so is an image that is no
+link to a stored one. A link lasts.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from flow_pipelines.sandbox.bending import Report, fate, report
 from flow_pipelines.sandbox.comfy_graph import request_hash
+from flow_pipelines.sandbox.floimg_storage import Storage, content_mark, timestamp
+from flow_pipelines.sandbox.floimg_workflows import (
+    WORKFLOWS,
+    list_workflows,
+    with_defaults,
+    wrong_parameters,
+)
 from flow_pipelines.sandbox.life import Output, Run, RunOrder, RunState, new_id
 from flow_pipelines.sandbox.limits import Standing
 from flow_pipelines.sandbox.pictures import Picture
@@ -23,7 +30,6 @@ from flow_pipelines.sandbox.wire import (
     Ask,
     Call,
     Refused,
-    bounded,
     json_answer,
     json_object,
 )
@@ -45,35 +51,7 @@ _CODES = {
     429: "rate_limited",
 }
 _WORKFLOW_FAILED = "workflow_failed"
-_LIST_DEFAULT, _LIST_MAX = 20, 100
 _SYNC_SECONDS = 300.0
-
-WORKFLOWS: tuple[Mapping[str, Any], ...] = (
-    {
-        "id": "wf_city_poster",
-        "name": "City poster",
-        "description": "A poster of a city, from a sentence.",
-        "projectId": "proj_posters",
-        "parameters": [
-            {"name": "prompt", "type": "string", "required": True},
-            {"name": "seed", "type": "number", "default": 0},
-            {"name": "width", "type": "number", "default": 512},
-            {"name": "height", "type": "number", "default": 512},
-        ],
-        "createdAt": "2026-01-10T09:00:00Z",
-        "updatedAt": "2026-01-15T14:30:00Z",
-    },
-    {
-        "id": "wf_book_cover",
-        "name": "Book cover",
-        "description": "A cover of a book, from its title.",
-        "projectId": "proj_books",
-        "parameters": [{"name": "prompt", "type": "string", "required": True}],
-        "createdAt": "2026-01-11T09:00:00Z",
-        "updatedAt": "2026-01-11T09:00:00Z",
-    },
-)
-"""What this FloImg has saved."""
 
 
 class FloImg:
@@ -86,9 +64,10 @@ class FloImg:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._storage = Storage(STORAGE, world.now, self._refuse)
 
     def calls(self) -> Sequence[Call]:
-        """List the calls about workflows, and what a link to an output opens."""
+        """List the calls about workflows and storage, and what a link to an output opens."""
         workflows = f"{API}/workflows"
         return (
             Call(
@@ -103,7 +82,7 @@ class FloImg:
                 path=f"{workflows}/executions/{{execution_id}}",
                 handle=self._get_execution,
             ),
-            Call(operation="list_workflows", method="GET", path=workflows, handle=self._list),
+            Call(operation="list_workflows", method="GET", path=workflows, handle=list_workflows),
             Call(
                 operation="get_workflow",
                 method="GET",
@@ -117,6 +96,7 @@ class FloImg:
                 handle=self._open_output,
                 authenticated=False,
             ),
+            *self._storage.calls(API),
         )
 
     def account(self, ask: Ask, keys: Mapping[str, str]) -> str | None:
@@ -151,7 +131,8 @@ class FloImg:
         return {"FLOIMG_API_KEY": key, "FLOIMG_BASE_URL": f"{base_url}{API}"}
 
     def reset(self) -> None:
-        """Forget nothing: workflows are saved for good, and runs are not its business."""
+        """Forget what was uploaded and created; workflows are saved for good."""
+        self._storage.reset()
 
     def _refuse(self, status: int, message: str) -> Refused:
         return Refused(self.refusal(status, message))
@@ -164,14 +145,17 @@ class FloImg:
         if not isinstance(body.get("workflowId"), str) or not isinstance(given, dict):
             raise self._refuse(400, "expected workflowId and, optionally, parameters and async")
         workflow = self._workflow(body["workflowId"])
-        parameters = self._checked(workflow, given)
+        wrong = wrong_parameters(workflow, given)
+        if wrong:
+            raise self._refuse(400, f"Invalid parameters: {', '.join(wrong)}")
+        parameters = with_defaults(workflow, given)
         run = self._world.life.create(
             RunOrder(
                 provider=self.name,
                 account=ask.account,
                 label="",
                 request_hash=request_hash({"workflow": workflow["id"], "parameters": given}),
-                outputs=(_output(parameters),),
+                outputs=(self._output(parameters, ask),),
                 id_prefix="exec_",
                 fate=fate(ask.fault),
                 notes={"workflow_id": workflow["id"]},
@@ -207,9 +191,9 @@ class FloImg:
             document["output"] = {"url": _url(ask, output)}
         document.update(_error(seen))
         if seen.state is not RunState.QUEUED:
-            document["startedAt"] = _timestamp(run.starts_at)
+            document["startedAt"] = timestamp(run.starts_at)
         if seen.state.ended:
-            document["completedAt"] = _timestamp(run.ends_at)
+            document["completedAt"] = timestamp(run.ends_at)
         return json_answer(document)
 
     def _report(self, run: Run, ask: Ask) -> Report:
@@ -238,47 +222,28 @@ class FloImg:
         del workflow["updatedAt"]
         return json_answer(workflow)
 
-    def _list(self, ask: Ask) -> Answer:
-        project, offset = ask.query.get("projectId"), ask.query.get("offset", "0")
-        found = [one for one in WORKFLOWS if project in (None, one["projectId"])]
-        first = int(offset) if offset.isdecimal() else 0
-        page = found[first : first + bounded(ask.query.get("limit"), _LIST_DEFAULT, _LIST_MAX)]
-        told = ("id", "name", "projectId", "createdAt", "updatedAt")
-        return json_answer(
-            {
-                "workflows": [{name: one[name] for name in told} for one in page],
-                "total": len(found),
-                "hasMore": first + len(page) < len(found),
-            }
+    def _output(self, parameters: Mapping[str, Any], ask: Ask) -> Output:
+        seed, width, height = (
+            int(parameters.get(name) or default)
+            for name, default in (("seed", 0), ("width", 512), ("height", 512))
         )
+        image_id = new_id("img_")
+        picture = Picture(
+            prompt=parameters["prompt"],
+            seed=seed,
+            width=width,
+            height=height,
+            variant=self._painted_over(parameters, ask),
+        )
+        return Output(id=image_id, file_name=f"{image_id}.png", picture=picture)
 
-    def _checked(self, workflow: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Give the value of every parameter, or refuse the request."""
-        known = {one["name"]: one for one in workflow["parameters"]}
-        wrong = [name for name in given if name not in known]
-        values = {name: given.get(name, one.get("default")) for name, one in known.items()}
-        wrong += [name for name, one in known.items() if not _fits(one, values[name])]
-        if wrong:
-            raise self._refuse(400, f"Invalid parameters: {', '.join(wrong)}")
-        return values
-
-
-def _fits(parameter: Mapping[str, Any], value: Any) -> bool:
-    if value is None:
-        return not parameter.get("required")
-    if parameter["type"] == "number":
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, str)
-
-
-def _output(parameters: Mapping[str, Any]) -> Output:
-    seed, width, height = (
-        int(parameters.get(name) or default)
-        for name, default in (("seed", 0), ("width", 512), ("height", 512))
-    )
-    image_id = new_id("img_")
-    picture = Picture(prompt=parameters["prompt"], seed=seed, width=width, height=height)
-    return Output(id=image_id, file_name=f"{image_id}.png", picture=picture)
+    def _painted_over(self, parameters: Mapping[str, Any], ask: Ask) -> str:
+        if "image" not in parameters:
+            return ""
+        found = self._storage.behind(parameters["image"], ask.base_url)
+        if found is None:
+            raise self._refuse(400, "Invalid parameters: image")
+        return content_mark(found)
 
 
 def _url(ask: Ask, output: Output) -> str:
@@ -289,7 +254,3 @@ def _error(seen: Report) -> dict[str, Any]:
     if seen.error_code is None:
         return {}
     return {"error": {"code": _WORKFLOW_FAILED, "message": seen.error_code}}
-
-
-def _timestamp(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

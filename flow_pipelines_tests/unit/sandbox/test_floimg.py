@@ -167,12 +167,12 @@ def test_a_workflow_tells_its_parameters_and_only_the_list_its_last_update(
     assert one["parameters"][0] == {"name": "prompt", "type": "string", "required": True}
     listed = floimg.get("/workflows").json()
     assert set(listed["workflows"][0]) == {"id", "name", "projectId", "createdAt", "updatedAt"}
-    assert (listed["total"], listed["hasMore"]) == (2, False)
+    assert (listed["total"], listed["hasMore"]) == (3, False)
     assert floimg.get("/workflows/wf_none").status_code == 404
 
 
 def test_the_list_has_pages_and_can_be_of_one_project(floimg: FloImgProbe) -> None:
-    first, second = (floimg.get("/workflows", limit=1, offset=page).json() for page in (0, 1))
+    first, second = (floimg.get("/workflows", limit=1, offset=page).json() for page in (1, 2))
     assert (first["hasMore"], second["hasMore"]) == (True, False)
     assert first["workflows"] != second["workflows"]
     project = floimg.get("/workflows", projectId="proj_books", limit=1000).json()
