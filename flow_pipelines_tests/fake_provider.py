@@ -61,6 +61,7 @@ class FakeProvider:
             parameters=(
                 ParameterSpec(name="6::text", type="text", default=""),
                 ParameterSpec(name="3::seed", type="seed", default=0),
+                ParameterSpec(name="10::image", type="text", default="example.png"),
             ),
         )
 

@@ -1,0 +1,237 @@
+"""Pictures that runs take: kept when planned, uploaded once, never forgotten."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from flow_pipelines.lifecycle import plan_night, regenerate
+from flow_pipelines.lifecycle.inputs import MAX_INPUT_BYTES
+from flow_pipelines.model import SubmissionState
+from flow_pipelines.model.errors import (
+    AccountRejected,
+    InvalidBatch,
+    NotFound,
+    ProviderUnavailable,
+    RequestRejected,
+    StorageError,
+)
+from flow_pipelines.provider import InputFile
+from flow_pipelines_tests.fake_provider import FakeProvider
+from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+
+IMAGE = "10::image"
+
+
+class Keeper(FakeProvider):
+    """Keeps uploaded pictures, under names that tell the order of their uploads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.uploads: list[InputFile] = []
+        self.gone: set[str] = set()
+        self.refuse: Exception | None = None
+
+    def upload_input(self, file: InputFile) -> str:
+        if self.refuse is not None:
+            raise self.refuse
+        self.uploads.append(file)
+        return f"upload_{len(self.uploads)}"
+
+    def input_value(self, uploaded: str) -> str:
+        if uploaded in self.gone:
+            raise NotFound("no such file", provider=self.name, operation="retrieve_file")
+        return f"inputs/{uploaded}"
+
+
+def png(shade: int) -> bytes:
+    content = io.BytesIO()
+    Image.new("RGB", (4, 4), (shade, 0, 0)).save(content, "PNG")
+    return content.getvalue()
+
+
+@pytest.fixture
+def keeper(lab: Lab) -> Keeper:
+    lab.provider = Keeper()
+    parameters = {**lab.settings.parameters, IMAGE: {"file": "{picture}"}}
+    lab.with_settings(parameters=parameters)
+    return lab.provider
+
+
+def write(folder: Path, pictures: Sequence[str]) -> None:
+    rows = [f"p{number},a cat,{picture}" for number, picture in enumerate(pictures)]
+    text = "\n".join(["prompt_id,prompt,picture", *rows]) + "\n"
+    (folder / "prompts.csv").write_text(text)
+
+
+def paint(folder: Path, *names: str) -> None:
+    for shade, name in enumerate(names):
+        (folder / name).write_bytes(png(shade))
+
+
+def sent(provider: FakeProvider) -> list[object]:
+    return [post.parameters[IMAGE] for post in provider.posts]
+
+
+def test_rows_that_share_pictures_upload_each_once(lab: Lab, keeper: Keeper) -> None:
+    names = ["red.png", "green.png", "blue.png"]
+    paint(lab.folder, *names)
+    write(lab.folder, [names[number % 3] for number in range(50)])
+    lab.plan()
+
+    assert lab.submit().submitted == 50
+    assert len(keeper.uploads) == 3
+    assert sorted(set(map(str, sent(keeper)))) == [f"inputs/upload_{n}" for n in (1, 2, 3)]
+    assert {file.media_type for file in keeper.uploads} == {"image/png"}
+
+
+def test_two_names_of_one_content_are_one_upload(lab: Lab, keeper: Keeper) -> None:
+    for name in ("a.png", "b.png"):
+        (lab.folder / name).write_bytes(png(7))
+    write(lab.folder, ["a.png", "b.png"])
+    lab.plan()
+    lab.submit()
+
+    assert len(keeper.uploads) == 1
+
+
+def test_the_next_night_uploads_nothing_again(lab: Lab, keeper: Keeper) -> None:
+    paint(lab.folder, "red.png")
+    write(lab.folder, ["red.png"])
+    lab.plan()
+    lab.submit()
+    lab.night = type(lab.night)(lab.night.batch, "2026-11-22")
+    lab.plan()
+    lab.submit("run-2")
+
+    assert len(keeper.uploads) == 1
+    assert len(keeper.posts) == 2
+
+
+def test_what_was_planned_is_bought_though_the_file_is_gone(lab: Lab, keeper: Keeper) -> None:
+    paint(lab.folder, "red.png")
+    write(lab.folder, ["red.png"])
+    lab.plan()
+    (lab.folder / "red.png").unlink()
+    lab.submit()
+
+    assert keeper.uploads[0].content == png(0)
+
+
+def test_a_picture_that_the_provider_lost_is_uploaded_again(lab: Lab, keeper: Keeper) -> None:
+    paint(lab.folder, "red.png")
+    write(lab.folder, ["red.png", "red.png"])
+    lab.plan()
+    lab.submit(limit=1)
+    keeper.gone.add("upload_1")
+    lab.submit("run-2")
+
+    assert sent(keeper) == ["inputs/upload_1", "inputs/upload_2"]
+
+
+def test_an_uri_as_a_value_is_a_picture_without_being_declared_one(lab: Lab) -> None:
+    lab.provider = Keeper()
+    lab.with_settings(parameters={**lab.settings.parameters, IMAGE: "{picture}"})
+    write(lab.folder, ["s3://shelf/red.png"])
+    ports = type(lab.ports)(
+        **{**vars(lab.ports), "read_uri": lambda uri: png(3) if uri.endswith("red.png") else b""}
+    )
+    plan_night(lab.settings, lab.night.partition_key, ports)
+    lab.submit()
+
+    assert sent(lab.provider) == ["inputs/upload_1"]
+
+
+def test_a_provider_without_uploads_gets_a_link_that_nobody_keeps(lab: Lab) -> None:
+    lab.with_settings(parameters={**lab.settings.parameters, IMAGE: {"file": "{picture}"}})
+    paint(lab.folder, "red.png")
+    write(lab.folder, ["red.png"])
+    lab.plan()
+    lab.submit()
+
+    (link,) = sent(lab.provider)
+    assert isinstance(link, str)
+    assert "_inputs/" in link
+    assert "Signature" in link
+    kept = "".join(path.read_text("latin-1") for path in lab.folder.glob("ledger.db*"))
+    assert "Signature" not in kept
+    assert "Signature" not in "".join(lab.lines)
+
+
+def test_every_fault_of_every_picture_is_told_before_anything_is_stored(
+    lab: Lab, keeper: Keeper
+) -> None:
+    (lab.folder / "page.png").write_bytes(b"<html>not found</html>")
+    (lab.folder / "huge.png").write_bytes(b"\0" * (MAX_INPUT_BYTES + 1))
+    write(lab.folder, ["gone.png", "page.png", "huge.png", "", "/etc/passwd"])
+
+    with pytest.raises(InvalidBatch) as raised:
+        lab.plan()
+
+    text = str(raised.value)
+    assert len(raised.value.problems) == 5
+    for said in ("gone.png", "no picture", "at most", "is empty", "relative to"):
+        assert said in text
+    assert list(lab.store.list_keys(lab.store.key(lab.night.batch, "_inputs"))) == []
+    assert keeper.posts == []
+
+
+def test_a_repainted_file_makes_its_rows_stale_and_can_be_bought_anew(
+    lab: Lab, keeper: Keeper
+) -> None:
+    paint(lab.folder, "red.png", "green.png")
+    write(lab.folder, ["red.png", "green.png"])
+    lab.plan()
+    lab.submit()
+    (lab.folder / "red.png").write_bytes(png(99))
+    lab.plan()
+
+    assert [one.stale for one in lab.ledger.submissions(lab.night)] == [True, False]
+    regenerate(lab.settings, lab.night, lab.ports, requested_by="r1", scope="changed")
+    lab.submit("run-2")
+    assert len(keeper.posts) == 3
+    assert keeper.uploads[2].content == png(99)
+
+
+def test_a_picture_that_the_provider_refuses_fails_its_row_only(lab: Lab, keeper: Keeper) -> None:
+    paint(lab.folder, "red.png")
+    write(lab.folder, ["red.png"])
+    lab.plan()
+    keeper.refuse = RequestRejected("too many pixels", provider="floyo", operation="upload_file")
+
+    assert lab.submit().failed == 1
+    assert lab.states() == [SubmissionState.FAILED]
+    assert keeper.posts == []
+
+
+@pytest.mark.parametrize("kind", [ProviderUnavailable, AccountRejected])
+def test_an_upload_that_does_not_go_leaves_the_night_planned(
+    lab: Lab, keeper: Keeper, kind: type[ProviderUnavailable | AccountRejected]
+) -> None:
+    paint(lab.folder, "red.png")
+    write(lab.folder, ["red.png", "red.png"])
+    lab.plan()
+    keeper.refuse = kind("not now", provider="floyo", operation="upload_file")
+
+    assert lab.submit().stopped is not None
+    assert lab.states() == [SubmissionState.PLANNED] * 2
+
+
+def test_a_picture_gone_from_the_bucket_stops_before_anything_is_bought(
+    lab: Lab, keeper: Keeper
+) -> None:
+    paint(lab.folder, "red.png")
+    write(lab.folder, ["red.png"])
+    lab.plan()
+    (key,) = lab.store.list_keys(lab.store.key(lab.night.batch, "_inputs"))
+    lab.store.delete(key)
+
+    with pytest.raises(StorageError, match="materialize posters/prompts"):
+        lab.submit()
+    assert lab.states() == [SubmissionState.PLANNED]
+    lab.plan()
+    assert lab.submit().submitted == 1
