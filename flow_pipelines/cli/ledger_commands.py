@@ -65,7 +65,8 @@ def resolve(
     """Settle an unresolved submission: a POST whose answer was lost.
 
     Look at the provider's own list of runs first. With --not-created the row is planned again, and
-    the next run buys it; if a provider run exists after all, it is paid twice.
+    the next run buys it; if a provider run exists after all, it is paid twice. That is refused for
+    a quarter of an hour after it was sent, and while its run still submits.
     """
     from flow_pipelines.cli.environment import open_existing_ledger
     from flow_pipelines.cli.keys import find_submission

@@ -24,12 +24,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
 from flow_pipelines.ledger.batch_locations import BatchLocations
+from flow_pipelines.ledger.provider_files import ProviderFiles
+from flow_pipelines.ledger.records import (
+    AccountStop,
+    CostLine,
+    Lease,
+    Pause,
+    PlanOutcome,
+    Settlement,
+)
 from flow_pipelines.model import (
     CostBasis,
     Night,
@@ -47,80 +55,28 @@ from flow_pipelines.model import (
     Workflow,
 )
 
+__all__ = [
+    "MAX_ATTEMPTS",
+    "UNDER_WAY",
+    "AccountStop",
+    "CostLine",
+    "Lease",
+    "Pause",
+    "PlanOutcome",
+    "RunLedger",
+    "Settlement",
+]
+
 MAX_ATTEMPTS = 8
 """Dagster runs that are asked for, for one kind of work on one night, before a person has to look;
 a receipt, or outputs stored to the last, starts the count anew."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Lease:
-    """Who may work on something, and until when."""
-
-    name: str
-    owner: str
-    expires_at: datetime
+UNDER_WAY = timedelta(minutes=15)
+"""How long after its intent a POST may be under way, as any host's clock tells: it begins within a
+minute, each of its timeouts is a minute or less, and clocks are five minutes apart at the most."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pause:
-    """The stop switch, while it is on."""
-
-    who: str
-    why: str
-    at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class AccountStop:
-    """An account that a provider refused: key, rights or credit."""
-
-    resource: str
-    code: str
-    message: str
-    at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settlement:
-    """What a person, or a callback, decided about an unresolved submission."""
-
-    action: str
-    """`attach` or `settle_not_created`."""
-    who: str
-    why: str
-    at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlanOutcome:
-    """What planning a night changed."""
-
-    planned: int
-    """Rows of generation 0 that were written (0 when the night was frozen before)."""
-    stale: int
-    """Submissions whose row changed in, or went from, the table since they were planned, plus
-    rows of the table that the frozen night does not have. A submission that a newer generation
-    of its row and copy replaced is not counted. Kept as `NightRecord.stale`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CostLine:
-    """Sums over the submissions of one night at one provider, all generations."""
-
-    night: Night
-    provider: str
-    runs: int
-    """Provider runs that exist: everything that got a run id."""
-    failed: int
-    images: int
-    flotime_ms: int
-    cost_usd: Decimal
-    runs_cost_unknown: int
-    estimated_usd: Decimal
-    """The part of `cost_usd` that is an estimate."""
-
-
-class RunLedger(BatchLocations, Protocol):
+class RunLedger(BatchLocations, ProviderFiles, Protocol):
     """See the module's text for what holds for every method."""
 
     ledger_id: str
@@ -274,21 +230,50 @@ class RunLedger(BatchLocations, Protocol):
         """
 
     def record_receipt(
-        self, submission_key: str, receipt: Receipt, next_poll_at: datetime
+        self,
+        submission_key: str,
+        receipt: Receipt,
+        next_poll_at: datetime,
+        *,
+        sent: Submission | None = None,
     ) -> Submission:
         """Write the receipt: submitting → submitted. Resets the night's attempts.
 
+        Here and in the next three, `sent` is what `begin_submission` gave. With it, an answer
+        that comes so late that its row has another intent by now is an IllegalTransition: it
+        proves nothing about that one.
         Raises: IllegalTransition; LedgerError, when another submission has this provider run.
         """
 
-    def return_to_plan(self, submission_key: str, reason: str) -> Submission:
+    def return_to_plan(
+        self, submission_key: str, reason: str, *, sent: Submission | None = None
+    ) -> Submission:
         """submitting → planned: proven not accepted. The reservation is given back."""
 
-    def reject_submission(self, submission_key: str, code: str | None, message: str) -> Submission:
+    def reject_submission(
+        self,
+        submission_key: str,
+        code: str | None,
+        message: str,
+        *,
+        sent: Submission | None = None,
+    ) -> Submission:
         """submitting → failed: this row is at fault. The reservation is given back."""
 
-    def park_submission(self, submission_key: str, reason: str) -> Submission:
+    def park_submission(
+        self, submission_key: str, reason: str, *, sent: Submission | None = None
+    ) -> Submission:
         """submitting → unresolved. The reservation stays: it may have been bought."""
+
+    def settle_refused(
+        self, sent: Submission, after: SubmissionState, *, code: str | None, why: str
+    ) -> Submission:
+        """unresolved → planned, or failed: the refusal of the POST of intent `sent`, which came
+        after others had parked it. The reservation is given back, and a settlement kept.
+
+        Only where no copy of that POST is ever sent: it proves nothing about a copy.
+        Raises: IllegalTransition, also when the row has another intent by now.
+        """
 
     def park_abandoned(self, batches: Collection[str]) -> Sequence[Submission]:
         """submitting → unresolved for all whose night's submit lease is free: their process died
@@ -301,7 +286,12 @@ class RunLedger(BatchLocations, Protocol):
         """
 
     def settle_not_created(self, submission_key: str, *, who: str, why: str) -> Submission:
-        """unresolved → planned, on a person's word; who, when and why are kept."""
+        """unresolved → planned, on a person's word; who, when and why are kept.
+
+        Raises: SettledTooEarly, within UNDER_WAY of the intent, while the run that wrote it holds
+        the night's submit lease, and while a copy may be under way: a POST that is still on its
+        way would be billed beside the next one. IllegalTransition.
+        """
 
     def settlements(self, submission_key: str) -> Sequence[Settlement]:
         """Give what was decided about a submission by `attach` and `settle_not_created`."""
@@ -361,6 +351,14 @@ class RunLedger(BatchLocations, Protocol):
     def postpone_poll(self, submission_key: str, next_poll_at: datetime, reason: str) -> None:
         """Ask again later: the poll, or the search for an unresolved run, failed. Ends the claim,
         counts no poll, moves no revision; works in flight and unresolved, else does nothing."""
+
+    def mark_due(self, submission_key: str) -> bool:
+        """Let an in-flight submission be asked after now, because somebody said that it ended.
+
+        Never touches the state, and moves no revision; one that is due already, or not in flight,
+        is left as it is. False: a poll of it is under way, and may miss what was said; mark it
+        again when that has ended. Raises: SubmissionNotFound.
+        """
 
     # -- collecting -------------------------------------------------------------------------
 

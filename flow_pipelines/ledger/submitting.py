@@ -17,17 +17,23 @@ from flow_pipelines.ledger.changing import (
     utc_day,
 )
 from flow_pipelines.ledger.column_types import storable, usd
-from flow_pipelines.ledger.contract import Settlement
+from flow_pipelines.ledger.contract import UNDER_WAY, Settlement
 from flow_pipelines.ledger.database import Database, chunks
 from flow_pipelines.ledger.leases import check_lease, check_not_paused, lease_in_force
 from flow_pipelines.ledger.rows import night_of
 from flow_pipelines.ledger.schema import budget_days, nights, settlements, submissions
 from flow_pipelines.model import Night, Receipt, Submission, SubmissionState
-from flow_pipelines.model.errors import BudgetExceeded, IllegalTransition, LedgerError
+from flow_pipelines.model.errors import (
+    BudgetExceeded,
+    IllegalTransition,
+    LedgerError,
+    SettledTooEarly,
+)
 from flow_pipelines.model.states import check_transition
 
 _S = SubmissionState
 _NOTHING = Decimal(0)
+_OURSELVES = "flow-pipelines"
 
 
 class Submitting:
@@ -85,28 +91,49 @@ class Submitting:
             return change.submission(submission_key)
 
     def record_receipt(
-        self, submission_key: str, receipt: Receipt, next_poll_at: datetime
+        self,
+        submission_key: str,
+        receipt: Receipt,
+        next_poll_at: datetime,
+        *,
+        sent: Submission | None = None,
     ) -> Submission:
         """Write the receipt: submitting → submitted."""
-        return self._accept(submission_key, _S.SUBMITTING, receipt, next_poll_at)
+        return self._accept(submission_key, _S.SUBMITTING, receipt, next_poll_at, sent=sent)
 
-    def return_to_plan(self, submission_key: str, reason: str) -> Submission:
+    def return_to_plan(
+        self, submission_key: str, reason: str, *, sent: Submission | None = None
+    ) -> Submission:
         """submitting → planned: proven not accepted."""
-        return self._leave(submission_key, _S.PLANNED, reason=reason, reserved_usd=_NOTHING)
+        return self._leave(submission_key, _S.PLANNED, sent, reason=reason, reserved_usd=_NOTHING)
 
-    def reject_submission(self, submission_key: str, code: str | None, message: str) -> Submission:
+    def reject_submission(
+        self,
+        submission_key: str,
+        code: str | None,
+        message: str,
+        *,
+        sent: Submission | None = None,
+    ) -> Submission:
         """submitting → failed: this row is at fault."""
-        return self._leave(
-            submission_key,
-            _S.FAILED,
-            error_code=code,
-            error_message=message,
-            reserved_usd=_NOTHING,
-        )
+        return self._leave(submission_key, _S.FAILED, sent, **_refused(_S.FAILED, code, message))
 
-    def park_submission(self, submission_key: str, reason: str) -> Submission:
+    def park_submission(
+        self, submission_key: str, reason: str, *, sent: Submission | None = None
+    ) -> Submission:
         """submitting → unresolved."""
-        return self._leave(submission_key, _S.UNRESOLVED, reason=reason)
+        return self._leave(submission_key, _S.UNRESOLVED, sent, reason=reason)
+
+    def settle_refused(
+        self, sent: Submission, after: SubmissionState, *, code: str | None, why: str
+    ) -> Submission:
+        """unresolved → planned or failed: its POST was refused after all."""
+        key = sent.submission_key
+        with changing(self._database, key) as (change, row):
+            _require(row, _S.UNRESOLVED, after, sent)
+            change.move([row], after, next_poll_at=None, **_refused(after, code, why))
+            _settle(change, key, "settle_not_created", (_OURSELVES, why))
+            return change.submission(key)
 
     def park_abandoned(self, batches: Collection[str]) -> Sequence[Submission]:
         """submitting → unresolved for all whose night's submit lease is free."""
@@ -134,6 +161,7 @@ class Submitting:
         """unresolved → planned, on a person's word."""
         with changing(self._database, submission_key) as (change, row):
             _require(row, _S.UNRESOLVED, _S.PLANNED)
+            _refuse_under_way(change, row)
             change.move([row], _S.PLANNED, reason=why, reserved_usd=_NOTHING, next_poll_at=None)
             _settle(change, submission_key, "settle_not_created", (who, why))
             return change.submission(submission_key)
@@ -159,9 +187,11 @@ class Submitting:
         """planned → canceled; what is not planned is left alone."""
         return self._drop(submission_keys, _S.CANCELED, reason)
 
-    def _leave(self, submission_key: str, after: SubmissionState, **values: Any) -> Submission:
+    def _leave(
+        self, submission_key: str, after: SubmissionState, sent: Submission | None, **values: Any
+    ) -> Submission:
         with changing(self._database, submission_key) as (change, row):
-            _require(row, _S.SUBMITTING, after)
+            _require(row, _S.SUBMITTING, after, sent)
             change.move([row], after, **values)
             return change.submission(submission_key)
 
@@ -173,9 +203,10 @@ class Submitting:
         next_poll_at: datetime,
         *,
         settler: tuple[str, str] | None = None,
+        sent: Submission | None = None,
     ) -> Submission:
         with changing(self._database, submission_key) as (change, row):
-            _require(row, before, _S.SUBMITTED)
+            _require(row, before, _S.SUBMITTED, sent)
             _refuse_second_owner(change.connection, row, receipt.provider_run_id)
             change.move(
                 [row],
@@ -219,11 +250,52 @@ class Submitting:
         return total
 
 
-def _require(row: RowMapping, before: SubmissionState, after: SubmissionState) -> None:
-    """Refuse another way into `after` than the one from `before`: each has its own method."""
+def _require(
+    row: RowMapping,
+    before: SubmissionState,
+    after: SubmissionState,
+    sent: Submission | None = None,
+) -> None:
+    """Refuse another way into `after` than the one from `before`: each has its own method.
+
+    Refuse, too, what is told about another intent than the row's present one.
+    """
     state = _S(row["state"])
-    if state is not before:
+    if state is not before or (sent is not None and not _is_intent(row, sent)):
         raise IllegalTransition(row["submission_key"], state, after)
+
+
+def _is_intent(row: RowMapping, sent: Submission) -> bool:
+    present: tuple[object, object] = (row["submitting_at"], row["dagster_run_id"])
+    return present == (sent.submitting_at, sent.dagster_run_id)
+
+
+def _refused(after: SubmissionState, code: str | None, why: str) -> dict[str, Any]:
+    if after is _S.FAILED:
+        return {"error_code": code, "error_message": why, "reserved_usd": _NOTHING}
+    return {"reason": why, "reserved_usd": _NOTHING}
+
+
+def _refuse_under_way(change: NightChange, row: RowMapping) -> None:
+    """Raise SettledTooEarly while the POST of this row, or a copy of it, may be on its way."""
+    key, sent_at = row["submission_key"], row["submitting_at"]
+    if sent_at is not None and change.now < sent_at + UNDER_WAY:
+        raise SettledTooEarly(
+            f"submission {key} was sent at {sent_at:%H:%M:%S} UTC, and its request may still be "
+            f"under way: say that it was not created after {sent_at + UNDER_WAY:%H:%M:%S} UTC"
+        )
+    lease = lease_in_force(change.connection, f"submit:{change.night}", change.now, lock=True)
+    if lease is not None and lease.owner == row["dagster_run_id"]:
+        raise SettledTooEarly(
+            f"the run {lease.owner} that sent submission {key} is still submitting: wait until it "
+            "has ended, or cancel it, before saying that nothing was created"
+        )
+    copy = lease_in_force(change.connection, f"replay:{key}", change.now, lock=True)
+    if copy is not None:
+        raise SettledTooEarly(
+            f"submission {key} was sent again under its key, and that request may still be under "
+            f"way: say that it was not created after {copy.expires_at:%H:%M:%S} UTC"
+        )
 
 
 def _check_budget(scope: str, reserved: Decimal, estimate: Decimal, budget: Decimal | None) -> None:

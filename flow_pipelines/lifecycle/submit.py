@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 
+from flow_pipelines.lifecycle.answers import Answer
+from flow_pipelines.lifecycle.inputs import with_inputs
 from flow_pipelines.lifecycle.ownership import refuse_forgotten, tell_bucket
 from flow_pipelines.lifecycle.ports import (
     LEASE_SECONDS,
@@ -20,7 +22,6 @@ from flow_pipelines.lifecycle.ports import (
     held_lease,
     submit_lease,
 )
-from flow_pipelines.lifecycle.schedule import first_poll_seconds
 from flow_pipelines.lifecycle.search import SKEW, candidates
 from flow_pipelines.model import (
     BatchSettings,
@@ -38,20 +39,20 @@ from flow_pipelines.model.errors import (
     IllegalTransition,
     KeyAlreadyKnown,
     LeaseLost,
-    LedgerBusy,
-    LedgerError,
     NotFound,
     Paused,
     ProviderError,
     ProviderUnavailable,
     RequestRejected,
+    Stopped,
 )
 from flow_pipelines.provider import Lane, SubmitRequest
 
 UNRESOLVED_IN_A_ROW = 3
 """After so many lost answers in a row the rest stays planned: something is broken (DESIGN §3.2)."""
-ANSWER_TRIES = 5
-"""Times that what an answer proved is offered to a busy ledger, which itself waits each time."""
+SENT_WITHIN = timedelta(seconds=60)
+"""An intent older than this is not sent any more: its process stood still, and whoever waited for
+it may have concluded that nothing was bought (`ledger.contract.UNDER_WAY`)."""
 NOT_SENT = frozenset({SubmissionState.PLANNED, SubmissionState.SKIPPED, SubmissionState.CANCELED})
 UNAVAILABLE_IN_A_ROW = 5
 """After so many refusals to even accept a request the rest waits for a later run."""
@@ -187,26 +188,50 @@ class _Submitting:
 
     def _attempt(self, submission: Submission) -> bool:
         """Try to buy one submission; False: proven not accepted, and worth another try now."""
-        request = submit_request(self.ports, submission, self.workflows)
         try:
+            request = self._request(submission)
             self.ports.provider.take_turn(Lane.SUBMIT)
             if self._account_refused():
                 return True
-            self._begin(submission)
+            sent = self._begin(submission)
         except IllegalTransition:
             return True  # somebody canceled or settled it meanwhile
         except BudgetExceeded as error:
             self._skip_rest(error)
         except (Paused, LeaseLost) as error:
             self._stop(str(error), needs_person=False)
-        except ProviderUnavailable as error:
-            self._stop(f"{error}; the rest stays planned", needs_person=False)
+        except ProviderError as error:
+            self._not_sent(submission, error)
         else:
-            return self._post(submission, request)
+            answer = Answer(self.ports, sent)
+            return self._stood_still(sent, answer) or self._post(sent, answer, request)
         return True
 
-    def _begin(self, submission: Submission) -> None:
-        self.ports.ledger.begin_submission(
+    def _request(self, submission: Submission) -> SubmitRequest:
+        request = submit_request(self.ports, submission, self.workflows)
+        return with_inputs(self.ports, submission, request)
+
+    def _not_sent(self, submission: Submission, error: ProviderError) -> None:
+        """Do what follows from no turn, or from a picture that could not be uploaded."""
+        if isinstance(error, AccountRejected):
+            self._account_level(error)
+        elif isinstance(error, RequestRejected):
+            self._refuse_picture(submission, error)
+        else:
+            self._stop(f"{error}; the rest stays planned", needs_person=False)
+
+    def _refuse_picture(self, submission: Submission, error: RequestRejected) -> None:
+        """Fail a row whose picture the provider does not take; nothing was bought."""
+        try:
+            sent = self._begin(submission)
+        except (IllegalTransition, LeaseLost, Stopped) as problem:
+            self._stop(f"{error}; {problem}", needs_person=True)
+            return
+        Answer(self.ports, sent).refused(error.code, str(error))
+        self.summary.failed += 1
+
+    def _begin(self, submission: Submission) -> Submission:
+        return self.ports.ledger.begin_submission(
             submission.submission_key,
             lease=submit_lease(self.night),
             owner=self.owner,
@@ -225,111 +250,68 @@ class _Submitting:
             )
         return stop is not None
 
-    def _post(self, submission: Submission, request: SubmitRequest) -> bool:
+    def _post(self, sent: Submission, answer: Answer, request: SubmitRequest) -> bool:
         """Send the POST of a written intent, once, and write what its answer proves."""
-        key, ledger = submission.submission_key, self.ports.ledger
         try:
             receipt = self.ports.provider.submit(request)
         except ProviderUnavailable as error:
-            self._leave(key, ledger.return_to_plan, str(error))
+            answer.not_accepted(str(error))
             return self._unavailable(error)
         except (AccountRejected, NotFound) as error:
-            self._leave(key, ledger.return_to_plan, str(error))
+            answer.not_accepted(str(error))
             self._account_level(error)
         except RequestRejected as error:
-            self._leave(key, ledger.reject_submission, error.code, str(error))
+            answer.refused(error.code, str(error))
             self.summary.failed += 1
         except KeyAlreadyKnown as error:
-            self._look_up(request, submission, error)
+            self._look_up(request, sent, answer, error)
         except ProviderError as error:
-            self._park(key, str(error))
+            self._park(sent, answer, str(error))
         except BaseException as error:
             # Not even our own code knows how far it came: an interrupt may hit inside the POST.
-            reason = f"interrupted while submitting: {type(error).__name__}"
-            self._leave(key, ledger.park_submission, reason)
+            answer.unknown(f"interrupted while submitting: {type(error).__name__}")
             raise
         else:
-            self._receive(submission, receipt)
+            self._receive(answer, receipt)
         return True
 
-    def _receive(self, submission: Submission, receipt: Receipt) -> None:
-        ports = self.ports
-        try:
-            self._offer(lambda: self._write_receipt(submission.submission_key, receipt))
-        except LedgerError as error:
-            # The id must outlive this process, whatever became of the ledger.
-            ports.log(
-                f"{submission.submission_key} was accepted as provider run "
-                f"{receipt.provider_run_id}, which the ledger did not take: {error}. "
-                f"`flow-pipelines resolve {submission.submission_key} --attach "
-                f"{receipt.provider_run_id}` settles it"
-            )
-            raise
+    def _stood_still(self, sent: Submission, answer: Answer) -> bool:
+        """Tell, send nothing and stop, when this process was suspended after its intent."""
+        age = self.ports.clock.now() - (sent.submitting_at or self.started_at)
+        if age <= SENT_WITHIN:
+            return False
+        reason = f"this process stood still for {age.total_seconds():.0f} s before sending it"
+        answer.not_accepted(f"not sent: {reason}")
+        self._stop(f"{reason}; the rest stays planned", needs_person=False)
+        return True
+
+    def _receive(self, answer: Answer, receipt: Receipt) -> None:
+        answer.accepted(receipt)
         self.summary.submitted += 1
         self.summary.unresolved_in_a_row = self.summary.unavailable_in_a_row = 0
 
-    def _offer(self, write: Callable[[], None]) -> None:
-        """Write what an answer proved; a busy ledger is asked again, within bounds."""
-        for attempt in range(ANSWER_TRIES):
-            try:
-                write()
-            except LedgerBusy:
-                if attempt + 1 == ANSWER_TRIES:
-                    raise
-                self.ports.clock.sleep(2.0**attempt)
-            else:
-                return
-
-    def _write_receipt(self, key: str, receipt: Receipt) -> None:
-        next_poll_at = self.ports.clock.now() + timedelta(seconds=first_poll_seconds())
-        try:
-            self.ports.ledger.record_receipt(key, receipt, next_poll_at)
-        except IllegalTransition:
-            self._attach_late(key, receipt)
-
-    def _attach_late(self, key: str, receipt: Receipt) -> None:
-        """Settle what was parked while its answer was on its way, unless that was done already."""
-        why = "the answer to its own submit arrived late"
-        try:
-            self.ports.ledger.attach(key, receipt, who="flow-pipelines", why=why)
-        except IllegalTransition:
-            if self.ports.ledger.submission(key).provider_run_id != receipt.provider_run_id:
-                raise
-
-    def _leave(self, key: str, change: Callable[..., object], *said: str | None) -> None:
-        """Write that no run came of it, or perhaps one."""
-
-        def write() -> None:
-            try:
-                change(key, *said)
-            except IllegalTransition as error:
-                # Somebody parked it when our lease had ended: it is theirs to look into.
-                self.ports.log(f"{key}: the answer to its submit arrived late: {error}")
-
-        self._offer(write)
-
     def _look_up(
-        self, request: SubmitRequest, submission: Submission, error: ProviderError
+        self, request: SubmitRequest, sent: Submission, answer: Answer, error: ProviderError
     ) -> None:
         """Receive the run that has this key, if it can be told.
 
         The key was first used by an earlier intent; a day is as long as any provider keeps one.
         """
-        since = (submission.submitting_at or self.started_at) - timedelta(days=1)
+        since = (sent.submitting_at or self.started_at) - timedelta(days=1)
         until = self.ports.clock.now() + SKEW
-        key = submission.submission_key
         try:
             found = candidates(self.ports, request, since=since, until=until)
         except ProviderError as problem:
-            self._park(key, f"{error}; it could not be looked for: {problem}")
+            self._park(sent, answer, f"{error}; it could not be looked for: {problem}")
             return
         if found.only is not None:
-            self._receive(submission, found.only)
+            self._receive(answer, found.only)
         else:
-            self._park(key, f"{error}; {len(found.receipts)} runs may have its key")
+            self._park(sent, answer, f"{error}; {len(found.receipts)} runs may have its key")
 
-    def _park(self, key: str, reason: str) -> None:
-        self._leave(key, self.ports.ledger.park_submission, reason)
+    def _park(self, sent: Submission, answer: Answer, reason: str) -> None:
+        answer.unknown(reason)
+        key = sent.submission_key
         self.ports.log(
             f"{key} is unresolved, perhaps billed, and is not bought again: {reason}. "
             f"`flow-pipelines resolve {key}` settles it"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -95,15 +95,21 @@ class Machine:
 
 
 @contextmanager
-def running_machine(folder: Path) -> Iterator[Machine]:
-    """Start everything in `folder`, and leave no process behind."""
+def running_machine(
+    folder: Path, rewire: Callable[[RunningSandbox], Mapping[str, str]] | None = None
+) -> Iterator[Machine]:
+    """Start everything in `folder`, and leave no process behind.
+
+    `rewire` gives the variables by which Dagster finds the sandbox; None: the sandbox's own.
+    """
     clock = SystemClock()
     home = Home(folder)
     home.prepare()
     with ended_by_signals(), Children(home.logs, clock) as children:
         environment = clean_environment(home, {})
         sandbox = start_sandbox(home, children, environment, clock, "--median-seconds", "1")
-        services = DagsterServices(home, children, sandbox.environment, clock)
+        found = sandbox.environment if rewire is None else rewire(sandbox)
+        services = DagsterServices(home, children, found, clock)
         code_server, daemon = services.start_code_server(), services.start_daemon()
         webserver = services.start_webserver()
         ledger = open_demo_ledger(home, clock)

@@ -120,7 +120,7 @@ class LedgerMachine(LedgerWorld):
             "settle": (
                 S.PLANNED,
                 S.UNRESOLVED,
-                lambda: ledger.settle_not_created(key, who="ann", why="looked"),
+                lambda: self.desk.settle_not_created(key),
             ),
         }[how]
         if self._move(key, after, event, only=only) and how != "park":
@@ -198,6 +198,19 @@ class LedgerMachine(LedgerWorld):
         assert keys <= free
         for key in keys:
             self.rows[key].claimed_by = owner
+
+    @rule(choice=choices)
+    def mark_due(self, choice: tuple[int, bool]) -> None:
+        key = self._pick(choice, *IN_FLIGHT)
+        row = self.rows[key]
+        marked = self.desk.ledger.mark_due(key)
+        if row.state not in IN_FLIGHT:
+            assert marked
+            return
+        assert marked is (row.claimed_by is None)
+        due_at = self.desk.ledger.submission(key).next_poll_at
+        assert due_at is not None
+        assert not marked or due_at <= self.desk.clock.now()
 
     @rule(owner=owners)
     def release_claims(self, owner: str) -> None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from flow_pipelines.ledger import SqlRunLedger, open_ledger
-from flow_pipelines.ledger.contract import PlanOutcome
+from flow_pipelines.ledger.contract import UNDER_WAY, PlanOutcome
 from flow_pipelines.model import (
     CostBasis,
     Night,
@@ -161,6 +161,16 @@ class Desk:
             cost_usd=None if cost is None else Decimal(cost),
             cost_basis=CostBasis.UNKNOWN if cost is None else CostBasis.CHARGED,
         )
+
+    def wait_for_its_post(self, submission_key: str) -> None:
+        """Let so much time pass that no POST of this submission is under way."""
+        sent_at = self.ledger.submission(submission_key).submitting_at
+        passed = self.clock.now() - (sent_at or self.clock.now())
+        self.clock.advance(max((UNDER_WAY - passed).total_seconds(), 0.0))
+
+    def settle_not_created(self, key: str, who: str = "ann", why: str = "looked") -> Submission:
+        self.wait_for_its_post(key)
+        return self.ledger.settle_not_created(key, who=who, why=why)
 
     def state(self, key: str) -> SubmissionState:
         return self.ledger.submission(key).state

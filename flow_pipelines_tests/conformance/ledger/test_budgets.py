@@ -94,7 +94,7 @@ def test_what_was_proven_not_bought_is_given_back(desk: Desk) -> None:
     desk.ledger.return_to_plan(returned, "429")
     desk.ledger.reject_submission(rejected, "bad", "no such node")
     desk.ledger.park_submission(settled, "lost")
-    desk.ledger.settle_not_created(settled, who="ann", why="looked")
+    desk.settle_not_created(settled)
     desk.ledger.park_submission(parked, "lost")
 
     assert _reserved(desk) == Decimal("0.25")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from flow_pipelines.model import CostBasis
-from flow_pipelines.model.errors import LedgerError
+from flow_pipelines.model import IN_FLIGHT, CostBasis
+from flow_pipelines.model.errors import LedgerError, SubmissionNotFound
 from flow_pipelines_tests.conformance.ledger.desk import (
     PROVIDER,
     Desk,
@@ -133,7 +134,7 @@ def test_the_search_for_an_unresolved_run_is_postponed_and_never_polled(desk: De
     assert desk.ledger.submission(key).next_poll_at == later
     assert _claim(desk) == []
     assert desk.ledger.next_due_at(batches=["posters"], provider=PROVIDER) is None
-    desk.ledger.settle_not_created(key, who="ann", why="looked")
+    desk.settle_not_created(key)
     assert desk.ledger.submission(key).next_poll_at is None
 
 
@@ -145,6 +146,57 @@ def test_there_is_nothing_to_postpone_where_nothing_is_asked(desk: Desk, state: 
     desk.ledger.postpone_poll(key, desk.clock.now(), "HTTP 502")
 
     assert desk.everything(key) == before
+
+
+def test_what_is_said_to_have_ended_is_due_at_once_and_otherwise_as_it_was(desk: Desk) -> None:
+    (key,) = _sent(desk, 300)
+    before = desk.ledger.submission(key)
+    night = desk.ledger.night(before.night)
+
+    for _ in range(2):
+        assert desk.ledger.mark_due(key)
+
+    assert desk.ledger.submission(key) == replace(before, next_poll_at=desk.clock.now())
+    assert desk.ledger.night(before.night) == night
+    assert _claim(desk) == [key]
+
+
+def test_what_is_due_already_stays_due_since_when_it_was(desk: Desk) -> None:
+    late, later = _sent(desk, 10, 20)
+    desk.clock.advance(30)
+
+    assert desk.ledger.mark_due(later)
+
+    assert _claim(desk) == [late, later]
+
+
+def test_news_of_a_run_that_is_being_asked_after_are_to_be_told_again(desk: Desk) -> None:
+    (key,) = _sent(desk, 0)
+    _claim(desk, "one", ttl_seconds=60)
+
+    assert not desk.ledger.mark_due(key)
+    assert _claim(desk, "two") == []
+    desk.poll(key, S.RUNNING)
+    assert desk.ledger.mark_due(key)
+    assert _claim(desk, "two", ttl_seconds=60) == [key]
+    desk.clock.advance(60)  # its poller died
+    assert desk.ledger.mark_due(key)
+    assert _claim(desk, "three") == [key]
+
+
+@pytest.mark.parametrize("state", sorted(set(S) - IN_FLIGHT))
+def test_only_what_is_in_flight_can_be_due(desk: Desk, state: S) -> None:
+    key = desk.reach(state)
+    before = desk.everything(key)
+
+    assert desk.ledger.mark_due(key)
+
+    assert desk.everything(key) == before
+
+
+def test_nobody_is_due_who_does_not_exist(desk: Desk) -> None:
+    with pytest.raises(SubmissionNotFound):
+        desk.ledger.mark_due("nobody")
 
 
 def test_a_poll_that_says_nothing_new_moves_no_revision(desk: Desk) -> None:

@@ -23,6 +23,11 @@ def _attach(desk: Desk, key: str) -> object:
     return desk.ledger.attach(key, receipt, who="ann", why="it is there")
 
 
+def _refuse_late(desk: Desk, key: str, after: SubmissionState) -> object:
+    sent = desk.ledger.submission(key)
+    return desk.ledger.settle_refused(sent, after, code="bad", why="HTTP 400")
+
+
 _STAY = {state: state for state in ENDED_AT_PROVIDER}
 EVENTS: dict[str, tuple[Event, dict[SubmissionState, SubmissionState]]] = {
     "intent": (lambda desk, key: desk.begin(key), {S.PLANNED: S.SUBMITTING}),
@@ -39,9 +44,17 @@ EVENTS: dict[str, tuple[Event, dict[SubmissionState, SubmissionState]]] = {
         lambda desk, key: desk.ledger.park_submission(key, "answer lost"),
         {S.SUBMITTING: S.UNRESOLVED},
     ),
+    "refused late": (
+        lambda desk, key: _refuse_late(desk, key, S.PLANNED),
+        {S.UNRESOLVED: S.PLANNED},
+    ),
+    "at fault, late": (
+        lambda desk, key: _refuse_late(desk, key, S.FAILED),
+        {S.UNRESOLVED: S.FAILED},
+    ),
     "attached": (_attach, {S.UNRESOLVED: S.SUBMITTED}),
     "not created": (
-        lambda desk, key: desk.ledger.settle_not_created(key, who="ann", why="looked"),
+        lambda desk, key: desk.settle_not_created(key),
         {S.UNRESOLVED: S.PLANNED},
     ),
     "polled: queued": (
@@ -181,13 +194,14 @@ def test_what_a_person_decided_is_kept_with_name_reason_and_time(shared_desk: De
     found, absent = shared_desk.reach(S.UNRESOLVED), shared_desk.reach(S.UNRESOLVED)
 
     _attach(shared_desk, found)
-    shared_desk.ledger.settle_not_created(absent, who="bob", why="the list is empty")
+    at = shared_desk.clock.now()
+    shared_desk.settle_not_created(absent, "bob", "the list is empty")
 
     (attach,) = shared_desk.ledger.settlements(found)
     (settle,) = shared_desk.ledger.settlements(absent)
     now = shared_desk.clock.now()
     assert (attach.action, attach.who, attach.why, attach.at) == (
-        "attach", "ann", "it is there", now,
+        "attach", "ann", "it is there", at,
     )  # fmt: skip
     assert (settle.action, settle.who, settle.why, settle.at) == (
         "settle_not_created", "bob", "the list is empty", now,

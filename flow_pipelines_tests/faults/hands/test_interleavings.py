@@ -14,15 +14,12 @@ from flow_pipelines.lifecycle import (
     agenda,
     collect_night,
     poll_due,
-    recover,
     regenerate,
     submit_night,
     wait_for_night,
 )
 from flow_pipelines.model import RunReport, SubmissionState
-from flow_pipelines.model.errors import ProviderError, RateLimited, RequestRejected
-from flow_pipelines.provider import SubmitRequest
-from flow_pipelines_tests.faults.hands.meanwhile import Meanwhile, another_host
+from flow_pipelines_tests.faults.hands.meanwhile import Meanwhile
 from flow_pipelines_tests.unit.lifecycle.conftest import Lab
 
 AFTER_THE_LEASE = 46.0
@@ -153,39 +150,3 @@ def test_tables_of_a_collector_that_slept_never_hide_what_came_later(lab: Lab) -
     assert [row["status"] for row in rows("runs")] == ["succeeded", "succeeded"]
     assert len(rows("manifest")) == 2
     assert agenda(lab.ledger, lab.clock, batches=[lab.night.batch]).todos == ()
-
-
-@pytest.mark.parametrize("refusal", [RateLimited, RequestRejected])
-def test_a_refusal_that_comes_after_the_submission_was_parked_buys_nothing_again(
-    lab: Lab, refusal: type[ProviderError]
-) -> None:
-    lab.plan("a cat", "a dog")
-
-    def late(_request: SubmitRequest, number: int) -> None:
-        if number > 1:
-            return
-        with another_host(lab, ahead_seconds=AFTER_THE_LEASE) as ports:
-            assert recover(ports, batches=[lab.night.batch]).parked == 1
-        raise refusal("no", provider="floyo", operation="create_run")
-
-    lab.provider.on_submit = late
-    summary = lab.submit()
-
-    assert lab.states() == ["unresolved", "submitted"]
-    assert (summary.submitted, summary.stopped) == (1, None)
-    assert len(lab.provider.runs) == 1
-
-
-def test_an_interrupt_after_the_submission_was_parked_is_still_that_interrupt(lab: Lab) -> None:
-    lab.plan("a cat")
-
-    def late(_request: SubmitRequest, _number: int) -> None:
-        with another_host(lab, ahead_seconds=AFTER_THE_LEASE) as ports:
-            recover(ports, batches=[lab.night.batch])
-        raise KeyboardInterrupt
-
-    lab.provider.on_submit = late
-    with pytest.raises(KeyboardInterrupt):
-        lab.submit()
-
-    assert lab.states() == ["unresolved"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from flow_pipelines.ledger.contract import UNDER_WAY
 from flow_pipelines.lifecycle import (
     collect_night,
     recover,
@@ -50,6 +51,7 @@ def test_a_callback_that_comes_after_somebody_said_not_created_changes_nothing(l
     lab.provider.on_submit = lose
     buy(lab, "a cat")
     [lost] = lab.keys(SubmissionState.UNRESOLVED)
+    lab.clock.advance(UNDER_WAY.total_seconds())
     lab.ledger.settle_not_created(lost, who="anna", why="not in the list")
     with pytest.raises(IllegalTransition):
         lab.ledger.attach(lost, Receipt(provider_run_id="run_late"), who="webhook", why="named")
@@ -68,6 +70,7 @@ def test_two_lost_runs_of_one_submission_are_left_to_a_person(lab: Lab) -> None:
     lab.provider.on_submit = accept_and_lose
     buy(lab, "a cat")
     [lost] = lab.keys(SubmissionState.UNRESOLVED)
+    lab.clock.advance(UNDER_WAY.total_seconds())
     lab.ledger.settle_not_created(lost, who="anna", why="a wrong guess")
     lab.submit("run-2")
     summary = recover(lab.ports, batches=[lab.night.batch])

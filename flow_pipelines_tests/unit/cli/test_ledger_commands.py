@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flow_pipelines.cli import main
+from flow_pipelines.clock import SystemClock
 from flow_pipelines.ledger import open_ledger
 from flow_pipelines.ledger.contract import RunLedger
 from flow_pipelines.model import Night, NightPlan, PlannedRow, PromptRow, Receipt, SubmissionState
@@ -52,7 +53,8 @@ class Desk:
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
     monkeypatch.setenv("FLOW_PIPELINES_LEDGER_URL", url)
-    clock = ManualClock()
+    # An hour ago by the clock of the commands: no request of these tests is under way any more.
+    clock = ManualClock(SystemClock().now() - timedelta(hours=1))
     ledger = open_ledger(url, clock)
     rows = [prompt_row(number) for number in range(len(KEYS))]
     ledger.plan(night_plan(), rows, [planned_row(row) for row in rows])
@@ -145,7 +147,7 @@ def test_runs_as_json_keeps_money_exact_and_names_the_night(desk: Desk) -> None:
     assert Decimal(found["reserved_usd"]) == Decimal("0.02")
     assert isinstance(found["reserved_usd"], str)
     assert (found["batch"], found["partition_key"]) == NIGHT
-    assert datetime.fromisoformat(found["planned_at"]) == ManualClock().now()
+    assert datetime.fromisoformat(found["planned_at"]) == desk.clock.now()
 
 
 def test_an_attached_run_is_polled(desk: Desk) -> None:
@@ -167,6 +169,19 @@ def test_a_submission_that_was_not_created_is_planned_again(desk: Desk) -> None:
 
     assert said.exit_code == 0
     assert desk.state(KEYS[0]) == SubmissionState.PLANNED
+
+
+def test_a_submission_of_a_moment_ago_is_not_planned_again(desk: Desk) -> None:
+    desk.clock.advance(3600)
+    desk.send(KEYS[0])
+    desk.ledger.park_submission(KEYS[0], "answer lost")
+
+    said = desk.type("resolve", KEYS[0], "--not-created", "--why", "not in the account")
+
+    assert said.exit_code == 1
+    assert "its request may still be under way: say that it was not created after" in said.output
+    assert "Traceback" not in said.output
+    assert desk.state(KEYS[0]) == SubmissionState.UNRESOLVED
 
 
 def test_a_receipt_is_not_settled_by_hand(desk: Desk) -> None:

@@ -151,8 +151,8 @@ def test_what_a_person_settled_before_is_never_sent_again(lab: Lab, keyed: Keyed
     keyed.list_works = False
     lose_answers(lab, "a cat")
     (key,) = lab.keys(S.UNRESOLVED)
-    lab.ledger.settle_not_created(key, who="ann", why="not in the list")
     lab.clock.advance(3600)
+    lab.ledger.settle_not_created(key, who="ann", why="not in the list")
 
     def lose(_request: SubmitRequest, _number: int) -> None:
         raise SubmitOutcomeUnknown("lost again", **ALIKE)

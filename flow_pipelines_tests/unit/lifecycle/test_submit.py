@@ -180,10 +180,10 @@ def test_an_interrupt_inside_the_post_parks_the_submission(lab: Lab) -> None:
 def test_a_busy_ledger_is_offered_the_receipt_again(lab: Lab, monkeypatch) -> None:
     write, busy = lab.ledger.record_receipt, iter([True, True, False])
 
-    def sometimes(*args: object) -> object:
+    def sometimes(*args: object, **named: object) -> object:
         if next(busy):
             raise LedgerBusy("locked")
-        return write(*args)
+        return write(*args, **named)
 
     monkeypatch.setattr(lab.ledger, "record_receipt", sometimes)
     lab.plan("a cat")
@@ -194,7 +194,7 @@ def test_a_busy_ledger_is_offered_the_receipt_again(lab: Lab, monkeypatch) -> No
 def test_a_receipt_that_cannot_be_written_leaves_its_run_id_in_the_log(
     lab: Lab, monkeypatch
 ) -> None:
-    def never(*args: object) -> None:
+    def never(*args: object, **named: object) -> None:
         raise LedgerBusy("locked")
 
     monkeypatch.setattr(lab.ledger, "record_receipt", never)

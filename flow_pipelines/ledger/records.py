@@ -1,0 +1,77 @@
+"""What the ledger tells besides submissions and nights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from flow_pipelines.model import Night
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """Who may work on something, and until when."""
+
+    name: str
+    owner: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pause:
+    """The stop switch, while it is on."""
+
+    who: str
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountStop:
+    """An account that a provider refused: key, rights or credit."""
+
+    resource: str
+    code: str
+    message: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settlement:
+    """What a person, or a callback, decided about an unresolved submission."""
+
+    action: str
+    """`attach` or `settle_not_created`."""
+    who: str
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanOutcome:
+    """What planning a night changed."""
+
+    planned: int
+    """Rows of generation 0 that were written (0 when the night was frozen before)."""
+    stale: int
+    """Submissions whose row changed in, or went from, the table since they were planned, plus
+    rows of the table that the frozen night does not have. A submission that a newer generation
+    of its row and copy replaced is not counted. Kept as `NightRecord.stale`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostLine:
+    """Sums over the submissions of one night at one provider, all generations."""
+
+    night: Night
+    provider: str
+    runs: int
+    """Provider runs that exist: everything that got a run id."""
+    failed: int
+    images: int
+    flotime_ms: int
+    cost_usd: Decimal
+    runs_cost_unknown: int
+    estimated_usd: Decimal
+    """The part of `cost_usd` that is an estimate."""
