@@ -126,6 +126,32 @@ class Polling:
                 .values(next_poll_at=next_poll_at, reason=reason, **_UNCLAIMED)
             )
 
+    def mark_due(self, submission_key: str) -> bool:
+        """Let an in-flight submission be asked after now."""
+        columns, now = submissions.c, self._database.clock.now()
+        known = (
+            select(
+                columns.state, columns.next_poll_at, columns.claimed_by, columns.claim_expires_at
+            )
+            .where(columns.submission_key == submission_key)
+            .with_for_update()
+        )
+        with self._database.write() as connection:
+            row = connection.execute(known).mappings().one_or_none()
+            if row is None:
+                raise SubmissionNotFound(f"no submission {submission_key} in this ledger")
+            if SubmissionState(row["state"]) not in IN_FLIGHT:
+                return True
+            if row["claimed_by"] is not None and row["claim_expires_at"] > now:
+                return False
+            if row["next_poll_at"] > now:
+                connection.execute(
+                    update(submissions)
+                    .where(columns.submission_key == submission_key)
+                    .values(next_poll_at=now)
+                )
+            return True
+
 
 def _claim(connection: Connection, keys: Sequence[str], claim: dict[str, Any]) -> None:
     for chunk in chunks(keys):

@@ -54,6 +54,7 @@ HOT: dict[str, Callable[[Desk], object]] = {
     "release_claims": lambda desk: desk.ledger.release_claims("owner"),
     "poll": lambda desk: desk.poll(KEY, S.SUCCEEDED, outputs=refs("a")),
     "postpone": lambda desk: desk.ledger.postpone_poll(KEY, desk.clock.now(), "502"),
+    "mark_due": lambda desk: desk.ledger.mark_due(KEY),
     "stored": lambda desk: desk.ledger.record_stored(KEY, 0, facts()),
     "collected": lambda desk: desk.ledger.mark_collected(KEY),
     "settlements": lambda desk: desk.ledger.settlements(KEY),
