@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flow_pipelines.model import ParameterSpec, Receipt, SubmissionState, Workflow
+from flow_pipelines.model import ParameterSpec, SubmissionState, Workflow
 from flow_pipelines.model.errors import (
     AccountRejected,
     ConfigurationError,
@@ -25,7 +25,7 @@ from flow_pipelines.model.errors import (
 )
 from flow_pipelines.model.output import OutputRef
 from flow_pipelines.provider import Resend
-from flow_pipelines.providers.flora import PROFILE, input_type
+from flow_pipelines.providers.flora import PROFILE, TechniqueRun, input_type
 from flow_pipelines_tests.unit.providers.flora_bench import (
     KEY,
     RUN,
@@ -322,8 +322,9 @@ def test_an_output_is_fetched_by_its_link_without_the_key() -> None:
     assert "authorization" not in wire.requests[0].headers
 
 
-def test_a_receipt_is_what_a_list_gives_too() -> None:
+def test_a_list_gives_runs_with_what_only_lists_tell() -> None:
     with Wire(sample("technique_runs_end")) as wire:
         (found,) = adapter(wire).client.list_technique_runs("tech_abc123")
-    assert isinstance(found, Receipt)
-    assert (found.provider_run_id, found.provider_status) == ("run_1", "completed")
+    assert isinstance(found, TechniqueRun)
+    assert (found.run_id, found.status) == ("run_1", "completed")
+    assert (found.technique.technique_id, found.project_id) == ("tech_abc123", "prj_abc123")

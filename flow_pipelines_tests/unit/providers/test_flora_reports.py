@@ -257,7 +257,9 @@ def test_techniques_come_page_by_page_and_only_as_far_as_wanted() -> None:
 
 def test_workspaces_have_names() -> None:
     with Wire(sample("workspaces")) as wire:
-        assert adapter(wire).client.list_workspaces() == {"ws_abc123": "Studio"}
+        (own,) = adapter(wire).client.list_workspaces()
+    assert (own.workspace_id, own.name, own.role) == ("ws_abc123", "Studio", "owner")
+    assert own.created_at == datetime(2024, 3, 9, 16, 0, tzinfo=UTC)
 
 
 # ---- costs -----------------------------------------------------------------------------------

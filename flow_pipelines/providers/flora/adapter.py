@@ -1,0 +1,188 @@
+"""FLORA behind the verbs of the seam.
+
+FLORA's three accounts of idempotency do not agree, so a run is created in the one way that is
+right under each: the key in the body and in the header, the same bytes every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from decimal import Decimal
+from itertools import islice, takewhile
+from typing import Literal
+
+from flow_pipelines.model import OutputRef, Receipt, RunReport, Workflow
+from flow_pipelines.model import SubmissionState as S
+from flow_pipelines.model.errors import (
+    ConfigurationError,
+    NotFound,
+    OutputRefused,
+    ProviderError,
+    ProviderUnavailable,
+    RequestRejected,
+)
+from flow_pipelines.provider import (
+    Capabilities,
+    Download,
+    InputFile,
+    Lane,
+    SubmitRequest,
+    Transport,
+    WorkflowListing,
+)
+from flow_pipelines.providers.flora.calls import NAME
+from flow_pipelines.providers.flora.client import FloraClient
+from flow_pipelines.providers.flora.records import Asset
+from flow_pipelines.providers.flora.reports import STATES, receipt_of, report_of
+from flow_pipelines.providers.flora.workflows import inputs_of, workflow_of
+
+MAX_FOUND = 1000
+"""Runs that are looked at to find one."""
+MAX_REMEMBERED = 10_000
+"""Assets whose address is remembered."""
+_USD = Decimal("0.000001")
+
+
+class FloraProvider:
+    """FLORA behind the verbs of `provider.Provider`."""
+
+    name = NAME
+    capabilities = Capabilities(find=True, finds_by_exclusion=True, replays=True)
+
+    def __init__(
+        self, transport: Transport, base_url: str, *, workspace_id: str | None = None
+    ) -> None:
+        self._transport, self._workspace_id = transport, workspace_id
+        self._assets: dict[str, str] = {}
+        self.client = FloraClient(transport, base_url)
+
+    def read_workflow(self, reference: str, read_file: Callable[[str], bytes]) -> Workflow:
+        """Ask for the technique of this slug or id; see `provider.Provider`."""
+        del read_file
+        try:
+            technique = self.client.retrieve_technique(reference)
+        except NotFound as error:
+            raise ConfigurationError(f"FLORA gives this key no technique {reference!r}") from error
+        return workflow_of(reference, technique)
+
+    def take_turn(self, lane: Lane) -> None:
+        """Wait for a turn; see `provider.Provider`."""
+        self._transport.take_turn(lane)
+
+    def submit(self, request: SubmitRequest) -> Receipt:
+        """Buy one run under `request.submission_key`; see `provider.Provider`."""
+        run = self.client.create_technique_run(
+            request.workflow.body["slug"],
+            inputs_of(request),
+            idempotency_key=request.submission_key,
+            callback_url=request.callback_url,
+        )
+        return receipt_of(run)
+
+    def poll(self, provider_run_id: str, workflow: Workflow) -> RunReport:
+        """Ask once for a run; see `provider.Provider`."""
+        return report_of(self.client.retrieve_technique_run(workflow.body["slug"], provider_run_id))
+
+    def cancel(self, provider_run_id: str, workflow: Workflow) -> RunReport:
+        """Refuse: FLORA documents no way to cancel."""
+        raise ConfigurationError(f"FLORA cancels no run: {provider_run_id}, {workflow.reference}")
+
+    def find(self, request: SubmitRequest, since: datetime) -> Sequence[Receipt]:
+        """Give every run of the technique created since `since`; see `provider.Provider`.
+
+        None at all when there are too many to see them all: the one sought may be behind them.
+        """
+        technique_id = request.workflow.body["technique_id"]
+        listed = self.client.list_technique_runs(technique_id, self._workspace())
+        own = (run for run in listed if run.technique.technique_id in (None, technique_id))
+        recent = takewhile(lambda run: (run.created_at or since) >= since, own)
+        found = {run.run_id: receipt_of(run) for run in islice(recent, MAX_FOUND)}
+        return () if len(found) == MAX_FOUND else tuple(found.values())
+
+    def fetch(self, output: OutputRef, *, max_bytes: int) -> AbstractContextManager[Download]:
+        """Stream an output by the link of a fresh poll; see `provider.Provider`."""
+        if output.url is None:
+            raise OutputRefused(f"{NAME}: output {output.output_id!r} has no link")
+        return self.client.download_output(output.url, max_bytes=max_bytes)
+
+    def cost_usd(
+        self, report: RunReport, price_usd_per_run: Decimal | None
+    ) -> tuple[Decimal | None, Literal["charged", "estimated", "unknown"]]:
+        """Give what was charged; nothing for what FLORA calls failed; else estimate the price."""
+        charged = report.charged_usd
+        if charged is None and STATES.get(report.provider_status.lower()) is S.FAILED:
+            charged = Decimal(0)  # failed generations are not charged, says FLORA
+        cost = price_usd_per_run if charged is None else charged
+        if cost is None:
+            return None, "unknown"
+        return cost.quantize(_USD), "estimated" if charged is None else "charged"
+
+    def estimate_usd(self, workflow: Workflow, price_usd_per_run: Decimal | None) -> Decimal | None:
+        """Give FLORA's own price of a run, else the batch's figure."""
+        return price_usd_per_run if workflow.price_usd is None else workflow.price_usd
+
+    def upload_input(self, file: InputFile) -> str:
+        """Upload a picture as an asset; give its id; see `provider.TakesFiles`."""
+        workspace_id = self._workspace()
+        if workspace_id is None:
+            raise ConfigurationError(
+                "FLORA keeps pictures in a workspace, and this key sees several or none: name "
+                "yours as workspace_id (FLORA_WORKSPACE_ID)"
+            )
+        asset = self.client.upload_asset(
+            file.content, file.file_name, file.media_type, workspace_id
+        )
+        if asset.status == "failed":
+            why = asset.failure_message or "FLORA does not say why"
+            raise _asset_error(RequestRejected, f"{file.file_name} failed there: {why}")
+        self._address(asset)
+        return asset.asset_id
+
+    def input_value(self, uploaded: str) -> str:
+        """Give the address of an asset; see `provider.TakesFiles`.
+
+        Raises: NotFound, for one that is gone or failed; ProviderUnavailable, for one that is not
+        ready yet; another ProviderError.
+        """
+        known = self._assets.get(uploaded)
+        if known is not None:
+            return known
+        asset = self.client.retrieve_asset(uploaded)
+        if asset.status == "failed":
+            raise _asset_error(NotFound, f"the asset {uploaded} failed there")
+        address = self._address(asset)
+        if address is None:
+            problem = f"the asset {uploaded} is not ready yet: {asset.status}"
+            raise _asset_error(ProviderUnavailable, problem)
+        return address
+
+    def list_workflows(self) -> Iterator[WorkflowListing]:
+        """Go through the techniques; see `provider.ListsWorkflows`."""
+        for technique in self.client.list_techniques(workspace_id=self._workspace_id):
+            reference = technique.slug or technique.technique_id
+            yield WorkflowListing(
+                reference=reference,
+                name=technique.name or reference,
+                description=technique.description,
+            )
+
+    def _address(self, asset: Asset) -> str | None:
+        """Give an asset's address, and remember it, once it is ready."""
+        if asset.status != "ready" or asset.url is None:
+            return None
+        if len(self._assets) >= MAX_REMEMBERED:
+            self._assets.clear()
+        return self._assets.setdefault(asset.asset_id, asset.url)
+
+    def _workspace(self) -> str | None:
+        """Give the workspace to look in; None, for all that the key sees, where there are many."""
+        found = [] if self._workspace_id else self.client.list_workspaces()
+        if len(found) == 1:
+            self._workspace_id = found[0].workspace_id
+        return self._workspace_id
+
+
+def _asset_error(kind: type[ProviderError], problem: str) -> ProviderError:
+    return kind(problem, provider=NAME, operation="retrieve_asset")

@@ -1,0 +1,157 @@
+"""FLORA's documented calls as plain methods with typed results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Literal
+
+from flow_pipelines.model import json_values as read
+from flow_pipelines.provider import (
+    Download,
+    Lane,
+    Resend,
+    expect_object,
+    expect_objects,
+    read_record,
+    unexpected,
+)
+from flow_pipelines.providers.flora.assets import AssetCalls
+from flow_pipelines.providers.flora.calls import (
+    CREATE_VERDICTS,
+    IDEMPOTENCY_PAGE,
+    NAME,
+    OUTPUTS_PAGE,
+    given,
+    make_request,
+)
+from flow_pipelines.providers.flora.records import (
+    Model,
+    Project,
+    Technique,
+    TechniqueRun,
+    Workspace,
+)
+
+ModelType = Literal["image", "video", "audio", "text"]
+
+
+class FloraClient(AssetCalls):
+    """FLORA's documented calls. Safe to share between threads.
+
+    Every call but `create_technique_run` costs nothing. All may raise ProviderError, with FLORA's
+    own code, message, fields and request id.
+    """
+
+    def list_workspaces(self) -> Sequence[Workspace]:
+        """Give the workspaces that the key may use."""
+        request, answer = self._send("list_workspaces", "GET", "/workspaces")
+        items = expect_objects(NAME, request, answer, "workspaces")
+        return [read_record(Workspace, NAME, request, answer, item) for item in items]
+
+    def list_projects(self, workspace_id: str, query: str | None = None) -> Iterator[Project]:
+        """Go through a workspace's projects, asking for a page at a time."""
+        params = given(workspace_id=workspace_id, query=query)
+        return self._every(Project, "list_projects", "/projects", params)
+
+    def create_project(self, name: str, workspace_id: str) -> Project:
+        """Create a project. Sent once: a second copy would make a second project.
+
+        Raises: SubmitOutcomeUnknown, when `list_projects` has to tell whether it was created.
+        """
+        self._transport.take_turn(Lane.POLL)
+        body = {"name": name, "workspace_id": workspace_id}
+        return self._one(
+            Project, "create_project", "POST", "/projects", json=body, resend=Resend.NEVER
+        )
+
+    def retrieve_project(self, project_id: str) -> Project:
+        """Ask for a project. Raises: NotFound, also for one that the key may not see."""
+        path = f"/projects/{read.path_part(project_id)}"
+        return self._one(Project, "retrieve_project", "GET", path)
+
+    def list_models(self, type: ModelType | None = None) -> Sequence[Model]:  # noqa: A002 - FLORA's name
+        """Give the models that FLORA offers, all or of one type."""
+        request, answer = self._send("list_models", "GET", "/models", params=given(type=type))
+        items = expect_objects(NAME, request, answer, "models")
+        return [read_record(Model, NAME, request, answer, item) for item in items]
+
+    def list_techniques(
+        self, query: str | None = None, workspace_id: str | None = None
+    ) -> Iterator[Technique]:
+        """Go through techniques, asking for a page at a time."""
+        params = given(query=query, workspace_id=workspace_id)
+        return self._every(Technique, "list_techniques", "/techniques", params)
+
+    def retrieve_technique(self, technique: str) -> Technique:
+        """Ask for a technique by its slug or `tech_…` id. Safe to repeat."""
+        path = f"/techniques/{read.path_part(technique)}"
+        return self._one(Technique, "retrieve_technique", "GET", path)
+
+    def create_technique_run(
+        self,
+        technique: str,
+        inputs: Sequence[Mapping[str, str]],
+        idempotency_key: str | None = None,
+        callback_url: str | None = None,
+    ) -> TechniqueRun:
+        """Run a technique on `inputs` (`{id, type, value}` each). Billed; sent once.
+
+        With `idempotency_key`, a copy within two hours runs nothing again: it is answered with the
+        first run, or with 409 or 422 (KeyAlreadyKnown). Two sent at the same time may both run.
+        `callback_url` is told when the run has ended; what comes there is for `read_callback`.
+        """
+        body: dict[str, Any] = {"inputs": [dict(one) for one in inputs], "mode": "async"}
+        return self._one(
+            TechniqueRun,
+            "create_technique_run",
+            "POST",
+            f"/techniques/{read.path_part(technique)}/runs",
+            resend=Resend.REPLAYS if idempotency_key else Resend.NEVER,
+            json=body | given(idempotency_key=idempotency_key, callback_url=callback_url),
+            headers={"Idempotency-Key": idempotency_key} if idempotency_key else {},
+            verdicts=CREATE_VERDICTS,
+            source=IDEMPOTENCY_PAGE,
+        )
+
+    def retrieve_technique_run(self, technique: str, run_id: str) -> TechniqueRun:
+        """Ask for a run of a technique. Safe to repeat.
+
+        Raises: UnexpectedAnswer, for an answer that is not of this run or lacks its status.
+        """
+        path = f"/techniques/{read.path_part(technique)}/runs/{read.path_part(run_id)}"
+        request, answer = self._send("retrieve_technique_run", "GET", path, provider_run_id=run_id)
+        document = expect_object(NAME, request, answer)
+        run = read_record(TechniqueRun, NAME, request, answer, document)
+        listed = isinstance(document.get("outputs") or [], list)
+        if run.run_id != run_id or run.status is None or not listed:
+            raise unexpected(NAME, request, answer, "the answer is not this run, whole")
+        return run
+
+    def list_technique_runs(
+        self,
+        technique_id: str | None = None,
+        workspace_id: str | None = None,
+        project_id: str | None = None,
+        status: str | None = None,
+    ) -> Iterator[TechniqueRun]:
+        """Go through technique runs, newest first, a page at a time; without an id: left out."""
+        params = given(
+            technique_id=technique_id,
+            workspace_id=workspace_id,
+            project_id=project_id,
+            status=status,
+        )
+        needs = ("run_id", "technique_run_id")
+        return self._every(
+            TechniqueRun, "list_technique_runs", "/technique-runs", params, needs=needs
+        )
+
+    def download_output(
+        self, url: str, *, max_bytes: int = 256 * 1024 * 1024
+    ) -> AbstractContextManager[Download]:
+        """Stream an output by the link in its run, without the key; see `Provider.fetch`."""
+        request = make_request(
+            "download_output", "GET", url, authenticated=False, paced=False, source=OUTPUTS_PAGE
+        )
+        return self._transport.open(request, max_bytes=max_bytes)

@@ -1,0 +1,27 @@
+"""What the rooms above know of FLORA before they use it."""
+
+from __future__ import annotations
+
+from flow_pipelines.provider import ProviderProfile, RateLimit
+from flow_pipelines.providers.flora.adapter import FloraProvider
+from flow_pipelines.providers.flora.callbacks import read_callback
+from flow_pipelines.providers.flora.calls import CALLS, NAME, make_request
+from flow_pipelines.providers.flora.media import OUTPUT_HOSTS
+
+PROFILE = ProviderProfile(
+    name=NAME,
+    title="FLORA",
+    documentation="https://developer.flora.ai",
+    key_variable="FLORA_API_KEY",
+    urls={"base_url": "https://app.flora.ai/api/v1"},
+    url_variables={"base_url": "FLORA_BASE_URL"},
+    other_variables={"workspace_id": "FLORA_WORKSPACE_ID"},
+    rate_limit=RateLimit(requests=60, per_seconds=60.0),  # ours: FLORA has one and tells none
+    probe=lambda url: make_request("list_workspaces", "GET", f"{url}/workspaces"),
+    output_hosts=OUTPUT_HOSTS,
+    capabilities=FloraProvider.capabilities,
+    calls=CALLS,
+    read_callback=read_callback,
+    callback_secret_variable="FLORA_WEBHOOK_SECRET",  # noqa: S106 - a variable's name
+    connect=FloraProvider,
+)
