@@ -59,7 +59,8 @@ class Answer:
         self._leave(lambda: self._ledger.park_submission(self._key, reason, sent=self._sent))
 
     def _write_receipt(self, receipt: Receipt) -> None:
-        next_poll_at = self._ports.clock.now() + timedelta(seconds=first_poll_seconds())
+        wait = first_poll_seconds(called_back=self._ports.callback_url(self._key) is not None)
+        next_poll_at = self._ports.clock.now() + timedelta(seconds=wait)
         try:
             self._ledger.record_receipt(self._key, receipt, next_poll_at, sent=self._sent)
         except IllegalTransition:

@@ -4,7 +4,7 @@
 |---|---|---|
 | in flight | says that its run ended | asked after now |
 | unresolved | names a run that nobody has | attached: the run is this submission's |
-| submitting | names a run that nobody has | that is its receipt, come before the answer to its POST |
+| submitting | names a run that nobody has | that is its receipt, before the POST is answered |
 | anything else with that run | | nothing |
 | anything | names another run than the ledger has | refused, and told to people |
 
@@ -48,8 +48,7 @@ class News:
 
     def take_in(self, provider: str, submission_key: str, callback: Callback) -> Effect:
         """Do what a verified callback allows. Spends nothing. Raises: LedgerError."""
-        run_id = callback.provider_run_id
-        if run_id is None and not callback.ended:
+        if callback.provider_run_id is None and not callback.ended:
             return Effect.NOTHING
         try:
             submission = self._ledger.submission(submission_key)
@@ -57,13 +56,16 @@ class News:
             return Effect.UNKNOWN
         if submission.provider != provider:
             return Effect.UNKNOWN
+        if callback.provider_run_id in {None, submission.provider_run_id}:
+            return self._ask_soon(submission, callback)
         if submission.provider_run_id is None:
-            return Effect.NOTHING if run_id is None else self._claim(submission, run_id, callback)
-        if run_id not in {None, submission.provider_run_id}:
-            return self._conflict(submission, run_id)
+            return self._claim(submission, callback.provider_run_id, callback)
+        return self._conflict(submission, callback.provider_run_id)
+
+    def _ask_soon(self, submission: Submission, callback: Callback) -> Effect:
         if not callback.ended or submission.state not in IN_FLIGHT:
             return Effect.NOTHING
-        return Effect.DUE if self._ledger.mark_due(submission_key) else Effect.LATER
+        return Effect.DUE if self._ledger.mark_due(submission.submission_key) else Effect.LATER
 
     def _claim(self, submission: Submission, run_id: str, callback: Callback) -> Effect:
         """Let a run that nobody has be this submission's."""
@@ -85,11 +87,11 @@ class News:
         self._log(f"{key}: is provider run {run_id}, says its callback")
         return Effect.ATTACHED
 
-    def _conflict(self, submission: Submission, run_id: str | None) -> Effect:
+    def _conflict(self, submission: Submission, run_id: str) -> Effect:
         has = submission.provider_run_id or "none that the callback may give it"
         self._log(
             f"{submission.submission_key} is {submission.state.value} with provider run {has}, but "
-            f"a callback for it names {str(run_id)[:_LONGEST_ID]!r}: nothing was changed. If both "
+            f"a callback for it names {run_id[:_LONGEST_ID]!r}: nothing was changed. If both "
             "exist, both may be billed"
         )
         return Effect.CONFLICT

@@ -173,6 +173,7 @@ def record_report(
                 now,
                 run_timeout_seconds=run_timeout_seconds,
                 advice_seconds=report.poll_after_seconds,
+                called_back=ports.callback_url(submission.submission_key) is not None,
             ),
             cost_usd=cost,
             cost_basis=CostBasis(basis),

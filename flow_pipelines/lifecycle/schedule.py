@@ -14,13 +14,16 @@ SHORTEST_SECONDS = 6.0
 LONGEST_SECONDS = 120.0
 OVERDUE_SHORTEST_SECONDS = 120.0
 OVERDUE_LONGEST_SECONDS = 6 * 3600.0
+WITH_CALLBACK = 3.0
+"""Waits are so many times as long where the provider tells of the end by itself: it is asked once,
+then. A callback that is lost makes its run as much later, and never later than the run timeout."""
 GIVE_UP = timedelta(days=7)
 """DESIGN §3.3: an overdue run is asked after for this long before it counts as failed."""
 
 
-def first_poll_seconds() -> float:
+def first_poll_seconds(*, called_back: bool = False) -> float:
     """Give the seconds from a receipt to the first poll."""
-    return FIRST_SECONDS
+    return FIRST_SECONDS * (WITH_CALLBACK if called_back else 1.0)
 
 
 def next_poll_at(
@@ -29,13 +32,19 @@ def next_poll_at(
     *,
     run_timeout_seconds: float,
     advice_seconds: float | None = None,
+    called_back: bool = False,
 ) -> datetime:
-    """Give when to ask again; `advice_seconds` is the provider's own word."""
+    """Give when to ask again; `advice_seconds` is the provider's own word.
+
+    `called_back`: the provider was told where to call when the run ends. It may fail to.
+    """
     age = age_seconds(submission, now)
     if age > run_timeout_seconds:
         wait = min(max(age * GROWTH, OVERDUE_SHORTEST_SECONDS), OVERDUE_LONGEST_SECONDS)
     else:
         wait = min(max(age * GROWTH, SHORTEST_SECONDS), LONGEST_SECONDS)
+        if called_back:
+            wait = max(wait, min(wait * WITH_CALLBACK, run_timeout_seconds - age))
     return now + timedelta(seconds=max(wait, advice_seconds or 0.0))
 
 
