@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Literal
 
@@ -28,7 +29,12 @@ from flow_pipelines.providers.floyo.records import File, UploadedFile
 
 OnConflict = Literal["fail", "rename"]
 MAX_DOWNLOAD_BYTES = 256 * 1024 * 1024
-_LINK_VERDICTS = {**VERDICTS, **dict.fromkeys((401, 403, 410), Verdict.NOT_FOUND)}
+_LINK_VERDICTS: Mapping[int | str, Verdict] = {
+    **VERDICTS,
+    401: Verdict.NOT_FOUND,
+    403: Verdict.NOT_FOUND,
+    410: Verdict.NOT_FOUND,
+}
 """No key goes with a presigned URL, so none can be at fault: the link has run out."""
 
 

@@ -173,7 +173,7 @@ def test_a_runs_outputs_come_with_links_that_live_as_long_as_was_asked(
     account: Account, client: FloyoClient
 ) -> None:
     run_id = finished(account)
-    link = client.retrieve_run(run_id, True, 30).outputs[0].presigned_url  # noqa: FBT003 - Floyo's own
+    link = client.retrieve_run(run_id, True, 30).outputs[0].presigned_url
     lasting = client.retrieve_run(run_id, expand=True).outputs[0].presigned_url
     assert link is not None
     assert lasting is not None
@@ -215,7 +215,7 @@ def test_a_run_that_nobody_made_is_not_found_by_its_exact_id(
 
 
 @pytest.mark.call("floyo", "retrieve_run")
-def test_the_hundred_and_first_request_of_a_minute_waits_for_the_next(
+def test_a_request_beyond_the_rate_limit_is_told_as_that(
     account: Account, client: FloyoClient
 ) -> None:
     run_id = account.buy()
@@ -316,7 +316,7 @@ def test_a_link_is_shown_nowhere(
     caplog.set_level("DEBUG")
     # The stand-in's own log, in this very process, may show what it was sent.
     monkeypatch.setattr(logging.getLogger("uvicorn.access"), "disabled", True)
-    file = client.retrieve_file(client.upload_file(b"x", "1.png").id, True, 30)  # noqa: FBT003 - Floyo's own
+    file = client.retrieve_file(client.upload_file(b"x", "1.png").id, True, 30)
     link = file.presigned_url
     assert link is not None
     token = link.partition("token=")[2]
@@ -325,7 +325,7 @@ def test_a_link_is_shown_nowhere(
     account.clock.advance(31)
     with pytest.raises(NotFound) as caught, client.open_presigned_url(link):
         pass
-    account.fault("open_presigned_url", "reset", count=None)
+    account.fault("open_presigned_url", "refuse", count=None)
     with pytest.raises(ProviderUnavailable) as cut, client.open_presigned_url(link):
         pass
     shown = "".join(map(str, (file, repr(file), caught.value, cut.value, caplog.text)))
@@ -350,7 +350,7 @@ def test_an_upload_is_kept_below_its_path_and_can_be_an_input(
 @pytest.mark.call("floyo", "upload_file")
 def test_a_taken_name_is_told_with_a_free_one_or_the_file_is_renamed(client: FloyoClient) -> None:
     client.upload_file(b"one", "cat.png")
-    with pytest.raises(FileNameTaken, match="Upload Failed: cat.png exists") as caught:
+    with pytest.raises(FileNameTaken, match=r"Upload Failed: cat\.png exists") as caught:
         client.upload_file(b"two", "cat.png")
     assert (caught.value.suggestion, caught.value.status) == ("cat (1).png", 409)
     kept = client.upload_file(b"two", "cat.png", on_conflict="rename")
@@ -376,7 +376,7 @@ def test_the_stand_in_wants_a_file(account: Account) -> None:
         account.transport.send(nothing)
 
 
-@pytest.mark.parametrize("action", ["lost_answer", "status"])
+@pytest.mark.parametrize("action", ["drop_after_accept", "status"])
 def test_an_input_is_there_after_an_answer_was_lost(account: Account, action: str) -> None:
     provider = floyo(account)
     assert isinstance(provider, TakesFiles)
