@@ -12,7 +12,7 @@ import click
 
 from flow_pipelines.cli.ledger_commands import ledger_group, pause, resolve, resume, runs
 from flow_pipelines.cli.local_commands import demo, sandbox
-from flow_pipelines.cli.night_commands import cancel, doctor, estimate
+from flow_pipelines.cli.night_commands import cancel, doctor, estimate, workflows
 from flow_pipelines.model.errors import FlowPipelinesError
 
 
@@ -35,7 +35,7 @@ def main() -> None:
 
 for _command in (
     *(demo, sandbox),
-    *(doctor, estimate),
+    *(doctor, estimate, workflows),
     *(runs, resolve, cancel, pause, resume),
     ledger_group,
 ):

@@ -79,3 +79,19 @@ def estimate(*, batch: str, partition_key: str | None, as_json: bool, module: st
     from flow_pipelines.cli.estimate import run_estimate
 
     raise SystemExit(run_estimate(batch, partition_key, module=module, as_json=as_json))
+
+
+@click.command()
+@click.argument("provider")
+@click.argument("reference", metavar="[ID]", required=False)
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of YAML.")
+@_module
+def workflows(*, provider: str, reference: str | None, as_json: bool, module: str | None) -> None:
+    """List what PROVIDER can run, or show what the workflow ID takes, as YAML ready to paste.
+
+    PROVIDER is a resource key: floyo, floimg, comflowy, flora, or a second account's. ID is what
+    `workflow:` takes: for Floyo the path of a graph in API format. Costs nothing.
+    """
+    from flow_pipelines.cli.workflows import run_workflows
+
+    run_workflows(provider, reference, module=module, as_json=as_json)
