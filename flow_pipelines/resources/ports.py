@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from flow_pipelines.lifecycle import Ports
 from flow_pipelines.model.errors import ConfigurationError
+from flow_pipelines.resources.callbacks import callback_url
 from flow_pipelines.resources.image_store import ImageStoreResource
 from flow_pipelines.resources.provider import IN_A_STEP, Patience, ProviderResource
 from flow_pipelines.resources.run_ledger import RunLedgerResource
@@ -39,6 +40,7 @@ def open_ports(
         clock=clock,
         log=log,
         read_uri=image_store.read_uri,
+        callback_url=callback_url(provider.profile, provider.base_url_in_use()),
     )
 
 
