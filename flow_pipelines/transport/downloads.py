@@ -10,6 +10,9 @@ from flow_pipelines.transport.http import CHUNK_BYTES, AnswerLost, Exchange
 
 SLOWEST_BYTES_PER_SECOND = 64 * 1024
 """A transfer below this in the long run is given up."""
+CREDIT_BYTES = 8 * 1024 * 1024
+"""Time is given for so much before any of it is there, and for more only as it comes: what an
+answer announces, or may have at most, buys no patience for a trickle."""
 LONGEST_NAME = 255
 
 
@@ -30,8 +33,9 @@ class HttpDownload:
             )
         # Only waiting for bytes counts: whoever reads slowly does not make the transfer fail.
         longest = max_bytes if self.size_bytes is None else self.size_bytes
+        self._credited = min(longest, CREDIT_BYTES)
         exchange.attempt.remaining_seconds = (
-            exchange.attempt.idle_seconds + longest / SLOWEST_BYTES_PER_SECOND
+            exchange.attempt.idle_seconds + self._credited / SLOWEST_BYTES_PER_SECOND
         )
 
     def read(self, size: int = -1, /) -> bytes:
@@ -53,6 +57,9 @@ class HttpDownload:
         self._received += len(chunk)
         if self._received > self._max_bytes:
             raise OutputRefused(f"the output has more than {self._max_bytes} bytes")
+        earned = max(self._received - self._credited, 0)
+        self._credited += earned
+        self._exchange.attempt.remaining_seconds += earned / SLOWEST_BYTES_PER_SECOND
         if not chunk and self.size_bytes is not None and self._received != self.size_bytes:
             raise TransferError(
                 f"the download has {self._received} bytes; {self.size_bytes} were announced"
