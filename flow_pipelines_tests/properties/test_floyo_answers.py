@@ -31,6 +31,7 @@ SAMPLES = Path(__file__).parents[1] / "samples" / "floyo"
 RUN, FILE = "run_VtgQFqzFotMivZrp", "file_ns8KprTB8LjjATaa"
 LABEL = "posters/2026-11-21/cat #0 · 0f0f"
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
+BEFORE = datetime(2026, 11, 21, tzinfo=UTC)
 GRAPH = {"9": {"class_type": "SaveImage", "inputs": {"filename_prefix": "a"}}}
 WORKFLOW = Workflow(reference="w.json", version="1", body={"graph": GRAPH})
 ORDER = SubmitRequest(submission_key="0f" * 16, workflow=WORKFLOW, parameters={}, label=LABEL)
@@ -134,7 +135,7 @@ CALLS: dict[str, tuple[Use, tuple[str, ...]]] = {
         lambda floyo: floyo.cancel(RUN, WORKFLOW),
         ("cancel_run_ended", "cancel_run"),
     ),
-    "find": (lambda floyo: floyo.find(ORDER, NOW), ("search_runs",)),
+    "find": (lambda floyo: floyo.find(ORDER, BEFORE), ("search_runs",)),
     "upload_input": (lambda floyo: floyo.upload_input(PICTURE), ("upload_file", "upload_conflict")),
     "input_value": (lambda floyo: floyo.input_value(FILE), ("file", "file_not_found")),
 }
