@@ -20,6 +20,7 @@ _MAX_PENDING = 10_000
 
 
 Writer = Callable[[], tuple[bytes, Mapping[str, str]]]
+Signer = Callable[[bytes], Mapping[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,8 @@ class Letter:
     """Gives body and headers, once, when the letter is due."""
     pauses: Sequence[float] = ()
     """Seconds before the second, third … attempt, by the sandbox's clock."""
+    sign: Signer | None = None
+    """Gives more headers for a body, anew for every attempt: signatures age."""
     fault: Fault | None = None
 
 
@@ -142,13 +145,15 @@ class Courier:
 
 
 def _send(parcel: _Parcel) -> int:
+    sign = parcel.letter.sign
+    signed = sign(parcel.body) if sign is not None else {}
     try:
         with requests.Session() as session:
             session.trust_env = False
             answer = session.post(
                 parcel.letter.url,
                 data=parcel.body,
-                headers=dict(parcel.headers),
+                headers={**parcel.headers, **signed},
                 timeout=_TIMEOUT_SECONDS,
                 allow_redirects=False,
                 stream=True,

@@ -15,49 +15,50 @@ from decimal import Decimal
 from typing import Any
 
 from flow_pipelines.sandbox.bending import Report, fate, report
+from flow_pipelines.sandbox.flora_assets import Assets
+from flow_pipelines.sandbox.flora_callbacks import call_back
+from flow_pipelines.sandbox.flora_catalog import PROJECT, Catalog
 from flow_pipelines.sandbox.flora_keys import First, KeyMemory
 from flow_pipelines.sandbox.flora_techniques import (
     TECHNIQUES,
-    Problem,
     Technique,
+    media_of,
     problems_of,
     technique_of,
+)
+from flow_pipelines.sandbox.flora_words import (
+    API,
+    MEDIA,
+    UPLOADS,
+    WORKSPACE,
+    body_of,
+    check_workspace,
+    error,
+    invalid,
+    ms,
+    named,
+    page,
+    refused,
 )
 from flow_pipelines.sandbox.life import Output, Run, RunOrder, RunState, new_id
 from flow_pipelines.sandbox.limits import Standing
 from flow_pipelines.sandbox.pictures import Picture
-from flow_pipelines.sandbox.wire import Answer, Ask, Call, Refused, json_answer, json_object
+from flow_pipelines.sandbox.wire import Answer, Ask, Call, json_answer
 from flow_pipelines.sandbox.world import World
 
-API = "/flora/api/v1"
-MEDIA = "/flora-media"
-WORKSPACE = "ws_sandbox0001"
-PROJECT = "prj_sandbox0001"
 _WORDS = {
     RunState.QUEUED: "pending",
     RunState.RUNNING: "running",
     RunState.SUCCEEDED: "completed",
     RunState.FAILED: "failed",
 }
-_CODES = {
-    400: "input_validation_error",
-    401: "invalid_api_key",
-    402: "insufficient_credits",
-    403: "forbidden",
-    404: "not_found",
-    409: "conflict",
-    429: "rate_limited",
-    500: "unknown_error",
-    503: "service_unavailable",
-}
-_LIMIT_DEFAULT, _LIMIT_MAX = 20, 100
 
 
 class Flora:
     """The dialect of FLORA."""
 
     name = "flora"
-    roots: tuple[str, ...] = (API, MEDIA)
+    roots: tuple[str, ...] = (API, MEDIA, UPLOADS)
     default_key = "sk_live_sandbox_key_0001"
     requests_per_minute = 60
     """FLORA publishes no number; this is the pace that a polite client keeps by itself."""
@@ -65,15 +66,16 @@ class Flora:
     def __init__(self, world: World) -> None:
         self._world = world
         self._keys = KeyMemory()
+        self._catalog = Catalog(world)
+        self._assets = Assets(world, self._catalog.has_project)
 
     def calls(self) -> Sequence[Call]:
-        """List the calls about workspaces, techniques and their runs; no call cancels a run."""
+        """List every call; none cancels a run."""
         technique = f"{API}/techniques/{{technique}}"
         get = {
-            "list_workspaces": (f"{API}/workspaces", self._workspaces),
             "list_techniques": (f"{API}/techniques", self._list_techniques),
-            "get_technique": (technique, self._get_technique),
-            "get_technique_run": (f"{technique}/runs/{{run_id}}", self._get_run),
+            "retrieve_technique": (technique, self._get_technique),
+            "retrieve_technique_run": (f"{technique}/runs/{{run_id}}", self._get_run),
             "list_technique_runs": (f"{API}/technique-runs", self._list_runs),
         }
         return (
@@ -88,13 +90,15 @@ class Flora:
                 for operation, (path, handle) in get.items()
             ),
             Call(
-                operation="open_output",
+                operation="download_output",
                 method="GET",
                 path=f"{MEDIA}/{{output_id}}.png",
                 handle=self._open_output,
                 authenticated=False,
                 limited=False,
             ),
+            *self._catalog.calls(),
+            *self._assets.calls(),
         )
 
     def account(self, ask: Ask, keys: Mapping[str, str]) -> str | None:
@@ -104,38 +108,35 @@ class Flora:
     def refusal(self, status: int, message: str, standing: Standing | None = None) -> Answer:
         """Word an error as FLORA does."""
         del standing
-        return _error(status, _CODES.get(status, "unknown_error"), message)
+        return error(status, message)
 
     def finish(self, ask: Ask, answer: Answer) -> Answer:
         """Name the answer, as FLORA names every one."""
         del ask
-        return answer if "request-id" in answer.headers else _named(answer)
+        return answer if "request-id" in answer.headers else named(answer)
 
     def environment(self, base_url: str, key: str) -> Mapping[str, str]:
         """Name FLORA's variables; the only workspace need not be named."""
-        return {"FLORA_API_KEY": key, "FLORA_BASE_URL": f"{base_url}{API}"}
+        return {
+            "FLORA_API_KEY": key,
+            "FLORA_BASE_URL": f"{base_url}{API}",
+            "FLORA_WEBHOOK_SECRET": self._world.tuning.flora_webhook_secrets[0],
+        }
 
     def reset(self) -> None:
-        """Forget idempotency keys."""
+        """Forget idempotency keys, projects and assets."""
         self._keys.reset()
+        self._catalog.reset()
+        self._assets.reset()
 
-    def _refuse(self, status: int, message: str) -> Refused:
-        return Refused(self.refusal(status, message))
-
-    # ---- workspaces and techniques ----------------------------------------------------------
-
-    def _workspaces(self, ask: Ask) -> Answer:
-        del ask
-        own = {"workspace_id": WORKSPACE, "name": "Sandbox", "role": "owner", "created_at": None}
-        return json_answer({"workspaces": [own]})
+    # ---- techniques -------------------------------------------------------------------------
 
     def _list_techniques(self, ask: Ask) -> Answer:
-        self._check_workspace(ask)
+        check_workspace(ask.query.get("workspace_id", WORKSPACE))
         query = ask.query.get("query", "").lower()
         found = [technique for technique in TECHNIQUES if query in technique["name"].lower()]
-        names = [technique["technique_id"] for technique in found]
-        start, end, cursor = self._page(ask, names)
-        return json_answer({"techniques": found[start:end], "meta": {"next_cursor": cursor}})
+        cut, meta = page(ask, [technique["technique_id"] for technique in found])
+        return json_answer({"techniques": found[cut], "meta": meta})
 
     def _get_technique(self, ask: Ask) -> Answer:
         return json_answer(self._technique(ask))
@@ -143,33 +144,16 @@ class Flora:
     def _technique(self, ask: Ask) -> Technique:
         found = technique_of(ask.arguments["technique"])
         if found is None:
-            raise self._refuse(404, "Technique not found.")
+            raise refused(404, "Technique not found.")
         return found
-
-    def _check_workspace(self, ask: Ask) -> None:
-        if ask.query.get("workspace_id", WORKSPACE) != WORKSPACE:
-            raise self._refuse(403, "The key does not belong to this workspace.")
-
-    def _page(self, ask: Ask, names: Sequence[str]) -> tuple[int, int, str | None]:
-        """Cut a list; a cursor is the name of the last item of the page before."""
-        limit, cursor = ask.query.get("limit", str(_LIMIT_DEFAULT)), ask.query.get("cursor")
-        if not limit.isdecimal() or not 1 <= int(limit) <= _LIMIT_MAX:
-            raise self._refuse(400, f"limit is 1 to {_LIMIT_MAX}")
-        if cursor is not None and cursor not in names:
-            raise self._refuse(400, "cursor is not one of ours")
-        start = 0 if cursor is None else names.index(cursor) + 1
-        end = start + int(limit)
-        return start, end, names[end - 1] if end < len(names) else None
 
     # ---- runs -------------------------------------------------------------------------------
 
     def _create(self, ask: Ask) -> Answer:
-        technique, body = self._technique(ask), json_object(ask)
-        if body is None:
-            raise Refused(_error(400, "invalid_json", "The body is not a JSON object."))
-        problems = problems_of(technique, body)
+        technique, body = self._technique(ask), body_of(ask)
+        problems = problems_of(technique, body, f"{ask.base_url}{MEDIA}/")
         if problems:
-            raise Refused(_invalid(problems))
+            raise invalid(problems)
         in_body, in_header = body.get("idempotency_key", ""), ask.headers.get("idempotency-key", "")
         tuning = self._world.tuning
         account = tuning.flora_idempotency
@@ -180,7 +164,9 @@ class Flora:
         if first is not None:
             return self._again(ask, first, fingerprint)
         run = self._accept(ask, technique, body, in_body or in_header)
-        answer = _named(json_answer(self._run_object(run, ask), 201))
+        if "callback_url" in body:
+            call_back(self._world, run, body["callback_url"])
+        answer = named(json_answer(self._run_object(run, ask), 201))
         known = First(run_id=run.id, fingerprint=fingerprint, answer=answer, at=now)
         self._keys.remember(ask.account, key, known)
         return answer
@@ -189,18 +175,20 @@ class Flora:
         """Answer a request whose key is known."""
         account = self._world.tuning.flora_idempotency
         if account == "duplicate_409":
-            return _error(409, "idempotency_duplicate", "This idempotency key was used before.")
+            return error(409, "This key was used before.", "idempotency_duplicate")
         if account == "replay_stored":
             if fingerprint != first.fingerprint:
-                return _error(422, "idempotency_conflict", "The key was used with another body.")
+                return error(422, "The key was used with another body.", "idempotency_conflict")
             return first.answer.with_headers(idempotent_replayed="true")
         run = self._world.life.get(self.name, ask.account, first.run_id)
         return json_answer(self._run_object(run, ask)) if run else first.answer
 
     def _accept(self, ask: Ask, technique: Technique, body: Mapping[str, Any], label: str) -> Run:
         end = fate(ask.fault)
+        if not self._reaches(media_of(body["inputs"]), ask):
+            end = replace(end, error_code="input_unreachable")
         if end.unpaid:
-            raise self._refuse(402, "The workspace has too few credits.")
+            raise refused(402, "The workspace has too few credits.")
         prompt = " · ".join(one["value"] for one in body["inputs"] if one["type"] == "text")
         seed = int(_digest(new_id("seed_")), 16) % 2**31
         outputs = {
@@ -226,15 +214,21 @@ class Flora:
             )
         )
 
+    def _reaches(self, media: Sequence[str], ask: Ask) -> bool:
+        """Tell whether every asset of ours among these is there; others are taken for granted."""
+        own = f"{ask.base_url}{MEDIA}/assets/"
+        names = [url.removeprefix(own) for url in media if url.startswith(own)]
+        return all(self._assets.is_ready(name) for name in names)
+
     def _get_run(self, ask: Ask) -> Answer:
         technique = self._technique(ask)
         run = self._world.life.get(self.name, ask.account, ask.arguments["run_id"])
         if run is None or run.order.notes["technique"] is not technique:
-            raise self._refuse(404, "Run not found.")
+            raise refused(404, "Run not found.")
         return json_answer(self._run_object(run, ask))
 
     def _list_runs(self, ask: Ask) -> Answer:
-        self._check_workspace(ask)
+        check_workspace(ask.query.get("workspace_id", WORKSPACE))
         wanted = {name: ask.query.get(name) for name in ("technique_id", "project_id", "status")}
         every = [self._listed(run, ask) for run in self._world.life.runs(self.name, ask.account)]
         found = [
@@ -242,12 +236,12 @@ class Flora:
             for one in every
             if all(value in (None, one.get(name)) for name, value in wanted.items())
         ]
-        start, end, cursor = self._page(ask, [one["run_id"] for one in found])
-        page = [
+        cut, meta = page(ask, [one["run_id"] for one in found])
+        listed = [
             {name: value for name, value in one.items() if name != "technique_id"}
-            for one in found[start:end]
+            for one in found[cut]
         ]
-        return json_answer({"technique_runs": page, "meta": {"next_cursor": cursor}})
+        return json_answer({"technique_runs": listed, "meta": meta})
 
     def _listed(self, run: Run, ask: Ask) -> dict[str, Any]:
         technique = run.order.notes["technique"]
@@ -268,13 +262,13 @@ class Flora:
             "run_id": run.id,
             "status": seen.word or _WORDS[seen.state],
             "progress": _progress(seen, now),
-            "created_at": _ms(run.accepted_at),
+            "created_at": ms(run.accepted_at),
             "poll_url": f"{ask.base_url}{API}/techniques/{slug}/runs/{run.id}",
         }
         if seen.state is not RunState.QUEUED:
-            document["started_at"] = _ms(run.starts_at)
+            document["started_at"] = ms(run.starts_at)
         if seen.state.ended:
-            document["completed_at"] = _ms(run.ends_at)
+            document["completed_at"] = ms(run.ends_at)
         if seen.state is RunState.SUCCEEDED:
             document["charged_cost"] = float(run.order.price_usd)
             document["outputs"] = [_output(run, output, ask) for output in seen.outputs]
@@ -286,7 +280,7 @@ class Flora:
     def _open_output(self, ask: Ask) -> Answer:
         found = self._world.life.output(self.name, ask.arguments["output_id"])
         if found is None:
-            raise self._refuse(404, "No such file.")
+            raise refused(404, "No such file.")
         return Answer(body=self._world.studio.png(found[1].picture), media_type="image/png")
 
 
@@ -307,22 +301,5 @@ def _progress(seen: Report, now: float) -> int:
     return int(max(0.0, min(0.99, (now - run.starts_at) / run.takes_seconds)) * 100)
 
 
-def _ms(at: float) -> int:
-    return int(at * 1000)
-
-
 def _digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _error(status: int, code: str, message: str, **more: Any) -> Answer:
-    return json_answer({"error": {"code": code, "message": message, **more}}, status)
-
-
-def _invalid(problems: Sequence[Problem]) -> Answer:
-    fields = [{"field": field, "message": message} for field, message in problems]
-    return _error(400, "input_validation_error", "The request is not valid.", fields=fields)
-
-
-def _named(answer: Answer) -> Answer:
-    return replace(answer, headers={**answer.headers, "request-id": new_id("req_")})

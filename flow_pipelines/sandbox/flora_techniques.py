@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from flow_pipelines.sandbox.flora_callbacks import is_callback_url
+from flow_pipelines.sandbox.flora_words import Problem
+
 Technique = Mapping[str, Any]
-Problem = tuple[str, str]
-"""Field and message."""
 
 _KEYS = frozenset({"inputs", "mode", "callback_url", "idempotency_key"})
 _HOSTS = (".flora.ai", ".googleapis.com", ".amazonaws.com", ".imagekit.io")
@@ -54,6 +55,15 @@ TECHNIQUES: tuple[Technique, ...] = (
         "inputs": [_input("prompt", "text")],
         "outputs": [_output("picture", "imageUrl"), _output("caption", "text")],
     },
+    {
+        "technique_id": "tech_PaintedOver04",
+        "slug": "painted-over",
+        "name": "Painted over",
+        "description": "A picture of yours, painted anew.",
+        "run_cost": 0.03,
+        "inputs": [_input("picture", "imageUrl"), _input("prompt", "text")],
+        "outputs": [_output("painting", "imageUrl")],
+    },
 )
 
 
@@ -62,25 +72,37 @@ def technique_of(name: str) -> Technique | None:
     return next((t for t in TECHNIQUES if name in (t["slug"], t["technique_id"])), None)
 
 
-def problems_of(technique: Technique, body: Mapping[str, Any]) -> Sequence[Problem]:
-    """Find what is wrong with the body of a request to run `technique`."""
+def problems_of(technique: Technique, body: Mapping[str, Any], media: str) -> Sequence[Problem]:
+    """Find what is wrong with the body of a request to run `technique`.
+
+    What begins with `media` is this stand-in's own.
+    """
     found = [(name, "unknown field") for name in sorted(set(body) - _KEYS)]
     if body.get("mode") != "async":
         found.append(("mode", "must be async; stream is not yet implemented"))
-    texts = ("callback_url", "idempotency_key")
-    found += [(one, "must be a string") for one in texts if not isinstance(body.get(one, ""), str)]
+    if not isinstance(body.get("idempotency_key", ""), str):
+        found.append(("idempotency_key", "must be a string"))
+    if "callback_url" in body and not is_callback_url(body["callback_url"]):
+        found.append(("callback_url", "must be a public https address"))
     inputs = body.get("inputs")
     if not isinstance(inputs, list) or not inputs:
         return [*found, ("inputs", "must be a list of at least one input")]
-    return [*found, *_problems_of_inputs(technique, inputs)]
+    return [*found, *_problems_of_inputs(technique, inputs, media)]
 
 
-def _problems_of_inputs(technique: Technique, inputs: Sequence[Any]) -> Iterator[Problem]:
+def media_of(inputs: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+    """Give the addresses among the inputs of a request that is fine."""
+    return [one["value"] for one in inputs if one["type"] != "text"]
+
+
+def _problems_of_inputs(
+    technique: Technique, inputs: Sequence[Any], media: str
+) -> Iterator[Problem]:
     declared = {one["id"]: one for one in technique["inputs"]}
     for index, given in enumerate(inputs):
         whole = isinstance(given, dict) and set(given) == {"id", "type", "value"}
         known = declared.pop(str(given["id"]), None) if whole else None
-        problem = _problem(known, given) if whole else "must have id, type and value, no more"
+        problem = _problem(known, given, media) if whole else "must have id, type and value only"
         if problem:
             yield f"inputs[{index}]", problem
     for name, known in declared.items():
@@ -88,18 +110,23 @@ def _problems_of_inputs(technique: Technique, inputs: Sequence[Any]) -> Iterator
             yield "inputs", f"{name} is required"
 
 
-def _problem(known: Mapping[str, Any] | None, given: Mapping[str, Any]) -> str | None:
+def _problem(known: Mapping[str, Any] | None, given: Mapping[str, Any], media: str) -> str | None:
     if known is None:
         return "no such input, or given twice"
     if given["type"] != known["type"]:
         return f"the type is {known['type']}"
     if not isinstance(given["value"], str):
         return "the value must be a string"
-    if known["type"] != "text" and not _is_allowed(given["value"]):
+    if known["type"] != "text" and not _is_allowed(given["value"], media):
         return "the value must be an https address of FLORA, GCS, S3 or ImageKit"
     return None
 
 
-def _is_allowed(url: str) -> bool:
-    parts = urlsplit(url)
+def _is_allowed(url: str, media: str) -> bool:
+    if url.startswith(media):
+        return True
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
     return parts.scheme == "https" and f".{parts.hostname}".endswith(_HOSTS)

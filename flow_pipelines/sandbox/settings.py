@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -44,6 +44,8 @@ class Tuning:
     """Which of FLORA's three accounts of what a copy of a request does is the true one."""
     flora_idempotency_lag_seconds: float = 0.0
     """How long after a run was accepted its key is not known yet: copies are not coalesced."""
+    flora_webhook_secrets: Sequence[str] = ("whsec_sandbox_0123456789abcdef",)
+    """What FLORA signs its webhooks with, newest first; two while the secret is changed."""
     max_picture_side: int = 1024
     """Pictures are drawn at the workflow's size, but no larger than this, in pixels."""
 

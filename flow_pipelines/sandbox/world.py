@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from flow_pipelines.sandbox.courier import Courier, Letter, Writer
+from flow_pipelines.sandbox.courier import Courier, Letter, Signer, Writer
 from flow_pipelines.sandbox.faults import Action, Faults
 from flow_pipelines.sandbox.life import Life, Run
 from flow_pipelines.sandbox.limits import Limits, Standing
@@ -71,13 +71,27 @@ class World:
             time.sleep(0.01)
         return True
 
-    def call_back(self, run: Run, url: str, write: Writer, pauses: Sequence[float] = ()) -> None:
+    def call_back(
+        self,
+        run: Run,
+        url: str,
+        write: Writer,
+        pauses: Sequence[float] = (),
+        sign: Signer | None = None,
+    ) -> None:
         """Post what `write` gives to `url` when `run` has ended; again after each pause."""
         provider = run.order.provider
         text = f"{url} {run.order.label}"
         fault = self.faults.pick(provider, "callback", text, _any_action)
         self.courier.take(
-            Letter(url=url, due=lambda: run.ends_at, write=write, pauses=pauses, fault=fault)
+            Letter(
+                url=url,
+                due=lambda: run.ends_at,
+                write=write,
+                pauses=pauses,
+                sign=sign,
+                fault=fault,
+            )
         )
 
     def readings(self, providers: Sequence[str]) -> dict[str, Reading]:

@@ -163,5 +163,5 @@ def test_outputs_are_fetched_without_the_key(night: FloraNight) -> None:
     night.buy("a cat")
     wait_for_night(night.lab.ports, night.lab.night, owner="w", wait_seconds=600)
     collect_night(night.lab.night, night.lab.ports, owner="c")
-    seen = [one for one in night.account.control.requests() if one.operation == "open_output"]
+    seen = [one for one in night.account.control.requests() if one.operation == "download_output"]
     assert [(one.key, one.status) for one in seen] == [("", 200)]

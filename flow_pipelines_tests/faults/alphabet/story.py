@@ -37,10 +37,10 @@ OPERATIONS = {
         Call.DOWNLOAD: "open_link",
     },
     "flora": {
-        Call.WORKFLOW: "get_technique",
+        Call.WORKFLOW: "retrieve_technique",
         Call.SUBMIT: "create_technique_run",
-        Call.POLL: "get_technique_run",
-        Call.DOWNLOAD: "open_output",
+        Call.POLL: "retrieve_technique_run",
+        Call.DOWNLOAD: "download_output",
     },
 }
 """Provider → the stand-in's names of its calls."""

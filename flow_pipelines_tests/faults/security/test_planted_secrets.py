@@ -77,7 +77,7 @@ FETCH = {
     "floyo": "download_file",
     "floimg": "open_output",
     "comflowy": "open_link",
-    "flora": "open_output",
+    "flora": "download_output",
 }
 AGAIN = {"ops": {"harbor__provider_runs": {"config": {"regenerate": "all"}}}}
 
