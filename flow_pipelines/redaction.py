@@ -30,6 +30,8 @@ _PATTERNS = (
     re.compile(r"()\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*"),
     # user:password@host in any URL, the database's among them.
     re.compile(r"(\b[a-z][a-z0-9+.-]*://[^/\s:@]*:)[^/\s@]+(?=@)"),
+    # The token of an address that a provider may call back.
+    re.compile(r"(/callbacks/[^/\s]+/[^/\s]+/)[A-Za-z0-9_-]{20,}"),
     # The providers' own key prefixes, where a key stands alone.
     re.compile(r"()\b(?:flo_|fsk_live_|fsk_test_|sk_live_|whsec_)[A-Za-z0-9_\-]{6,}"),
 )

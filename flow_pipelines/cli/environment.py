@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,26 +12,33 @@ from sqlalchemy.exc import ArgumentError
 
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.ledger import SqlRunLedger, open_ledger, schema_facts, upgrade
+from flow_pipelines.ledger.connect import BUSY_SECONDS
 from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError, WrongLedger
-from flow_pipelines.resources.environment import setting
-from flow_pipelines.resources.image_store import ImageStoreResource
-from flow_pipelines.resources.run_ledger import VARIABLE, default_ledger_url
-from flow_pipelines.storage.receipts import adopt_owner, read_owner
+
+VARIABLE = "FLOW_PIPELINES_LEDGER_URL"
 
 
 def ledger_url() -> str:
-    """Give the URL that the resources would use. Raises: ConfigurationError."""
-    return setting(None, VARIABLE) or default_ledger_url()
+    """Give the URL that the resources would use; where it is set, Dagster is not imported.
+
+    Raises: ConfigurationError.
+    """
+    url = os.environ.get(VARIABLE)
+    if url:
+        return url
+    from flow_pipelines.resources.run_ledger import default_ledger_url
+
+    return default_ledger_url()
 
 
-def open_existing_ledger() -> SqlRunLedger:
+def open_existing_ledger(*, busy_seconds: float = BUSY_SECONDS) -> SqlRunLedger:
     """Open the ledger. Raises: ConfigurationError, rather than create one where none is."""
     url = ledger_url()
     file = sqlite_file(url)
     if file is not None and not file.exists():
         message = f"There is no ledger at {file} (from {VARIABLE} or DAGSTER_HOME)."
         raise ConfigurationError(message)
-    return open_ledger(url, SystemClock())
+    return open_ledger(url, SystemClock(), busy_seconds=busy_seconds)
 
 
 @contextmanager
@@ -79,6 +87,9 @@ def adopt_batch(batch: str, *, sure: bool) -> str:
 
     Raises: ConfigurationError, WrongLedger unless `sure`.
     """
+    from flow_pipelines.resources.image_store import ImageStoreResource
+    from flow_pipelines.storage.receipts import adopt_owner, read_owner
+
     ledger = open_existing_ledger()
     store = ImageStoreResource().get_store()
     store.check()

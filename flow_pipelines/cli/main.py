@@ -13,6 +13,7 @@ import click
 from flow_pipelines.cli.ledger_commands import ledger_group, pause, resolve, resume, runs
 from flow_pipelines.cli.local_commands import demo, sandbox
 from flow_pipelines.cli.night_commands import cancel, doctor, estimate, workflows
+from flow_pipelines.cli.webhooks import webhooks
 from flow_pipelines.model.errors import FlowPipelinesError
 
 
@@ -37,6 +38,6 @@ for _command in (
     *(demo, sandbox),
     *(doctor, estimate, workflows),
     *(runs, resolve, cancel, pause, resume),
-    ledger_group,
+    *(ledger_group, webhooks),
 ):
     main.add_command(_command)

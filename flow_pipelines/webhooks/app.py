@@ -1,0 +1,131 @@
+"""The receiver's HTTP: bounded in size, time and number, and silent about why it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+
+from anyio import CapacityLimiter, to_thread
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from flow_pipelines.webhooks.desk import Desk, Reply
+
+MAX_BODY_BYTES = 64 * 1024
+"""FLORA's messages and Comflowy's results are a few kilobytes at the most."""
+BODY_SECONDS = 10.0
+"""As long as FLORA itself waits for an answer."""
+WORKERS = 4
+MOST_WAITING = 16
+"""Callbacks that are being taken in or wait for that; the next ones are to come again."""
+RETRY_AFTER_SECONDS = 10
+_TEXTS = {
+    Reply.REFUSED: "refused",
+    Reply.UNKNOWN: "no such submission",
+    Reply.CONFLICT: "known differently",
+    Reply.AGAIN: "come again",
+}
+
+
+class TooLong(Exception):
+    """A body of more bytes, or more seconds, than a callback takes; gives the answer to that."""
+
+    def __init__(self, status: int, text: str) -> None:
+        """Keep what to answer."""
+        super().__init__(text)
+        self.status = status
+
+
+def make_app(desk: Desk, *, body_seconds: float = BODY_SECONDS) -> Starlette:
+    """Make the application: callbacks at the addresses we gave away, and `GET /health`."""
+    door = _Door(desk, body_seconds)
+    address = "/callbacks/{provider}/{submission_key}/{token}"
+    app = Starlette(
+        routes=[
+            Route("/health", _health, methods=["GET"]),
+            Route(address, door.open, methods=["POST"]),
+        ]
+    )
+    app.router.redirect_slashes = False  # a redirect would repeat the token
+    return app
+
+
+async def _health(request: Request) -> Response:
+    """Say that this process answers. Asks nobody: anyone may call it as often as they like."""
+    del request
+    return PlainTextResponse("ok\n")
+
+
+class _Door:
+    def __init__(self, desk: Desk, body_seconds: float) -> None:
+        self._desk, self._body_seconds = desk, body_seconds
+        self._inside = 0
+        self._limiter: CapacityLimiter | None = None
+
+    async def open(self, request: Request) -> Response:
+        """Answer one callback. Nothing is read, or asked of the ledger, before its token fits."""
+        provider, submission_key, token = (
+            request.path_params[name] for name in ("provider", "submission_key", "token")
+        )
+        if not self._desk.knows(provider, submission_key, token):
+            return _answer(Reply.REFUSED)
+        try:
+            body = await _read_body(request, self._body_seconds)
+        except TooLong as problem:
+            return _closing(PlainTextResponse(f"{problem}\n", problem.status))
+        except ClientDisconnect:
+            return _closing(Response(status_code=400))
+        headers = {name: request.headers[name] for name in request.headers}
+        callback = self._desk.read(provider, headers, body)
+        if callback is None:
+            return _answer(Reply.REFUSED)
+        if self._inside >= MOST_WAITING:
+            return _answer(Reply.AGAIN)
+        self._inside += 1
+        try:
+            take = self._desk.take
+            return _answer(
+                await to_thread.run_sync(
+                    take, provider, submission_key, callback, limiter=self._workers()
+                )
+            )
+        finally:
+            self._inside -= 1
+
+    def _workers(self) -> CapacityLimiter:
+        if self._limiter is None:
+            self._limiter = CapacityLimiter(WORKERS)  # belongs to the loop that serves
+        return self._limiter
+
+
+async def _read_body(request: Request, seconds: float) -> bytes:
+    """Read a body. Raises: TooLong; ClientDisconnect."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced[:20]) > MAX_BODY_BYTES:
+        raise TooLong(413, "too large")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise TooLong(413, "too large")
+    except TimeoutError:
+        raise TooLong(408, "too slow") from None
+    return bytes(body)
+
+
+def _answer(reply: Reply) -> Response:
+    if reply is Reply.TAKEN:
+        return Response(status_code=reply)
+    response = PlainTextResponse(f"{_TEXTS[reply]}\n", reply)
+    if reply is Reply.AGAIN:
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return _closing(response)
+
+
+def _closing(response: Response) -> Response:
+    """Let the connection end with this answer: what else comes over it is not waited for."""
+    response.headers["Connection"] = "close"
+    return response

@@ -1,0 +1,126 @@
+"""Decides about one callback: whose it is, whether it is genuine, whether it is news."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from flow_pipelines.clock import Clock
+from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.lifecycle.callbacks import is_ours
+from flow_pipelines.lifecycle.news import Effect, News
+from flow_pipelines.model.errors import LedgerError
+from flow_pipelines.provider import Callback, CallbackReader, CallbackRefused, CallbackRequest
+from flow_pipelines.redaction import Secret
+from flow_pipelines.webhooks.memory import Memory
+
+MARK_SECONDS = 10.0
+"""A submission is marked as due no more often: whoever caught a callback could drain the limit."""
+EVENT_SECONDS = 3600.0
+"""An event is news once; providers deliver it again within minutes, if at all."""
+TRIES = 3
+BETWEEN_TRIES_SECONDS = 1.0
+"""A poll under way is waited for so long: not every provider tells anything twice."""
+
+
+class Reply(IntEnum):
+    """What the provider is answered, as HTTP has it."""
+
+    TAKEN = 204
+    REFUSED = 403
+    UNKNOWN = 404
+    CONFLICT = 409
+    AGAIN = 503
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sender:
+    """A provider that calls back."""
+
+    read: CallbackReader
+    secrets: Sequence[Secret] = ()
+    """What it signs with, newest first; empty where it does not sign."""
+
+
+_REPLIES = {
+    Effect.NOTHING: Reply.TAKEN,
+    Effect.DUE: Reply.TAKEN,
+    Effect.ATTACHED: Reply.TAKEN,
+    Effect.LATER: Reply.AGAIN,
+    Effect.CONFLICT: Reply.CONFLICT,
+    Effect.UNKNOWN: Reply.UNKNOWN,
+}
+
+
+class Desk:
+    """Everything about callbacks but HTTP. Safe to share between threads."""
+
+    def __init__(
+        self,
+        *,
+        ledger: RunLedger,
+        clock: Clock,
+        secrets: Sequence[Secret],
+        senders: Mapping[str, Sender],
+        log: Callable[[str], None],
+    ) -> None:
+        """Take our secrets, newest first, and what `log` tells people, a line a time."""
+        self._clock, self._secrets, self._senders, self._log = clock, secrets, senders, log
+        self._news = News(ledger, clock, log)
+        self._memory = Memory(clock)
+
+    def knows(self, provider: str, submission_key: str, token: str) -> bool:
+        """Tell whether an address is one that we gave to this provider."""
+        ours = is_ours(self._secrets, provider, submission_key, token)
+        return ours and provider in self._senders
+
+    def read(self, provider: str, headers: Mapping[str, str], body: bytes) -> Callback | None:
+        """Verify and read what came to an address that `knows` knows; None: refused."""
+        sender = self._senders[provider]
+        request = CallbackRequest(
+            headers=headers, body=body, secrets=sender.secrets, now=self._clock.now()
+        )
+        try:
+            return sender.read(request)
+        except CallbackRefused as refused:
+            self._log(f"a callback of {provider} was refused: {refused}")
+        except Exception as error:  # noqa: BLE001 - whatever was sent, the next one has to be read
+            self._log(f"a callback of {provider} could not be read: {type(error).__name__}")
+        return None
+
+    def take(self, provider: str, submission_key: str, callback: Callback) -> Reply:
+        """Let the ledger know. May wait for it; never raises."""
+        event = f"{provider} event {callback.event_id}" if callback.event_id else None
+        if event is not None and self._memory.heard(event, within_seconds=EVENT_SECONDS):
+            return Reply.TAKEN
+        run = f"{provider} {submission_key} {callback.provider_run_id}"
+        if self._memory.heard(run, within_seconds=MARK_SECONDS):
+            return Reply.TAKEN
+        try:
+            effect = self._tell(provider, submission_key, callback)
+        except LedgerError as error:
+            self._log(f"{submission_key}: the ledger cannot be told now: {error}")
+            return Reply.AGAIN
+        except Exception as error:  # noqa: BLE001 - a fault of ours; the provider may try again
+            self._log(f"{submission_key}: a callback failed: {type(error).__name__}")
+            return Reply.AGAIN
+        self._remember(effect, event, run)
+        reply = _REPLIES[effect]
+        self._log(f"callback of {provider} for {submission_key}: {effect.name.lower()} ({reply})")
+        return reply
+
+    def _tell(self, provider: str, submission_key: str, callback: Callback) -> Effect:
+        for left in reversed(range(TRIES)):
+            effect = self._news.take_in(provider, submission_key, callback)
+            if effect is not Effect.LATER:
+                return effect
+            if left:
+                self._clock.sleep(BETWEEN_TRIES_SECONDS)
+        return Effect.LATER
+
+    def _remember(self, effect: Effect, event: str | None, run: str) -> None:
+        if effect in {Effect.DUE, Effect.ATTACHED}:
+            self._memory.hear(run)
+        if event is not None and _REPLIES[effect] is Reply.TAKEN:
+            self._memory.hear(event)
