@@ -214,3 +214,29 @@ def test_a_scaffolded_batch_loads_as_it_is() -> None:
 
     assert isinstance(component, PromptBatchComponent)
     assert dg.AssetKey(["evening_walk", "images"]) in graph.get_all_asset_keys()
+
+
+def test_a_batch_is_scaffolded_for_a_saved_workflow() -> None:
+    with create_defs_folder_sandbox() as sandbox:
+        path = sandbox.scaffold_component(
+            component_cls=PromptBatchComponent,
+            defs_path="cards",
+            scaffold_params={"provider": "flora", "workflow": "postcard-pair"},
+        )
+        with sandbox.load_component_and_build_defs(defs_path=path) as (component, _):
+            assert isinstance(component, PromptBatchComponent)
+            assert component.provider == "flora"
+            assert component.workflow == "postcard-pair"
+        assert not (path / "workflow.json").exists()
+
+
+def test_a_saved_workflow_has_to_be_named() -> None:
+    with (
+        create_defs_folder_sandbox() as sandbox,
+        pytest.raises(Exception, match="flow-pipelines workflows flora"),
+    ):
+        sandbox.scaffold_component(
+            component_cls=PromptBatchComponent,
+            defs_path="cards",
+            scaffold_params={"provider": "flora"},
+        )
