@@ -88,6 +88,18 @@ def test_an_answer_that_drips_ends_at_its_deadline_and_is_unknown(
     assert wire.methods() == ["POST"]
 
 
+def test_a_request_may_wait_for_its_answer_for_longer_or_shorter_than_others(
+    transport: Make,
+) -> None:
+    silent = Wire()
+    silent = Wire(silent.silence)
+    with silent:
+        patient = transport(silent.url, clock=SystemClock(), timeouts=Timeouts(read_seconds=30))
+        with pytest.raises(SubmitOutcomeUnknown, match="timed out"):
+            patient.send(replace(paid(silent), read_seconds=0.1))
+    assert silent.methods() == ["POST"]
+
+
 def test_a_refused_connection_proves_that_nothing_was_accepted(transport: Make) -> None:
     with Wire() as wire:
         pass
