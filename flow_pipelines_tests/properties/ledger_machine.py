@@ -109,10 +109,12 @@ class LedgerMachine(LedgerWorld):
         ):
             self.rows[key].run = receipt.provider_run_id
 
-    @rule(choice=choices, how=st.sampled_from(["return", "reject", "park", "settle"]))
+    @rule(choice=choices, how=st.sampled_from(["return", "reject", "park", "settle", "late"]))
     def leave(self, choice: tuple[int, bool], how: str) -> None:
-        key = self._pick(choice, S.UNRESOLVED if how == "settle" else S.SUBMITTING)
+        is_late = how in {"settle", "late"}
+        key = self._pick(choice, S.UNRESOLVED if is_late else S.SUBMITTING)
         ledger = self.desk.ledger
+        sent = ledger.submission(key)
         after, only, event = {
             "return": (S.PLANNED, S.SUBMITTING, lambda: ledger.return_to_plan(key, "429")),
             "reject": (S.FAILED, S.SUBMITTING, lambda: ledger.reject_submission(key, None, "bad")),
@@ -121,6 +123,11 @@ class LedgerMachine(LedgerWorld):
                 S.PLANNED,
                 S.UNRESOLVED,
                 lambda: self.desk.settle_not_created(key),
+            ),
+            "late": (
+                S.FAILED,
+                S.UNRESOLVED,
+                lambda: ledger.settle_refused(sent, S.FAILED, code=None, why="bad"),
             ),
         }[how]
         if self._move(key, after, event, only=only) and how != "park":
