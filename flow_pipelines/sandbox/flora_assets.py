@@ -67,7 +67,7 @@ class Assets:
         )
         without = (
             ("upload_file", "POST", f"{UPLOADS}/{{asset_id}}", self._receive),
-            ("open_asset", "GET", f"{MEDIA}/assets/{{asset_id}}", self._open),
+            ("download_output", "GET", f"{MEDIA}/assets/{{asset_id}}", self._open),
         )
         return [
             *(Call(operation=o, method=m, path=p, handle=h) for o, m, p, h in with_key),

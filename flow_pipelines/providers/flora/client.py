@@ -59,7 +59,7 @@ class FloraClient(AssetCalls):
 
         Raises: SubmitOutcomeUnknown, when `list_projects` has to tell whether it was created.
         """
-        self._transport.take_turn(Lane.POLL)
+        self._transport.take_turn(Lane.SUBMIT)
         body = {"name": name, "workspace_id": workspace_id}
         return self._one(
             Project, "create_project", "POST", "/projects", json=body, resend=Resend.NEVER
