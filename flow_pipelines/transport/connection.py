@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from requests.adapters import HTTPAdapter
@@ -39,6 +40,17 @@ class Attempt:
     """Whether a connection to a private or local address has to be given up."""
     sent: bool = False
     """Whether a byte of the request may have left this machine."""
+    send_by: datetime | None = None
+    """When the first byte must be out; None: whenever it is."""
+
+    def begin_to_send(self) -> None:
+        """Note that bytes leave now. Raises: TimeoutError, before the first, when it is too late.
+
+        A process may be suspended while it connects, and wake up when others have gone on.
+        """
+        if not self.sent and self.send_by is not None and self.clock.now() > self.send_by:
+            raise TimeoutError
+        self.sent = True
 
 
 _ATTEMPT: ContextVar[Attempt] = ContextVar("attempt")
@@ -122,7 +134,7 @@ class _WatchedConnection(HTTPConnection):
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
-        _ATTEMPT.get().sent = True
+        _ATTEMPT.get().begin_to_send()
         super().send(data)
 
 

@@ -8,6 +8,7 @@ import os
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -22,6 +23,9 @@ from flow_pipelines.transport.connection import Attempt, WatchedAdapter, watchin
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """An API answer beyond this is none that a provider documents."""
+PAID_SENT_WITHIN = timedelta(minutes=1)
+"""A paid request that has not begun to leave by then never does: whoever counts on the end of all
+that was under way must not be surprised by it."""
 CHUNK_BYTES = 64 * 1024
 USER_AGENT = "flow-pipelines"
 
@@ -130,6 +134,7 @@ class Http:
             idle_seconds=read_seconds,
             remaining_seconds=read_seconds,
             public_only=self._book.needs_public_peer(target),
+            send_by=self._clock.now() + PAID_SENT_WITHIN if paid else None,
         )
         timeout = (self._timeouts.connect_seconds, read_seconds)
         surroundings = self._surroundings(target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
@@ -22,6 +23,8 @@ from flow_pipelines.model.errors import (
 from flow_pipelines.provider import ErrorBody, Resend, Verdict, expect_object
 from flow_pipelines.redaction import Secret
 from flow_pipelines.transport import HttpTransport, Timeouts
+from flow_pipelines.transport.http import PAID_SENT_WITHIN
+from flow_pipelines_tests.fakes import ManualClock
 from flow_pipelines_tests.unit.transport.conftest import request
 from flow_pipelines_tests.unit.transport.wire import Step, Wire, answer, hang_up, raw, reset
 
@@ -58,6 +61,29 @@ LOST: dict[str, Step] = {
 
 def paid(wire: Wire, resend: Resend = Resend.NEVER, **rest: object) -> object:
     return replace(request(resend, **rest), url=f"{wire.url}/runs")
+
+
+class Sleepwalker(ManualClock):
+    """The clock of a process that is suspended between any two looks at it."""
+
+    def now(self) -> datetime:
+        self.advance(PAID_SENT_WITHIN.total_seconds() + 1)
+        return super().now()
+
+
+@pytest.mark.parametrize("resend", PAID)
+def test_a_process_that_wakes_up_too_late_sends_nothing_paid(
+    transport: Make, resend: Resend
+) -> None:
+    with Wire() as wire, pytest.raises(ProviderUnavailable, match="no connection"):
+        transport(wire.url, clock=Sleepwalker()).send(paid(wire, resend))
+    assert wire.requests == []
+
+
+def test_a_process_that_wakes_up_late_may_still_ask(transport: Make) -> None:
+    with Wire() as wire:
+        transport(wire.url, clock=Sleepwalker()).send(paid(wire, Resend.SAFE))
+    assert wire.methods() == ["GET"]
 
 
 @pytest.mark.parametrize("resend", PAID)
