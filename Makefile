@@ -13,7 +13,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV PIP_USER PIP_TARGET PIP
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo sandbox test lint types unit crash kills chaos format docs lock clean
+.PHONY: help demo sandbox test lint types unit crash mutants kills chaos format docs lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ unit: $(INSTALLED) ## some tests: make unit ARGS="-k sensor"
 
 crash: $(INSTALLED) ## kill a night at every single one of its effects, and see it end well
 	@exec $(BIN)/python -m flow_pipelines_tests.faults.crash $(ARGS)
+
+mutants: $(INSTALLED) ## take guards out of a copy of the code, one by one: which tests fail?
+	@exec $(BIN)/python -m flow_pipelines_tests.faults.mutants $(ARGS)
 
 kills: $(INSTALLED) ## kill run workers, code server and daemon of a real Dagster in turn
 	$(BIN)/pytest -q -m kills $(ARGS)

@@ -1,0 +1,245 @@
+"""The guards, and how each is taken out."""
+
+from __future__ import annotations
+
+from flow_pipelines_tests.faults.mutants.mutant import Edit, Mutant
+
+INTENT = "Intent before the POST"
+LEASE = "One submitter at a time"
+RECEIPT = "Receipt after the POST"
+OWNER = "The ledger's id in the bucket"
+BUDGET = "Budget reserved with the intent"
+ONCE = "A paid request is sent once"
+KEYS = "The key goes to its provider only"
+
+_SUBMIT = "unit/lifecycle/test_submit.py"
+_RECOVER = "unit/lifecycle/test_recover_and_agenda.py"
+_TRANSITIONS = "conformance/ledger/test_transitions.py"
+_LEASES = "conformance/ledger/test_leases.py"
+_BUDGETS = "conformance/ledger/test_budgets.py"
+_SUBMITTING_HANDS = "faults/hands/test_submitting.py"
+_LATE = "faults/hands/test_late_answers.py"
+_INTERLEAVINGS = "faults/hands/test_interleavings.py"
+_LOCKED = "faults/hands/test_locked_ledger.py"
+_DEATHS = (
+    "faults/crash/test_every_death.py::"
+    "test_a_night_killed_at_any_instant_is_bought_once_and_kept_whole[floyo-night]"
+)
+_RECEIPTS = "unit/storage/test_receipts.py"
+_PAID = "unit/transport/test_paid_requests.py"
+_SECRETS = "unit/transport/test_secrets.py"
+_ADDRESSES = "unit/transport/test_addresses.py"
+_DOWNLOADS = "unit/transport/test_downloads.py"
+
+_IN_THE_LEDGER = "ledger/submitting.py"
+_IN_THE_LIFE = "lifecycle/submit.py"
+
+MUTANTS = (
+    Mutant(
+        guard=INTENT,
+        removed="the intent is written when the POST was answered, not before it",
+        edits=(
+            Edit(
+                _IN_THE_LIFE,
+                "            sent = self._begin(submission)\n        except IllegalTransition:\n"
+                "            return True",
+                "            sent = submission\n        except IllegalTransition:\n"
+                "            return True",
+            ),
+            Edit(
+                _IN_THE_LIFE,
+                "return self._stood_still(sent, answer) or self._post(",
+                "return self._post(",
+            ),
+            Edit(
+                _IN_THE_LIFE,
+                "            receipt = self.ports.provider.submit(request)\n",
+                "            receipt = self.ports.provider.submit(request)\n"
+                "            answer = Answer(self.ports, self._begin(sent))\n",
+            ),
+        ),
+        tests=(_SUBMIT, _LATE, _DEATHS),
+    ),
+    Mutant(
+        guard=INTENT,
+        removed="an intent without a receipt is planned again when its process is dead",
+        edits=(
+            Edit(
+                _IN_THE_LEDGER,
+                "    change.move(rows, _S.UNRESOLVED, reason=reason)\n",
+                "    change.move(rows, _S.PLANNED, reason=reason)\n",
+            ),
+        ),
+        tests=(_TRANSITIONS, _RECOVER, _DEATHS),
+    ),
+    Mutant(
+        guard=LEASE,
+        removed="an intent is written without a look at the lease",
+        edits=(
+            Edit(
+                _IN_THE_LEDGER,
+                "            check_lease(change.connection, lease, owner, change.now)\n",
+            ),
+        ),
+        tests=(_LEASES, _TRANSITIONS, _SUBMIT, _INTERLEAVINGS),
+    ),
+    Mutant(
+        guard=LEASE,
+        removed="a lease that somebody else holds is given away",
+        edits=(
+            Edit(
+                "ledger/leases.py",
+                "            where=or_(leases.c.owner == owner, leases.c.expires_at <= now),\n",
+            ),
+        ),
+        tests=(_LEASES, _SUBMIT, _SUBMITTING_HANDS),
+    ),
+    Mutant(
+        guard=LEASE,
+        removed="an intent is taken for abandoned while its lease is held",
+        edits=(
+            Edit(
+                _IN_THE_LEDGER,
+                '    if lease_in_force(change.connection, f"submit:{change.night}", change.now)'
+                " is not None:\n",
+                "    if False:\n",
+            ),
+        ),
+        tests=(_LEASES, _TRANSITIONS, _RECOVER),
+    ),
+    Mutant(
+        guard=LEASE,
+        removed="an intent is written whatever state the submission is in",
+        edits=(
+            Edit(
+                _IN_THE_LEDGER,
+                '            check_transition(submission_key, _S(row["state"]), _S.SUBMITTING)\n',
+            ),
+            Edit(
+                "ledger/changing.py",
+                '            check_transition(row["submission_key"], SubmissionState(row["state"]),'
+                " after)\n",
+                "            pass\n",
+            ),
+        ),
+        tests=(_TRANSITIONS, _SUBMIT),
+    ),
+    Mutant(
+        guard=RECEIPT,
+        removed="no receipt is written",
+        edits=(Edit(_IN_THE_LIFE, "        answer.accepted(receipt)\n"),),
+        tests=(_SUBMIT, _LOCKED),
+    ),
+    Mutant(
+        guard=RECEIPT,
+        removed="a receipt that a locked ledger did not take is not offered again",
+        edits=(Edit("lifecycle/answers.py", "ANSWER_TRIES = 5\n", "ANSWER_TRIES = 1\n"),),
+        tests=(_SUBMIT, _LOCKED),
+    ),
+    Mutant(
+        guard=RECEIPT,
+        removed="a receipt that comes after others parked the submission is dropped",
+        edits=(
+            Edit(
+                "lifecycle/answers.py",
+                "            self._attach_late(receipt)\n",
+                "            pass\n",
+            ),
+        ),
+        tests=(_SUBMIT, _LATE),
+    ),
+    Mutant(
+        guard=OWNER,
+        removed="no ledger's id is left in the bucket or looked for",
+        edits=(
+            Edit(
+                "lifecycle/ownership.py",
+                "    claim_owner(ports.store, night.batch, ledger.ledger_id)\n",
+            ),
+        ),
+        tests=(_SUBMIT, _RECEIPTS),
+    ),
+    Mutant(
+        guard=OWNER,
+        removed="another ledger's id in the bucket is not minded",
+        edits=(Edit("storage/receipts.py", "    if owner != ledger_id:\n", "    if False:\n"),),
+        tests=(_SUBMIT, _RECEIPTS),
+    ),
+    Mutant(
+        guard=OWNER,
+        removed="a night with receipts that the ledger does not know is bought",
+        edits=(
+            Edit(
+                "lifecycle/ownership.py",
+                "    if unmarked and night_has_receipts(",
+                "    if False and night_has_receipts(",
+            ),
+        ),
+        tests=(_SUBMIT,),
+    ),
+    Mutant(
+        guard=OWNER,
+        removed="what the night's table in the bucket calls bought is bought",
+        edits=(Edit(_IN_THE_LIFE, "        refuse_forgotten(night, planned, ports)\n"),),
+        tests=(_SUBMIT,),
+    ),
+    Mutant(
+        guard=BUDGET,
+        removed="the budget of a night is not looked at",
+        edits=(
+            Edit(
+                _IN_THE_LEDGER,
+                '            _check_budget("partition", change.reserved_usd, estimate,'
+                " budget_usd)\n",
+            ),
+        ),
+        tests=(_BUDGETS, _SUBMIT),
+    ),
+    Mutant(
+        guard=BUDGET,
+        removed="the budget of a day is not looked at",
+        edits=(
+            Edit(
+                _IN_THE_LEDGER,
+                '            _check_budget("day", day, estimate, daily_budget_usd)\n',
+            ),
+        ),
+        tests=(_BUDGETS, _SUBMIT),
+    ),
+    Mutant(
+        guard=ONCE,
+        removed="a paid request is repeated as any other",
+        edits=(
+            Edit(
+                "transport/http_transport.py",
+                "        if request.resend is not Resend.SAFE:\n            return send()\n",
+            ),
+        ),
+        tests=(_PAID,),
+    ),
+    Mutant(
+        guard=ONCE,
+        removed="a paid request whose answer is lost counts as not accepted",
+        edits=(
+            Edit(
+                "transport/http_transport.py",
+                "        if request.resend is not Resend.SAFE:\n"
+                "            kind: type[ProviderError] = SubmitOutcomeUnknown\n",
+                "        if False:\n            kind: type[ProviderError] = SubmitOutcomeUnknown\n",
+            ),
+        ),
+        tests=(_PAID, _SUBMIT),
+    ),
+    Mutant(
+        guard=KEYS,
+        removed="every origin counts as the provider's own",
+        edits=(
+            Edit(
+                "transport/addresses.py",
+                "        return origin_of(url) in self._own\n",
+                "        return bool(origin_of(url))\n",
+            ),
+        ),
+        tests=(_SECRETS, _ADDRESSES, _DOWNLOADS),
+    ),
+)
