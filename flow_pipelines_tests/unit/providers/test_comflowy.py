@@ -95,7 +95,7 @@ def test_submit_sends_workflow_and_typed_values_with_the_token() -> None:
 def test_the_client_sends_callbacks_where_they_are_wanted() -> None:
     urls = {"on_result_url": "https://example.com/done"}
     with Wire(sample("token"), sample("run")) as wire:
-        assert adapter(wire).client.run("w", {}, callback_urls=urls) == RUN
+        assert adapter(wire).client.run("w", {}, on_result_url=urls["on_result_url"]).run_id == RUN
     assert wire.requests[1].json() == {"workflow_id": "w", "params": {}, "callback_urls": urls}
 
 

@@ -1,0 +1,65 @@
+"""Comflowy: ComfyUI workflows saved at Comflowy, run by their id with values for their nodes.
+
+Source: comflowy.com/blog/comflowy-api, one page of June 2024 that is the whole documentation.
+Nothing lists workflows, their parameters or runs, takes files, cancels a run, or tells what it
+cost: a run whose id was lost cannot be found again.
+"""
+
+from __future__ import annotations
+
+from flow_pipelines.provider import ProviderProfile, RateLimit
+from flow_pipelines.providers.comflowy.adapter import ComflowyProvider
+from flow_pipelines.providers.comflowy.callbacks import read_callback, read_payload
+from flow_pipelines.providers.comflowy.calls import (
+    CALLS,
+    NAME,
+    SIGN_IN,
+    STATES,
+    VERDICTS,
+    read_error,
+)
+from flow_pipelines.providers.comflowy.client import ComflowyClient
+from flow_pipelines.providers.comflowy.records import (
+    AccessToken,
+    NodeOutput,
+    ProgressPayload,
+    ResultPayload,
+    Run,
+    StartedRun,
+)
+
+PROFILE = ProviderProfile(
+    name=NAME,
+    title="Comflowy",
+    documentation="https://www.comflowy.com/blog/comflowy-api",
+    key_variable="COMFLOWY_API_KEY",
+    urls={"base_url": "https://app.comflowy.com/api/open/v0"},
+    url_variables={"base_url": "COMFLOWY_BASE_URL"},
+    # Ours: Comflowy publishes no limit. `requests_per_minute` of the resource is another.
+    rate_limit=RateLimit(requests=60, per_seconds=60.0),
+    sign_in=SIGN_IN,
+    calls=CALLS,
+    read_callback=read_callback,
+    capabilities=ComflowyProvider.capabilities,
+    connect=ComflowyProvider,
+)
+
+__all__ = [
+    "CALLS",
+    "NAME",
+    "PROFILE",
+    "SIGN_IN",
+    "STATES",
+    "VERDICTS",
+    "AccessToken",
+    "ComflowyClient",
+    "ComflowyProvider",
+    "NodeOutput",
+    "ProgressPayload",
+    "ResultPayload",
+    "Run",
+    "StartedRun",
+    "read_callback",
+    "read_error",
+    "read_payload",
+]

@@ -1,0 +1,114 @@
+"""Comflowy behind the verbs of the seam: ComfyUI workflows saved there, run by their id."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from flow_pipelines.batches.graphs import is_node_parameter
+from flow_pipelines.batches.keys import stable_hash
+from flow_pipelines.model import OutputRef, Receipt, RunReport, SubmissionState, Workflow
+from flow_pipelines.model.errors import ConfigurationError, OutputRefused, RequestRejected
+from flow_pipelines.provider import Capabilities, Download, Lane, SubmitRequest, Transport
+from flow_pipelines.providers.comflowy.calls import NAME, OUT_OF_CREDIT, STATES, meaning_of
+from flow_pipelines.providers.comflowy.client import ComflowyClient
+from flow_pipelines.providers.comflowy.outputs import outputs_of
+from flow_pipelines.providers.comflowy.records import Run
+
+_WORKFLOW_ID = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
+_USD = Decimal("0.000001")
+
+
+class ComflowyProvider:
+    """Comflowy behind the verbs of `provider.Provider`."""
+
+    name = NAME
+    capabilities = Capabilities(cached_when_identical=True)
+
+    def __init__(self, transport: Transport, base_url: str) -> None:
+        """`base_url` is the API's address."""
+        self._transport = transport
+        self.client = ComflowyClient(transport, base_url)
+
+    def read_workflow(self, reference: str, read_file: Callable[[str], bytes]) -> Workflow:
+        """Take a workflow by its id, without a request: no call tells anything about one."""
+        del read_file
+        if not _WORKFLOW_ID.fullmatch(reference) or reference.endswith(".json"):
+            raise ConfigurationError(
+                f"{reference!r} is not a workflow id of Comflowy: in its editor, the address ends "
+                "with ?id= and the id"
+            )
+        return Workflow(
+            reference=reference,
+            version=stable_hash([NAME, reference]),
+            body={"workflow_id": reference},
+            closed=False,
+            node_parameters=True,
+        )
+
+    def take_turn(self, lane: Lane) -> None:
+        """Wait for a turn; see `provider.Provider`."""
+        self._transport.take_turn(lane)
+
+    def submit(self, request: SubmitRequest) -> Receipt:
+        """Buy one run; nothing that is sent names the submission. See `provider.Provider`."""
+        wrong = [name for name in request.parameters if not is_node_parameter(name)]
+        if wrong:
+            # Nothing was sent, and nobody should have to find that out.
+            why = f'{wrong[0]!r} is not written "<node id>::<field>"'
+            raise RequestRejected(why, provider=NAME, operation="run")
+        workflow_id = request.workflow.body["workflow_id"]
+        run = self.client.run(workflow_id, request.parameters, on_result_url=request.callback_url)
+        return Receipt(provider_run_id=run.run_id)
+
+    def poll(self, provider_run_id: str, workflow: Workflow) -> RunReport:
+        """Ask once for a run; see `provider.Provider`."""
+        del workflow
+        return _report(self.client.check(provider_run_id))
+
+    def cancel(self, provider_run_id: str, workflow: Workflow) -> RunReport:
+        """Raise ConfigurationError: Comflowy documents no such call."""
+        del workflow
+        raise ConfigurationError(f"Comflowy has no way to cancel a run, {provider_run_id} neither")
+
+    def find(self, request: SubmitRequest, since: datetime) -> Sequence[Receipt]:
+        """Find nothing: Comflowy documents no list of runs."""
+        del request, since
+        return ()
+
+    def fetch(self, output: OutputRef, *, max_bytes: int) -> AbstractContextManager[Download]:
+        """Stream an output by its link; see `provider.Provider`."""
+        if output.url is None:
+            raise OutputRefused(f"{NAME}: output {output.output_id} has no link that opens it")
+        return self.client.open_link(output.url, max_bytes=max_bytes)
+
+    def cost_usd(
+        self, report: RunReport, price_usd_per_run: Decimal | None
+    ) -> tuple[Decimal | None, Literal["charged", "estimated", "unknown"]]:
+        """Take the batch's figure for a run that succeeded; what failed runs cost is unknown."""
+        if report.state is SubmissionState.SUCCEEDED and price_usd_per_run is not None:
+            return price_usd_per_run.quantize(_USD), "estimated"
+        return None, "unknown"
+
+    def estimate_usd(self, workflow: Workflow, price_usd_per_run: Decimal | None) -> Decimal | None:
+        """Give the batch's own figure: Comflowy counts credits, and no answer tells them."""
+        del workflow
+        return price_usd_per_run
+
+
+def _report(run: Run) -> RunReport:
+    state = STATES.get(run.status.lower())
+    failed = state is SubmissionState.FAILED
+    return RunReport(
+        provider_run_id=run.run_id,
+        state=state,
+        provider_status=run.status,
+        outputs=outputs_of(run),
+        error_code=run.status.lower() if failed else None,
+        error_message=(run.error_message or f"Comflowy says: {run.status}") if failed else None,
+        account_problem=failed and meaning_of(run.error_message or "") == OUT_OF_CREDIT,
+    )
