@@ -40,7 +40,7 @@ class TooLong(Exception):
 def make_app(desk: Desk, *, body_seconds: float = BODY_SECONDS) -> Starlette:
     """Make the application: callbacks at the addresses we gave away, and `GET /health`."""
     door = _Door(desk, body_seconds)
-    address = "/callbacks/{provider}/{submission_key}/{token}"
+    address = "/callbacks/{provider}/{submission_key:path}/{token}"
     app = Starlette(
         routes=[
             Route("/health", _health, methods=["GET"]),

@@ -1,0 +1,87 @@
+"""A ledger with submissions in every state, and a receiver before it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+
+from flow_pipelines.lifecycle.callbacks import CallbackAddresses
+from flow_pipelines.model import Submission
+from flow_pipelines.provider import Callback, CallbackRefused, CallbackRequest
+from flow_pipelines.providers import profile
+from flow_pipelines.redaction import Secret
+from flow_pipelines.webhooks import Desk, Sender, make_app
+from flow_pipelines_tests.conformance.ledger.desk import PROVIDER
+from flow_pipelines_tests.conformance.ledger.desk import Desk as LedgerDesk
+from flow_pipelines_tests.webhooks.asgi import Answer, ask
+
+OURS = Secret("ours-0123456789abcdef0123456789abcdef")
+SIGNING = "whsec_signing_0123456789"
+
+
+def read_plainly(request: CallbackRequest) -> Callback:
+    """Read what the ledger desk's provider sends: unsigned, as Comflowy's is."""
+    try:
+        told = json.loads(request.body)
+        return Callback(
+            provider_run_id=told.get("run"), event_id=told.get("event"), ended=told["ended"]
+        )
+    except (ValueError, KeyError, AttributeError, TypeError):
+        raise CallbackRefused("not what it sends") from None
+
+
+class Post:
+    """Sends callbacks to a receiver, and looks at what became of them."""
+
+    def __init__(self, ledger: LedgerDesk) -> None:
+        flora = profile("flora").read_callback
+        assert flora is not None
+        self.ledger, self.clock = ledger, ledger.clock
+        self.lines: list[str] = []
+        self.desk = Desk(
+            ledger=ledger.ledger,
+            clock=self.clock,
+            secrets=[OURS],
+            senders={
+                PROVIDER: Sender(read=read_plainly),
+                "flora": Sender(read=flora, secrets=[Secret("whsec_new"), Secret(SIGNING)]),
+            },
+            log=self.lines.append,
+        )
+        self.app: Starlette = make_app(self.desk, body_seconds=0.05)
+
+    def path(self, key: str, provider: str = PROVIDER, secret: Secret = OURS) -> str:
+        return CallbackAddresses("https://us.example", [secret], provider).url(key)[18:]
+
+    def tell(self, key: str, run: str | None, *, ended: bool = True, **more: Any) -> Answer:
+        body = json.dumps({"run": run, "ended": ended, **more}).encode()
+        return ask(self.app, self.path(key), body)
+
+    def is_due(self, key: str) -> bool:
+        due_at = self.ledger.ledger.submission(key).next_poll_at
+        return due_at is not None and due_at <= self.clock.now()
+
+    def submission(self, key: str) -> Submission:
+        return self.ledger.ledger.submission(key)
+
+
+def signed(body: bytes, at: float, secret: str = SIGNING) -> Mapping[bytes, bytes]:
+    """Give the headers that FLORA sends with a body."""
+    moment = str(int(at)).encode()
+    digest = hmac.new(secret.encode(), moment + b"." + body, hashlib.sha256).hexdigest()
+    return {b"flora-signature": b"t=" + moment + b",v1=" + digest.encode()}
+
+
+@pytest.fixture
+def post(tmp_path: Path) -> Iterator[Post]:
+    ledger = LedgerDesk(f"sqlite:///{tmp_path / 'ledger.db'}")
+    yield Post(ledger)
+    assert ledger.ledger._database.engine.pool.checkedout() == 0
+    ledger.ledger.close()
