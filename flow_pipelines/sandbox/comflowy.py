@@ -4,7 +4,8 @@ That page shows types and one example; what it leaves open is decided here as fo
 body is a 400; what Comflowy itself would not run, or does not know, is `success: false` under 200.
 Errors are `{success, error}` under any status. A workflow is there under every id that does not
 begin with `missing`. A run waits in the queue as `waiting`, and as `pending` in its last second
-there. Links are signed anew at every check and live for an hour.
+there. Links are signed anew at every check and live for an hour. Progress is told as it begins to
+wait, is about to run, runs, and once in between, as a `message`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import json
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -194,15 +196,14 @@ class Comflowy:
             told = {"type": _WORDS[seen.state], "run_id": run.id, **self._result(seen, base_url)}
             return _unsigned(told)
 
-        def progress(word: str, at: float) -> Letter:
-            told = {"type": word, "payload": {}}  # nothing says which run this is about
-            return Letter(url=urls[_PROGRESS], due=lambda: at, write=lambda: _unsigned(told))
-
         if urls.get(_RESULT):
             self._world.call_back(run, urls[_RESULT], result)
         if urls.get(_PROGRESS):
-            self._world.courier.take(progress("waiting", run.accepted_at))
-            self._world.courier.take(progress("running", run.starts_at))
+            for word, due, payload in _progress_of(run):
+                # Nothing says which run this is about.
+                told = _unsigned({"type": word, "payload": payload})
+                letter = Letter(url=urls[_PROGRESS], due=due, write=partial(_same, told))
+                self._world.courier.take(letter)
 
     # ---- links ----------------------------------------------------------------------------
 
@@ -260,6 +261,22 @@ def _are_urls(callbacks: object) -> bool:
     return isinstance(callbacks, dict) and all(
         name in (_RESULT, _PROGRESS) and isinstance(url, str) for name, url in callbacks.items()
     )
+
+
+def _progress_of(run: Run) -> list[tuple[str, Callable[[], float], Any]]:
+    """Give each event of a run: its type, when it is due, and what it tells."""
+    events: list[tuple[str, Callable[[], float], Any]] = [
+        ("waiting", lambda: run.accepted_at, {}),
+        ("running", lambda: run.starts_at, {}),
+        ("message", lambda: (run.starts_at + run.ends_at) / 2, {"progress": 0.5}),
+    ]
+    if run.starts_at - run.accepted_at > _PENDING_SECONDS:
+        events.insert(1, ("pending", lambda: run.starts_at - _PENDING_SECONDS, {}))
+    return events
+
+
+def _same(letter: tuple[bytes, Mapping[str, str]]) -> tuple[bytes, Mapping[str, str]]:
+    return letter
 
 
 def _unsigned(document: Mapping[str, Any]) -> tuple[bytes, Mapping[str, str]]:

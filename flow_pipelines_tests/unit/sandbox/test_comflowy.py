@@ -284,11 +284,34 @@ def test_callbacks_are_unsigned_and_only_the_result_names_its_run(
     assert {told["type"] for _, told in bodies} == {"waiting", "running"}
     assert all(set(told) == {"type", "payload"} for _, told in bodies)
     data = comflowy.finished(run_id)
-    _until(bodies, 3)
-    path, told = bodies[2]
-    assert (path, told["type"], told["run_id"]) == ("/result", "success", run_id)
+    _until(bodies, 4)
+    rest = dict(bodies[2:])
+    assert rest["/progress"] == {"type": "message", "payload": {"progress": 0.5}}
+    told = rest["/result"]
+    assert (told["type"], told["run_id"]) == ("success", run_id)
     assert len(told["output_images"]) == len(data["output_images"]) == 1
     assert list(told["full_outputs"]) == list(data["full_outputs"])
+
+
+def test_a_run_that_waits_tells_that_it_is_pending_before_it_runs(
+    comflowy: ComflowyProbe,
+    control: ControlClient,
+    received: tuple[str, list[tuple[str, dict[str, Any]]]],
+) -> None:
+    url, bodies = received
+    control.configure(slots=1)
+    comflowy.create()
+    run_id = comflowy.create(
+        params={"6::text": "another cat"}, callback_urls={"on_progress_event_url": url}
+    )
+    comflowy.finished(run_id)
+    _until(bodies, 4)
+    assert sorted(told["type"] for _, told in bodies) == [
+        "message",
+        "pending",
+        "running",
+        "waiting",
+    ]
 
 
 @pytest.mark.parametrize("urls", [[], {"on_result_url": 7}, {"else": "http://x"}, "http://x"])
