@@ -47,6 +47,7 @@ LEDGER_READS = frozenset(
         "outputs",
         "paused",
         "prompt_rows",
+        "provider_file",
         "reserved_usd",
         "search",
         "settlements",
@@ -56,7 +57,9 @@ LEDGER_READS = frozenset(
         "workflow",
     }
 )
-STORE_READS = frozenset({"check", "get", "head", "key", "list_keys", "server_time", "uri"})
+STORE_READS = frozenset(
+    {"check", "get", "head", "key", "list_keys", "presigned_url", "server_time", "uri"}
+)
 TRANSPORT_READS = frozenset({"take_turn"})
 """A turn is taken in the pace store, which is watched itself."""
 

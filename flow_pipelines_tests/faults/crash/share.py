@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
 
@@ -24,8 +25,20 @@ def run_shares(shares: Sequence[Share]) -> Iterator[Report]:
             warm_up(bench)
             for share in its_shares:
                 yield Enumeration(bench, scenes[share.scene], known).run(
-                    every=share.has, twice=share.twice
+                    every=_while_awaited(share), twice=share.twice
                 )
+
+
+def _while_awaited(share: Share) -> Callable[[int], bool]:
+    """Pick a share's kill points; end this process when the one that started it is gone."""
+    started_by = os.getppid()
+
+    def has(index: int) -> bool:
+        if os.getppid() != started_by:
+            sys.exit("nobody waits for this report")
+        return share.has(index)
+
+    return has
 
 
 if __name__ == "__main__":

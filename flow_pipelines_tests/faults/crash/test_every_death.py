@@ -38,11 +38,15 @@ STEPS = {"night": 3, "restart": 16, "trouble": 20}
 SINGLE_WRITES = {
     "store.delete": "`doctor` alone calls it, for what it wrote itself",
     "ledger.cancel_planned": "a person's command; nothing outside goes with it",
+    "ledger.forget_file": "before a picture is uploaded anew; an upload is not billed",
+    "ledger.mark_due": "what a callback says; a poll finds it without it",
     "ledger.move_batch": "a person's command; nothing outside goes with it",
     "ledger.pause": "a person's command; nothing outside goes with it",
     "ledger.regenerate": "a run's first step, repeated by its retry; plans only",
+    "ledger.remember_file": "after an upload, which is repeated without it and not billed",
     "ledger.resume": "a person's command; nothing outside goes with it",
     "ledger.settle_not_created": "a person's command; nothing outside goes with it",
+    "ledger.settle_refused": "an answer after its lease; `hands` kill and stop around it",
     "ledger.stop_account": "a note that others read; the provider repeats its refusal",
 }
 """Methods that no scene reaches: each is one transaction, alone."""
@@ -106,5 +110,5 @@ def test_no_port_can_do_more_than_its_contract_says(
 
 def test_nights_touch_nothing_outside_but_the_watched_ports() -> None:
     watched = {"ledger", "provider", "store"}
-    harmless = {"clock", "log", "read_uri"}
+    harmless = {"callback_url", "clock", "log", "read_uri"}
     assert {field.name for field in fields(Ports)} == watched | harmless

@@ -16,7 +16,7 @@ from flow_pipelines_tests.faults.mutants.mutant import Mutant
 from flow_pipelines_tests.faults.mutants.trial import Found, Tree, copied
 
 JOBS = 2
-ALL_SECONDS = 400
+ALL_SECONDS = 600
 """For all tests that are ever selected, with every guard in place."""
 
 

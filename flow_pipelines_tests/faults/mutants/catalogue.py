@@ -70,7 +70,7 @@ MUTANTS = (
                 "    change.move(rows, _S.PLANNED, reason=reason)\n",
             ),
         ),
-        tests=(_TRANSITIONS, _RECOVER, _DEATHS),
+        tests=(_TRANSITIONS, _RECOVER),
     ),
     Mutant(
         guard=LEASE,

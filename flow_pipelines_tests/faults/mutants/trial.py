@@ -18,7 +18,7 @@ from flow_pipelines_tests.faults.mutants.mutant import PACKAGE, ROOT, Mutant
 from flow_pipelines_tests.faults.mutants.witness import NOTES, TREE
 
 TESTS = "flow_pipelines_tests"
-TRIAL_SECONDS = 150
+TRIAL_SECONDS = 240
 """After so long a trial is ended; the tests that failed until then count."""
 _COPIED = (PACKAGE, TESTS, "pyproject.toml", "setup.cfg")
 _ONE_DATABASE = "not postgresql"

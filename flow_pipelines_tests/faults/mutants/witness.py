@@ -14,6 +14,7 @@ import pytest
 import flow_pipelines
 import flow_pipelines_tests
 
+_STARTED_BY = os.getppid()
 TREE, NOTES = "MUTANT_TREE", "MUTANT_NOTES"
 """Variables with the copy's folder and the file to write to."""
 
@@ -27,6 +28,8 @@ def pytest_configure() -> None:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if os.getppid() != _STARTED_BY:
+        pytest.exit("whoever started this run is gone")
     if report.failed:
         _note(failed=report.nodeid)
     elif report.when == "call" and report.passed:
