@@ -8,11 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flow_pipelines.batches.cells import shown, text_fault
-from flow_pipelines.batches.graphs import is_node_parameter, link_fields, split_parameter
+from flow_pipelines.batches.graphs import (
+    is_node_parameter,
+    link_fields,
+    node_of,
+    split_parameter,
+)
 from flow_pipelines.batches.keys import stable_hash
 from flow_pipelines.batches.positions import compose_all, find_position, scalar_at
 from flow_pipelines.batches.recipe import Recipe
-from flow_pipelines.model import BatchSettings, Workflow
+from flow_pipelines.batches.values import WrongType, check_bounds
+from flow_pipelines.model import BatchSettings, ParameterSpec, Workflow
 from flow_pipelines.model.errors import Problem
 
 if TYPE_CHECKING:
@@ -134,8 +140,20 @@ def _faults_of_the_whole(settings: BatchSettings, workflow: Workflow) -> Iterato
     for spec in workflow.parameters:
         if spec.required and spec.name not in settings.parameters:
             yield None, f"the workflow needs the parameter {shown(spec.name)}, which is not given"
+        elif spec.name not in settings.parameters:
+            yield from _faults_of_default(spec, workflow)
     if settings.runs_per_prompt < 1:
         yield None, f"runs_per_prompt is {settings.runs_per_prompt}; it has to be 1 or more"
+
+
+def _faults_of_default(spec: ParameterSpec, workflow: Workflow) -> Iterator[_Fault]:
+    """A workflow's own value counts, too, where nothing is put in its place."""
+    try:
+        check_bounds(spec.default, spec)
+    except WrongType as fault:
+        node = node_of(workflow.body.get("graph") or {}, spec.name)
+        where = f", in {node} of {workflow.reference}" if node else ""
+        yield None, f"{spec.name} {fault}{where}; set it in parameters"
 
 
 def _faults_of_seeds(settings: BatchSettings) -> Iterator[_Fault]:

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flow_pipelines.batches.cells import shown, text_fault
+from flow_pipelines.batches.graph_nodes import may_be_output
 from flow_pipelines.batches.positions import compose, find_position
 from flow_pipelines.model.errors import Problem
 
 _HOW_TO_EXPORT = "in ComfyUI choose Workflow > Export (API) and use that file"
 _LINK_LENGTH = 2
+_LISTED = 6
 _Fault = tuple[tuple[str, ...], str]
 
 
@@ -31,6 +33,9 @@ def graph_problems(name: str, text: str, graph: Any) -> list[Problem]:
     if whole:
         return [Problem(whole, name)]
     faults = [fault for node_id in graph for fault in _node_faults(graph, node_id)]
+    silent = None if faults else _fault_of_the_end(graph)
+    if silent:
+        return [Problem(silent, name)]
     document = compose(text) if faults else None
     problems: list[Problem] = []
     for path, message in faults:
@@ -50,6 +55,19 @@ def _fault_of_the_whole(graph: Any) -> str | None:
     if isinstance(prompt, dict) and "class_type" not in prompt:
         return "is the body of a call to ComfyUI's /prompt; keep only the graph below `prompt`"
     return None
+
+
+def _fault_of_the_end(graph: Mapping[str, Any]) -> str | None:
+    """ComfyUI runs only what an output node needs, and refuses a graph without one."""
+    linked = {
+        value[0] for node in graph.values() for value in node["inputs"].values() if is_link(value)
+    }
+    kinds = {node_id: node["class_type"] for node_id, node in graph.items()}
+    if any(may_be_output(kind, ends=node_id not in linked) for node_id, kind in kinds.items()):
+        return None
+    last = [f"{node_id} ({kind})" for node_id, kind in kinds.items() if node_id not in linked]
+    found = f"it ends in {', '.join(last[:_LISTED])}" if last else "it runs in a circle"
+    return f"has no output node, so there is nothing to run: {found}; add a SaveImage"
 
 
 def _is_ui_export(graph: Mapping[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flow_pipelines.batches.graph_checks import graph_problems, is_link
+from flow_pipelines.batches.graph_nodes import bounds_of
 from flow_pipelines.batches.keys import stable_hash
 from flow_pipelines.batches.sources import JsonFault, exact_json, raise_if_any, text_of
 from flow_pipelines.model import ParameterSpec, ParameterType
@@ -22,8 +23,8 @@ _SEED_FIELDS = frozenset({"seed", "noise_seed", "rand_seed"})
 def parse_graph(name: str, content: bytes) -> Mapping[str, Any]:
     """Read a graph in API format; integers are exact up to 2^64−1.
 
-    Whether its node classes exist, and whether one of them gives an output, only the service
-    that runs it can know.
+    Whether its node classes exist only the service that runs it can know; a graph is refused for
+    want of an output node where ComfyUI's own nodes are certain to be none.
 
     Raises: InvalidBatch, with line and column where the text is no JSON.
     """
@@ -41,13 +42,21 @@ def parse_graph(name: str, content: bytes) -> Mapping[str, Any]:
 def graph_parameters(graph: Mapping[str, Any]) -> tuple[ParameterSpec, ...]:
     """List every literal input as `<node id>::<field>`, typed by its literal, which is its default.
 
-    Links are not listed: overwriting one would unplug a node.
+    Numbers of ComfyUI's own nodes come with their range. Links are not listed: overwriting one
+    would unplug a node.
     """
     return tuple(
-        ParameterSpec(name=f"{node_id}::{field}", type=_type_of(field, value), default=value)
+        _spec(graph[node_id]["class_type"], f"{node_id}::{field}", field, value)
         for node_id, field, value in _inputs(graph)
         if not is_link(value)
     )
+
+
+def node_of(graph: Mapping[str, Any], name: str) -> str | None:
+    """Name the node of a parameter for people: `node 3 (KSampler)`; None: there is none."""
+    node_id, _ = split_parameter(name) or ("", "")
+    node = graph.get(node_id)
+    return None if node is None else f"node {node_id} ({node['class_type']})"
 
 
 def link_fields(graph: Mapping[str, Any]) -> frozenset[str]:
@@ -100,6 +109,13 @@ def _inputs(graph: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
             # A field whose own colons blur the split could be taken for another node's.
             if split_parameter(f"{node_id}::{field}") == (node_id, field):
                 yield node_id, field, value
+
+
+def _spec(class_type: str, name: str, field: str, value: Any) -> ParameterSpec:
+    kind, bounds = _type_of(field, value), bounds_of(class_type, field)
+    if bounds is None:
+        return ParameterSpec(name=name, type=kind, default=value)
+    return ParameterSpec(name=name, type=kind, default=value, **bounds._asdict())
 
 
 def _type_of(field: str, literal: Any) -> ParameterType:

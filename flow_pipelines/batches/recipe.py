@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from flow_pipelines.batches.cells import same_cell
+from flow_pipelines.batches.graphs import node_of
 from flow_pipelines.batches.keys import stable_hash
 from flow_pipelines.batches.pictures import (
     MEDIA,
@@ -19,7 +20,7 @@ from flow_pipelines.batches.pictures import (
     unread,
 )
 from flow_pipelines.batches.templates import Literal, PictureTemplate, Template, parse_parameter
-from flow_pipelines.batches.values import WrongType, typed_value
+from flow_pipelines.batches.values import WrongType, check_bounds, typed_value
 from flow_pipelines.model import BatchSettings, ParameterSpec, PromptRow, Workflow
 
 ALWAYS_THERE = frozenset({"prompt_id", "seed"})
@@ -45,6 +46,8 @@ class Recipe:
     """The parameters as the person wrote them."""
     parameters: Mapping[str, Template | Literal | PictureTemplate]
     specs: Mapping[str, ParameterSpec]
+    graph: Mapping[str, Any]
+    """The workflow's, for messages; empty where it is none of ours to see."""
     look_up: LookUp = unread
     """Reads a picture that a row names; without it, none is looked at."""
 
@@ -56,6 +59,7 @@ class Recipe:
             written=dict(settings.parameters),
             parameters={n: parse_parameter(v) for n, v in settings.parameters.items()},
             specs={spec.name: spec for spec in workflow.parameters},
+            graph=workflow.body.get("graph") or {},
             look_up=look_up,
         )
 
@@ -78,7 +82,7 @@ class Recipe:
             try:
                 rendered[name] = self._typed(name, template, values)
             except WrongType as fault:
-                faults.append(Fault(name, f"{name} {fault}", template.columns))
+                faults.append(Fault(name, self._told(name, fault), template.columns))
         return rendered, faults
 
     def content_hash(self, row: PromptRow, parameters: Mapping[str, Any]) -> str:
@@ -122,4 +126,11 @@ class Recipe:
             raise WrongType("is empty")
         if spec and spec.required and value in (None, ""):
             raise WrongType("is empty, and the workflow needs it")
-        return typed_value(value, kind)
+        typed = typed_value(value, kind)
+        if spec is not None:
+            check_bounds(typed, spec)
+        return typed
+
+    def _told(self, name: str, fault: WrongType) -> str:
+        node = node_of(self.graph, name)
+        return f"{name} {fault}" + (f", in {node}" if node else "")

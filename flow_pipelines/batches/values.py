@@ -15,7 +15,7 @@ from flow_pipelines.batches.cells import (
     shown,
 )
 from flow_pipelines.batches.seeds import MAX_SEED
-from flow_pipelines.model import ParameterType
+from flow_pipelines.model import ParameterSpec, ParameterType
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _MOST_DIGITS = 40  # more than any number in range has; Python is slow at thousands of them
@@ -37,9 +37,26 @@ def typed_value(value: Any, kind: ParameterType) -> Any:
     return _CONVERTERS[kind](value)
 
 
+def check_bounds(value: Any, spec: ParameterSpec) -> None:
+    """Let pass what is no number, or one that the parameter takes. Raises: WrongType."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    if spec.whole and isinstance(value, float) and not value.is_integer():
+        raise WrongType(f"has to be a whole number, not {shown(value)}")
+    low, high = spec.minimum, spec.maximum
+    if low is not None and value < low:
+        raise WrongType(f"has to be {_bound(low)} or more, not {shown(value)}")
+    if high is not None and value > high:
+        raise WrongType(f"has to be {_bound(high)} or less, not {shown(value)}")
+
+
+def _bound(number: float) -> str:
+    return "2^64−1" if number == MAX_SEED else f"{number}"
+
+
 def seed_value(value: Any) -> int:
     """Give a seed: an integer 0 … 2^64−1, exactly. Raises: WrongType."""
-    number = _number(value)
+    number = _exact(value)
     if isinstance(number, int) and 0 <= number <= MAX_SEED:
         return number
     raise _wrong(value, "seed")
@@ -47,9 +64,19 @@ def seed_value(value: Any) -> int:
 
 def _integer(value: Any) -> int | float:
     # A graph's `8` may be the literal of a float field, so 7.5 has to pass.
-    number = _number(value)
+    number = _exact(value)
     if number is None:
         raise _wrong(value, "integer")
+    return number
+
+
+def _exact(value: Any) -> int | float | None:
+    number = _number(value)
+    if isinstance(number, float) and abs(number) > EXACT_IN_A_FLOAT:
+        raise WrongType(
+            f"has to be exact, but {shown(value)} is a float above 2^53, which has lost its last "
+            "digits (keep the column as integers or as text)"
+        )
     return number
 
 

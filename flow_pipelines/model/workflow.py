@@ -29,6 +29,12 @@ class ParameterSpec:
     """The workflow's own value."""
     hosts: tuple[str, ...] = ()
     """Hosts that links may name, `.domain` for all below it; empty: every one."""
+    minimum: float | None = None
+    """Smallest number that is taken."""
+    maximum: float | None = None
+    """Largest number that is taken."""
+    whole: bool = False
+    """True: a number has to be a whole one; the service would cut decimals off without a word."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -216,6 +216,7 @@ _GRAPH = json.dumps(
     {
         "3": {"class_type": "KSampler", "inputs": {"seed": 5, "cfg": 8.5, "model": ["4", 0]}},
         "4": {"class_type": "Loader", "inputs": {"ckpt_name": "m"}, "_meta": {"title": "t"}},
+        "9": {"class_type": "SaveImage", "inputs": {"images": ["3", 0]}},
     },
     indent=1,
 ).encode()

@@ -22,6 +22,7 @@ def graph() -> dict[str, Any]:
         },
         "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "m.safetensors"}},
         "6:1": {"class_type": "CLIPTextEncode", "inputs": {"text": "a tree", "clip": ["4", 1]}},
+        "9": {"class_type": "SaveImage", "inputs": {"images": ["3", 0]}},
     }
 
 

@@ -34,7 +34,7 @@ def test_sound_parameters_have_no_problems() -> None:
             "12::seed",
             (
                 "'12::seed': the graph has no node '12'; it has 3 (KSampler), "
-                "4 (CheckpointLoaderSimple), 6:1 (CLIPTextEncode)"
+                "4 (CheckpointLoaderSimple), 6:1 (CLIPTextEncode), 9 (SaveImage)"
             ),
         ),
         ("seed", "'seed' is not written \"<node id>::<field>\"; did you mean '3::seed'?"),

@@ -33,7 +33,7 @@ def test_every_literal_input_is_a_parameter_typed_by_its_literal() -> None:
         "4::ckpt_name": ("text", "m.safetensors", False),
         "6:1::text": ("text", "a tree", False),
     }
-    assert link_fields(graph()) == {"3::model", "6:1::clip"}
+    assert link_fields(graph()) == {"3::model", "6:1::clip", "9::images"}
 
 
 @pytest.mark.parametrize("field", ["seed", "noise_seed", "rand_seed"])
@@ -115,6 +115,45 @@ def test_the_version_sees_values_and_links_but_neither_order_nor_titles() -> Non
 def test_a_ui_export_is_refused_with_the_way_to_the_right_file(saved: Any) -> None:
     (problem,) = _problems(graph_bytes(saved))
     assert "Workflow > Export (API)" in problem.message
+
+
+CHAIN = {
+    "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "m"}},
+    "3": {"class_type": "KSampler", "inputs": {"seed": 1, "model": ["4", 0]}},
+    "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0]}},
+}
+
+
+@pytest.mark.parametrize("last", ["SaveImage", "PreviewImage", "VHS_VideoCombine", "Somebodys"])
+def test_a_graph_ends_in_an_output_node_or_in_one_that_nobody_knows_here(last: str) -> None:
+    nodes = CHAIN | {"9": {"class_type": last, "inputs": {"images": ["8", 0]}}}
+    assert parse_graph("g.json", graph_bytes(nodes)) == nodes
+
+
+def test_a_node_that_saves_and_hands_on_is_an_output_node() -> None:
+    nodes = CHAIN | {
+        "9": {"class_type": "Image Save", "inputs": {"images": ["8", 0]}},
+        "10": {"class_type": "ImageScale", "inputs": {"image": ["9", 0]}},
+    }
+    assert parse_graph("g.json", graph_bytes(nodes)) == nodes
+
+
+def test_a_graph_that_keeps_nothing_is_refused_and_told_where_it_ends() -> None:
+    nodes = CHAIN | {"7": {"class_type": "CLIPTextEncode", "inputs": {"text": "x"}}}
+    (problem,) = _problems(graph_bytes(nodes))
+    assert problem.message == (
+        "has no output node, so there is nothing to run: it ends in 8 (VAEDecode), "
+        "7 (CLIPTextEncode); add a SaveImage"
+    )
+
+
+def test_a_graph_that_runs_in_a_circle_has_no_end() -> None:
+    nodes = {
+        "1": {"class_type": "ImageScale", "inputs": {"image": ["2", 0]}},
+        "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
+    }
+    (problem,) = _problems(graph_bytes(nodes))
+    assert "it runs in a circle" in problem.message
 
 
 def test_a_node_may_be_named_nodes() -> None:

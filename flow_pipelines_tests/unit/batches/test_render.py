@@ -151,17 +151,18 @@ def test_the_request_hash_follows_the_seed() -> None:
 def test_every_fault_of_every_row_is_told_at_once_with_line_and_column() -> None:
     parameters = {"6:1::text": "{prompt}", "3::seed": "{seed}", "3::cfg": "{cfg}"}
     prompts = table("prompt,cfg\ncat,x\ndog,8\ncow,\n")
+    number, node = "a whole or decimal number", "node 3 (KSampler)"
     assert _problems(batch(parameters=parameters, runs_per_prompt=2), prompts) == [
-        "prompts.csv:2, column 'cfg': 3::cfg has to be a whole or decimal number, not 'x'",
-        "prompts.csv:4, column 'cfg': 3::cfg is empty, but has to be a whole or decimal number",
+        f"prompts.csv:2, column 'cfg': 3::cfg has to be {number}, not 'x', in {node}",
+        f"prompts.csv:4, column 'cfg': 3::cfg is empty, but has to be {number}, in {node}",
     ]
 
 
 def test_faults_of_parameters_and_rows_come_in_one_message() -> None:
-    parameters = {"6:1::text": "{promt}", "9::x": 1, "3::cfg": "{prompt}"}
+    parameters = {"6:1::text": "{promt}", "99::x": 1, "3::cfg": "{prompt}"}
     problems = _problems(batch(parameters=parameters), table("prompt\ncat\n"))
     assert len(problems) == 3
-    assert "no node '9'" in problems[0]
+    assert "no node '99'" in problems[0]
     assert problems[1] == (
         "posters: 6:1::text uses the column 'promt', which prompts.csv does not have; "
         "did you mean 'prompt'?"
@@ -170,9 +171,10 @@ def test_faults_of_parameters_and_rows_come_in_one_message() -> None:
 
 
 def test_a_value_of_several_columns_is_told_with_its_row_where_there_are_no_lines() -> None:
-    rows = PromptTable("captions", ("a", "b"), [{"a": 1, "b": 2}, {"a": "x", "b": "y"}])
+    rows = PromptTable("captions", ("a", "b"), [{"a": 0, "b": 2}, {"a": "x", "b": "y"}])
     (problem,) = _problems(batch(parameters={"3::denoise": "{a}.{b}"}), rows)
-    assert problem == "captions: row 2: 3::denoise has to be a finite number, not 'x.y'"
+    message = "3::denoise has to be a finite number, not 'x.y', in node 3 (KSampler)"
+    assert problem == f"captions: row 2: {message}"
 
 
 def test_an_empty_cell_is_text_for_a_text_and_a_fault_for_what_is_required() -> None:
