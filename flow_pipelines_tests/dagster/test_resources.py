@@ -90,7 +90,7 @@ def test_a_key_that_is_set_is_shown_by_its_name_only(monkeypatch: pytest.MonkeyP
 
 def test_a_client_makes_the_provider_s_documented_calls(world: World) -> None:
     client = FloyoResource().get_client()
-    run_id = client.create_run({"1": {"class_type": "SaveImage", "inputs": {}}}, name="by hand")
+    run_id = client.create_run({"1": {"class_type": "SaveImage", "inputs": {}}}, name="by hand").id
     assert client.retrieve_run(run_id).id == run_id
     assert FloyoResource.model_fields["cdn_url"].default is None
 
