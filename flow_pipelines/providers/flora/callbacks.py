@@ -58,7 +58,9 @@ def _signatures(header: str) -> tuple[str, Sequence[bytes]]:
     """Take `t=…,v1=…[,v1=…]` apart; other schemes than `v1` are for others."""
     pairs = [part.strip().partition("=") for part in header.split(",")]
     times = [value for name, _, value in pairs if name == "t"]
-    signatures = [value.encode() for name, _, value in pairs if name == "v1" and value]
+    signatures = [
+        value.encode("utf-8", "replace") for name, _, value in pairs if name == "v1" and value
+    ]
     if len(times) != 1 or not _TIME.fullmatch(times[0]):
         raise CallbackRefused("it bears no signature")
     if not 0 < len(signatures) <= _MOST_SIGNATURES:
@@ -77,9 +79,8 @@ def _read(body: bytes) -> Callback:
         found = None
     if not isinstance(found, dict):
         raise CallbackRefused("it is not what FLORA sends")
-    event, data = read.members(found), read.members(found.get("data"))
     return Callback(
-        provider_run_id=read.identifier(data.get("run_id")),
-        event_id=read.identifier(event.get("id")),
-        ended=event.get("type") in ENDED_EVENTS,
+        provider_run_id=read.identifier(read.members(found.get("data")).get("run_id")),
+        event_id=read.identifier(found.get("id")),
+        ended=read.text(found.get("type")) in ENDED_EVENTS,
     )

@@ -6,13 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flow_pipelines.batches.keys import stable_hash
-from flow_pipelines.model import ParameterSpec, Workflow
+from flow_pipelines.model import ParameterSpec, ParameterType, Workflow
 from flow_pipelines.model.errors import RequestRejected
 from flow_pipelines.provider import SubmitRequest
 from flow_pipelines.providers.flora.calls import NAME
+from flow_pipelines.providers.flora.media import OUTPUT_HOSTS
 from flow_pipelines.providers.flora.records import Port, Technique
 
-INPUT_TYPES = ("text", "imageUrl", "videoUrl", "audioUrl", "documentUrl")
+INPUT_TYPES: Mapping[str, ParameterType] = {
+    "text": "text",
+    "imageUrl": "image",
+    "videoUrl": "video",
+    "audioUrl": "audio",
+    "documentUrl": "document",
+}
 """As the SDK spells them; older pages have `image_url` and `IMAGE_URL` too."""
 
 
@@ -57,7 +64,14 @@ def inputs_of(request: SubmitRequest) -> list[dict[str, str]]:
 
 
 def _parameter(port: Port) -> ParameterSpec:
-    return ParameterSpec(name=port.id, type="text", required=port.optional is not True)
+    # Of a type that nobody documents, FLORA can only be told a text.
+    kind = INPUT_TYPES.get(input_type(port.type), "text")
+    return ParameterSpec(
+        name=port.id,
+        type=kind,
+        required=port.optional is not True,
+        hosts=() if kind == "text" else OUTPUT_HOSTS,
+    )
 
 
 def _ports(ports: Sequence[Port]) -> list[Mapping[str, Any]]:

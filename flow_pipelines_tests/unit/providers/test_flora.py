@@ -37,6 +37,7 @@ from flow_pipelines_tests.unit.providers.flora_bench import (
 )
 from flow_pipelines_tests.unit.transport.wire import Wire, answer, hang_up, reset
 
+MEDIA_HOSTS = (".flora.ai", ".googleapis.com", ".amazonaws.com", ".imagekit.io")
 TEXT = {"id": "a", "type": "text"}
 
 
@@ -44,7 +45,7 @@ def test_a_technique_becomes_a_workflow_with_its_inputs_and_its_price() -> None:
     found = workflow()
     assert found.parameters == (
         ParameterSpec(name="prompt", type="text", required=True),
-        ParameterSpec(name="reference", type="text", required=False),
+        ParameterSpec(name="reference", type="image", required=False, hosts=MEDIA_HOSTS),
     )
     assert found.closed
     assert found.price_usd == Decimal("0.0425")
@@ -112,22 +113,25 @@ def test_a_price_that_is_no_amount_is_unknown(price: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "sent"),
+    ("written", "sent", "kind"),
     [
-        ("imageUrl", "imageUrl"),
-        ("image_url", "imageUrl"),
-        ("IMAGE_URL", "imageUrl"),
-        ("videoUrl", "videoUrl"),
-        ("audio_url", "audioUrl"),
-        ("TEXT", "text"),
-        ("documentUrl", "documentUrl"),
-        ("hologram", "hologram"),
+        ("imageUrl", "imageUrl", "image"),
+        ("image_url", "imageUrl", "image"),
+        ("IMAGE_URL", "imageUrl", "image"),
+        ("videoUrl", "videoUrl", "video"),
+        ("audio_url", "audioUrl", "audio"),
+        ("TEXT", "text", "text"),
+        ("documentUrl", "documentUrl", "document"),
+        ("hologram", "hologram", "text"),
     ],
 )
-def test_every_spelling_of_a_type_is_kept_and_sent_as_the_newest(written: str, sent: str) -> None:
+def test_every_spelling_of_a_type_is_kept_checked_and_sent_as_the_newest(
+    written: str, sent: str, kind: str
+) -> None:
     frozen = workflow(inputs=[{"id": "a", "type": written}])
     assert frozen.body["inputs"][0]["type"] == written
-    assert [spec.type for spec in frozen.parameters] == ["text"]
+    [spec] = frozen.parameters
+    assert (spec.type, bool(spec.hosts)) == (kind, kind != "text")
     with Wire(sample("create_run")) as wire:
         adapter(wire).submit(order(frozen, a="https://media.flora.ai/a.png"))
     assert wire.requests[0].json()["inputs"][0]["type"] == sent
