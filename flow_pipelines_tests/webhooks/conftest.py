@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 
 from flow_pipelines.lifecycle.callbacks import CallbackAddresses
 from flow_pipelines.model import Submission
+from flow_pipelines.model import json_values as read
 from flow_pipelines.provider import Callback, CallbackRefused, CallbackRequest
 from flow_pipelines.providers import profile
 from flow_pipelines.redaction import Secret
@@ -29,12 +30,14 @@ SIGNING = "whsec_signing_0123456789"
 def read_plainly(request: CallbackRequest) -> Callback:
     """Read what the ledger desk's provider sends: unsigned, as Comflowy's is."""
     try:
-        told = json.loads(request.body)
-        return Callback(
-            provider_run_id=told.get("run"), event_id=told.get("event"), ended=told["ended"]
-        )
-    except (ValueError, KeyError, AttributeError, TypeError):
+        told = read.members(json.loads(request.body))
+    except ValueError:
         raise CallbackRefused("not what it sends") from None
+    return Callback(
+        provider_run_id=read.text(told.get("run")),
+        event_id=read.text(told.get("event")),
+        ended=told.get("ended") is True,
+    )
 
 
 class Post:
