@@ -153,8 +153,9 @@ TABLE: Mapping[Call, Mapping[str, Row]] = {
             *("html", *_REDIRECTS),
         ),
         **_all(_only("floyo", POSTPONED_ALL, NO_CANCEL), *_ACCOUNT),
-        **_all(_only("floyo", FOUND_CANCELED, NO_CANCEL), "drop_after", "slow", "endless", "bomb"),
-        "bad_json": _only("floyo", CANCELED, NO_CANCEL),
+        **_all(_only("floyo", FOUND_CANCELED, NO_CANCEL), "drop_after", "slow"),
+        # Whatever the answer was, the run itself is asked next.
+        **_all(_only("floyo", CANCELED, NO_CANCEL), "bad_json", "endless", "bomb"),
     },
 }
 
