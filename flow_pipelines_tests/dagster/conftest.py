@@ -77,6 +77,7 @@ class Project:
 
     batches: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    pictures: dict[str, bytes] = field(default_factory=dict)
 
     def add(self, folder: str, yaml: str = BATCH, **files: str) -> None:
         self.batches[folder] = textwrap.dedent(yaml)
@@ -93,6 +94,8 @@ class Project:
                 (root / folder / "defs.yaml").write_text(yaml, encoding="utf-8")
             for name, text in self.files.items():
                 (root / name).write_text(text, encoding="utf-8")
+            for name, content in self.pictures.items():
+                (root / name).write_bytes(content)
             with sandbox.build_all_defs() as defs:
                 own = dg.Definitions(
                     assets=assets,
