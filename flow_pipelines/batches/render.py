@@ -39,13 +39,15 @@ def render_rows(  # noqa: PLR0913 - what a request is made from, and the table f
     table: PromptTable | None = None,
     cached_when_identical: bool = False,
     look_up: LookUp = unread,
+    found: Sequence[Problem] = (),
 ) -> RenderedRows:
     """Render every row and copy of one generation of a night. Buys nothing.
 
     The same arguments give the same answer on every machine. `table` is where the rows came from:
     with it, problems name file and line. `cached_when_identical` (the provider's capability)
     also refuses two equal requests in one night, unless the batch allows them. `look_up` reads the
-    pictures that rows name; what it gives for one has to stay the same during a call.
+    pictures that rows name; what it gives for one has to stay the same during a call. `found` are faults
+    of the same rows that are told together with those found here.
 
     Raises: InvalidBatch, listing every problem of the parameters and of all rows.
     """
@@ -57,6 +59,7 @@ def render_rows(  # noqa: PLR0913 - what a request is made from, and the table f
         for draft in _drafts(recipe, row, _Copies(night, generation, settings.runs_per_prompt))
     ]
     problems = check_parameters(settings, workflow, cached_when_identical=cached_when_identical)
+    problems += found
     problems += _missing_columns(settings, recipe, rows, place)
     problems += dict.fromkeys(p for draft in drafts for p in place.problems(draft))
     raise_if_any(settings.name, problems)

@@ -33,13 +33,24 @@ def read_rows(settings: BatchSettings, table: PromptTable, night: Night) -> list
 
     Raises: InvalidBatch, with the line and column of every fault.
     """
+    rows, problems = look_at_rows(settings, table, night)
+    raise_if_any(settings.name, problems)
+    return rows
+
+
+def look_at_rows(
+    settings: BatchSettings, table: PromptTable, night: Night
+) -> tuple[list[PromptRow], list[Problem]]:
+    """Read as `read_rows` does, and give the faults beside the rows: more may be found in them.
+
+    Raises: InvalidBatch, for a table without rows.
+    """
     if not table.rows:
         message = f"has no rows for {night.partition_key}, so there is nothing to generate"
         raise_if_any(settings.name, [Problem(message, table.name)])
     reader = _RowReader(table)
     rows = [reader.read(number, values) for number, values in enumerate(table.rows)]
-    raise_if_any(settings.name, reader.problems)
-    return rows
+    return rows, reader.problems
 
 
 class _RowReader:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from flow_pipelines.batches.render import check_parameters, render_rows
-from flow_pipelines.batches.rows import read_rows
+from flow_pipelines.batches.rows import look_at_rows
 from flow_pipelines.batches.tables import PromptTable, read_table, table_from_dataframe
 from flow_pipelines.ledger.contract import PlanOutcome
 from flow_pipelines.lifecycle.inputs import PictureReader
@@ -124,15 +124,17 @@ def render_night(
     workflow = read_workflow(settings, sources)
     prompts = _table(settings, night, sources, table)
     pictures = _pictures(settings, sources)
+    rows, found = look_at_rows(settings, prompts, night)
     rendered = render_rows(
         settings,
         workflow,
-        read_rows(settings, prompts, night),
+        rows,
         night,
         0,
         table=prompts,
         cached_when_identical=sources.provider.capabilities.cached_when_identical,
         look_up=pictures,
+        found=found,
     )
     return RenderedNight(
         night=night,

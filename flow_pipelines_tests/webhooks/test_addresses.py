@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,6 +20,12 @@ from flow_pipelines.lifecycle.schedule import first_poll_seconds, next_poll_at
 from flow_pipelines.lifecycle.submit import submit_request
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.providers import profile
+from flow_pipelines.resources import (
+    FloraResource,
+    ImageStoreResource,
+    RunLedgerResource,
+    open_ports,
+)
 from flow_pipelines.resources.callbacks import callback_url
 from flow_pipelines_tests.unit.lifecycle.conftest import Lab, lab
 from flow_pipelines_tests.webhooks.conftest import OURS
@@ -114,6 +122,21 @@ def test_only_providers_that_call_back_are_told_to(environment: Environment) -> 
     assert callback_url(profile("floyo"), "https://api.floyo.ai")(KEY) is None
     url = callback_url(profile("flora"), REAL)(KEY)
     assert url == CallbackAddresses(BASE, [OURS], "flora").url(KEY)
+
+
+def test_steps_and_ticks_get_it_from_the_environment(
+    environment: Environment, tmp_path: Path
+) -> None:
+    resources = SimpleNamespace(
+        flora=FloraResource(api_key="a-key"),
+        image_store=ImageStoreResource(bucket="a-bucket"),
+        run_ledger=RunLedgerResource(url=f"sqlite:///{tmp_path / 'ledger.db'}"),
+    )
+    assert open_ports(resources, "flora", print).callback_url(KEY) is None
+    environment(URL=BASE, SECRET=OURS.reveal())
+    ports = open_ports(resources, "flora", print)
+    assert ports.callback_url(KEY) == CallbackAddresses(BASE, [OURS], "flora").url(KEY)
+    ports.ledger.close()
 
 
 def test_a_wrong_address_or_secret_is_an_error_before_anything_is_bought(

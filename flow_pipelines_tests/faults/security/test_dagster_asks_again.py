@@ -60,10 +60,10 @@ def test_a_retried_run_goes_on_with_its_limit_instead_of_beginning_it_anew(
     project.add("harbor", prompts__csv=f"prompt_id,prompt\n{rows}")
     receipts = iter(range(99))
 
-    def record_receipt(self: SqlRunLedger, key: str, *rest: Any) -> Any:
+    def record_receipt(self: SqlRunLedger, key: str, *rest: Any, **named: Any) -> Any:
         if next(receipts) == 2:
             raise SystemExit  # the process dies in the middle of its limit
-        return plain(self, key, *rest)
+        return plain(self, key, *rest, **named)
 
     plain = SqlRunLedger.record_receipt
     monkeypatch.setattr(SqlRunLedger, "record_receipt", record_receipt)
