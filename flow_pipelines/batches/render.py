@@ -46,8 +46,8 @@ def render_rows(  # noqa: PLR0913 - what a request is made from, and the table f
     The same arguments give the same answer on every machine. `table` is where the rows came from:
     with it, problems name file and line. `cached_when_identical` (the provider's capability)
     also refuses two equal requests in one night, unless the batch allows them. `look_up` reads the
-    pictures that rows name; what it gives for one has to stay the same during a call. `found` are faults
-    of the same rows that are told together with those found here.
+    pictures that rows name; what it gives for one has to stay the same during a call. `found` are
+    faults of the same rows that are told together with those found here.
 
     Raises: InvalidBatch, listing every problem of the parameters and of all rows.
     """
