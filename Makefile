@@ -13,10 +13,10 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV PIP_USER PIP_TARGET PIP
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo sandbox test lint types unit crash mutants kills chaos format docs lock clean
+.PHONY: help demo sandbox test test-browser lint types unit crash mutants kills chaos format docs lock clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 demo: $(INSTALLED) ## last night's batch on local stand-ins: UI, pictures, costs (ARGS=--exit ends by itself)
 	@exec $(BIN)/flow-pipelines demo $(ARGS)
@@ -27,13 +27,18 @@ sandbox: $(INSTALLED) ## only the stand-ins and a local bucket
 # Nights in a whole Dagster mostly wait, so they run beside the other tests.
 test: lint types ## everything that has to pass: style, types, floors, tests
 	@mkdir -p .pytest_cache; \
-	$(BIN)/pytest -q -m end_to_end >.pytest_cache/end_to_end.log 2>&1 & nights=$$!; \
+	$(BIN)/pytest -q -m 'end_to_end and not browser' >.pytest_cache/end_to_end.log 2>&1 & nights=$$!; \
 	trap 'kill $$nights; wait $$nights' INT TERM HUP; \
 	status=0; \
-	$(BIN)/pytest -q -m 'not end_to_end and not kills' -n 2 --dist loadfile || status=1; \
+	$(BIN)/pytest -q -m 'not end_to_end and not kills and not browser' -n 2 --dist loadfile || status=1; \
 	wait $$nights || status=1; \
 	cat .pytest_cache/end_to_end.log; \
 	exit $$status
+
+test-browser: $(INSTALLED) ## what people see, in a real browser (needs chromium)
+	@{ type -P chromium || type -P chromium-browser || type -P google-chrome; } >/dev/null || \
+	{ echo "Chromium is needed: apt-get install chromium" >&2; exit 1; }
+	$(BIN)/pytest -q -m browser $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check $(SOURCES)
