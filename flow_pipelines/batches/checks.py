@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flow_pipelines.batches.cells import shown, text_fault
+from flow_pipelines.batches.defs_file import placed
 from flow_pipelines.batches.graphs import (
     is_node_parameter,
     link_fields,
@@ -15,14 +15,10 @@ from flow_pipelines.batches.graphs import (
     split_parameter,
 )
 from flow_pipelines.batches.keys import stable_hash
-from flow_pipelines.batches.positions import compose_all, find_position, scalar_at
 from flow_pipelines.batches.recipe import Recipe
 from flow_pipelines.batches.values import WrongType, check_bounds
 from flow_pipelines.model import BatchSettings, ParameterSpec, Workflow
 from flow_pipelines.model.errors import Problem
-
-if TYPE_CHECKING:
-    import yaml
 
 _LISTED = 12
 _Fault = tuple[str | None, str]
@@ -47,29 +43,8 @@ def check_parameters(
 
 def at_parameters(settings: BatchSettings, faults: Sequence[_Fault]) -> list[Problem]:
     """Turn faults of parameters into problems that point into the `defs.yaml`, if there is one."""
-    if settings.defs_file is None or not faults:
-        where = settings.defs_file or settings.name
-        return [Problem(message, where) for _, message in faults]
-    try:
-        text = Path(settings.defs_file).read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        text = ""
-    document = _document_of(settings.name, text)
-    problems: list[Problem] = []
-    for name, message in faults:
-        path = ("attributes", "parameters") + (() if name is None else (name,))
-        found = find_position(document, path) or find_position(document, path[:2])
-        line, column = found or (None, None)
-        at = None if column is None else str(column)
-        problems.append(Problem(message, settings.defs_file, line, at))
-    return problems
-
-
-def _document_of(batch: str, text: str) -> yaml.Node | None:
-    """Find the batch's own document, as one file may define several components."""
-    documents = compose_all(text)
-    own = (d for d in documents if scalar_at(d, ("attributes", "name")) == batch)
-    return next(own, documents[0] if len(documents) == 1 else None)
+    named = [(("parameters",) if name is None else ("parameters", name), m) for name, m in faults]
+    return placed(settings, named)
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:

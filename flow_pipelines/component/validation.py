@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import dagster as dg
 
 from flow_pipelines.batches.checks import check_parameters
-from flow_pipelines.batches.positions import compose, find_position
+from flow_pipelines.batches.defs_file import DefsPath, placed
 from flow_pipelines.model import BatchSettings
 from flow_pipelines.model.errors import ConfigurationError, InvalidBatch, Problem
 from flow_pipelines.provider import (
@@ -24,7 +24,7 @@ from flow_pipelines.providers import profile, provider_names
 NAME = re.compile(r"[a-z0-9_]{1,63}")
 RESERVED = frozenset({"cost_report"})
 TABLES = (".csv", ".jsonl", ".parquet")
-_Fault = tuple[tuple[str, ...], str]
+_Fault = tuple[DefsPath, str]
 """Path of keys in `defs.yaml`, and what is wrong there."""
 
 
@@ -45,7 +45,7 @@ def check_batch(
         *_prompts(settings),
         *_amounts(settings),
     ]
-    problems = _placed(settings, faults)
+    problems = placed(settings, faults)
     if settings.provider in provider_names():
         problems += _workflow(settings, profile(settings.provider))
     if problems:
@@ -119,7 +119,7 @@ def _workflow(settings: BatchSettings, known: ProviderProfile) -> Sequence[Probl
     except InvalidBatch as error:
         return error.problems
     except ConfigurationError as error:
-        return _placed(settings, [(("workflow",), str(error))])
+        return placed(settings, [(("workflow",), str(error))])
     return check_parameters(
         settings, workflow, cached_when_identical=known.capabilities.cached_when_identical
     )
@@ -159,21 +159,3 @@ def _reader(settings: BatchSettings) -> Callable[[str], bytes]:
 
 def _is_local(reference: str) -> bool:
     return not reference.startswith("s3://")
-
-
-def _placed(settings: BatchSettings, faults: Sequence[_Fault]) -> list[Problem]:
-    """Give each fault the place of its key, or of `attributes` where the key is not written."""
-    file = settings.defs_file
-    document = None
-    if file is not None and faults:
-        with suppress(OSError, ValueError):
-            document = compose(Path(file).read_text(encoding="utf-8"))
-    problems = []
-    for path, message in faults:
-        found = find_position(document, ("attributes", *path)) or find_position(
-            document, ("attributes",)
-        )
-        line, column = found or (None, None)
-        at = None if column is None else str(column)
-        problems.append(Problem(message, file or settings.name, line, at))
-    return problems

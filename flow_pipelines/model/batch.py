@@ -28,6 +28,10 @@ class BatchSettings:
     """Provider parameter → template (text) or literal (anything else)."""
     defs_file: str | None = None
     """Path of the `defs.yaml`, for messages; None when built in Python."""
+    defs_name: str | None = None
+    """Name of the component there, where it is not the batch's own."""
+    defs_path: tuple[str | int, ...] = ()
+    """Where below `attributes` the batch is written; empty: it is all of them."""
     time_partitioned: bool = False
     runs_per_prompt: int = 1
     budget_usd: Decimal | None = None
