@@ -26,6 +26,7 @@ _DEATHS = (
     "test_a_night_killed_at_any_instant_is_bought_once_and_kept_whole[floyo-night]"
 )
 _RECEIPTS = "unit/storage/test_receipts.py"
+_ACCOUNTING = "faults/security/test_accounting.py"
 _PAID = "unit/transport/test_paid_requests.py"
 _SECRETS = "unit/transport/test_secrets.py"
 _ADDRESSES = "unit/transport/test_addresses.py"
@@ -58,7 +59,7 @@ MUTANTS = (
                 "            answer = Answer(self.ports, self._begin(sent))\n",
             ),
         ),
-        tests=(_SUBMIT, _LATE, _DEATHS),
+        tests=(_SUBMIT, _DEATHS),
     ),
     Mutant(
         guard=INTENT,
@@ -175,13 +176,13 @@ MUTANTS = (
                 "    if False and night_has_receipts(",
             ),
         ),
-        tests=(_SUBMIT,),
+        tests=(_SUBMIT, _ACCOUNTING),
     ),
     Mutant(
         guard=OWNER,
         removed="what the night's table in the bucket calls bought is bought",
         edits=(Edit(_IN_THE_LIFE, "        refuse_forgotten(night, planned, ports)\n"),),
-        tests=(_SUBMIT,),
+        tests=(_SUBMIT, _ACCOUNTING),
     ),
     Mutant(
         guard=BUDGET,
