@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 import dagster as dg
 
 from flow_pipelines.assets import Batch
-from flow_pipelines.component import PromptBatchComponent
+from flow_pipelines.component import BatchSource
 from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError
 from flow_pipelines.resources import (
     ImageStoreResource,
@@ -114,8 +114,8 @@ def _ours_within(error: BaseException) -> FlowPipelinesError | None:
 def batches_of(definitions: dg.Definitions) -> Sequence[Batch]:
     """Give every prompt batch that the components of a code location have built, by name."""
     tree = definitions.component_tree
-    components = tree.get_all_components(of_type=PromptBatchComponent) if tree else []
-    batches = [one.built for one in components if one.built is not None]
+    components = tree.get_all_components(of_type=BatchSource) if tree else []
+    batches = [batch for one in components for batch in one.built]
     return sorted(batches, key=lambda batch: batch.name)
 
 

@@ -1,5 +1,6 @@
-"""The component that users write YAML for."""
+"""The components that users write YAML for."""
 
 from flow_pipelines.component.prompt_batch import PromptBatchComponent
+from flow_pipelines.component.shared import BatchSource
 
-__all__ = ["PromptBatchComponent"]
+__all__ = ["BatchSource", "PromptBatchComponent"]

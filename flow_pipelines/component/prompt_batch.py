@@ -1,11 +1,12 @@
 """`PromptBatchComponent`: a prompt batch in YAML becomes Dagster definitions."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from flow_pipelines.assets import Batch, batch_assets, cost_report_asset, generation_job
+from flow_pipelines.assets import Batch, batch_assets, generation_job
 from flow_pipelines.component.fields import (
     Amount,
     Partitions,
@@ -14,14 +15,14 @@ from flow_pipelines.component.fields import (
     UpstreamTable,
 )
 from flow_pipelines.component.scaffolder import PromptBatchScaffolder
+from flow_pipelines.component.shared import BatchSource, Purchase
 from flow_pipelines.component.validation import check_batch
 from flow_pipelines.model import BatchSettings
 from flow_pipelines.schedules import generation_schedule
-from flow_pipelines.sensors import provider_runs_sensor
 
 
 @dg.scaffold_with(PromptBatchScaffolder)
-class PromptBatchComponent(dg.Component, dg.Model, dg.Resolvable):
+class PromptBatchComponent(BatchSource, dg.Model, dg.Resolvable):
     """Rows of prompt parameters, run as images on a hosted workflow, a partition a night.
 
     Each row is bought once, whatever is materialized again; images are stored once and verified.
@@ -78,9 +79,14 @@ class PromptBatchComponent(dg.Component, dg.Model, dg.Resolvable):
     _built: Batch | None = PrivateAttr(default=None)
 
     @property
-    def built(self) -> Batch | None:
-        """The batch that definitions were built of; None before."""
-        return self._built
+    def built(self) -> Sequence[Batch]:
+        """The batch that definitions were built of; none before."""
+        return [self._built] if self._built else []
+
+    def purchases(self) -> Sequence[Purchase]:
+        """Give the batch, as it is written."""
+        resource = self.resource or self.provider
+        return [Purchase(batch=self.name, provider=self.provider, resource=resource)]
 
     @classmethod
     def get_spec(cls) -> dg.ComponentTypeSpec:
@@ -91,16 +97,18 @@ class PromptBatchComponent(dg.Component, dg.Model, dg.Resolvable):
             produces=["asset", "asset_check", "job", "schedule", "sensor"],
         )
 
-    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """Build the definitions. Raises: InvalidBatch, with file, line and column."""
-        batch = self.batch(Path(context.path))
+    def own_definitions(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """Build what is the batch's alone. Raises: InvalidBatch, with file, line and column."""
+        return self.definitions_of(self.batch(Path(context.path)))
+
+    def definitions_of(self, batch: Batch) -> dg.Definitions:
+        """Check a batch and build its definitions. Raises: InvalidBatch."""
         check_batch(batch.settings, partitions_def=self.partitions_def, schedule=self.schedule)
         self._built = batch
         job = generation_job(batch)
-        own = dg.Definitions(
+        return dg.Definitions(
             assets=batch_assets(batch), jobs=[job], schedules=self._schedules(batch, job.name)
         )
-        return dg.Definitions.merge(own, self._shared(context))
 
     def batch(self, path: Path) -> Batch:
         """Give the batch; `path` is the folder of its `defs.yaml`, or that file."""
@@ -140,20 +148,3 @@ class PromptBatchComponent(dg.Component, dg.Model, dg.Resolvable):
                 tags=batch.tags,
             )
         ]
-
-    def _shared(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """Give what spans batches, from the first batch of the location that needs it.
-
-        Dagster makes a copy of every definition that comes out of YAML, so the very same object
-        from two batches would count as two of one name.
-        """
-        others = context.component_tree.get_all_components(of_type=PromptBatchComponent)
-        batches = sorted([*others] or [self], key=lambda component: component.name)
-        siblings = [other for other in batches if other.provider == self.provider]
-        accounts = frozenset(other.resource or other.provider for other in siblings)
-        sensor = provider_runs_sensor(self.provider, accounts)
-        report = cost_report_asset(tuple(other.name for other in batches))
-        return dg.Definitions(
-            assets=[report] if self.name == batches[0].name else [],
-            sensors=[sensor] if self.name == siblings[0].name else [],
-        )
