@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-SUCCEEDED = "succeeded"
-LoadPicture = Callable[[], bytes | None]
-"""Gives a stored picture, or None where it cannot be shown. Called once, perhaps from a thread."""
+from flow_pipelines.reports.cards import IN_VAIN, SUCCEEDED
+from flow_pipelines.reports.pictures import LoadPicture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +65,7 @@ class ColumnSummary:
     column: ComparedColumn
     images: int
     failed: int
-    """Cells that are "failed", "canceled" or "unresolved"."""
+    """Cells that are "failed", "canceled", "unresolved" or "not stored"."""
     cost_usd: Decimal
     """Of everything whose cost is known."""
     costs_unknown: int
@@ -82,7 +81,6 @@ class ColumnSummary:
     """By the median of seconds; several where they are equal."""
 
 
-_IN_VAIN = frozenset({"failed", "canceled", "unresolved"})
 _MILLIONTH = Decimal("0.000001")
 
 
@@ -114,7 +112,7 @@ def _summary(column: ComparedColumn, cells: Sequence[ComparedCell]) -> ColumnSum
     return ColumnSummary(
         column=column,
         images=images,
-        failed=sum(cell.state in _IN_VAIN for cell in cells),
+        failed=sum(cell.state in IN_VAIN for cell in cells),
         cost_usd=cost,
         costs_unknown=sum(cell.bought and cell.cost_usd is None for cell in cells),
         costs_estimated=sum(cell.cost_estimated for cell in cells if cell.cost_usd is not None),

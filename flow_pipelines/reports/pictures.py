@@ -1,0 +1,117 @@
+"""Stored pictures made small, a few at a time, and written into a page as it has room for them."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+LoadPicture = Callable[[], bytes | None]
+"""Gives a stored picture, or None where it cannot be shown. Called once, perhaps from a thread."""
+Broken = Literal["broken"]
+
+LARGEST = 1024
+"""Pixels of the longer side: what a page shows is never larger."""
+MAX_PIXELS = 100_000_000
+_THREADS = 4
+_AHEAD = 6
+_WHITE = (255, 255, 255)
+
+_PREFIX = "data:image/webp;base64,"
+_QUALITIES = (82, 68, 50, 30, 12)
+_BYTES_PER_PIXEL = 0.11
+"""What a usual picture takes at a good quality; decides where the search for a size begins."""
+_SMALLEST = 24
+
+
+def small_pictures(
+    loads: Iterable[LoadPicture | None], side: int = LARGEST
+) -> Iterator[Image | Broken | None]:
+    """Give each picture, in order, with at most `side` pixels a side, flat on white.
+
+    A few are loaded ahead in threads, so that whole pictures of a handful are in memory at once,
+    however many there are. "broken": bytes that are no picture. None: nothing to show.
+    """
+    waiting: deque[Future[Image | Broken | None]] = deque()
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="pictures") as pool:
+        try:
+            for load in loads:
+                waiting.append(pool.submit(_loaded, load, side))
+                if len(waiting) > _AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for rest in waiting:
+                rest.cancel()
+
+
+def small_picture(content: bytes, side: int) -> Image | Broken:
+    """Decode a picture and make it fit a square of `side` pixels, upright, flat on white."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.draft("RGB", (side, side))
+            if image.width * image.height > MAX_PIXELS:
+                return "broken"
+            small = ImageOps.exif_transpose(image)
+            small.thumbnail((side, side), reducing_gap=3.0)
+            flat = Image.new("RGBA", small.size, (*_WHITE, 255))
+            flat.alpha_composite(small.convert("RGBA"))
+            return flat.convert("RGB")
+    # A page of the rest is worth more than none: whatever Pillow says, the place is marked.
+    except Exception:  # noqa: BLE001 - see above
+        return "broken"
+
+
+class Room:
+    """How much of a page is left for pictures, shared out fairly among those to come."""
+
+    def __init__(self, characters: int, pictures: int) -> None:
+        """Share `characters` of the page among `pictures`."""
+        self._left = max(characters, 0)
+        self._pictures = pictures
+
+    def data_url(self, image: Image) -> str | None:
+        """Write one picture as a data URL, as large and as good as its share allows.
+
+        What it leaves is shared out among the later ones. None: its share is too small for any.
+        """
+        share = self._left // max(self._pictures, 1)
+        self._pictures -= 1
+        content = _within(image, (share - len(_PREFIX)) * 3 // 4 - 2)
+        if content is None:
+            return None
+        url = _PREFIX + base64.b64encode(content).decode("ascii")
+        self._left -= len(url)
+        return url
+
+
+def _loaded(load: LoadPicture | None, side: int) -> Image | Broken | None:
+    content = load() if load is not None else None
+    return None if content is None else small_picture(content, side)
+
+
+def _within(image: Image, most: int) -> bytes | None:
+    """Encode in at most `most` bytes: with less quality first, then with fewer pixels."""
+    pixels = max(most, 0) / _BYTES_PER_PIXEL
+    ratio = image.height / image.width
+    side = math.sqrt(pixels / min(ratio, 1 / ratio))
+    while side >= _SMALLEST:
+        small = image.copy()
+        small.thumbnail((round(side), round(side)))
+        for quality in _QUALITIES:
+            buffer = io.BytesIO()
+            small.save(buffer, "WEBP", quality=quality, method=4)
+            if buffer.tell() <= most:
+                return buffer.getvalue()
+        side = min(side, max(image.size)) * 0.75
+    return None
