@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flow_pipelines.component import PromptBatchComponent
+    from flow_pipelines.component import PromptBatchComponent, PromptComparisonComponent
     from flow_pipelines.resources import (
         ComflowyResource,
         FloImgResource,
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
         provider_resource,
     )
 
-_HOMES = {"PromptBatchComponent": "flow_pipelines.component"}
+_HOMES = {
+    "PromptBatchComponent": "flow_pipelines.component",
+    "PromptComparisonComponent": "flow_pipelines.component",
+}
 
 __all__ = [
     "ComflowyResource",
@@ -27,6 +30,7 @@ __all__ = [
     "FloyoResource",
     "ImageStoreResource",
     "PromptBatchComponent",
+    "PromptComparisonComponent",
     "RunLedgerResource",
     "default_resources",
     "provider_resource",

@@ -24,8 +24,8 @@ from flow_pipelines.providers import profile, provider_names
 NAME = re.compile(r"[a-z0-9_]{1,63}")
 RESERVED = frozenset({"cost_report"})
 TABLES = (".csv", ".jsonl", ".parquet")
-_Fault = tuple[DefsPath, str]
-"""Path of keys in `defs.yaml`, and what is wrong there."""
+Fault = tuple[DefsPath, str]
+"""Path of keys below `attributes`, and what is wrong there."""
 
 
 def check_batch(
@@ -39,7 +39,7 @@ def check_batch(
     Raises: InvalidBatch with every problem at once.
     """
     faults = [
-        *_name(settings),
+        *name_faults(settings.name),
         *_provider(settings),
         *_schedule(schedule, partitions_def),
         *_prompts(settings),
@@ -52,8 +52,8 @@ def check_batch(
         raise InvalidBatch(settings.name, problems)
 
 
-def _name(settings: BatchSettings) -> Iterator[_Fault]:
-    name = settings.name
+def name_faults(name: str) -> Iterator[Fault]:
+    """Give what is wrong with the name of a batch, or of what stands beside batches."""
     if not NAME.fullmatch(name):
         yield ("name",), f"{name!r} is no name of a batch: use a-z, 0-9 and _, 63 at most"
     elif name in provider_names():
@@ -62,7 +62,7 @@ def _name(settings: BatchSettings) -> Iterator[_Fault]:
         yield ("name",), f"{name!r} is the name of an asset that spans batches"
 
 
-def _provider(settings: BatchSettings) -> Iterator[_Fault]:
+def _provider(settings: BatchSettings) -> Iterator[Fault]:
     known = provider_names()
     if settings.provider not in known:
         yield ("provider",), f"unknown provider {settings.provider!r}; known: {', '.join(known)}"
@@ -70,7 +70,7 @@ def _provider(settings: BatchSettings) -> Iterator[_Fault]:
 
 def _schedule(
     schedule: str | None, partitions_def: dg.PartitionsDefinition[str] | None
-) -> Iterator[_Fault]:
+) -> Iterator[Fault]:
     if schedule is None:
         return
     if not isinstance(partitions_def, dg.TimeWindowPartitionsDefinition):
@@ -89,7 +89,7 @@ def _is_cron(text: str) -> bool:
     return is_valid_cron_schedule(text)
 
 
-def _prompts(settings: BatchSettings) -> Iterator[_Fault]:
+def _prompts(settings: BatchSettings) -> Iterator[Fault]:
     if settings.prompts is None:
         key = settings.prompts_asset or ""
         if not all(re.fullmatch(r"[A-Za-z0-9_]+", part) for part in key.split("/")):
@@ -103,7 +103,7 @@ def _prompts(settings: BatchSettings) -> Iterator[_Fault]:
             yield ("prompts",), f"{settings.prompts} does not exist beside this file"
 
 
-def _amounts(settings: BatchSettings) -> Iterator[_Fault]:
+def _amounts(settings: BatchSettings) -> Iterator[Fault]:
     for field in ("budget_usd", "price_usd_per_run"):
         value = getattr(settings, field)
         if value is not None and (not value.is_finite() or value < 0):

@@ -1,0 +1,247 @@
+"""`<name>/comparison`: the same prompts on several sides, picture by picture. Free of charge."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from flow_pipelines.assets.batch import RUN_TAGS, Batch, night_of
+from flow_pipelines.assets.preview import MAX_PREVIEW_BYTES
+from flow_pipelines.batches.keys import path_safe
+from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.lifecycle.plan import latest
+from flow_pipelines.model import Night, SubmissionState
+from flow_pipelines.model.errors import StorageError
+from flow_pipelines.model.states import ENDED
+from flow_pipelines.reports.compared import ColumnSummary, ComparedColumn
+from flow_pipelines.reports.comparison import comparison_html
+from flow_pipelines.reports.preview import preview_markdown
+from flow_pipelines.reports.side_by_side import Side, SideBySide, verdict
+from flow_pipelines.resources import IO_MANAGER_KEY
+from flow_pipelines.resources.failures import failures
+from flow_pipelines.storage.contract import ImageStore
+
+COMPARISON_TAG = "flow_pipelines/comparison"
+SENSOR = "comparisons_sensor"
+_INTERVAL_SECONDS = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedBatch:
+    """A side of a comparison, as Dagster's objects share it."""
+
+    label: str
+    batch: Batch
+
+    @property
+    def column(self) -> ComparedColumn:
+        """Give its column: how it is called, and what it runs."""
+        settings = self.batch.settings
+        note = f"{settings.provider} · {settings.workflow}"
+        return ComparedColumn(name=self.label, note=note)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A comparison, as Dagster's objects share it."""
+
+    name: str
+    sides: Sequence[ComparedBatch]
+    partitions_def: dg.PartitionsDefinition[str] | None = None
+
+    @property
+    def key(self) -> dg.AssetKey:
+        """Give the key of its asset."""
+        return dg.AssetKey([self.name, "comparison"])
+
+
+def when_collected() -> dg.AutomationCondition[Any]:
+    """Ask for a partition once every side's images are there, and again when they change.
+
+    What is missing is asked for whenever that may be, also for nights from before; what failed
+    is not asked for again until a side changes.
+    """
+    condition = dg.AutomationCondition
+    wanted = condition.missing() & ~condition.execution_failed()
+    return (
+        (wanted | condition.any_deps_updated().since_last_handled())
+        & ~condition.any_deps_missing()
+        & ~condition.any_deps_in_progress()
+        & ~condition.in_progress()
+    ).with_label("every side is collected")
+
+
+def comparisons_sensor(comparisons: Sequence[str]) -> dg.AutomationConditionSensorDefinition:
+    """Make the one sensor that asks for the comparisons of a location; on by default."""
+    return dg.AutomationConditionSensorDefinition(
+        SENSOR,
+        target=dg.AssetSelection.assets(
+            *(dg.AssetKey([name, "comparison"]) for name in comparisons)
+        ),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=_INTERVAL_SECONDS,
+        run_tags=RUN_TAGS,
+        description="Asks for a comparison once the images of all its sides are collected.",
+    )
+
+
+def comparison_asset(comparison: Comparison) -> dg.AssetsDefinition:
+    """Make the asset that lays the sides beside each other.
+
+    It reads the ledger and the bucket, never a provider, and shows what there is.
+    """
+
+    @dg.asset(
+        key=comparison.key,
+        deps=[side.batch.key("images") for side in comparison.sides],
+        partitions_def=comparison.partitions_def,
+        automation_condition=when_collected(),
+        io_manager_key=IO_MANAGER_KEY,
+        required_resource_keys={"image_store", "run_ledger"},
+        group_name=comparison.name,
+        kinds={"html", "parquet"},
+        tags={COMPARISON_TAG: comparison.name},
+        description=(
+            "A row a prompt, a column a side: pictures, costs and durations beside each other, as "
+            "a page and as a table. Free of charge."
+        ),
+    )
+    def compare(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        with failures():
+            nights = [night_of(side.batch, context) for side in comparison.sides]
+            ledger = context.resources.run_ledger.get_ledger()
+            store = context.resources.image_store.get_store()
+            found = _look(ledger, comparison, nights)
+            page = store.key(comparison.name, path_safe(nights[0].partition_key), "comparison.html")
+            said = verdict(found.summaries(), len(found.matched))
+            rows = found.rows(lambda key: _loader(store, key), lambda key: _href(page, key))
+            html = comparison_html(_title(comparison, nights[0]), said, found.columns, rows)
+            store.put(page, html, media_type="text/html; charset=utf-8")
+            return dg.MaterializeResult(
+                value=found.table(store.uri),
+                metadata=_metadata(found, said, store)
+                | {"gallery": dg.MetadataValue.path(store.uri(page))},
+            )
+
+    return compare
+
+
+def _look(ledger: RunLedger, comparison: Comparison, nights: Sequence[Night]) -> SideBySide:
+    return SideBySide.of([
+        Side(
+            column=side.column,
+            submissions=list(latest(ledger.submissions(night)).values()),
+            outputs=ledger.outputs(night),
+        )
+        for side, night in zip(comparison.sides, nights, strict=True)
+    ])  # fmt: skip
+
+
+def _title(comparison: Comparison, night: Night) -> str:
+    whole = comparison.partitions_def is None
+    return comparison.name if whole else f"{comparison.name}, {night.partition_key}"
+
+
+def _loader(store: ImageStore, key: str) -> Callable[[], bytes | None]:
+    def load() -> bytes | None:
+        try:
+            return store.get(key, max_bytes=MAX_PREVIEW_BYTES)
+        except StorageError:
+            return None  # too large to draw: it is stored, and the page says the rest
+
+    return load
+
+
+def _href(page: str, key: str) -> str:
+    """Give the way from the page to a picture; every part of either is safe in a URL."""
+    *root, _name, _partition, _file = page.split("/")
+    return "../../" + key.removeprefix("/".join([*root, ""]))
+
+
+def _metadata(found: SideBySide, said: str, store: ImageStore) -> dict[str, Any]:
+    summaries = found.summaries()
+    waiting = [
+        one
+        for submissions in found.matched.values()
+        for one in submissions
+        if one and one.state not in ENDED | {SubmissionState.UNRESOLVED}
+    ]
+    numbers: dict[str, int | float] = {"rows": len(found.matched), "waiting": len(waiting)}
+    for side, summary in zip(found.sides, summaries, strict=True):
+        name = summary.column.name
+        numbers |= {
+            f"images_{name}": summary.images,
+            f"failed_{name}": summary.failed,
+            f"cost_usd_{name}": float(summary.cost_usd),
+            f"cost_per_image_usd_{name}": float(summary.cost_per_image_usd or 0),
+            f"median_cost_usd_{name}": float(side.median_cost_usd() or 0),
+            f"median_seconds_{name}": summary.median_seconds or 0.0,
+        }
+    return {
+        **numbers,
+        "cheapest": _named(one for one in summaries if one.cheapest),
+        "fastest": _named(one for one in summaries if one.fastest),
+        "sides": _sides(found, summaries),
+        "preview": dg.MetadataValue.md(preview_markdown(_examples(found, store), said)),
+    }
+
+
+def _named(summaries: Iterator[ColumnSummary]) -> str:
+    return ", ".join(one.column.name for one in summaries) or "not known"
+
+
+_COLUMNS = {
+    "side": "string",
+    "runs": "string",
+    "images": "int",
+    "failed": "int",
+    "cost_usd": "float",
+    "cost_per_image_usd": "float",
+    "median_cost_usd": "float",
+    "median_seconds": "float",
+    "median_flotime_ms": "float",
+    "costs_estimated": "int",
+    "costs_unknown": "int",
+    "cheapest": "bool",
+    "fastest": "bool",
+}
+
+
+def _sides(found: SideBySide, summaries: Sequence[ColumnSummary]) -> dg.TableMetadataValue:
+    records = []
+    for side, one in zip(found.sides, summaries, strict=True):
+        cost, median = one.cost_per_image_usd, side.median_cost_usd()
+        values = (
+            one.column.name,
+            one.column.note,
+            one.images,
+            one.failed,
+            float(one.cost_usd),
+            None if cost is None else float(cost),
+            None if median is None else float(median),
+            one.median_seconds,
+            one.median_flotime_ms,
+            one.costs_estimated,
+            one.costs_unknown,
+            one.cheapest,
+            one.fastest,
+        )
+        records.append(dg.TableRecord(dict(zip(_COLUMNS, values, strict=True))))
+    schema = dg.TableSchema(columns=[dg.TableColumn(*column) for column in _COLUMNS.items()])
+    return dg.MetadataValue.table(records, schema=schema)
+
+
+def _examples(found: SideBySide, store: ImageStore) -> Iterator[bytes]:
+    """Give the pictures of the first row that every side has one of, side by side."""
+    for submissions in found.matched.values():
+        images = [
+            side.images(one) if one else []
+            for one, side in zip(submissions, found.sides, strict=True)
+        ]
+        if all(images):
+            for first, *_ in images:
+                content = _loader(store, first.stored.s3_key)() if first.stored else None
+                if content is not None:
+                    yield content
+            return

@@ -1,0 +1,214 @@
+"""What the sides of a comparison have in common: rows matched by prompt, as page and as table."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from flow_pipelines.model.output import Output
+from flow_pipelines.model.states import SubmissionState
+from flow_pipelines.model.submission import CostBasis, Submission
+from flow_pipelines.reports.compared import (
+    ColumnSummary,
+    ComparedCell,
+    ComparedColumn,
+    ComparedRow,
+    summarize_columns,
+)
+from flow_pipelines.reports.pictures import LoadPicture
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_S = SubmissionState
+_NOT_SENT = frozenset({_S.PLANNED, _S.SKIPPED})
+_Row = tuple[str, int]
+"""Prompt id and copy: what a row has on every side."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One of the ways that the prompts went, with the current submission of each row."""
+
+    column: ComparedColumn
+    submissions: Sequence[Submission]
+    outputs: Mapping[str, Sequence[Output]]
+
+    def images(self, submission: Submission) -> list[Output]:
+        """Give the pictures of a submission that are in the bucket, in their order."""
+        mine = self.outputs.get(submission.submission_key, ())
+        return [output for output in mine if output.kind == "file" and output.stored]
+
+    def median_cost_usd(self) -> Decimal | None:
+        """Give the median cost of a row that succeeded and whose cost is known."""
+        costs = [
+            one.cost_usd
+            for one in self.submissions
+            if one.state is _S.SUCCEEDED and one.cost_usd is not None
+        ]
+        return statistics.median(costs) if costs else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideBySide:
+    """The sides of one partition, matched."""
+
+    sides: Sequence[Side]
+    matched: Mapping[_Row, Sequence[Submission | None]]
+    """By row, in the prompt table's order: a submission a side, None where a side has none."""
+
+    @classmethod
+    def of(cls, sides: Sequence[Side]) -> SideBySide:
+        """Match the sides' rows by prompt id and copy."""
+        mine = [{(one.prompt_id, one.copy): one for one in side.submissions} for side in sides]
+        places: dict[_Row, int] = {}
+        for rows in mine:
+            for row, submission in rows.items():
+                places.setdefault(row, submission.row_number)
+        order = sorted(places, key=lambda row: (places[row], *row))
+        return cls(sides=sides, matched={row: [rows.get(row) for rows in mine] for row in order})
+
+    @property
+    def columns(self) -> Sequence[ComparedColumn]:
+        """Give the columns of the page."""
+        return [side.column for side in self.sides]
+
+    def rows(
+        self,
+        load: Callable[[str], LoadPicture] | None = None,
+        href: Callable[[str], str] | None = None,
+    ) -> Sequence[ComparedRow]:
+        """Give the rows of the page; `load` and `href` are asked with a picture's full key."""
+        copies = any(copy for _, copy in self.matched)
+        return [
+            ComparedRow(
+                prompt_id=f"{prompt_id} · copy {copy + 1}" if copies else prompt_id,
+                prompt=next((one.prompt for one in found if one and one.prompt), ""),
+                cells=[
+                    None if one is None else _cell(one, side.images(one), load, href)
+                    for one, side in zip(found, self.sides, strict=True)
+                ],
+            )
+            for (prompt_id, copy), found in self.matched.items()
+        ]
+
+    def summaries(self) -> Sequence[ColumnSummary]:
+        """Sum every side up."""
+        return summarize_columns(self.columns, self.rows())
+
+    def table(self, uri: Callable[[str], str]) -> pa.Table:
+        """Give a row a prompt, copy and side: state, money, time and the first picture."""
+        import pyarrow as pa
+
+        records = [
+            _record(one, side, uri)
+            for found in self.matched.values()
+            for one, side in zip(found, self.sides, strict=True)
+            if one is not None
+        ]
+        return pa.Table.from_pylist(records, schema=_schema())
+
+
+def _cell(
+    row: Submission,
+    images: Sequence[Output],
+    load: Callable[[str], LoadPicture] | None,
+    href: Callable[[str], str] | None,
+) -> ComparedCell:
+    first = images[0].stored if images else None
+    return ComparedCell(
+        state=row.state.value,
+        reason=row.error_message or row.reason or "",
+        load=load(first.s3_key) if load and first else None,
+        images=len(images),
+        href=href(first.s3_key) if href and first else "",
+        seed=row.seed,
+        cost_usd=row.cost_usd,
+        cost_estimated=row.cost_basis is CostBasis.ESTIMATED,
+        run_ms=row.run_ms,
+        flotime_ms=row.flotime_ms,
+        bought=row.state not in _NOT_SENT and row.submitting_at is not None and _may_cost(row),
+    )
+
+
+def _may_cost(row: Submission) -> bool:
+    """Tell whether a provider run exists, or may exist: a refused or canceled row has none."""
+    return row.provider_run_id is not None or row.state in {_S.SUBMITTING, _S.UNRESOLVED}
+
+
+def _record(row: Submission, side: Side, uri: Callable[[str], str]) -> dict[str, Any]:
+    images = side.images(row)
+    first = images[0].stored if images else None
+    return {
+        "prompt_id": row.prompt_id,
+        "copy": row.copy,
+        "prompt": row.prompt.encode("utf-8", "replace").decode("utf-8"),
+        "side": side.column.name,
+        "batch": row.night.batch,
+        "partition_key": row.night.partition_key,
+        "provider": row.provider,
+        "workflow": row.workflow,
+        "seed": row.seed,
+        "status": row.state.value,
+        "images": len(images),
+        "s3_uri": uri(first.s3_key) if first else None,
+        "submitted_at": row.submitted_at,
+        "finished_at": row.finished_at,
+        "run_ms": row.run_ms,
+        "flotime_ms": row.flotime_ms,
+        "cost_usd": row.cost_usd,
+        "cost_basis": row.cost_basis.value,
+        "submission_key": row.submission_key,
+        "provider_run_id": row.provider_run_id,
+    }
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    text, time = pa.string(), pa.timestamp("us", tz="UTC")
+    return pa.schema([
+        ("prompt_id", text),
+        ("copy", pa.int32()),
+        ("prompt", text),
+        ("side", text),
+        ("batch", text),
+        ("partition_key", text),
+        ("provider", text),
+        ("workflow", text),
+        ("seed", pa.uint64()),
+        ("status", text),
+        ("images", pa.int32()),
+        ("s3_uri", text),
+        ("submitted_at", time),
+        ("finished_at", time),
+        ("run_ms", pa.int64()),
+        ("flotime_ms", pa.int64()),
+        ("cost_usd", pa.decimal128(18, 6)),
+        ("cost_basis", text),
+        ("submission_key", text),
+        ("provider_run_id", text),
+    ])  # fmt: skip
+
+
+def verdict(summaries: Sequence[ColumnSummary], prompts: int) -> str:
+    """Say in one sentence which side is cheaper and which is faster, as far as it is known."""
+    cheapest = [one for one in summaries if one.cheapest]
+    fastest = [one for one in summaries if one.fastest]
+    told = [f"{prompts} rows"]
+    if cheapest and cheapest[0].cost_per_image_usd is not None:
+        cost = f"${cheapest[0].cost_per_image_usd.normalize():f} an image"
+        guess = ", estimated" if any(one.costs_estimated for one in summaries) else ""
+        told.append(f"cheapest: {_names(cheapest)} ({cost}{guess})")
+    else:
+        told.append("costs cannot be compared yet")
+    if fastest and fastest[0].median_seconds is not None:
+        told.append(f"fastest: {_names(fastest)} (median {fastest[0].median_seconds:.1f} s)")
+    return "; ".join(told) + "."
+
+
+def _names(summaries: Sequence[ColumnSummary]) -> str:
+    return " and ".join(one.column.name for one in summaries)
