@@ -59,17 +59,15 @@ class Comparison:
 def when_collected() -> dg.AutomationCondition[Any]:
     """Ask for a partition once every side's images are there, and again when they change.
 
-    What is missing is asked for whenever that may be, also for nights from before; what failed
+    Nights from before are asked for, too, where they have none yet. What failed, or was canceled,
     is not asked for again until a side changes.
     """
     condition = dg.AutomationCondition
-    wanted = condition.missing() & ~condition.execution_failed()
-    return (
-        (wanted | condition.any_deps_updated().since_last_handled())
-        & ~condition.any_deps_missing()
-        & ~condition.any_deps_in_progress()
-        & ~condition.in_progress()
-    ).with_label("every side is collected")
+    ready = ~condition.any_deps_missing() & ~condition.any_deps_in_progress()
+    trigger = (condition.missing() & ready).newly_true() | condition.any_deps_updated()
+    # Dagster's own `since_last_handled` would forget what was ready before its first look.
+    wanted = trigger.since(condition.newly_requested() | condition.newly_updated())
+    return (wanted & ready & ~condition.in_progress()).with_label("every side is collected")
 
 
 def comparisons_sensor(comparisons: Sequence[str]) -> dg.AutomationConditionSensorDefinition:
