@@ -12,8 +12,17 @@ import dagster as dg
 
 from flow_pipelines.assets.batch import BATCH_TAG, PROVIDER_TAG, RESOURCE_TAG, RUN_TAGS
 from flow_pipelines.assets.cost_report import COST_REPORT
+from flow_pipelines.assets.last_night import Expectation, evaluation, expectation_of, judge
+from flow_pipelines.assets.observations import observation, tenths_told
 from flow_pipelines.clock import Clock
-from flow_pipelines.lifecycle import Todo, agenda, belongs_to_another, poll_due, recover
+from flow_pipelines.lifecycle import (
+    NightProgress,
+    Todo,
+    agenda,
+    belongs_to_another,
+    poll_due,
+    recover,
+)
 from flow_pipelines.model import IN_FLIGHT, UNPARTITIONED, NightRecord
 from flow_pipelines.model.errors import FlowPipelinesError
 from flow_pipelines.resources.ports import open_ports
@@ -59,6 +68,8 @@ class _SensedBatch:
     name: str
     resource: str
     partitions_def: dg.PartitionsDefinition[str] | None
+    expectation: Expectation | None = None
+    """What its schedule promises; None without one."""
 
 
 def batches_of(
@@ -66,38 +77,66 @@ def batches_of(
 ) -> Mapping[str, _SensedBatch]:
     """Give the batches of a provider in this code location, found by their tags."""
     found: dict[str, _SensedBatch] = {}
-    for node in repository.asset_graph.asset_nodes if repository else ():
+    if repository is None:
+        return found
+    for node in repository.asset_graph.asset_nodes:
         is_images = len(node.key.path) > 1 and node.key.path[-1] == "images"
         if is_images and node.tags.get(PROVIDER_TAG) == provider and BATCH_TAG in node.tags:
             name = node.tags[BATCH_TAG]
             resource = node.tags.get(RESOURCE_TAG, provider)
             found[name] = _SensedBatch(
-                name=name, resource=resource, partitions_def=node.partitions_def
+                name=name,
+                resource=resource,
+                partitions_def=node.partitions_def,
+                expectation=expectation_of(repository.asset_graph, node, name),
             )
     return found
 
 
 @dataclass
 class _Memory:
-    """The cursor: what the last tick saw, so that the cost report follows changes only."""
+    """The cursor: what earlier ticks saw and told. Nothing in it matters for long."""
 
     seen: str = ""
     changed_at: datetime | None = None
     """The first change that no cost report has yet."""
+    told: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Night under way → generation, and the last tenth of it that was told as an observation."""
+    expected_since: dict[str, str] = field(default_factory=dict)
+    """Batch → when its schedule was first seen: what was due before is not missed."""
+    last_nights: dict[str, str] = field(default_factory=dict)
+    """Batch → the last verdict on its last night that was told."""
 
     @classmethod
     def read(cls, cursor: str | None) -> "_Memory":
         try:
             data = json.loads(cursor or "{}")
             at = data.get("changed_at")
-            return cls(str(data.get("seen", "")), datetime.fromisoformat(at) if at else None)
-        except (ValueError, AttributeError, TypeError):
-            return cls()  # somebody edited it; it holds nothing that matters
+            told = data.get("told", {}).items()
+            return cls(
+                str(data.get("seen", "")),
+                datetime.fromisoformat(at) if at else None,
+                {str(night): (int(pair[0]), int(pair[1])) for night, pair in told},
+                _texts(data.get("expected_since", {})),
+                _texts(data.get("last_nights", {})),
+            )
+        except (ValueError, AttributeError, TypeError, IndexError, KeyError):
+            return cls()  # somebody edited it
 
     def write(self, words: Sequence[str]) -> str:
-        at = self.changed_at.isoformat() if self.changed_at else None
-        told = {"seen": self.seen, "changed_at": at, "waiting": words}
+        told = {
+            "seen": self.seen,
+            "changed_at": self.changed_at.isoformat() if self.changed_at else None,
+            "told": self.told,
+            "expected_since": self.expected_since,
+            "last_nights": self.last_nights,
+            "waiting": words,
+        }
         return json.dumps(told, ensure_ascii=False)
+
+
+def _texts(data: Mapping[str, object]) -> dict[str, str]:
+    return {str(name): str(text) for name, text in data.items()}
 
 
 @dataclass
@@ -108,6 +147,8 @@ class _Tick:
     provider: str
     requests: list[dg.RunRequest] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
+    events: list[dg.AssetObservation | dg.AssetCheckEvaluation] = field(default_factory=list)
+    under_way: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def clock(self) -> Clock:
@@ -117,8 +158,10 @@ class _Tick:
     def result(self) -> dg.SensorResult:
         batches = self._own(batches_of(self.context.repository_def, self.provider))
         memory = _Memory.read(self.context.cursor)
-        self._work(batches)
+        self._work(batches, memory)
+        memory.told = self.under_way
         self._report(batches, memory)
+        self._last_nights(batches, memory)
         told = self.words[:_SHOWN] or ["nothing is waiting"]
         if len(self.words) > _SHOWN:
             told.append(f"… and {len(self.words) - _SHOWN} more")
@@ -126,6 +169,7 @@ class _Tick:
             run_requests=self.requests,
             skip_reason=None if self.requests else "; ".join(told),
             cursor=memory.write(told),
+            asset_events=self.events,
         )
 
     def _own(self, batches: Mapping[str, _SensedBatch]) -> Mapping[str, _SensedBatch]:
@@ -143,18 +187,22 @@ class _Tick:
         self.words += [belongs_to_another(name, owner, here) for name, owner in foreign.items()]
         return {name: batch for name, batch in batches.items() if name not in foreign}
 
-    def _work(self, batches: Mapping[str, _SensedBatch]) -> None:
+    def _work(self, batches: Mapping[str, _SensedBatch], memory: _Memory) -> None:
         """Work through the accounts; what is wrong with one does not stop the others."""
         accounts = sorted({batch.resource for batch in batches.values()})
         for account in accounts:
             mine = {n: batch for n, batch in batches.items() if batch.resource == account}
             try:
-                self._account(account, mine, BUDGET_SECONDS / len(accounts))
+                self._account(account, mine, BUDGET_SECONDS / len(accounts), memory)
             except FlowPipelinesError as error:
                 self.words.append(f"{account}: {error}")
 
     def _account(
-        self, account: str, batches: Mapping[str, _SensedBatch], budget_seconds: float
+        self,
+        account: str,
+        batches: Mapping[str, _SensedBatch],
+        budget_seconds: float,
+        memory: _Memory,
     ) -> None:
         deadline = self.clock.monotonic() + budget_seconds - RESERVE_SECONDS
         ports = open_ports(
@@ -176,10 +224,31 @@ class _Tick:
             self.words.append(
                 f"{recovered.waiting} unresolved submission(s): see `flow-pipelines resolve`"
             )
+        pause = ports.ledger.paused()
+        if pause is not None:
+            self.words.append(
+                f"submitting is paused by {pause.who}: {pause.why} (`flow-pipelines resume`)"
+            )
         found = agenda(ports.ledger, ports.clock, batches=batches)
         self.words += found.waiting
+        for progress in found.progress:
+            self._observe(progress, batches[progress.night.batch], memory)
         for todo in found.todos:
             self._request(todo, batches[todo.night.batch])
+
+    def _observe(self, progress: NightProgress, batch: _SensedBatch, memory: _Memory) -> None:
+        """Tell how far a night has come, once for each tenth of it."""
+        night, tenth = progress.night, progress.percent // 10
+        key = None if batch.partitions_def is None else night.partition_key
+        generation, told = memory.told.get(str(night), (-1, 0))
+        if generation != progress.generation:
+            told = 0
+        if tenth > told:
+            told = tenths_told(self.context.instance, progress, key)
+            if tenth > told:
+                self.events.append(observation(progress, key))
+            told = max(tenth, told)
+        self.under_way[str(night)] = (progress.generation, told)
 
     def _request(self, todo: Todo, batch: _SensedBatch) -> None:
         key = todo.night.partition_key
@@ -208,6 +277,29 @@ class _Tick:
             key = f"cost_report/{now.isoformat(timespec='seconds')}"
             self.requests.append(dg.RunRequest(run_key=key, asset_selection=[COST_REPORT]))
             memory.changed_at = None
+
+    def _last_nights(self, batches: Mapping[str, _SensedBatch], memory: _Memory) -> None:
+        """Report whether each scheduled batch has its last night, when that has changed."""
+        resource = self.context.resources.run_ledger
+        for batch in batches.values():
+            if batch.expectation is None:
+                continue
+            since = memory.expected_since.setdefault(batch.name, self.clock.now().isoformat())
+            try:
+                verdict = judge(batch.expectation, resource.get_ledger(), self.clock)
+            except FlowPipelinesError as error:
+                self.words.append(str(error))
+                return
+            if not verdict.passed:
+                self.words.append(verdict.in_words)
+            if verdict.due is None or not (
+                verdict.passed or verdict.due.scheduled_at >= datetime.fromisoformat(since)
+            ):
+                continue
+            told = f"{verdict.due.partition_key} {'there' if verdict.passed else 'missing'}"
+            if memory.last_nights.get(batch.name) != told:
+                memory.last_nights[batch.name] = told
+                self.events.append(evaluation(batch.name, verdict))
 
     def _strangers(
         self, records: Iterable[NightRecord], batches: Mapping[str, _SensedBatch]

@@ -15,6 +15,7 @@ from flow_pipelines.assets.batch import (
 from flow_pipelines.assets.contact_sheet import contact_sheet_asset
 from flow_pipelines.assets.cost_report import COST_REPORT, cost_report_asset
 from flow_pipelines.assets.images import images_asset
+from flow_pipelines.assets.last_night import last_night_check
 from flow_pipelines.assets.prompts import prompts_asset
 from flow_pipelines.assets.provider_runs import provider_runs_asset
 from flow_pipelines.assets.workflow import prompt_table_spec, workflow_asset
@@ -36,8 +37,16 @@ def batch_assets(
         prompts_asset(batch),
         provider_runs_asset(batch),
         images_asset(batch),
-        contact_sheet_asset(batch),
+        contact_sheet_asset(batch).map_asset_specs(
+            lambda spec: spec.replace_attributes(owners=batch.owners)
+        ),
     ]
+
+
+def batch_checks(batch: Batch) -> Sequence[dg.AssetChecksDefinition]:
+    """Make the checks that judge without a materialization; those of `images` come with it."""
+    check = last_night_check(batch)
+    return [check] if check else []
 
 
 def generation_job(batch: Batch) -> "UnresolvedAssetJobDefinition":
@@ -58,6 +67,7 @@ __all__ = [
     "RESOURCE_TAG",
     "Batch",
     "batch_assets",
+    "batch_checks",
     "cost_report_asset",
     "generation_job",
 ]

@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 
 from flow_pipelines.lifecycle import Ports, claim_batch
 from flow_pipelines.model import UNPARTITIONED, BatchSettings, Night
 from flow_pipelines.model.errors import ConfigurationError
+from flow_pipelines.provider import ProviderProfile
 from flow_pipelines.providers import profile
 from flow_pipelines.resources.ports import open_ports
+from flow_pipelines.storage.contract import ImageStore
 
 PROVIDER_TAG = "flow_pipelines/provider"
 BATCH_TAG = "flow_pipelines/batch"
@@ -30,6 +33,12 @@ class Batch:
 
     settings: BatchSettings
     partitions_def: dg.PartitionsDefinition[str] | None = None
+    owners: Sequence[str] = ()
+    """Of every asset of the batch: e-mail addresses, or `team:` with a name."""
+    schedule: str | None = None
+    """Cron expression in the time zone of the partitions; None: nothing is bought by itself."""
+    deadline_seconds: float = 4 * 3600.0
+    """From the schedule's time until a night has to be in the bucket."""
 
     @property
     def name(self) -> str:
@@ -51,9 +60,23 @@ class Batch:
         return {self.settings.resource, "image_store", "run_ledger"}
 
     @property
+    def profile(self) -> ProviderProfile:
+        """Give what is known of its provider."""
+        return profile(self.settings.provider)
+
+    @property
+    def links(self) -> dict[str, dg.MetadataValue[Any]]:
+        """Give where to read on about its provider; no link holds a key."""
+        return {
+            f"{self.settings.provider}_documentation": dg.MetadataValue.url(
+                self.profile.documentation
+            )
+        }
+
+    @property
     def planning_needs_key(self) -> bool:
         """Tell whether even planning asks the provider: its workflow is no file of ours."""
-        return not profile(self.settings.provider).capabilities.workflow_is_file
+        return not self.profile.capabilities.workflow_is_file
 
     def key(self, asset: str) -> dg.AssetKey:
         """Give the key of one of its assets."""
@@ -85,6 +108,20 @@ def ports_of(
     )
     claim_batch(ports.ledger, batch.name, location_of(context.run))
     return ports
+
+
+def place_of(batch: Batch, store: ImageStore) -> dict[str, str]:
+    """Give where the batch is in the bucket, as Dagster's own metadata has it.
+
+    The folder of all its partitions: Dagster shows one value for the whole asset, the latest.
+    """
+    return {"dagster/uri": store.uri(store.key(batch.name))}
+
+
+def row_count(batch: Batch, rows: int) -> dict[str, int]:
+    """Give how many rows a partition's table has, as Dagster's own metadata has it."""
+    name = "row_count" if batch.partitions_def is None else "partition_row_count"
+    return {f"dagster/{name}": rows}
 
 
 def backfill_of(tags: Mapping[str, str]) -> str | None:

@@ -7,9 +7,18 @@ from typing import Any
 import dagster as dg
 
 from flow_pipelines.asset_checks import check_results, check_specs
-from flow_pipelines.assets.batch import Batch, night_of, ports_of, selected_with
+from flow_pipelines.assets.batch import (
+    Batch,
+    night_of,
+    place_of,
+    ports_of,
+    row_count,
+    selected_with,
+)
 from flow_pipelines.assets.cancellation import canceled_with_run
+from flow_pipelines.assets.columns import manifest_columns
 from flow_pipelines.assets.preview import preview
+from flow_pipelines.assets.versions import CODE, stored_version
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.lifecycle import (
     NightSummary,
@@ -27,6 +36,13 @@ SHOWN_FAILURES = 50
 SHOWN_CHARACTERS = 300
 """Of a cell: prompts and errors may be long, and every materialization keeps its copy."""
 LEASE_WAIT_SECONDS = 300.0
+_DESCRIPTION = """\
+Every image of the partition, verified and stored once, with its manifest.
+
+Waits up to {seconds:g} s for provider runs when they are materialized in the same run; otherwise
+stores what is there, and a sensor asks again when more has ended. **Free of charge**, and safe to
+repeat.
+"""
 _FAILURE_COLUMNS = (
     "prompt_id",
     "copy",
@@ -54,14 +70,12 @@ def images_asset(batch: Batch) -> dg.AssetsDefinition:
         io_manager_key=IO_MANAGER_KEY,
         required_resource_keys=batch.resource_keys,
         group_name=batch.name,
-        kinds={"image", "s3"},
+        kinds={"image", "parquet", "s3"},
         tags=batch.tags,
-        description=(
-            "Every image of the partition, verified and stored once, with its manifest. Waits "
-            f"up to {batch.settings.inline_wait_seconds:g} s for provider runs when they are "
-            "materialized in the same run; otherwise stores what is there, and a sensor asks "
-            "again when more has ended. Free of charge."
-        ),
+        owners=batch.owners,
+        code_version=CODE,
+        metadata=manifest_columns(),
+        description=_DESCRIPTION.format(seconds=batch.settings.inline_wait_seconds),
     )
     # Dagster refuses the generic form beside checks.
     def images(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
@@ -72,8 +86,15 @@ def images_asset(batch: Batch) -> dg.AssetsDefinition:
             seconds = batch.settings.inline_wait_seconds if wait else 0.0
             with canceled_with_run(context, night, ports) if wait else nullcontext():
                 summary = _collect(night, ports, context.run.run_id, seconds)
+            submissions, outputs = ports.ledger.submissions(night), ports.ledger.outputs(night)
+            stored = sum(1 for rows in outputs.values() for output in rows if output.stored)
             return dg.MaterializeResult(
-                metadata=_metadata(summary, ports),
+                metadata={
+                    **_metadata(summary, ports),
+                    **row_count(batch, stored),
+                    **place_of(batch, ports.store),
+                },
+                data_version=stored_version(submissions, outputs),
                 check_results=check_results(key, batch.settings, summary),
             )
 

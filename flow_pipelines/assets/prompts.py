@@ -6,12 +6,29 @@ from typing import Any
 
 import dagster as dg
 
-from flow_pipelines.assets.batch import Batch, location_of, night_of, ports_of
+from flow_pipelines.assets.batch import (
+    Batch,
+    location_of,
+    night_of,
+    place_of,
+    ports_of,
+    row_count,
+)
+from flow_pipelines.assets.columns import PROMPTS_SCHEMA, prompts_columns
+from flow_pipelines.assets.versions import planned_version, planning_code
 from flow_pipelines.lifecycle import PlannedNight, plan_night
 from flow_pipelines.model import Submission
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
+
+_DESCRIPTION = """\
+A row a submission: what would be sent, rendered from the prompt table and validated against the
+workflow.
+
+The rows of a partition are frozen once the first of them was sent: a row that changes later keeps
+its picture and counts as `stale`. Materializing is **free of charge** and safe to repeat.
+"""
 
 
 def prompts_asset(batch: Batch) -> dg.AssetsDefinition:
@@ -28,12 +45,12 @@ def prompts_asset(batch: Batch) -> dg.AssetsDefinition:
         io_manager_key=IO_MANAGER_KEY,
         required_resource_keys=batch.resource_keys,
         group_name=batch.name,
-        kinds={"parquet"},
+        kinds={"python", "parquet", "s3"},
         tags=batch.tags,
-        description=(
-            "A row a submission: what would be sent, rendered and validated. The rows of a "
-            "partition are frozen once the first of them was sent. Free of charge."
-        ),
+        owners=batch.owners,
+        code_version=planning_code(batch.settings),
+        metadata=prompts_columns(),
+        description=_DESCRIPTION,
     )
     def prompts(context: dg.AssetExecutionContext, **tables: Any) -> dg.MaterializeResult[Any]:
         with failures():
@@ -47,7 +64,9 @@ def prompts_asset(batch: Batch) -> dg.AssetsDefinition:
                 table=_table(upstream, tables),
             )
             return dg.MaterializeResult(
-                value=_rows(planned.submissions), metadata=_metadata(batch, planned)
+                value=_rows(planned.submissions),
+                metadata=_metadata(batch, planned) | place_of(batch, ports.store),
+                data_version=planned_version(planned.submissions),
             )
 
     return prompts
@@ -71,6 +90,7 @@ def _metadata(batch: Batch, planned: PlannedNight) -> dict[str, Any]:
     first = planned.submissions[0] if planned.submissions else None
     return {
         "rows": len(planned.submissions),
+        **row_count(batch, len(planned.submissions)),
         "planned": planned.outcome.planned,
         "stale": planned.outcome.stale,
         "workflow": batch.settings.workflow,
@@ -84,17 +104,6 @@ def _metadata(batch: Batch, planned: PlannedNight) -> dict[str, Any]:
 def _rows(submissions: Sequence[Submission]) -> Any:
     import pyarrow as pa
 
-    schema = pa.schema([
-        ("prompt_id", pa.string()),
-        ("copy", pa.int32()),
-        ("generation", pa.int32()),
-        ("prompt", pa.string()),
-        ("seed", pa.uint64()),
-        ("parameters", pa.string()),
-        ("submission_key", pa.string()),
-        ("status", pa.string()),
-        ("stale", pa.bool_()),
-    ])  # fmt: skip
     rows = [
         {
             "prompt_id": row.prompt_id,
@@ -109,4 +118,4 @@ def _rows(submissions: Sequence[Submission]) -> Any:
         }
         for row in submissions
     ]
-    return pa.Table.from_pylist(rows, schema=schema)
+    return pa.Table.from_pylist(rows, schema=PROMPTS_SCHEMA)

@@ -11,12 +11,16 @@ from flow_pipelines.assets.batch import (
     Batch,
     backfill_of,
     night_of,
+    place_of,
     ports_of,
     requester_of,
     retried_runs,
+    row_count,
     selected_with,
 )
 from flow_pipelines.assets.cancellation import canceled_with_run
+from flow_pipelines.assets.columns import runs_columns
+from flow_pipelines.assets.versions import CODE, bought_version
 from flow_pipelines.lifecycle import Ports, SubmitSummary, regenerate, submit_night
 from flow_pipelines.lifecycle.submit import NOT_SENT
 from flow_pipelines.model import Night
@@ -25,6 +29,13 @@ from flow_pipelines.resources import IO_MANAGER_KEY, ProviderResource
 from flow_pipelines.resources.failures import failures
 from flow_pipelines.storage.tables import runs_table
 
+_DESCRIPTION = """\
+A row a submission, bought at [{title}]({documentation}): the only asset that **spends money**.
+
+Materializing again buys nothing: only rows that are still planned are submitted. To buy rows again
+on purpose, set `regenerate` in the run config. While a night is being made, observations say how
+far it is, at most ten a generation.
+"""
 _WORDS = ("none", "failed", "changed", "all")
 _EXPECTED = (
     "regenerate must be one of none, failed, changed, all, or {prompt_ids: [id, …]} with at least "
@@ -69,11 +80,13 @@ def provider_runs_asset(batch: Batch) -> dg.AssetsDefinition:
         required_resource_keys=batch.resource_keys,
         pool=batch.settings.provider,
         group_name=batch.name,
-        kinds={"parquet"},
+        kinds={batch.settings.provider, "parquet", "s3"},
         tags=batch.tags,
-        description=(
-            f"A row a submission, bought at {batch.settings.provider}. Materializing again buys "
-            "nothing: only rows that are still planned are submitted."
+        owners=batch.owners,
+        code_version=CODE,
+        metadata={**runs_columns(), **batch.links},
+        description=_DESCRIPTION.format(
+            title=batch.profile.title, documentation=batch.profile.documentation
         ),
     )
     def provider_runs(
@@ -103,8 +116,13 @@ def provider_runs_asset(batch: Batch) -> dg.AssetsDefinition:
                 raise _stopped(night, summary, metadata)
             if summary.stopped is not None:
                 metadata["stopped"] = summary.stopped
-            table = runs_table(ports.ledger.submissions(night), ports.ledger.outputs(night))
-            return dg.MaterializeResult(value=table, metadata=metadata)
+            submissions = ports.ledger.submissions(night)
+            metadata |= row_count(batch, len(submissions)) | place_of(batch, ports.store)
+            return dg.MaterializeResult(
+                value=runs_table(submissions, ports.ledger.outputs(night)),
+                metadata=metadata,
+                data_version=bought_version(submissions),
+            )
 
     return provider_runs
 

@@ -1,5 +1,8 @@
 """`<name>/workflow`: what the provider would run now, and a version that changes with it."""
 
+import warnings
+from collections.abc import Iterator
+
 import dagster as dg
 
 from flow_pipelines.assets.batch import Batch
@@ -7,20 +10,35 @@ from flow_pipelines.lifecycle import read_workflow
 from flow_pipelines.resources.failures import failures
 from flow_pipelines.resources.ports import open_ports
 
+_DESCRIPTION = """\
+The workflow `{workflow}`, as [{title}]({documentation}) would run it now.
 
-def workflow_asset(batch: Batch) -> dg.SourceAsset:
+Observing it costs nothing. Its data version is its content: when that changes, `prompts` of the
+nights that were planned with another one are shown as out of step. What was bought stays as it is.
+"""
+
+
+def workflow_asset(batch: Batch) -> dg.AssetsDefinition:
     """Make the observable asset of a batch's workflow; observing it costs nothing."""
     settings = batch.settings
-
-    @dg.observable_source_asset(
+    spec = dg.AssetSpec(
         key=batch.key("workflow"),
         group_name=batch.name,
         tags=batch.tags,
-        required_resource_keys=batch.resource_keys,
-        description=f"The workflow {settings.workflow} at {settings.provider}.",
-        metadata={"workflow": settings.workflow, "provider": settings.provider},
+        owners=batch.owners,
+        kinds={
+            settings.provider,
+            *({"json"} if batch.profile.capabilities.workflow_is_file else ()),
+        },
+        description=_DESCRIPTION.format(
+            workflow=settings.workflow,
+            title=batch.profile.title,
+            documentation=batch.profile.documentation,
+        ),
+        metadata={"workflow": settings.workflow, "provider": settings.provider, **batch.links},
     )
-    def workflow(context: dg.OpExecutionContext) -> dg.DataVersion:
+
+    def workflow(context: dg.AssetExecutionContext) -> Iterator[dg.ObserveResult]:
         with failures():
             ports = open_ports(
                 context.resources,
@@ -28,9 +46,22 @@ def workflow_asset(batch: Batch) -> dg.SourceAsset:
                 context.log.info,
                 key_required=batch.planning_needs_key,
             )
-            return dg.DataVersion(read_workflow(settings, ports).version)
+            found = read_workflow(settings, ports)
+        yield dg.ObserveResult(
+            asset_key=spec.key,
+            data_version=dg.DataVersion(found.version),
+            metadata={"workflow_version": found.version, "parameters": len(found.parameters)},
+        )
 
-    return workflow
+    with warnings.catch_warnings():
+        # The form for one asset takes no owners. This release is pinned exactly.
+        warnings.simplefilter("ignore", category=dg.BetaWarning)
+        made: dg.AssetsDefinition = dg.multi_observable_source_asset(
+            specs=[spec],
+            name=f"{batch.name}__workflow",
+            required_resource_keys=batch.resource_keys,
+        )(workflow)
+    return made
 
 
 def prompt_table_spec(batch: Batch) -> dg.AssetSpec | None:
@@ -45,4 +76,5 @@ def prompt_table_spec(batch: Batch) -> dg.AssetSpec | None:
         metadata={"path": dg.MetadataValue.path(batch.settings.prompts)},
         kinds={suffix} if suffix in {"csv", "jsonl", "parquet"} else set(),
         tags=batch.tags,
+        owners=batch.owners,
     )

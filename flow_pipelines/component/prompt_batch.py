@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from flow_pipelines.assets import Batch, batch_assets, generation_job
+from flow_pipelines.assets import Batch, batch_assets, batch_checks, generation_job
 from flow_pipelines.component.fields import (
     Amount,
     Partitions,
@@ -60,6 +60,19 @@ class PromptBatchComponent(BatchSource, dg.Model, dg.Resolvable):
         ),
         examples=["0 2 * * *"],
     )
+    deadline_seconds: float = Field(
+        default=4 * 3600.0,
+        gt=0,
+        description=(
+            "From the schedule's time until a night has to be in the bucket; then the check "
+            "`last_night_exists` fails."
+        ),
+    )
+    owners: list[str] = Field(
+        default_factory=list,
+        description="Whom to ask: e-mail addresses, or team:name; owners of every asset.",
+        examples=[["team:pictures", "ana@example.com"]],
+    )
     budget_usd: Amount = Field(default=None, description="Most to spend on one partition.")
     price_usd_per_run: Amount = Field(
         default=None, description="Price of a run, where the provider states none."
@@ -107,7 +120,10 @@ class PromptBatchComponent(BatchSource, dg.Model, dg.Resolvable):
         self._built = batch
         job = generation_job(batch)
         return dg.Definitions(
-            assets=batch_assets(batch), jobs=[job], schedules=self._schedules(batch, job.name)
+            assets=batch_assets(batch),
+            asset_checks=batch_checks(batch),
+            jobs=[job],
+            schedules=self._schedules(batch, job.name),
         )
 
     def batch(self, path: Path) -> Batch:
@@ -132,7 +148,13 @@ class PromptBatchComponent(BatchSource, dg.Model, dg.Resolvable):
             inline_wait_seconds=self.inline_wait_seconds,
             allow_identical=self.allow_identical,
         )
-        return Batch(settings=settings, partitions_def=self.partitions_def)
+        return Batch(
+            settings=settings,
+            partitions_def=self.partitions_def,
+            owners=tuple(self.owners),
+            schedule=self.schedule,
+            deadline_seconds=self.deadline_seconds,
+        )
 
     def _schedules(self, batch: Batch, job_name: str) -> list[dg.ScheduleDefinition]:
         if self.schedule is None or not isinstance(

@@ -15,6 +15,7 @@ from flow_pipelines.lifecycle.plan import (
 )
 from flow_pipelines.lifecycle.poll import PollSummary, poll_due, wait_for_night
 from flow_pipelines.lifecycle.ports import Ports, collect_lease, held_lease, submit_lease
+from flow_pipelines.lifecycle.progress import NightProgress, night_progress, usd
 from flow_pipelines.lifecycle.recover import RecoverSummary, recover
 from flow_pipelines.lifecycle.submit import SubmitSummary, submit_night
 from flow_pipelines.lifecycle.summary import NightSummary, summarize_night
@@ -22,6 +23,7 @@ from flow_pipelines.lifecycle.summary import NightSummary, summarize_night
 __all__ = [
     "Agenda",
     "CancelSummary",
+    "NightProgress",
     "NightSummary",
     "PlannedNight",
     "PollSummary",
@@ -36,6 +38,7 @@ __all__ = [
     "collect_lease",
     "collect_night",
     "held_lease",
+    "night_progress",
     "plan_night",
     "poll_due",
     "read_source",
@@ -45,6 +48,7 @@ __all__ = [
     "submit_lease",
     "submit_night",
     "summarize_night",
+    "usd",
     "wait_for_night",
     "write_tables",
 ]

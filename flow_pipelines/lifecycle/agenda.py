@@ -10,6 +10,7 @@ from typing import Literal
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger.contract import MAX_ATTEMPTS, RunLedger
 from flow_pipelines.lifecycle.ports import collect_lease, submit_lease
+from flow_pipelines.lifecycle.progress import NightProgress, night_progress
 from flow_pipelines.lifecycle.schedule import is_overdue
 from flow_pipelines.model import IN_FLIGHT, Night, NightRecord, SubmissionState
 
@@ -40,6 +41,8 @@ class Agenda:
 
     todos: tuple[Todo, ...]
     waiting: tuple[str, ...]
+    progress: tuple[NightProgress, ...] = ()
+    """Of the nights that somebody asked to buy, whether a run is asked for or not."""
 
 
 def agenda(ledger: RunLedger, clock: Clock, *, batches: Collection[str]) -> Agenda:
@@ -48,19 +51,29 @@ def agenda(ledger: RunLedger, clock: Clock, *, batches: Collection[str]) -> Agen
     Whoever holds a night's lease works on it; no run is asked for then. Whether a Dagster run
     is finished is never asked: one whose host died stays started for ever.
     """
-    todos, waiting = [], []
+    todos, waiting, under_way = [], [], []
     for listed in ledger.nights_to_do(batches):
+        progress = _progress(ledger, clock, listed)
+        if progress is not None:
+            under_way.append(progress)
         record = _as_left(ledger, listed)
         kind = _needs(ledger, clock, record) if record else None
         if record is None or kind is None:
-            waiting.append(_in_words(listed))
+            waiting.append(progress.in_words() if progress else _in_words(listed))
             continue
         todo = _request(ledger, clock, record, kind)
         if todo is None:
-            waiting.append(f"{record.night}: a run to {kind} was asked for")
+            waiting.append(_asked_for(record, kind))
         else:
             todos.append(todo)
-    return Agenda(todos=tuple(todos), waiting=tuple(waiting))
+    return Agenda(todos=tuple(todos), waiting=tuple(waiting), progress=tuple(under_way))
+
+
+def _progress(ledger: RunLedger, clock: Clock, listed: NightRecord) -> NightProgress | None:
+    """Give how far a night has come that somebody asked to buy."""
+    if listed.marked_at is None:
+        return None
+    return night_progress(listed.night, ledger.submissions(listed.night), clock.now())
 
 
 def _as_left(ledger: RunLedger, listed: NightRecord) -> NightRecord | None:
@@ -124,6 +137,17 @@ def _request(ledger: RunLedger, clock: Clock, record: NightRecord, kind: Kind) -
         revision=record.revision,
         backfill_id=record.backfill_id,
         limit=None if record.submit_goal is None else _may_submit(record),
+    )
+
+
+def _asked_for(record: NightRecord, kind: Kind) -> str:
+    attempts = record.submit_attempts if kind == "submit" else record.collect_attempts
+    if attempts < MAX_ATTEMPTS:
+        return f"{record.night}: a run to {kind} was asked for"
+    asset = "provider_runs" if kind == "submit" else "images"
+    return (
+        f"{record.night}: {attempts} runs to {kind} were asked for in vain; a person has to look, "
+        f"then materialize {record.night.batch}/{asset} of it"
     )
 
 

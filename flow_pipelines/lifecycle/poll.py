@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from flow_pipelines.lifecycle.ports import Ports
+from flow_pipelines.lifecycle.progress import night_progress
 from flow_pipelines.lifecycle.schedule import is_given_up, next_poll_at
 from flow_pipelines.model import (
     ENDED,
@@ -186,10 +187,11 @@ def record_report(
 def wait_for_night(ports: Ports, night: Night, *, owner: str, wait_seconds: float) -> int:
     """Poll a night's runs until all have ended or `wait_seconds` are over; give how many have not.
 
-    Logs a line when something changed. The wait is bounded; nothing is lost when it ends early.
+    Logs a line when a tenth of the night's rows has ended, so that a night of any size has about
+    ten. The wait is bounded; nothing is lost when it ends early.
     """
     deadline = ports.clock.monotonic() + wait_seconds
-    before = -1
+    told: object = None
     while True:
         left = deadline - ports.clock.monotonic()
         summary = poll_due(
@@ -202,12 +204,19 @@ def wait_for_night(ports: Ports, night: Night, *, owner: str, wait_seconds: floa
         for line in summary.errors:
             ports.log(line)
         in_flight = _in_flight(ports, night)
-        if in_flight != before and in_flight:
-            ports.log(f"{night}: waiting for {in_flight} provider run(s)")
-        before = in_flight
+        told = _tell(ports, night, told)
         if not in_flight or ports.clock.monotonic() >= deadline:
             return in_flight
         ports.clock.sleep(min(IDLE_SECONDS, max(deadline - ports.clock.monotonic(), 0.0)))
+
+
+def _tell(ports: Ports, night: Night, told: object) -> object:
+    """Log how far a night has come, where that is news; give what was told last."""
+    progress = night_progress(night, ports.ledger.submissions(night), ports.clock.now())
+    now = (progress.generation, progress.percent // 10, progress.under_way)
+    if now != told:
+        ports.log(progress.in_words())
+    return now
 
 
 def _in_flight(ports: Ports, night: Night) -> int:

@@ -1,0 +1,81 @@
+"""What the columns of our tables mean, as Dagster shows them beside an asset."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from flow_pipelines.storage.tables import MANIFEST_SCHEMA, RUNS_SCHEMA
+
+PROMPTS_SCHEMA = pa.schema([
+    ("prompt_id", pa.string()),
+    ("copy", pa.int32()),
+    ("generation", pa.int32()),
+    ("prompt", pa.string()),
+    ("seed", pa.uint64()),
+    ("parameters", pa.string()),
+    ("submission_key", pa.string()),
+    ("status", pa.string()),
+    ("stale", pa.bool_()),
+])  # fmt: skip
+
+DESCRIPTIONS: Mapping[str, str] = {
+    "batch": "Name of the prompt batch.",
+    "partition_key": "Partition that the row belongs to; `all` without partitions.",
+    "prompt_id": "Identity of the row of the prompt table; by default a hash of its content.",
+    "copy": "Which of `runs_per_prompt` runs of the prompt, from 0.",
+    "generation": "0 for what was bought first; raised by every regeneration.",
+    "prompt": "The prompt, as people are shown it.",
+    "seed": "Seed in effect, up to 2^64 − 1; empty where none is sent.",
+    "provider": "Service that runs it.",
+    "workflow": "What is run: file, URI, id or slug.",
+    "parameters": "JSON of every parameter, exactly as it is sent.",
+    "submission_key": "Names the submission in the ledger, the bucket and at the provider.",
+    "provider_run_id": "The run at the provider; empty until it accepted one.",
+    "status": "State of the submission: planned, running, succeeded, failed, unresolved, …",
+    "stale": "The row of the prompt table has changed, or is gone, since this was planned.",
+    "error_code": "The provider's name for what went wrong.",
+    "error_message": "What went wrong, or why it is skipped or unresolved, in words.",
+    "submitted_at": "When the provider accepted it, UTC.",
+    "finished_at": "When it ended, UTC.",
+    "run_ms": "Milliseconds from start to end at the provider.",
+    "flotime_ms": "GPU milliseconds that Floyo counted.",
+    "cost_usd": "What it cost in USD, exact; empty where nobody knows.",
+    "cost_basis": "How the cost is known: charged, estimated or unknown.",
+    "outputs": "Outputs that the provider gave.",
+    "output_index": "Which output of its run, from 0; never changes.",
+    "file_name": "Name of the object in the bucket.",
+    "media_type": "Such as image/png, by what the file holds.",
+    "width": "Pixels.",
+    "height": "Pixels.",
+    "size_bytes": "Size of the object.",
+    "sha256": "Checksum of the object, in hexadecimal.",
+    "s3_uri": "Where the object is.",
+}
+_OF_AN_IMAGE: Mapping[str, str] = {
+    "cost_usd": "Its share of what its run cost, in USD; the shares add up to the cost exactly.",
+}
+
+
+def prompts_columns() -> dict[str, Any]:
+    """Give the schema of `<name>/prompts` as metadata of its definition."""
+    return _metadata(PROMPTS_SCHEMA, DESCRIPTIONS)
+
+
+def runs_columns() -> dict[str, Any]:
+    """Give the schema of `<name>/provider_runs`, and of `runs.parquet`."""
+    return _metadata(RUNS_SCHEMA, DESCRIPTIONS)
+
+
+def manifest_columns() -> dict[str, Any]:
+    """Give the schema of `<name>/images`, the manifest."""
+    return _metadata(MANIFEST_SCHEMA, {**DESCRIPTIONS, **_OF_AN_IMAGE})
+
+
+def _metadata(schema: pa.Schema, descriptions: Mapping[str, str]) -> dict[str, Any]:
+    columns = [
+        dg.TableColumn(field.name, str(field.type), description=descriptions[field.name])
+        for field in schema
+    ]
+    return {"dagster/column_schema": dg.TableSchema(columns=columns)}

@@ -1,0 +1,174 @@
+"""`last_night_exists`: the check of a scheduled batch that also speaks when nothing ever ran.
+
+Dagster's own freshness policies look at the newest materialization of any partition, so a backfill
+of last year would keep a batch fresh; its partition freshness checks count a materialization that
+stored half a night. This one asks the ledger for the very night that the schedule was due to buy.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from flow_pipelines.assets.batch import Batch
+from flow_pipelines.clock import Clock
+from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.lifecycle.presence import presence
+from flow_pipelines.model import Night
+from flow_pipelines.resources.failures import failures
+from flow_pipelines.schedules import last_complete_partition
+
+LAST_NIGHT_EXISTS = "last_night_exists"
+_SCHEDULE, _DEADLINE = "schedule", "deadline_seconds"
+_MOST_TICKS = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Due:
+    """A night that a schedule was due to buy."""
+
+    partition_key: str
+    scheduled_at: datetime
+    deadline_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """What a batch's schedule promises."""
+
+    batch: str
+    cron: str
+    deadline: timedelta
+    partitions_def: dg.TimeWindowPartitionsDefinition
+
+    def due(self, now: datetime) -> Iterator[Due]:
+        """Give the nights that were due, the newest first, up to the first past its deadline.
+
+        Times of the schedule are those of the partitions' time zone, through changes of the
+        clocks; the deadline is so many seconds later, however long that day is.
+        """
+        from dagster._utils.schedules import reverse_cron_string_iterator
+
+        ticks = reverse_cron_string_iterator(
+            now.timestamp(), self.cron, self.partitions_def.timezone
+        )
+        for _, tick in zip(range(_MOST_TICKS), ticks, strict=False):
+            key = last_complete_partition(self.partitions_def, tick)
+            if key is None:
+                return
+            yield Due(partition_key=key, scheduled_at=tick, deadline_at=tick + self.deadline)
+            if tick + self.deadline <= now:
+                return
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """How it stands with the last night; `due` is None before the first one is due."""
+
+    due: Due | None
+    passed: bool
+    in_words: str
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Give the night and its times as metadata."""
+        if self.due is None:
+            return {}
+        return {
+            "partition": self.due.partition_key,
+            "scheduled_at": dg.MetadataValue.timestamp(self.due.scheduled_at.timestamp()),
+            "deadline_at": dg.MetadataValue.timestamp(self.due.deadline_at.timestamp()),
+        }
+
+
+def judge(expectation: Expectation, ledger: RunLedger, clock: Clock) -> Verdict:
+    """Judge the last night: it is there, it still has time, or it is missing.
+
+    A newer night that is there already answers for an older one. Raises: LedgerError.
+    """
+    now = clock.now()
+    for due in expectation.due(now):
+        found = presence(ledger, clock, Night(expectation.batch, due.partition_key))
+        if found.there:
+            return Verdict(due=due, passed=True, in_words=found.in_words)
+        if due.deadline_at <= now:
+            late = f"It was due at {due.deadline_at:%Y-%m-%d %H:%M %Z}"
+            return Verdict(due=due, passed=False, in_words=f"{found.in_words}. {late}")
+    return Verdict(due=None, passed=True, in_words="no night is due yet")
+
+
+def last_night_check(batch: Batch) -> dg.AssetChecksDefinition | None:
+    """Make the check of a batch; None without a schedule: then no night is expected.
+
+    The sensor of the provider reports it once its outcome changes, run or no run.
+    """
+    expectation = _expectation(batch)
+    if expectation is None:
+        return None
+
+    @dg.asset_check(
+        asset=batch.key("images"),
+        name=LAST_NIGHT_EXISTS,
+        required_resource_keys={"run_ledger"},
+        description=(
+            f"The night that the schedule {batch.schedule!r} "
+            f"({expectation.partitions_def.timezone}) was due to buy is in the bucket within "
+            f"{expectation.deadline.total_seconds() / 3600:g} hours."
+        ),
+        metadata={_SCHEDULE: expectation.cron, _DEADLINE: batch.deadline_seconds},
+    )
+    def last_night_exists(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        with failures():
+            resource = context.resources.run_ledger
+            verdict = judge(expectation, resource.get_ledger(), resource.get_clock())
+        return dg.AssetCheckResult(
+            passed=verdict.passed,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description=verdict.in_words,
+            metadata=verdict.metadata,
+        )
+
+    return last_night_exists
+
+
+def expectation_of(graph: Any, node: Any, batch: str) -> Expectation | None:
+    """Find what a loaded batch's schedule promises, by the check of its images asset."""
+    if not isinstance(node.partitions_def, dg.TimeWindowPartitionsDefinition):
+        return None
+    for key in node.check_keys:
+        if key.name == LAST_NIGHT_EXISTS:
+            told = graph.get_check_spec(key).metadata
+            return Expectation(
+                batch=batch,
+                cron=str(told[_SCHEDULE]),
+                deadline=timedelta(seconds=float(told[_DEADLINE])),
+                partitions_def=node.partitions_def,
+            )
+    return None
+
+
+def evaluation(batch: str, verdict: Verdict) -> dg.AssetCheckEvaluation:
+    """Give the event by which a sensor reports a verdict, without a run."""
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey([batch, "images"]),
+        check_name=LAST_NIGHT_EXISTS,
+        passed=verdict.passed,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=verdict.in_words,
+        metadata=verdict.metadata,
+    )
+
+
+def _expectation(batch: Batch) -> Expectation | None:
+    if batch.schedule is None or not isinstance(
+        batch.partitions_def, dg.TimeWindowPartitionsDefinition
+    ):
+        return None
+    return Expectation(
+        batch=batch.name,
+        cron=batch.schedule,
+        deadline=timedelta(seconds=batch.deadline_seconds),
+        partitions_def=batch.partitions_def,
+    )

@@ -1,0 +1,61 @@
+"""Progress of a night as observations of `<name>/provider_runs`: at most ten a generation."""
+
+import dagster as dg
+
+from flow_pipelines.lifecycle import NightProgress
+
+MOST = 10
+"""Of one generation of a partition: one for each tenth of its rows that has ended."""
+
+
+def observation(progress: NightProgress, partition_key: str | None) -> dg.AssetObservation:
+    """Say how far a night has come, in numbers that Dagster plots and in a sentence.
+
+    `partition_key` is None without partitions.
+    """
+    end = progress.expected_end_at
+    return dg.AssetObservation(
+        asset_key=_asset(progress),
+        partition=partition_key,
+        description=progress.in_words(),
+        metadata={
+            "generation": progress.generation,
+            "percent": progress.percent,
+            "rows": progress.rows,
+            "done": progress.succeeded,
+            "failed": progress.failed,
+            "in_flight": progress.in_flight,
+            "planned": progress.planned,
+            "cost_usd": float(progress.cost_usd),
+            **({"expected_end": dg.MetadataValue.timestamp(end.timestamp())} if end else {}),
+        },
+    )
+
+
+def tenths_told(
+    instance: dg.DagsterInstance, progress: NightProgress, partition_key: str | None
+) -> int:
+    """Give the last tenth of this generation that the event log has already.
+
+    A cursor can be reset, and a tick that died has stored its events but no cursor.
+    """
+    found = instance.fetch_observations(
+        dg.AssetRecordsFilter(
+            asset_key=_asset(progress),
+            asset_partitions=None if partition_key is None else [partition_key],
+        ),
+        limit=MOST,
+    )
+    seen = [record.event_log_entry.asset_observation for record in found.records]
+    return max((_tenth(one, progress.generation) for one in seen if one), default=0)
+
+
+def _tenth(told: dg.AssetObservation, generation: int) -> int:
+    numbers = [told.metadata.get(name) for name in ("generation", "percent")]
+    known = [one.value for one in numbers if isinstance(one, dg.IntMetadataValue)]
+    # Anybody may report an observation; one without these numbers is not ours.
+    return (known[1] or 0) // MOST if len(known) == len(numbers) and known[0] == generation else 0
+
+
+def _asset(progress: NightProgress) -> dg.AssetKey:
+    return dg.AssetKey([progress.night.batch, "provider_runs"])

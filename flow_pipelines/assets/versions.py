@@ -1,0 +1,64 @@
+"""When Dagster shall show an asset as out of step with what it was made from.
+
+A data version is a hash of what the next asset goes by, and of nothing that changes by itself:
+materializing again with nothing new leaves everything downstream in step.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from flow_pipelines.model import BatchSettings, Output, Submission
+
+CODE = "1"
+"""Raised when our assets come to make something else of the same; Dagster then shows it."""
+
+
+def planning_code(settings: BatchSettings) -> str:
+    """Version what a `defs.yaml` says of the rows: a change of it asks for planning anew."""
+    told = (
+        settings.workflow,
+        settings.prompts or settings.prompts_asset,
+        dict(settings.parameters),
+        settings.runs_per_prompt,
+    )
+    return f"{CODE}-{_hash(told)}"
+
+
+def planned_version(submissions: Iterable[Submission]) -> dg.DataVersion:
+    """Version the planned rows: what would be sent, and whether the table has moved on since."""
+    rows = [(one.submission_key, one.request_hash, one.stale) for one in submissions]
+    return dg.DataVersion(_hash(sorted(rows)))
+
+
+def bought_version(submissions: Iterable[Submission]) -> dg.DataVersion:
+    """Version what was bought: the provider runs, in whatever state they are."""
+    runs = [(one.submission_key, one.provider_run_id) for one in submissions if one.submitted_at]
+    return dg.DataVersion(_hash(sorted(runs, key=str)))
+
+
+def stored_version(
+    submissions: Iterable[Submission], outputs: Mapping[str, Sequence[Output]]
+) -> dg.DataVersion:
+    """Version a night as it is stored: the state of every row, and the content of every image."""
+    rows = [
+        (
+            one.submission_key,
+            one.state.value,
+            [
+                output.stored.sha256
+                for output in outputs.get(one.submission_key, ())
+                if output.stored
+            ],
+        )
+        for one in submissions
+    ]
+    return dg.DataVersion(_hash(sorted(rows, key=str)))
+
+
+def _hash(told: Any) -> str:
+    text = json.dumps(told, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

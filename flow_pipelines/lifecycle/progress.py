@@ -1,0 +1,114 @@
+"""How far a night has come: counts, money so far, and when it may be expected to end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from flow_pipelines.model import ENDED, IN_FLIGHT, Night, Submission, SubmissionState
+
+FEWEST_ENDED = 3
+"""Ends that a forecast needs: fewer say nothing of a pace."""
+LONGEST_FORECAST = timedelta(days=7)
+_S = SubmissionState
+
+
+@dataclass(frozen=True, kw_only=True)
+class NightProgress:
+    """A night that is being bought, counted over the rows of its latest generation.
+
+    Rows of an earlier generation count as long as they have not ended.
+    """
+
+    night: Night
+    generation: int
+    rows: int
+    succeeded: int
+    failed: int
+    canceled: int
+    skipped: int
+    unresolved: int
+    in_flight: int
+    """At the provider."""
+    planned: int
+    """Not sent yet, or being sent this moment."""
+    cost_usd: Decimal
+    """Of the whole night so far, earlier generations included; unknown costs count nothing."""
+    expected_end_at: datetime | None
+    """A forecast from the pace so far; None: nothing is left, or nobody can tell yet."""
+
+    @property
+    def ended(self) -> int:
+        """Count the rows that nothing more happens to."""
+        return self.succeeded + self.failed + self.canceled + self.skipped
+
+    @property
+    def percent(self) -> int:
+        """Give the share of ended rows, rounded down."""
+        return 100 * self.ended // self.rows if self.rows else 0
+
+    @property
+    def under_way(self) -> bool:
+        """Tell whether something is still to be sent or to end by itself."""
+        return bool(self.in_flight or self.planned)
+
+    def in_words(self) -> str:
+        """Say it in one line, without the counts that are 0."""
+        counts = (
+            (self.failed, "failed"),
+            (self.canceled, "canceled"),
+            (self.skipped, "skipped"),
+            (self.unresolved, "unresolved"),
+            (self.in_flight, "in flight"),
+            (self.planned, "planned"),
+        )
+        told = [f"{self.succeeded} of {self.rows} done"]
+        told += [f"{count} {word}" for count, word in counts if count]
+        told.append(f"{usd(self.cost_usd)} so far")
+        if self.expected_end_at is not None:
+            told.append(f"ends about {self.expected_end_at:%H:%M} UTC")
+        return f"{self.night}: {', '.join(told)}"
+
+
+def night_progress(night: Night, submissions: Sequence[Submission], now: datetime) -> NightProgress:
+    """Count a night's `submissions`, all generations of them."""
+    generation = max((one.generation for one in submissions), default=0)
+    rows = [one for one in submissions if one.generation == generation or one.state not in ENDED]
+    states = [one.state for one in rows]
+    in_flight = sum(state in IN_FLIGHT for state in states)
+    planned = states.count(_S.PLANNED) + states.count(_S.SUBMITTING)
+    return NightProgress(
+        night=night,
+        generation=generation,
+        rows=len(rows),
+        succeeded=states.count(_S.SUCCEEDED),
+        failed=states.count(_S.FAILED),
+        canceled=states.count(_S.CANCELED),
+        skipped=states.count(_S.SKIPPED),
+        unresolved=states.count(_S.UNRESOLVED),
+        in_flight=in_flight,
+        planned=planned,
+        cost_usd=sum((one.cost_usd for one in submissions if one.cost_usd), Decimal(0)),
+        expected_end_at=_expected_end(rows, in_flight + planned, now),
+    )
+
+
+def usd(amount: Decimal) -> str:
+    """Write an amount of dollars: cents always, smaller parts where there are any."""
+    cents = amount.quantize(Decimal("0.01"))
+    return f"${cents}" if cents == amount else f"${amount.normalize():f}"
+
+
+def _expected_end(rows: Sequence[Submission], left: int, now: datetime) -> datetime | None:
+    """Go on at the pace of the ends so far.
+
+    That pace is the provider's where runs queue there, and ours where sending is what takes time.
+    """
+    ends = sorted(one.finished_at for one in rows if one.finished_at and one.provider_run_id)
+    if not left or len(ends) < FEWEST_ENDED or ends[0] == ends[-1]:
+        return None
+    each = (ends[-1] - ends[0]) / (len(ends) - 1)
+    wait = each * left
+    return now + wait if wait <= LONGEST_FORECAST else None
