@@ -8,15 +8,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Select, case, func, select
+from sqlalchemy import Select, func, select
 
 from flow_pipelines.ledger.changing import is_night, of_night, utc_day
-from flow_pipelines.ledger.contract import CostLine
+from flow_pipelines.ledger.costs import Costs
 from flow_pipelines.ledger.database import Database, chunks
 from flow_pipelines.ledger.rows import COUNT_COLUMNS, to_night_record, to_output, to_submission
 from flow_pipelines.ledger.schema import budget_days, nights, outputs, submissions
 from flow_pipelines.model import (
-    CostBasis,
     Night,
     NightRecord,
     Output,
@@ -29,7 +28,7 @@ _s = submissions.c
 _BY_ROW = (_s.row_number, _s.copy, _s.generation)
 
 
-class Reading:
+class Reading(Costs):
     """The reading half of the ledger; see `contract.RunLedger`."""
 
     _database: Database
@@ -141,27 +140,6 @@ class Reading:
                 found.setdefault(row["submission_key"], []).append(to_output(row))
         return found
 
-    def cost_lines(
-        self, batches: Collection[str] | None = None, *, since: datetime | None = None
-    ) -> Sequence[CostLine]:
-        """Give cost by night and provider, for submissions planned since `since`."""
-        with self._database.read() as connection:
-            found = connection.execute(_cost_query(batches, since)).mappings().all()
-        return [
-            CostLine(
-                night=Night(row["batch"], row["partition_key"]),
-                provider=row["provider"],
-                runs=int(row["runs"]),
-                failed=int(row["failed"]),
-                images=int(row["images"] or 0),
-                flotime_ms=int(row["flotime_ms"] or 0),
-                cost_usd=row["cost_usd"] or Decimal(0),
-                runs_cost_unknown=int(row["runs_cost_unknown"]),
-                estimated_usd=row["estimated_usd"] or Decimal(0),
-            )
-            for row in found
-        ]
-
     def reserved_usd(self, provider: str, day: datetime) -> Decimal:
         """Give what counts against the provider's daily budget on the UTC day of `day`."""
         columns = budget_days.c
@@ -179,41 +157,3 @@ class Reading:
     def _nights(self, query: Select[Any]) -> Sequence[NightRecord]:
         with self._database.read() as connection:
             return [to_night_record(row) for row in connection.execute(query).mappings()]
-
-
-def _cost_query(batches: Collection[str] | None, since: datetime | None) -> Select[Any]:
-    images = (
-        select(func.count())
-        .select_from(outputs)
-        .where(
-            outputs.c.submission_key == _s.submission_key,
-            outputs.c.stored_at.is_not(None),
-            outputs.c.kind == "file",
-        )
-        .correlate(submissions)
-        .scalar_subquery()
-    )
-    has_run = _s.provider_run_id.is_not(None)
-    estimated = case((_s.cost_basis == CostBasis.ESTIMATED, _s.cost_usd))
-    query = select(
-        _s.batch,
-        _s.partition_key,
-        _s.provider,
-        func.count(_s.provider_run_id).label("runs"),
-        _count(_s.state == SubmissionState.FAILED).label("failed"),
-        func.sum(images).label("images"),
-        func.sum(_s.flotime_ms).label("flotime_ms"),
-        func.sum(_s.cost_usd).label("cost_usd"),
-        _count(has_run & _s.cost_usd.is_(None)).label("runs_cost_unknown"),
-        func.sum(estimated).label("estimated_usd"),
-    )
-    if batches is not None:
-        query = query.where(_s.batch.in_(sorted(batches)))
-    if since is not None:
-        query = query.where(_s.planned_at >= since)
-    keys = (_s.batch, _s.partition_key, _s.provider)
-    return query.group_by(*keys).order_by(*keys)
-
-
-def _count(condition: Any) -> Any:
-    return func.count(case((condition, 1)))

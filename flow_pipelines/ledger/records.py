@@ -73,5 +73,22 @@ class CostLine:
     flotime_ms: int
     cost_usd: Decimal
     runs_cost_unknown: int
+    """Ended runs whose cost nobody knows, and submissions that may have become runs: no sum has
+    them. What is still under way is not counted."""
     estimated_usd: Decimal
     """The part of `cost_usd` that is an estimate."""
+    bought_at: datetime | None = None
+    """When the first of them was sent; None: none was."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpendLine:
+    """Sums over the submissions of one batch at one provider that were sent in a span of time."""
+
+    provider: str
+    batch: str
+    runs: int
+    cost_usd: Decimal
+    estimated_usd: Decimal
+    runs_cost_unknown: int
+    """As in `CostLine`."""
