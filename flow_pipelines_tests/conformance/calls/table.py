@@ -78,7 +78,7 @@ class _Nobody:
 def marked_tests() -> Mapping[tuple[str, str], Sequence[str]]:
     """Read which test shows which call from the tests' `call` marks."""
     found: dict[tuple[str, str], list[str]] = {}
-    for path in sorted(HERE.glob("test_*.py")):
+    for path in sorted(HERE.rglob("test_*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef):
                 for mark in _marks(node):
