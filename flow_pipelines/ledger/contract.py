@@ -38,6 +38,7 @@ from flow_pipelines.ledger.records import (
     PlanOutcome,
     Settlement,
 )
+from flow_pipelines.ledger.run_times import RunTimes
 from flow_pipelines.model import (
     CostBasis,
     Night,
@@ -76,7 +77,7 @@ UNDER_WAY = timedelta(minutes=15)
 minute, each of its timeouts is a minute or less, and clocks are five minutes apart at the most."""
 
 
-class RunLedger(BatchLocations, ProviderFiles, Protocol):
+class RunLedger(BatchLocations, ProviderFiles, RunTimes, Protocol):
     """See the module's text for what holds for every method."""
 
     ledger_id: str
@@ -352,8 +353,9 @@ class RunLedger(BatchLocations, ProviderFiles, Protocol):
         """Ask again later: the poll, or the search for an unresolved run, failed. Ends the claim,
         counts no poll, moves no revision; works in flight and unresolved, else does nothing."""
 
-    def mark_due(self, submission_key: str) -> bool:
-        """Let an in-flight submission be asked after now, because somebody said that it ended.
+    def mark_due(self, submission_key: str, at: datetime | None = None) -> bool:
+        """Let an in-flight submission be asked after now, because somebody said that it ended, or
+        no later than `at`, because there is time to.
 
         Never touches the state, and moves no revision; one that is due already, or not in flight,
         is left as it is. False: a poll of it is under way, and may miss what was said; mark it

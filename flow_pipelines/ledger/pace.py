@@ -2,43 +2,51 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select, update
 
 from flow_pipelines.ledger.database import Database
 from flow_pipelines.ledger.schema import pace
+from flow_pipelines.provider import Lane
+from flow_pipelines.provider.turns import TurnRequest, TurnSheet
 
 
 class SqlPaceStore:
-    """The pace of every account, one row each; see `provider.PaceStore`.
-
-    The row holds the moment at which the account would be fully rested (GCRA's theoretical arrival
-    time): a turn moves it one interval on and may begin `burst − 1` intervals before it.
-    """
+    """The turns of every account, one row each; see `provider.PaceStore`."""
 
     def __init__(self, database: Database) -> None:
         """Keep the pace in `database`."""
         self._database = database
 
     def reserve(
-        self, key: str, *, interval_seconds: float, burst: int, patience_seconds: float
+        self,
+        key: str,
+        *,
+        interval_seconds: float,
+        burst: int,
+        patience_seconds: float,
+        most: int | None = None,
+        lane: Lane = Lane.POLL,
     ) -> float | None:
         """Reserve the next turn of `key`; give the seconds to wait for it, 0 for at once.
 
         None: it would be more than `patience_seconds`; nothing was reserved.
         """
-        interval = timedelta(seconds=interval_seconds)
+        ask = TurnRequest(
+            interval_seconds=interval_seconds,
+            burst=burst,
+            most=most,
+            patience_seconds=patience_seconds,
+            lane=lane,
+        )
         with self._database.write() as connection:
             row = self._lock(connection, key)
+            sheet = TurnSheet.read(row["sheet"])
             # Read under the lock: a turn is never counted from before somebody else's.
-            now = self._database.clock.now()
-            rested_at = max(row["rested_at"] or now, now)
-            turn_at = max(rested_at - (burst - 1) * interval, now, row["held_until"] or now)
-            wait = (turn_at - now).total_seconds()
-            if wait > patience_seconds:
-                return None
-            self._write(connection, key, rested_at=max(rested_at, turn_at) + interval)
+            wait = sheet.book(ask, self._database.clock.now(), row["held_until"])
+            self._write(connection, key, sheet=sheet.stored())
         return wait
 
     def hold_until(self, key: str, until: datetime) -> None:
@@ -48,11 +56,18 @@ class SqlPaceStore:
             if row["held_until"] is None or row["held_until"] < until:
                 self._write(connection, key, held_until=until)
 
+    def slow_down(self, key: str) -> None:
+        """Let turns of `key` come more slowly; see `provider.PaceStore`."""
+        with self._database.write() as connection:
+            sheet = TurnSheet.read(self._lock(connection, key)["sheet"])
+            sheet.cut(self._database.clock.now())
+            self._write(connection, key, sheet=sheet.stored())
+
     def _lock(self, connection: Connection, key: str) -> RowMapping:
         query = self._database.upsert(pace).values(key=key)
         connection.execute(query.on_conflict_do_nothing())
         locked = select(pace).where(pace.c.key == key).with_for_update()
         return connection.execute(locked).mappings().one()
 
-    def _write(self, connection: Connection, key: str, **values: datetime) -> None:
+    def _write(self, connection: Connection, key: str, **values: Any) -> None:
         connection.execute(update(pace).where(pace.c.key == key).values(values))

@@ -14,6 +14,7 @@ from flow_pipelines.ledger.column_types import storable
 from flow_pipelines.ledger.database import Database, chunks
 from flow_pipelines.ledger.rows import to_submission
 from flow_pipelines.ledger.schema import outputs, submissions
+from flow_pipelines.ledger.timing import measure
 from flow_pipelines.model import (
     IN_FLIGHT,
     TRANSITIONS,
@@ -72,6 +73,14 @@ class Polling:
         with self._database.read() as connection:
             return connection.execute(query).scalar_one_or_none()
 
+    def in_flight(
+        self, *, batches: Collection[str], provider: str, limit: int = 20
+    ) -> Sequence[Submission]:
+        """Give submissions in flight, the next due first. Claims nothing."""
+        query = _in_flight(select(submissions), batches, provider, None).limit(limit)
+        with self._database.read() as connection:
+            return [to_submission(row) for row in connection.execute(query).mappings()]
+
     def release_claims(self, owner: str) -> None:
         """Give back what `owner` claimed and did not poll."""
         columns = submissions.c
@@ -109,8 +118,11 @@ class Polling:
                     [row], after, **_said(row, report), **_ended(change, row, report), **cost
                 )
                 _add_outputs(change, change.lock_submission(submission_key), report)
+                if after is SubmissionState.SUCCEEDED:
+                    measure(self._database, change.connection, row, report, change.now)
             else:
-                _polled_on(change, row, after, {**_said(row, report), "next_poll_at": next_poll_at})
+                said = {**_said(row, report), "asked_at": change.now}
+                _polled_on(change, row, after, {**said, "next_poll_at": next_poll_at})
             return change.submission(submission_key)
 
     def postpone_poll(self, submission_key: str, next_poll_at: datetime, reason: str) -> None:
@@ -126,8 +138,8 @@ class Polling:
                 .values(next_poll_at=next_poll_at, reason=reason, **_UNCLAIMED)
             )
 
-    def mark_due(self, submission_key: str) -> bool:
-        """Let an in-flight submission be asked after now."""
+    def mark_due(self, submission_key: str, at: datetime | None = None) -> bool:
+        """Let an in-flight submission be asked after now, or no later than `at`."""
         columns, now = submissions.c, self._database.clock.now()
         known = (
             select(
@@ -144,11 +156,11 @@ class Polling:
                 return True
             if row["claimed_by"] is not None and row["claim_expires_at"] > now:
                 return False
-            if row["next_poll_at"] > now:
+            if row["next_poll_at"] > (at or now):
                 connection.execute(
                     update(submissions)
                     .where(columns.submission_key == submission_key)
-                    .values(next_poll_at=now)
+                    .values(next_poll_at=at or now)
                 )
             return True
 

@@ -144,6 +144,8 @@ submissions = Table(
     # In flight: the next poll; unresolved: the next search for its run; else empty.
     Column("next_poll_at", Instant),
     _required("polls", Integer),
+    # When a poll last found it at work.
+    Column("asked_at", Instant),
     Column("run_ms", BigInteger),
     Column("flotime_ms", BigInteger),
     Column("cost_usd", MicroUsd),
@@ -271,11 +273,23 @@ account_stops = Table(
     _required("at", Instant),
 )
 
+run_times = Table(
+    "run_times",
+    metadata,
+    _required("provider", Text, key=True),
+    _required("workflow_version", Text, key=True),
+    # A newer run takes the place of an older one: `ledger.timing`.
+    _required("place", Integer, key=True),
+    _required("at_least_ms", BigInteger),
+    _required("at_most_ms", BigInteger),
+    _required("seen_at", Instant),
+)
+
 pace = Table(
     "pace",
     metadata,
     _required("key", Text, key=True),
-    # Theoretical arrival time: when the account would be fully rested.
-    Column("rested_at", Instant),
+    # Which turns are taken: `provider.turns`.
+    Column("sheet", JsonText),
     Column("held_until", Instant),
 )

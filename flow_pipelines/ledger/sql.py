@@ -14,9 +14,10 @@ from flow_pipelines.ledger.planning import Planning
 from flow_pipelines.ledger.polling import Polling
 from flow_pipelines.ledger.reading import Reading
 from flow_pipelines.ledger.submitting import Submitting
+from flow_pipelines.ledger.timing import Timing
 
 
-class SqlRunLedger(Planning, Reading, Leases, Files, Submitting, Polling, Collecting):
+class SqlRunLedger(Planning, Reading, Leases, Files, Submitting, Polling, Collecting, Timing):
     """`contract.RunLedger` on one SQL database. Safe to share between threads.
 
     Made by `open_ledger`. Holds pooled connections between calls, none while it is idle that

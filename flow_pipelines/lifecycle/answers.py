@@ -8,10 +8,9 @@ ever sent: the refusal of one says nothing about the other.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 
 from flow_pipelines.lifecycle.ports import Ports
-from flow_pipelines.lifecycle.schedule import first_poll_seconds
+from flow_pipelines.lifecycle.waits import first_poll_at
 from flow_pipelines.model import Receipt, Submission, SubmissionState
 from flow_pipelines.model.errors import IllegalTransition, LedgerBusy, LedgerError
 
@@ -59,8 +58,7 @@ class Answer:
         self._leave(lambda: self._ledger.park_submission(self._key, reason, sent=self._sent))
 
     def _write_receipt(self, receipt: Receipt) -> None:
-        wait = first_poll_seconds(called_back=self._ports.callback_url(self._key) is not None)
-        next_poll_at = self._ports.clock.now() + timedelta(seconds=wait)
+        next_poll_at = first_poll_at(self._ports, self._sent)
         try:
             self._ledger.record_receipt(self._key, receipt, next_poll_at, sent=self._sent)
         except IllegalTransition:

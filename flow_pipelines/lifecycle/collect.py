@@ -97,6 +97,10 @@ def _collect(ports: Ports, submission: Submission, outputs: Sequence[Output]) ->
     """
     missing = [output for output in outputs if output.stored is None]
     ask = not outputs or (missing and _needs_urls(ports))
+    fresh = _links_at_hand(ports, submission, missing)
+    if missing and fresh:
+        missing = [output for output in missing if not _store(ports, submission, output, fresh)]
+        ask = bool(missing)
     fresh = _fresh_refs(ports, submission) if ask else {}
     if fresh and not outputs:
         missing = list(ports.ledger.outputs(submission.night).get(submission.submission_key, ()))
@@ -112,6 +116,16 @@ def _collect(ports: Ports, submission: Submission, outputs: Sequence[Output]) ->
 
 def _needs_urls(ports: Ports) -> bool:
     return not ports.provider.capabilities.durable_outputs
+
+
+def _links_at_hand(
+    ports: Ports, submission: Submission, missing: Sequence[Output]
+) -> dict[str, OutputRef]:
+    """Give the links of a poll of a moment ago, where it gave one for all that is missing."""
+    now = ports.clock.monotonic()
+    refs = ports.memory.links.get(submission.submission_key, now) if _needs_urls(ports) else None
+    found = {ref.output_id: ref for ref in refs or ()}
+    return found if all(output.output_id in found for output in missing) else {}
 
 
 def _fresh_refs(ports: Ports, submission: Submission) -> dict[str, OutputRef]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from flow_pipelines.lifecycle.ports import Ports
 from flow_pipelines.lifecycle.progress import night_progress
-from flow_pipelines.lifecycle.schedule import is_given_up, next_poll_at
+from flow_pipelines.lifecycle.schedule import is_given_up
+from flow_pipelines.lifecycle.waits import FEW, Mood, hasten, mood, poll_again_at, workload
 from flow_pipelines.model import (
     ENDED,
     IN_FLIGHT,
@@ -64,6 +65,7 @@ def poll_due(
     """
     summary = PollSummary()
     deadline = ports.clock.monotonic() + budget_seconds
+    _use_spare_turns(ports, batches)
     try:
         while (now := ports.clock.monotonic()) < deadline:
             due = ports.ledger.claim_due(
@@ -84,6 +86,16 @@ def poll_due(
     finally:
         ports.ledger.release_claims(owner)
     return summary
+
+
+def _use_spare_turns(ports: Ports, batches: Collection[str]) -> None:
+    """Bring polls forward that were put off for what waited to be submitted, and does no more."""
+    in_flight = ports.ledger.in_flight(batches=batches, provider=ports.provider.name, limit=FEW + 1)
+    if len(in_flight) > FEW:
+        return
+    for submission in in_flight:
+        if mood(workload(ports, submission.resource)) is Mood.CALM:
+            hasten(ports, submission)
 
 
 def _poll(ports: Ports, submission: Submission, summary: PollSummary) -> bool:
@@ -107,6 +119,11 @@ def _poll(ports: Ports, submission: Submission, summary: PollSummary) -> bool:
             provider_run_id=submission.provider_run_id, state=None, provider_status="not found"
         )
     summary.polled += 1
+    durable = ports.provider.capabilities.durable_outputs
+    if report.state is SubmissionState.SUCCEEDED and not durable:
+        # Who collects in this process need not ask for links that were given just now.
+        now = ports.clock.monotonic()
+        ports.memory.links.put(submission.submission_key, report.outputs, now)
     after = record_report(ports, submission, report, _timeout(ports, submission, summary))
     summary.ended += after is not None and after.state in ENDED
     return True
@@ -134,12 +151,8 @@ def _postpone(
     ports: Ports, submission: Submission, error: ProviderError, summary: PollSummary
 ) -> None:
     summary.note(str(error))
-    at = next_poll_at(
-        submission,
-        ports.clock.now(),
-        run_timeout_seconds=_timeout(ports, submission, summary),
-        advice_seconds=error.retry_after_seconds,
-    )
+    timeout = _timeout(ports, submission, summary)
+    at = poll_again_at(ports, submission, timeout, advice_seconds=error.retry_after_seconds)
     ports.ledger.postpone_poll(submission.submission_key, at, str(error))
 
 
@@ -169,13 +182,7 @@ def record_report(
         return ports.ledger.record_poll(
             submission.submission_key,
             report,
-            next_poll_at=next_poll_at(
-                submission,
-                now,
-                run_timeout_seconds=run_timeout_seconds,
-                advice_seconds=report.poll_after_seconds,
-                called_back=ports.callback_url(submission.submission_key) is not None,
-            ),
+            next_poll_at=poll_again_at(ports, submission, run_timeout_seconds, report),
             cost_usd=cost,
             cost_basis=CostBasis(basis),
         )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.lifecycle.memory import Memory
 from flow_pipelines.model import Night
 from flow_pipelines.model.errors import ConfigurationError, LeaseLost
 from flow_pipelines.provider import Provider
@@ -44,6 +45,8 @@ class Ports:
     """Reads an `s3://` prompt table or workflow."""
     callback_url: Callable[[str], str | None] = no_callback
     """Submission key → where its provider may tell that the run ended; the same at every call."""
+    memory: Memory = field(default_factory=Memory, repr=False, compare=False)
+    """What this process measured or was told a moment ago."""
 
 
 def submit_lease(night: Night) -> str:

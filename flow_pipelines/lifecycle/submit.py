@@ -111,7 +111,8 @@ def submit_night(  # noqa: PLR0913 - what one Dagster run may ask for
         planned = ports.ledger.submissions(night, states={SubmissionState.PLANNED})
         refuse_forgotten(night, planned, ports)
         estimate = _estimate(settings, ports, _planned_night(night, ports))
-        run = _Submitting(settings, night, ports, owner, estimate)
+        lane = Lane.SUBMIT if backfill_id is None else Lane.BACKFILL
+        run = _Submitting(settings, night, ports, owner, estimate, lane)
         summary = run.submit(planned if limit is None else planned[:limit])
         _note_end(ports, night, backfill_id, summary)
         if hold_for_collection:
@@ -168,10 +169,16 @@ class _Submitting:
     """One pass over planned submissions."""
 
     def __init__(
-        self, settings: BatchSettings, night: Night, ports: Ports, owner: str, estimate: Decimal
+        self,
+        settings: BatchSettings,
+        night: Night,
+        ports: Ports,
+        owner: str,
+        estimate: Decimal,
+        lane: Lane,
     ) -> None:
         self.settings, self.night, self.ports = settings, night, ports
-        self.owner, self.estimate = owner, estimate
+        self.owner, self.estimate, self.lane = owner, estimate, lane
         self.started_at = ports.clock.now()
         self.summary = SubmitSummary()
         self.workflows: dict[str, Workflow] = {}
@@ -190,7 +197,7 @@ class _Submitting:
         """Try to buy one submission; False: proven not accepted, and worth another try now."""
         try:
             request = self._request(submission)
-            self.ports.provider.take_turn(Lane.SUBMIT)
+            self.ports.provider.take_turn(self.lane)
             if self._account_refused():
                 return True
             sent = self._begin(submission)

@@ -131,6 +131,8 @@ class Submission:
     """When the provider says that the run ended; when we saw it, where it does not say."""
     next_poll_at: datetime | None = None
     polls: int = 0
+    asked_at: datetime | None = None
+    """When a poll last found it at work."""
     run_ms: int | None = None
     """From the provider's start to its end; from submission to end where it says no more."""
     flotime_ms: int | None = None

@@ -72,6 +72,8 @@ class Quota:
     """Requests that the present window still takes."""
     resets_at: datetime
     """When the next window begins."""
+    limit: int | None = None
+    """Requests that a window takes in all."""
 
 
 def read_no_quota(_answer: ApiAnswer) -> Quota | None:

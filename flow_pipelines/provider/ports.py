@@ -16,7 +16,11 @@ class Lane(StrEnum):
     """Who asks for a turn under a provider's rate limit."""
 
     SUBMIT = "submit"
+    """A purchase for a night of its own: tonight's."""
+    BACKFILL = "backfill"
+    """A purchase for a night that is one of many being filled up; it gives way to tonight's."""
     POLL = "poll"
+    """Everything else: polls, retrievals, uploads."""
 
 
 class Download(Protocol):
@@ -60,16 +64,30 @@ class PaceStore(Protocol):
     """Turns under a rate limit, shared by every process that uses one account."""
 
     def reserve(
-        self, key: str, *, interval_seconds: float, burst: int, patience_seconds: float
+        self,
+        key: str,
+        *,
+        interval_seconds: float,
+        burst: int,
+        patience_seconds: float,
+        most: int | None = None,
+        lane: Lane = Lane.POLL,
     ) -> float | None:
         """Reserve the next turn of `key`; give the seconds to wait for it, 0 for at once.
 
         Turns come every `interval_seconds` in the long run, `burst` of them back to back after
-        a rest. None: it would be more than `patience_seconds`; nothing was reserved.
+        a rest, and never more than `most` in so many intervals. See `provider.turns` for how
+        lanes share them. None: it would be more than `patience_seconds`; nothing was reserved.
         """
 
     def hold_until(self, key: str, until: datetime) -> None:
         """Let no turn of `key` begin before `until` (a 429 said so); never shortens a hold."""
+
+    def slow_down(self, key: str) -> None:
+        """Let turns of `key` come more slowly from now on: a 429 came though its pace was kept.
+
+        Once a minute at most; taken back step by step while no other comes.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +96,8 @@ class RateLimit:
 
     requests: int
     per_seconds: float
+    told_by_answers: bool = False
+    """True: an answer that tells another number is right, and this is only where to begin."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,7 +47,7 @@ from flow_pipelines.transport.http import (
 from flow_pipelines.transport.pacing import Pacing
 from flow_pipelines.transport.retries import Retries, RetryBudget
 from flow_pipelines.transport.sign_in import Tokens
-from flow_pipelines.transport.verdicts import judge, quota_pause_seconds, spellings
+from flow_pipelines.transport.verdicts import judge, quota_pause_seconds, spellings, told_limit
 
 _log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class HttpTransport:
 
     def take_turn(self, lane: Lane) -> None:
         """Wait for a turn; see `provider.Transport`."""
-        if lane is Lane.SUBMIT and self._tokens is not None:
+        if lane is not Lane.POLL and self._tokens is not None:
             # Now, for once the turn is there, nothing else shall delay the paid request.
             self._tokens.prepare()
         self._pacing.take_turn(lane)
@@ -223,6 +223,7 @@ class HttpTransport:
             self._provider, request, answer, now=self._clock.now(), secrets=self._secrets()
         )
         if request.paced:
+            self._learn(request, answer)
             self._heed(error, quota_pause_seconds(request, answer, now=self._clock.now()))
         if error is not None:
             raise error
@@ -233,9 +234,14 @@ class HttpTransport:
             told = error.retry_after_seconds
             pause = self._pacing.pause_seconds(window_seconds if told is None else told)
             error.retry_after_seconds = pause
-            self._pacing.hold(pause)
+            self._pacing.hold(pause, refused=True)
         elif window_seconds is not None:
             self._pacing.hold(window_seconds)
+
+    def _learn(self, request: ApiRequest, answer: ApiAnswer) -> None:
+        limit = told_limit(request, answer)
+        if limit is not None:
+            self._pacing.learn(limit)
 
     def _secrets(self) -> Sequence[Secret]:
         tokens = self._tokens.latest() if self._tokens is not None else ()

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from flow_pipelines.clock import Clock
 from flow_pipelines.model.errors import LedgerError, RateLimited
 from flow_pipelines.provider import Lane, PaceStore, RateLimit
+from flow_pipelines.provider.turns import TurnRequest, TurnSheet
 
 _log = logging.getLogger(__name__)
 
 BURST_SHARE = 0.05
 """Part of a limit that may go out back to back after a rest."""
+SPARE = 0.01
+"""Part of a limit of 100 and more that is left unused: no request need be the last one allowed."""
+SPREAD = 0.02
+"""A window is taken to be so much longer: requests arrive a little later than they begin, some
+more than others, and must not arrive in the same window as those behind them."""
+MOST_KEPT = 600
+"""Turns that are remembered of an account; for a larger limit, those of a part of the window."""
 UNTOLD_PAUSE_SECONDS = 5.0
 """After a 429 that does not say how long, at a provider that publishes no limit."""
 
@@ -24,22 +33,27 @@ class Pace(NamedTuple):
 
     interval_seconds: float
     burst: int
+    most: int | None = None
+    """At most so many in as many intervals, whatever the burst did."""
+
+
+UNLIMITED = Pace(0.0, 1)
 
 
 def pace_of(limit: RateLimit) -> Pace:
     """Give the pace that keeps every window of `limit.per_seconds`, however aligned, within it.
 
-    A window holds at most `burst` turns and one more for every interval. At least 95 % of the
-    limit stay usable; the rest is what a request delayed on its way needs, so as not to arrive
-    in the same window as those behind it.
+    At least 95 % of the limit stay usable, and a turn that was missed may be made up for.
     """
-    burst = max(1, int(limit.requests * BURST_SHARE))
-    usable = max(limit.requests - burst, limit.requests * (1 - BURST_SHARE))
-    return Pace(limit.per_seconds / usable, burst)
+    parts = max(1, -(-limit.requests // MOST_KEPT))
+    requests = max(1, limit.requests // parts)
+    most = requests - int(requests * SPARE)
+    window = limit.per_seconds * requests / limit.requests
+    return Pace(window * (1 + SPREAD) / most, max(1, int(requests * BURST_SHARE)), most)
 
 
 class Pacing:
-    """One account's turns. Both lanes share one queue, so neither can starve the other."""
+    """One account's turns; see `provider.turns` for how its users share them."""
 
     def __init__(
         self,
@@ -54,17 +68,12 @@ class Pacing:
         """`key` names the account in `store`; `patience_seconds` is the longest wait for a turn."""
         self._provider, self._store, self._key, self._clock = provider, store, key, clock
         self._limit, self._patience_seconds = limit, patience_seconds
-        self._pace = pace_of(limit) if limit else Pace(0.0, 1)
+        self._pace = pace_of(limit) if limit else UNLIMITED
         self._held_until: datetime | None = None
 
     def take_turn(self, lane: Lane) -> None:
         """Wait for the next turn. Raises: RateLimited, when that would take too long."""
-        wait = self._store.reserve(
-            self._key,
-            interval_seconds=self._pace.interval_seconds,
-            burst=self._pace.burst,
-            patience_seconds=self._patience_seconds,
-        )
+        wait = self._give_way() if lane is Lane.BACKFILL else self._reserve(lane)
         if wait is None:
             raise RateLimited(
                 f"no turn within {self._patience_seconds:g} s under the account's rate limit",
@@ -76,53 +85,96 @@ class Pacing:
             # A 429 came while we slept: a turn given before it is not a turn any more.
             self._clock.sleep((self._held_until - self._clock.now()).total_seconds())
 
+    def learn(self, requests: int) -> None:
+        """Take what an answer says of the limit, where answers are to be believed."""
+        limit = self._limit
+        if limit and limit.told_by_answers and requests > 0 and requests != limit.requests:
+            self._limit = replace(limit, requests=requests)
+            self._pace = pace_of(self._limit)
+
+    def _reserve(self, lane: Lane, patience_seconds: float | None = None) -> float | None:
+        patience = self._patience_seconds if patience_seconds is None else patience_seconds
+        pace = self._pace
+        return self._store.reserve(
+            self._key,
+            interval_seconds=pace.interval_seconds,
+            burst=pace.burst,
+            patience_seconds=patience,
+            most=pace.most,
+            lane=lane,
+        )
+
+    def _give_way(self) -> float | None:
+        """Ask again and again instead of booking ahead: tonight's runs take what they want."""
+        deadline = self._clock.monotonic() + self._patience_seconds
+        step = 2 * self._pace.interval_seconds
+        while (left := deadline - self._clock.monotonic()) >= step > 0:
+            wait = self._reserve(Lane.BACKFILL, step)
+            if wait is not None:
+                return wait
+            self._clock.sleep(step)
+        return self._reserve(Lane.BACKFILL, max(left, 0.0))
+
     def pause_seconds(self, told_seconds: float | None) -> float:
         """Give how long to be silent after a 429: as told, else a quarter of the window."""
         if told_seconds is not None:
             return told_seconds
         return self._limit.per_seconds / 4 if self._limit else UNTOLD_PAUSE_SECONDS
 
-    def hold(self, seconds: float) -> None:
-        """Let nobody who uses this account begin a turn for `seconds`: a window is used up."""
+    def hold(self, seconds: float, *, refused: bool = False) -> None:
+        """Let nobody who uses this account begin a turn for `seconds`: a window is used up.
+
+        `refused`: a 429 said so, though the pace was kept. The pace is not what it seemed to be.
+        """
         until = self._clock.now() + timedelta(seconds=seconds)
         self._held_until = max(until, self._held_until or until)
         try:
             self._store.hold_until(self._key, until)
+            if refused and self._limit and not self._limit.told_by_answers:
+                self._store.slow_down(self._key)
         except LedgerError as error:
             # What the answer proves about a paid request matters more than telling the others.
             _log.warning("%s: a pause was not noted: %s", self._provider, error)
 
 
 class MemoryPaceStore:
-    """Turns for one process: for a client used by itself, and for tests.
-
-    A generic cell rate algorithm: one number a key, the time at which its bucket is empty again.
-    """
+    """Turns for one process: for a client used by itself, and for tests."""
 
     def __init__(self, clock: Clock) -> None:
         """Begin with every account rested."""
         self._clock = clock
         self._lock = threading.Lock()
-        self._rested_at: dict[str, datetime] = {}
+        self._sheets: dict[str, TurnSheet] = {}
         self._held_until: dict[str, datetime] = {}
 
     def reserve(
-        self, key: str, *, interval_seconds: float, burst: int, patience_seconds: float
+        self,
+        key: str,
+        *,
+        interval_seconds: float,
+        burst: int,
+        patience_seconds: float,
+        most: int | None = None,
+        lane: Lane = Lane.POLL,
     ) -> float | None:
         """Reserve the next turn of `key`; see `PaceStore`."""
-        interval = timedelta(seconds=interval_seconds)
+        ask = TurnRequest(
+            interval_seconds=interval_seconds,
+            burst=burst,
+            most=most,
+            patience_seconds=patience_seconds,
+            lane=lane,
+        )
         with self._lock:
-            now = self._clock.now()
-            earliest = max(now, self._held_until.get(key, now))
-            rested_at = self._rested_at.get(key, earliest)
-            turn = max(earliest, rested_at - (burst - 1) * interval)
-            wait = (turn - now).total_seconds()
-            if wait > patience_seconds:
-                return None
-            self._rested_at[key] = max(rested_at, turn) + interval
-            return wait
+            sheet = self._sheets.setdefault(key, TurnSheet())
+            return sheet.book(ask, self._clock.now(), self._held_until.get(key))
 
     def hold_until(self, key: str, until: datetime) -> None:
         """Hold `key`; see `PaceStore`."""
         with self._lock:
             self._held_until[key] = max(until, self._held_until.get(key, until))
+
+    def slow_down(self, key: str) -> None:
+        """Slow `key` down; see `PaceStore`."""
+        with self._lock:
+            self._sheets.setdefault(key, TurnSheet()).cut(self._clock.now())

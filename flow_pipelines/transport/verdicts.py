@@ -164,6 +164,15 @@ def quota_pause_seconds(request: ApiRequest, answer: ApiAnswer, *, now: datetime
     return min(seconds, LONGEST_RETRY_AFTER_SECONDS) if seconds > 0 else None
 
 
+def told_limit(request: ApiRequest, answer: ApiAnswer) -> int | None:
+    """Give how many requests a window takes in all, as `answer` says; None: it does not."""
+    try:
+        quota = request.read_quota(answer)
+    except (*_BROKEN_BODY, OverflowError, OSError):
+        return None
+    return None if quota is None else quota.limit
+
+
 def _seconds(header: str, now: datetime) -> float | None:
     try:
         return float(header)

@@ -92,16 +92,9 @@ def test_an_output_that_is_told_late_is_stored_by_a_later_collection(
 class _Paces(MemoryPaceStore):
     interval_seconds = 0.0
 
-    def reserve(
-        self, key: str, *, interval_seconds: float, burst: int, patience_seconds: float
-    ) -> float | None:
-        self.interval_seconds = interval_seconds
-        return super().reserve(
-            key,
-            interval_seconds=interval_seconds,
-            burst=burst,
-            patience_seconds=patience_seconds,
-        )
+    def reserve(self, key: str, **ask: Any) -> float | None:
+        self.interval_seconds = ask["interval_seconds"]
+        return super().reserve(key, **ask)
 
 
 @pytest.mark.parametrize(("told", "limit"), [(None, 60), (300, 300)])

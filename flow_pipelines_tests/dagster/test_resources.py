@@ -4,6 +4,7 @@ import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -110,16 +111,9 @@ class _CountingPace(MemoryPaceStore):
         super().__init__(clock)
         self.keys: set[str] = set()
 
-    def reserve(
-        self, key: str, *, interval_seconds: float, burst: int, patience_seconds: float
-    ) -> float | None:
+    def reserve(self, key: str, **ask: Any) -> float | None:
         self.keys.add(key)
-        return super().reserve(
-            key,
-            interval_seconds=interval_seconds,
-            burst=burst,
-            patience_seconds=patience_seconds,
-        )
+        return super().reserve(key, **ask)
 
 
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,8 +41,9 @@ PROFILE = ProviderProfile(
     key_variable="FLOIMG_API_KEY",
     urls={"base_url": "https://api.floimg.com/v1"},
     url_variables={"base_url": "FLOIMG_BASE_URL"},
-    # Starter's, the smallest plan with an API; Pro has 300. Source: floimg-web docs/api/rate-limits
-    rate_limit=RateLimit(requests=60, per_seconds=60.0),
+    # Starter's, the smallest plan with an API; Pro has 300, as its first answer tells.
+    # Source: floimg-web docs/api/rate-limits
+    rate_limit=RateLimit(requests=60, per_seconds=60.0, told_by_answers=True),
     output_hosts=("storage.floimg.com",),
     probe=lambda url: api_request(
         "list_workflows", "GET", f"{url}/workflows", params={"limit": "1"}

@@ -39,6 +39,7 @@ LEDGER_READS = frozenset(
         "batch_locations",
         "cost_lines",
         "counts_by_state",
+        "in_flight",
         "known_runs",
         "lease",
         "next_due_at",
@@ -49,12 +50,15 @@ LEDGER_READS = frozenset(
         "prompt_rows",
         "provider_file",
         "reserved_usd",
+        "run_times",
         "search",
         "settlements",
+        "spend",
         "submission",
         "submissions",
         "unresolved",
         "workflow",
+        "workload",
     }
 )
 STORE_READS = frozenset(

@@ -1,0 +1,183 @@
+"""When to ask after a run: as rarely as pays while others wait for turns, often when none does.
+
+| | first poll | next one |
+|---|---|---|
+| something waits to be submitted | when nearly all such runs ended | when most of the rest did |
+| nothing waits, few in flight | when the first of such runs end | as the spare turns allow |
+| nothing waits, many in flight | when most ended | when half of the rest did |
+| such runs were never measured | `schedule`'s figures | `schedule`'s figures |
+
+A poll is worth as much as a submit: while turns are short, the one that finds a run ended is the
+only one that pays.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+from flow_pipelines.ledger.run_times import Workload
+from flow_pipelines.lifecycle import schedule
+from flow_pipelines.lifecycle.durations import FEWEST, Durations
+from flow_pipelines.lifecycle.ports import Ports
+from flow_pipelines.model import RunReport, Submission, SubmissionState
+
+FEW = 20
+"""Runs in flight up to which spare turns go into asking often."""
+SECONDS_PER_RUN = 0.7
+"""Between two polls of a run, for each run in flight: a little more than a turn takes."""
+SHORTEST_SECONDS = 5.0
+FIRST_UNMEASURED_SECONDS = 45.0
+"""While something waits and nothing was measured: half a minute to a minute is common for a
+picture, and a poll too early is worth a submit."""
+CALLED_BACK = 1.5
+"""Where a callback is expected it is given so many times as long as nearly all runs take."""
+
+
+class Mood(Enum):
+    """What the account's turns are wanted for."""
+
+    BUSY = auto()
+    """Something waits to be submitted."""
+    DRAINING = auto()
+    """Nothing does, and much is in flight."""
+    CALM = auto()
+
+
+_FIRST = {Mood.BUSY: 0.94, Mood.DRAINING: 0.85, Mood.CALM: 0.04}
+_NEXT = {Mood.BUSY: 0.8, Mood.DRAINING: 0.6, Mood.CALM: 0.08}
+_NEARLY_ALL = 0.98
+
+
+def workload(ports: Ports, resource: str) -> Workload:
+    """Give what the account has before it, as of a moment ago."""
+    now = ports.clock.monotonic()
+    return ports.memory.workload.get_or(resource, now, lambda: ports.ledger.workload(resource))
+
+
+def mood(load: Workload) -> Mood:
+    """Give what turns are wanted for."""
+    if load.waiting:
+        return Mood.BUSY
+    return Mood.CALM if load.in_flight <= FEW else Mood.DRAINING
+
+
+def durations(ports: Ports, submission: Submission) -> Durations | None:
+    """Give how long runs of this workflow take; None: too few were measured."""
+    version = submission.workflow_version
+
+    def measured() -> tuple[Durations | None]:
+        times = ports.ledger.run_times(submission.provider, version)
+        bounds = [(one.at_least_seconds, one.at_most_seconds) for one in times]
+        return (Durations(bounds) if len(bounds) >= FEWEST else None,)
+
+    return ports.memory.durations.get_or(version, ports.clock.monotonic(), measured)[0]
+
+
+def first_poll_at(ports: Ports, submission: Submission) -> datetime:
+    """Give when a submission is asked after first that is accepted just now."""
+    wait = _first_seconds(ports, submission)
+    return ports.clock.now() + timedelta(seconds=wait)
+
+
+def poll_again_at(
+    ports: Ports,
+    submission: Submission,
+    run_timeout_seconds: float,
+    report: RunReport | None = None,
+    advice_seconds: float | None = None,
+) -> datetime:
+    """Give when to ask again after a poll just now; `report` is what it said, unless it failed."""
+    now = ports.clock.now()
+    advice = max(advice_seconds or 0.0, (report and report.poll_after_seconds) or 0.0)
+    plain = schedule.next_poll_at(
+        submission,
+        now,
+        run_timeout_seconds=run_timeout_seconds,
+        advice_seconds=advice,
+        called_back=_called_back(ports, submission),
+    )
+    if report is None or schedule.is_overdue(submission, now, run_timeout_seconds):
+        return plain
+    wait = _next_seconds(ports, submission, report, schedule.age_seconds(submission, now))
+    if wait is None or _called_back(ports, submission):
+        return plain
+    return now + timedelta(seconds=max(wait, advice))
+
+
+def hasten(ports: Ports, submission: Submission) -> None:
+    """Let a run be asked after as soon as spare turns allow that it was going to be later.
+
+    What it was given while turns were short may be far off. Does nothing where a callback is
+    expected, and nothing twice.
+    """
+    since = submission.asked_at or submission.submitted_at
+    if since is None or submission.next_poll_at is None or _called_back(ports, submission):
+        return
+    age = schedule.age_seconds(submission, since)
+    load = workload(ports, submission.resource)
+    first = submission.asked_at is None
+    found = durations(ports, submission)
+    if found is None:
+        wait: float | None = schedule.FIRST_SECONDS if first else None
+    elif first:
+        wait = found.age_at(_FIRST[Mood.CALM])
+    else:
+        wait = _spare(found, age, load)
+    at = since + timedelta(seconds=wait or _spacing(load))
+    at = max(at, ports.clock.now())
+    if at < submission.next_poll_at - timedelta(seconds=1):
+        ports.ledger.mark_due(submission.submission_key, at)
+
+
+def _called_back(ports: Ports, submission: Submission) -> bool:
+    return ports.callback_url(submission.submission_key) is not None
+
+
+def _first_seconds(ports: Ports, submission: Submission) -> float:
+    called_back = _called_back(ports, submission)
+    plain = schedule.first_poll_seconds(called_back=called_back)
+    found = durations(ports, submission)
+    if called_back:
+        nearly_all = found.age_at(_NEARLY_ALL) if found else None
+        return max(plain, CALLED_BACK * (nearly_all or 0.0))
+    feeling = mood(workload(ports, submission.resource))
+    if found is None:
+        return FIRST_UNMEASURED_SECONDS if feeling is Mood.BUSY else plain
+    return found.age_at(_FIRST[feeling]) or plain
+
+
+def _next_seconds(
+    ports: Ports, submission: Submission, report: RunReport, age: float
+) -> float | None:
+    """None: nothing is known that `schedule` does not know."""
+    load, found = workload(ports, submission.resource), durations(ports, submission)
+    feeling = mood(load)
+    left = _left_by_progress(report, age)
+    if feeling is Mood.CALM:
+        wait = _spare(found, age, load) if found else None
+        return max(left / 2, _spacing(load)) if left is not None and left < (wait or age) else wait
+    if left is not None:
+        return max(left * 1.2, SHORTEST_SECONDS)
+    at = found.age_at(_NEXT[feeling], age) if found else None
+    if at is None:
+        return None
+    grown = age * schedule.GROWTH if report.state is SubmissionState.QUEUED else 0.0
+    return max(at - age, grown, SHORTEST_SECONDS)
+
+
+def _spare(found: Durations, age: float, load: Workload) -> float | None:
+    at = found.age_at(_NEXT[Mood.CALM], age)
+    return None if at is None else max(at - age, _spacing(load))
+
+
+def _spacing(load: Workload) -> float:
+    return max(SHORTEST_SECONDS, SECONDS_PER_RUN * load.in_flight)
+
+
+def _left_by_progress(report: RunReport, age: float) -> float | None:
+    """Give the seconds that a run still takes if it goes on as it went; None: not told."""
+    progress = report.progress
+    if progress is None or not 0.1 <= progress < 1:  # noqa: PLR2004 - a beginning tells nothing
+        return None
+    return age * (1.0 - progress) / progress
