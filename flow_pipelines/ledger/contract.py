@@ -37,6 +37,7 @@ from flow_pipelines.ledger.records import (
     Pause,
     PlanOutcome,
     Settlement,
+    SpendLine,
 )
 from flow_pipelines.ledger.run_times import RunTimes
 from flow_pipelines.model import (
@@ -66,6 +67,7 @@ __all__ = [
     "PlanOutcome",
     "RunLedger",
     "Settlement",
+    "SpendLine",
 ]
 
 MAX_ATTEMPTS = 8
@@ -165,9 +167,23 @@ class RunLedger(BatchLocations, ProviderFiles, RunTimes, Protocol):
         """Give a night's outputs by submission key, in their order."""
 
     def cost_lines(
-        self, batches: Collection[str] | None = None, *, since: datetime | None = None
+        self,
+        batches: Collection[str] | None = None,
+        *,
+        since: datetime | None = None,
+        changed_since: datetime | None = None,
     ) -> Sequence[CostLine]:
-        """Give cost by night and provider, for submissions planned since `since`."""
+        """Give cost by night and provider, for submissions planned since `since`.
+
+        `changed_since` leaves out nights whose revision was raised before it; the others are
+        given whole.
+        """
+
+    def spend(self, since: datetime, until: datetime) -> Sequence[SpendLine]:
+        """Give what was bought from `since` to before `until`, by provider and batch.
+
+        A submission counts at the time of its intent, as in a provider's daily budget.
+        """
 
     def counts_by_state(
         self, batches: Collection[str] | None = None

@@ -86,6 +86,7 @@ nights = Table(
     _required("uncollected", Integer),
     *(_required(f"count_{state}", Integer) for state in SubmissionState),
     Index("ix_nights_attention", "attention", "batch", "changed_at"),
+    Index("ix_nights_changed", "changed_at"),
 )
 
 batch_locations = Table(
@@ -173,6 +174,10 @@ Index("ix_submissions_state", _s.state, _s.planned_at)
 Index(
     "ix_submissions_due", _s.provider, _s.next_poll_at,
     sqlite_where=_s.next_poll_at.is_not(None), postgresql_where=_s.next_poll_at.is_not(None),
+)  # fmt: skip
+Index(
+    "ix_submissions_intent", _s.submitting_at,
+    sqlite_where=_s.submitting_at.is_not(None), postgresql_where=_s.submitting_at.is_not(None),
 )  # fmt: skip
 Index(
     "ux_submissions_run", _s.provider, _s.provider_run_id, unique=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -39,6 +40,8 @@ HOT: dict[str, Callable[[Desk], object]] = {
     "outputs": lambda desk: desk.ledger.outputs(NIGHT),
     "cost_lines": lambda desk: desk.ledger.cost_lines(["posters"]),
     "cost_lines since": lambda desk: desk.ledger.cost_lines(since=desk.clock.now()),
+    "cost_lines changed since": lambda desk: desk.ledger.cost_lines(changed_since=desk.clock.now()),
+    "spend": lambda desk: desk.ledger.spend(desk.clock.now(), desk.clock.now() + timedelta(days=1)),
     "reserved_usd": lambda desk: desk.ledger.reserved_usd("floyo", desk.clock.now()),
     "begin": lambda desk: desk.begin(key_of(NIGHT, 1), budget="9", daily="9"),
     "receipt": lambda desk: desk.receive(KEY),
