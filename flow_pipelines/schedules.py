@@ -19,7 +19,7 @@ def last_complete_partition(
     end = partitions_def.end
     if end is not None and window.end > end:
         return None
-    return partitions_def.get_partition_key(window.start)
+    return partitions_def.get_partition_key_for_timestamp(window.start.timestamp())
 
 
 def generation_schedule(

@@ -24,7 +24,10 @@ HARBOR = Night("harbor", NIGHT)
 
 
 def tick(
-    defs: dg.Definitions, instance: dg.DagsterInstance, cursor: str | None = None
+    defs: dg.Definitions,
+    instance: dg.DagsterInstance,
+    cursor: str | None = None,
+    **resources: Any,
 ) -> dg.SensorExecutionData:
     repository = defs.get_repository_def()
     context = dg.build_sensor_context(
@@ -32,7 +35,7 @@ def tick(
         cursor=cursor,
         repository_def=repository,
         sensor_name="floyo_runs_sensor",
-        resources={**default_resources(), "run_ledger": ManualLedgerResource()},
+        resources={**default_resources(), "run_ledger": ManualLedgerResource(), **resources},
     )
     with context:
         return repository.get_sensor_def("floyo_runs_sensor").evaluate_tick(context)

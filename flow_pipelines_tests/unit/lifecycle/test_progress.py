@@ -1,0 +1,163 @@
+"""How far a night has come, in numbers and in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from flow_pipelines.lifecycle import collect_night, night_progress, usd, wait_for_night
+from flow_pipelines.lifecycle.presence import presence
+from flow_pipelines.model import Night, RunReport, Submission, SubmissionState
+from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+
+NIGHT = Night("harbor", "2026-11-02")
+NOW = datetime(2026, 11, 3, 2, 10, tzinfo=UTC)
+
+
+def row(number: int, state: str, **more: Any) -> Submission:
+    told = {
+        "submission_key": f"k{number}-{more.get('generation', 0)}",
+        "night": NIGHT,
+        "prompt_id": f"p{number}",
+        "row_number": number,
+        "copy": 0,
+        "generation": 0,
+        "prompt": "",
+        "seed": None,
+        "provider": "floyo",
+        "resource": "floyo",
+        "workflow": "w",
+        "workflow_version": "v",
+        "parameters": {},
+        "content_hash": "",
+        "request_hash": "",
+        "state": SubmissionState(state),
+        "planned_at": NOW,
+    }
+    return Submission(**(told | more))
+
+
+def ended(number: int, seconds_ago: float, state: str = "succeeded", **more: Any) -> Submission:
+    at = NOW - timedelta(seconds=seconds_ago)
+    return row(number, state, finished_at=at, provider_run_id=f"r{number}", **more)
+
+
+def test_the_line_leaves_out_what_there_is_none_of() -> None:
+    rows = [
+        ended(0, 30, cost_usd=Decimal("0.02")),
+        ended(1, 20, "failed"),
+        row(2, "running"),
+        row(3, "submitting"),
+        row(4, "planned"),
+        row(5, "unresolved"),
+    ]
+    progress = night_progress(NIGHT, rows, NOW)
+    assert progress.in_words() == (
+        "harbor/2026-11-02: 1 of 6 done, 1 failed, 1 unresolved, 1 in flight, 2 planned, "
+        "$0.02 so far"
+    )
+    assert (progress.percent, progress.under_way) == (33, True)
+
+
+def test_the_end_is_expected_at_the_pace_of_the_ends_so_far() -> None:
+    rows = [ended(n, 60 - 10 * n) for n in range(4)] + [row(n, "running") for n in range(4, 16)]
+    progress = night_progress(NIGHT, rows, NOW)
+    assert progress.expected_end_at == NOW + timedelta(seconds=120)
+    assert progress.in_words().endswith("ends about 02:12 UTC")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [ended(0, 30), ended(1, 20), row(2, "running")],
+        [ended(0, 30), ended(1, 30), ended(2, 30), row(3, "running")],
+        [ended(0, 30), ended(1, 20), ended(2, 10)],
+        [ended(0, 3e6), ended(1, 2e6), ended(2, 10), row(3, "running")],
+    ],
+    ids=["too few ended", "all at once", "nothing is left", "in a week or later"],
+)
+def test_no_end_is_promised_where_nobody_can_tell(rows: list[Submission]) -> None:
+    assert night_progress(NIGHT, rows, NOW).expected_end_at is None
+
+
+def test_a_regeneration_is_counted_by_what_it_buys_and_what_is_still_under_way() -> None:
+    before = [ended(n, 900, cost_usd=Decimal("0.10")) for n in range(8)] + [row(8, "running")]
+    again = [row(0, "running", generation=1), row(1, "planned", generation=1)]
+    progress = night_progress(NIGHT, before + again, NOW)
+    assert (progress.generation, progress.rows, progress.succeeded) == (1, 3, 0)
+    assert progress.cost_usd == Decimal("0.80")
+
+
+def test_a_night_without_rows_has_come_nowhere() -> None:
+    progress = night_progress(NIGHT, [], NOW)
+    assert (progress.percent, progress.under_way) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [("0", "$0.00"), ("0.240000", "$0.24"), ("0.015000", "$0.015"), ("1200", "$1200.00")],
+)
+def test_dollars_have_cents_and_what_is_smaller_where_it_is_there(amount: str, text: str) -> None:
+    assert usd(Decimal(amount)) == text
+
+
+def test_a_waiting_run_logs_about_ten_lines_however_many_rows_there_are(lab: Lab) -> None:
+    lab.plan(*(f"prompt {number}" for number in range(60)))
+    lab.submit()
+    turns: Counter[str] = Counter()
+
+    def ends_at_its_own_time(run: str) -> RunReport | None:
+        turns[run] += 1
+        if turns[run] > int(run.removeprefix("run_")) // 6:
+            return None
+        return RunReport(
+            provider_run_id=run, state=SubmissionState.RUNNING, provider_status="running"
+        )
+
+    lab.provider.on_poll = ends_at_its_own_time
+    lab.lines.clear()
+    assert wait_for_night(lab.ports, lab.night, owner="run-1", wait_seconds=3600) == 0
+    assert 5 <= len(lab.lines) <= 11
+    assert len(set(lab.lines)) == len(lab.lines)
+    assert lab.lines[-1] == f"{lab.night}: 60 of 60 done, $0.60 so far"
+
+
+def there(lab: Lab) -> tuple[bool, str]:
+    found = presence(lab.ledger, lab.clock, lab.night)
+    return found.there, found.in_words
+
+
+def test_a_night_is_there_once_it_is_in_the_bucket_and_says_before_what_it_lacks(lab: Lab) -> None:
+    assert there(lab) == (False, f"{lab.night} was not bought: no run ever planned it")
+    lab.plan("a cat", "a dog")
+    assert there(lab) == (False, f"{lab.night} was planned, and nothing of it was sent")
+    lab.submit()
+    assert there(lab)[0] is False
+    assert there(lab)[1].endswith("0 of 2 done, 2 in flight, $0.00 so far: not ended yet")
+    lab.clock.advance(60)
+    wait_for_night(lab.ports, lab.night, owner="run-1", wait_seconds=60)
+    assert there(lab)[0] is False
+    assert there(lab)[1].endswith("2 of 2 done, $0.02 so far: ended, and not in the bucket yet")
+    collect_night(lab.night, lab.ports, owner="run-1")
+    assert there(lab) == (True, f"{lab.night}: 2 of 2 done, $0.02 so far, in the bucket")
+
+
+def test_failures_do_not_make_a_night_absent(lab: Lab) -> None:
+    lab.provider.on_poll = lambda run: RunReport(
+        provider_run_id=run, state=SubmissionState.FAILED, provider_status="error"
+    )
+    lab.plan("a cat")
+    lab.submit()
+    lab.clock.advance(60)
+    wait_for_night(lab.ports, lab.night, owner="run-1", wait_seconds=60)
+    collect_night(lab.night, lab.ports, owner="run-1")
+    assert there(lab)[0] is True
+
+
+def test_an_absent_night_names_the_stop_switch(lab: Lab) -> None:
+    lab.ledger.pause("ana", "invoices first")
+    assert "Submitting is paused by ana: invoices first" in there(lab)[1]
