@@ -1,20 +1,49 @@
-"""`cost_report`: what every batch cost, by night and provider. Free of charge."""
+"""`cost_report`: what every batch cost, by night, batch and provider. Free of charge."""
 
 from collections.abc import Sequence
-from decimal import Decimal
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from pydantic import Field
 
+from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.providers import provider_names
 from flow_pipelines.reports.cost_chart import cost_chart
-from flow_pipelines.reports.cost_report import cost_frame, cost_markdown
+from flow_pipelines.reports.cost_report import (
+    MonthToDate,
+    brought_up_to_date,
+    cost_frame,
+    cost_markdown,
+    cost_numbers,
+    cost_sentence,
+    last_days,
+)
+from flow_pipelines.reports.cost_table import cost_table, known_costs
+from flow_pipelines.reports.cost_trend import picture_markdown, trend_markdown
 from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
+from flow_pipelines.resources.io_manager import table_key
+from flow_pipelines.storage.contract import ImageStore
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COST_REPORT = dg.AssetKey("cost_report")
+OVERLAP = timedelta(hours=1)
+"""What changed shortly before the last report is read again: clocks differ, and a change counts
+from when its transaction began."""
+SHOWN_DAYS, SHOWN_ROWS = 31, 100
+"""Of the table beside a materialization; each of them keeps its copy."""
+
+
+class CostReportConfig(dg.Config):
+    """What a person may ask of one run."""
+
+    rebuild: bool = Field(
+        default=False,
+        description="Sum up the whole ledger, and not only what changed since the last report.",
+    )
 
 
 def cost_report_asset(batches: Sequence[str]) -> dg.AssetsDefinition:
@@ -26,48 +55,78 @@ def cost_report_asset(batches: Sequence[str]) -> dg.AssetsDefinition:
         io_manager_key=IO_MANAGER_KEY,
         required_resource_keys={"image_store", "run_ledger"},
         group_name="cost",
-        kinds={"parquet"},
-        description="Cost and FloTime of all batches in the ledger, by night and provider.",
+        kinds={"parquet", "s3"},
+        description=(
+            "What all batches in the ledger cost, by night, batch and provider, and in this UTC "
+            "month. Money counts in the month in which it was sent out for. Free of charge."
+        ),
     )
-    def cost_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    def cost_report(
+        context: dg.AssetExecutionContext, config: CostReportConfig
+    ) -> dg.MaterializeResult[Any]:
         with failures():
-            frame = cost_frame(context.resources.run_ledger.get_ledger().cost_lines())
-            store = context.resources.image_store.get_store()
+            ledger: RunLedger = context.resources.run_ledger.get_ledger()
+            store: ImageStore = context.resources.image_store.get_store()
+            now: datetime = context.resources.run_ledger.get_clock().now()
+            frame = _costs(ledger, store, now, rebuild=config.rebuild)
+            month = MonthToDate(now=now, lines=ledger.spend(MonthToDate.start(now), now))
+            chart = cost_chart(frame, month)
             key = store.key("cost_report", "cost_report.png")
-            store.put(key, cost_chart(frame), media_type="image/png")
+            store.put(key, chart, media_type="image/png")
+            picture = picture_markdown(chart, "cost by night")
             return dg.MaterializeResult(
-                value=_table(frame),
+                value=cost_table(frame, ledger_id=ledger.ledger_id, as_of=now),
                 metadata={
-                    "cost_usd": float(sum(frame["cost_usd"], Decimal(0))),
-                    "images": int(frame["images"].sum()),
-                    "provider_runs": int(frame["runs"].sum()),
-                    "flotime_ms": int(frame["flotime_ms"].sum()),
-                    "runs_cost_unknown": int(frame["runs_cost_unknown"].sum()),
-                    "nights": len(frame),
+                    **cost_numbers(frame, month, provider_names()),
+                    "preview": dg.MetadataValue.md(
+                        trend_markdown(frame, cost_sentence(frame, month))
+                    ),
+                    "report": dg.MetadataValue.md(f"{picture}\n\n{cost_markdown(frame, month)}"),
                     "chart": dg.MetadataValue.path(store.uri(key)),
-                    "report": dg.MetadataValue.md(cost_markdown(frame)),
+                    "costs": _shown(frame),
                 },
             )
 
     return cost_report
 
 
-def _table(frame: "pd.DataFrame") -> Any:
-    import pyarrow as pa
+def _costs(ledger: RunLedger, store: ImageStore, now: datetime, *, rebuild: bool) -> "pd.DataFrame":
+    """Give the costs of every night: of those that did not change, as the last report had them."""
+    content = None if rebuild else store.get(table_key(store, COST_REPORT, None))
+    known = known_costs(content, ledger_id=ledger.ledger_id)
+    if known is None:
+        return cost_frame(ledger.cost_lines())
+    since = min(known.as_of, now) - OVERLAP
+    return brought_up_to_date(known.frame, cost_frame(ledger.cost_lines(changed_since=since)))
 
-    money = pa.decimal128(18, 6)
-    types = {
-        "night": pa.string(),
-        "batch": pa.string(),
-        "provider": pa.string(),
-        "runs": pa.int64(),
-        "failed": pa.int64(),
-        "images": pa.int64(),
-        "flotime_ms": pa.int64(),
-        "cost_usd": money,
-        "cost_per_image_usd": money,
-        "estimated_usd": money,
-        "runs_cost_unknown": pa.int64(),
-    }
-    schema = pa.schema([(name, types[name]) for name in frame.columns])
-    return pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
+
+_COLUMNS = {
+    "night": "string",
+    "batch": "string",
+    "provider": "string",
+    "runs": "int",
+    "failed": "int",
+    "images": "int",
+    "cost_usd": "float",
+    "cost_per_image_usd": "float",
+    "estimated_usd": "float",
+    "runs_cost_unknown": "int",
+}
+
+
+def _shown(frame: "pd.DataFrame") -> dg.TableMetadataValue:
+    """Give the newest nights as a table; all of them are in the bucket."""
+    rows = last_days(frame, SHOWN_DAYS).head(SHOWN_ROWS).to_dict("records")
+    records = [
+        dg.TableRecord({name: _cell(row[name], kind) for name, kind in _COLUMNS.items()})
+        for row in rows
+    ]
+    schema = dg.TableSchema(columns=[dg.TableColumn(*column) for column in _COLUMNS.items()])
+    return dg.MetadataValue.table(records, schema=schema)
+
+
+def _cell(value: Any, kind: str) -> str | int | float | None:
+    """Give a cell as the event log keeps it, which knows no decimals."""
+    if value is None:
+        return None
+    return float(value) if kind == "float" else int(value) if kind == "int" else str(value)

@@ -1,106 +1,239 @@
-"""Cost by night as a bar chart, stacked by provider, drawn with Pillow."""
+"""What nights cost as a picture: bars by night and provider, and the month beside them."""
 
 from __future__ import annotations
 
 import io
 import math
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from flow_pipelines.reports.lettering import FAINT, INK, PAPER, fit, font, write
+from flow_pipelines.reports.cost_report import MonthToDate, per_image, total, usd
+from flow_pipelines.reports.lettering import FAINT, INK, PAPER, RED, fit, font, write
 
 if TYPE_CHECKING:
     import pandas as pd
+    from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
 
-WIDTH, HEIGHT = 960, 440
-_LEFT, _RIGHT, _TOP, _BOTTOM = 78, 24, 78, 62
-_PLOT_WIDTH, _PLOT_HEIGHT = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
-_GRID = (226, 229, 233)
-_MAX_NIGHTS = 60
-_MAX_LABELS = 10
-_MAX_BAR = 64
-# Four hues that stay apart for colour-blind eyes and in grey; more providers begin anew.
-_COLORS = ((0, 94, 162), (230, 138, 0), (0, 140, 110), (170, 80, 150), (120, 124, 130))
+Color = tuple[int, int, int]
 
-_Bars = dict[str, dict[str, Decimal]]
+WIDTH, HEIGHT = 1120, 492
+MOST_DAYS = 60
+_LEFT, _TOP, _RIGHT, _BOTTOM = 76, 96, 776, HEIGHT - 68
+_PANEL = 836
+_PANEL_RIGHT = WIDTH - 32
+_GRID = (228, 231, 235)
+_TRACK = (238, 240, 243)
+_MAX_LABELS = 9
+_MAX_BAR = 44
+_MOST_BATCHES = 5
+_FEWEST_DAYS = 7
+# Hues that stay apart for colour-blind eyes and in grey; more providers begin anew.
+_COLORS: tuple[Color, ...] = (
+    (0, 94, 162), (230, 138, 0), (0, 140, 110), (170, 80, 150), (120, 124, 130),
+)  # fmt: skip
+_SHADES = 6
+"""Of each ink, for the edges of letters."""
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def cost_chart(frame: pd.DataFrame) -> bytes:
-    """Draw `cost_frame`'s last 60 nights, in USD, as a PNG."""
+def _mixed(color: Color, other: Color, share: float) -> Color:
+    """Give `color` with so much of `other` in it, 0 … 1."""
+    red, green, blue = (
+        round(mine + (theirs - mine) * share) for mine, theirs in zip(color, other, strict=True)
+    )
+    return red, green, blue
+
+
+_PALES = tuple(_mixed(color, PAPER, 0.55) for color in _COLORS)
+"""Of what is estimated: the same hues, much lighter."""
+
+_Days = dict[date, dict[str, tuple[Decimal, Decimal]]]
+"""Day → provider → what was charged, what is estimated."""
+
+
+def cost_chart(frame: pd.DataFrame, month: MonthToDate) -> bytes:
+    """Draw the last 60 days of `cost_frame`, and the month to date, in USD, as a small PNG."""
     from PIL import Image, ImageDraw
 
-    bars = _bars(frame)
-    providers = sorted({provider for parts in bars.values() for provider in parts})
-    colors = {name: _COLORS[i % len(_COLORS)] for i, name in enumerate(providers)}
+    days, colors = cost_days(frame), provider_colors(frame, month)
     image = Image.new("RGB", (WIDTH, HEIGHT), PAPER)
     draw = ImageDraw.Draw(image)
-    write(draw, (_LEFT, 12), "Cost by night", 22, INK)
-    if bars:
-        top = _draw_axis(draw, max(sum(parts.values()) for parts in bars.values()))
-        _draw_bars(draw, bars, colors, top)
-        _draw_legend(draw, colors)
+    write(draw, (_LEFT - 44, 22), "Cost by night", 22)
+    if days:
+        _draw_legend(draw, colors, estimated=total(frame, "estimated_usd") > 0)
+        top = _draw_axis(draw, max(_height(parts) for parts in days.values()))
+        _draw_bars(draw, days, colors, top)
     else:
-        write(draw, (WIDTH // 2, HEIGHT // 2), "Nothing was bought yet.", 18, FAINT, "mm")
-    write(draw, (_LEFT + _PLOT_WIDTH // 2, HEIGHT - 20), "night", 14, FAINT, "mm")
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+        middle = ((_LEFT + _RIGHT) // 2, (_TOP + _BOTTOM) // 2)
+        write(draw, middle, "Nothing was bought yet.", 16, FAINT, "mm")
+    _draw_month(draw, frame, month, colors)
+    return _png(image)
 
 
-def _bars(frame: pd.DataFrame) -> _Bars:
-    bars: _Bars = defaultdict(lambda: defaultdict(Decimal))
-    for night, provider, cost in zip(
-        frame["night"], frame["provider"], frame["cost_usd"], strict=True
-    ):
-        bars[night][provider] += cost
-    return {night: bars[night] for night in sorted(bars)[-_MAX_NIGHTS:]}
+def provider_colors(frame: pd.DataFrame, month: MonthToDate) -> dict[str, Color]:
+    """Give every provider its color."""
+    names = sorted({*frame["provider"], *month.by("provider")})
+    return {name: _COLORS[place % len(_COLORS)] for place, name in enumerate(names)}
+
+
+def cost_days(frame: pd.DataFrame, most: int = MOST_DAYS) -> _Days:
+    """Sum up by day and provider: every day from the first of the last `most` to the last."""
+    found: _Days = defaultdict(dict)
+    columns = ("day", "provider", "cost_usd", "estimated_usd")
+    for day, provider, cost, estimated in zip(*(frame[name] for name in columns), strict=True):
+        if day:
+            parts = found[date.fromisoformat(day)]
+            charged, guessed = parts.get(provider, (Decimal(0), Decimal(0)))
+            parts[provider] = (charged + cost - estimated, guessed + estimated)
+    if not found:
+        return {}
+    last = max(found)
+    first = max(min(*found, last - timedelta(_FEWEST_DAYS - 1)), last - timedelta(most - 1))
+    span = (first + timedelta(number) for number in range((last - first).days + 1))
+    return {day: found.get(day, {}) for day in span}
+
+
+def _height(parts: Mapping[str, tuple[Decimal, Decimal]]) -> Decimal:
+    return sum((sum(part, Decimal(0)) for part in parts.values()), Decimal(0))
 
 
 def _step(highest: float) -> float:
-    """Give the distance of grid lines: 1, 2 or 5 times a power of ten, four lines or so."""
-    rough = highest / 4
+    """Give the distance of grid lines: 1, 2 or 5 times a power of ten, five lines or so."""
+    rough = highest / 5
     power: float = 10.0 ** math.floor(math.log10(rough))
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
 
 
-def _draw_axis(draw: ImageDraw, highest: Decimal | int) -> float:
+def _draw_axis(draw: ImageDraw, highest: Decimal) -> float:
     """Draw grid lines with their amounts; give the amount at the top of the plot."""
     step = _step(float(highest) or 1.0)
-    lines = max(math.ceil(float(highest) / step), 1)
+    lines = max(math.ceil(float(highest) / step - 1e-9), 1)
     digits = max(0, -math.floor(math.log10(step)))
-    write(draw, (_LEFT - 8, _TOP - 20), "USD", 14, FAINT, "rm")
+    digits = digits if digits == 0 else max(digits, 2)
     for line in range(lines + 1):
-        y = _TOP + _PLOT_HEIGHT - _PLOT_HEIGHT * line / lines
-        draw.line((_LEFT, y, _LEFT + _PLOT_WIDTH, y), INK if line == 0 else _GRID)
-        write(draw, (_LEFT - 8, y), f"{line * step:,.{digits}f}", 14, FAINT, "rm")
+        y = _BOTTOM - (_BOTTOM - _TOP) * line / lines
+        draw.line((_LEFT, y, _RIGHT, y), FAINT if line == 0 else _GRID)
+        write(draw, (_LEFT - 10, y), f"${line * step:,.{digits}f}", 13, FAINT, "rm")
     return lines * step
 
 
-def _draw_bars(
-    draw: ImageDraw, bars: _Bars, colors: dict[str, tuple[int, int, int]], top: float
-) -> None:
-    slot = _PLOT_WIDTH / len(bars)
+def _draw_bars(draw: ImageDraw, days: _Days, colors: Mapping[str, Color], top: float) -> None:
+    slot = (_RIGHT - _LEFT) / len(days)
     width = min(slot * 0.72, _MAX_BAR)
-    every = math.ceil(len(bars) / _MAX_LABELS)
-    for index, (night, parts) in enumerate(bars.items()):
-        middle = _LEFT + slot * (index + 0.5)
+    every = math.ceil(len(days) / _MAX_LABELS)
+    for place, (day, parts) in enumerate(days.items()):
+        middle = _LEFT + slot * (place + 0.5)
         below = 0.0
         for provider in sorted(parts):
-            above = below + float(parts[provider])
-            y0, y1 = (_TOP + _PLOT_HEIGHT * (1 - amount / top) for amount in (above, below))
-            if y1 - y0 >= 0.5:  # noqa: PLR2004 - less than half a pixel is not seen
-                draw.rectangle((middle - width / 2, y0, middle + width / 2, y1), colors[provider])
-            below = above
-        if index % every == 0:
-            label = fit(night, 13, int(slot * every) - 6)
-            write(draw, (middle, _TOP + _PLOT_HEIGHT + 16), label, 13, INK, "mm")
+            charged, estimated = parts[provider]
+            for amount, color in (
+                (charged, colors[provider]),
+                (estimated, _PALES[_COLORS.index(colors[provider])]),
+            ):
+                above = below + float(amount)
+                y0, y1 = (_BOTTOM - (_BOTTOM - _TOP) * at / top for at in (above, below))
+                if y1 - y0 >= 0.5:  # noqa: PLR2004 - less than half a pixel is not seen
+                    draw.rectangle((middle - width / 2, y0, middle + width / 2, y1), color)
+                below = above
+        # Counted from the end: the last night always has its date.
+        if (len(days) - 1 - place) % every == 0:
+            write(draw, (middle, _BOTTOM + 18), _label(day), 13, INK, "mm")
 
 
-def _draw_legend(draw: ImageDraw, colors: dict[str, tuple[int, int, int]]) -> None:
-    x = _LEFT
+def _label(day: date) -> str:
+    return f"{_MONTHS[day.month - 1]} {day.day}"
+
+
+def _draw_legend(draw: ImageDraw, colors: Mapping[str, Color], *, estimated: bool) -> None:
+    x = float(_LEFT - 44)
     for name, color in colors.items():
-        draw.rectangle((x, 48, x + 12, 60), color)
-        write(draw, (x + 18, 54), name, 14, INK, "lm")
-        x += 18 + int(font(14, name).getlength(name)) + 24
+        draw.rectangle((x, 60, x + 11, 71), color)
+        if estimated:
+            draw.rectangle((x + 12, 60, x + 23, 71), _PALES[_COLORS.index(color)])
+            x += 12
+        write(draw, (x + 18, 66), name, 13, INK, "lm")
+        x += 18 + font(13, name).getlength(name) + 22
+    if estimated:
+        write(draw, (x, 66), "lighter: estimated", 13, FAINT, "lm")
+
+
+def _draw_month(
+    draw: ImageDraw, frame: pd.DataFrame, month: MonthToDate, colors: Mapping[str, Color]
+) -> None:
+    draw.line((_PANEL - 30, 24, _PANEL - 30, HEIGHT - 28), _GRID)
+    year, number = month.name.split("-")
+    title = f"{_MONTHS[int(number) - 1]} {year} to date, UTC"
+    write(draw, (_PANEL, 24), title, 13, FAINT)
+    write(draw, (_PANEL, 44), usd(month.cost_usd), 32)
+    y = _draw_amounts(draw, 102, "by provider", list(month.by("provider").items()), colors)
+    batches = list(month.by("batch").items())
+    shown = batches[:_MOST_BATCHES]
+    rest = sum((amount for _, amount in batches[_MOST_BATCHES:]), Decimal(0))
+    if len(batches) > _MOST_BATCHES:
+        shown.append((f"{len(batches) - _MOST_BATCHES} more", rest))
+    _draw_amounts(draw, y + 14, "by batch", shown, {})
+    _draw_facts(draw, frame)
+
+
+def _draw_amounts(
+    draw: ImageDraw,
+    y: int,
+    title: str,
+    amounts: Sequence[tuple[str, Decimal]],
+    colors: Mapping[str, Color],
+) -> int:
+    """Draw a list of amounts, each with a bar below it; give where it ends."""
+    if not amounts:
+        return y
+    write(draw, (_PANEL, y), title, 13, FAINT)
+    y += 22
+    highest = max(amount for _, amount in amounts) or Decimal(1)
+    for name, amount in amounts:
+        said = usd(amount)
+        room = _PANEL_RIGHT - _PANEL - int(font(13, said).getlength(said)) - 12
+        write(draw, (_PANEL, y), fit(name, 13, room), 13)
+        write(draw, (_PANEL_RIGHT, y), said, 13, INK, "ra")
+        length = (_PANEL_RIGHT - _PANEL) * float(amount / highest)
+        draw.rectangle((_PANEL, y + 18, _PANEL_RIGHT, y + 21), _TRACK)
+        if length >= 1:
+            draw.rectangle((_PANEL, y + 18, _PANEL + length, y + 21), colors.get(name, FAINT))
+        y += 29
+    return y
+
+
+def _draw_facts(draw: ImageDraw, frame: pd.DataFrame) -> None:
+    """Draw what holds for everything ever bought, at the foot of the plot."""
+    cost, images = total(frame, "cost_usd"), int(frame["images"].sum())
+    estimated, unknown = total(frame, "estimated_usd"), int(frame["runs_cost_unknown"].sum())
+    each = per_image(cost, images)
+    parts = [f"{usd(cost)} in all", f"{images:,} images"]
+    if each is not None:
+        parts.append(f"{usd(each)} an image")
+    if cost:
+        parts.append(f"{float(estimated / cost):.0%} estimated")
+    x = float(_LEFT - 44)
+    said = "  ·  ".join(parts)
+    write(draw, (x, HEIGHT - 20), said, 13, FAINT, "lm")
+    if unknown:
+        x += font(13, said).getlength(said)
+        write(draw, (x, HEIGHT - 20), f"  ·  {unknown:,} runs of unknown cost", 13, RED, "lm")
+
+
+def _png(image: Image) -> bytes:
+    """Write a PNG of few colors: an event log keeps a copy of each."""
+    from PIL import Image
+
+    inks = (INK, FAINT, RED, *_COLORS)
+    shades = (_mixed(ink, PAPER, share / _SHADES) for ink in inks for share in range(_SHADES))
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(
+        [part for color in (PAPER, _GRID, _TRACK, *_PALES, *shades) for part in color]
+    )
+    few = image.quantize(palette=palette, dither=Image.Dither.NONE)
+    buffer = io.BytesIO()
+    few.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()

@@ -1,22 +1,28 @@
-"""What was spent: by night, batch and provider, as a table, in words and as a chart."""
+"""What was spent: by night, batch and provider, and in this month; as a table and in words."""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from flow_pipelines.model.submission import Night
 from flow_pipelines.reports.markdown import plain
+from flow_pipelines.reports.numbers import dollars
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from flow_pipelines.ledger.contract import CostLine, SpendLine
 
 COLUMNS = (
     "night",
     "batch",
     "provider",
+    "day",
     "runs",
     "failed",
     "images",
@@ -28,62 +34,56 @@ COLUMNS = (
 )
 _COUNTS = ("runs", "failed", "images", "flotime_ms", "runs_cost_unknown")
 _MONEY = ("cost_usd", "estimated_usd")
-_MICRO = Decimal("0.000001")
+_CENT, _MICRO = Decimal("0.01"), Decimal("0.000001")
+_ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
-class CostLine(Protocol):
-    """Sums over the submissions of one night at one provider, as the ledger gives them."""
+@dataclass(frozen=True, kw_only=True)
+class MonthToDate:
+    """What was bought since the first of the UTC month, by the time at which it was sent."""
 
-    @property
-    def night(self) -> Night:
-        """Partition of one batch."""
+    now: datetime
+    lines: Sequence[SpendLine] = ()
 
-    @property
-    def provider(self) -> str:
-        """The provider's name."""
-
-    @property
-    def runs(self) -> int:
-        """Provider runs that exist."""
+    @staticmethod
+    def start(now: datetime) -> datetime:
+        """Give the first moment of the UTC month of `now`."""
+        return now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
     @property
-    def failed(self) -> int:
-        """Submissions that failed."""
-
-    @property
-    def images(self) -> int:
-        """Stored images."""
-
-    @property
-    def flotime_ms(self) -> int:
-        """Floyo's GPU milliseconds."""
+    def name(self) -> str:
+        """Give the month as `2026-11`."""
+        return self.now.astimezone(UTC).date().isoformat()[:7]
 
     @property
     def cost_usd(self) -> Decimal:
-        """What is known to have been charged, and what is estimated."""
+        """Give what is known of it."""
+        return sum((line.cost_usd for line in self.lines), Decimal(0))
 
-    @property
-    def runs_cost_unknown(self) -> int:
-        """Provider runs that are in no sum."""
-
-    @property
-    def estimated_usd(self) -> Decimal:
-        """The part of `cost_usd` that is an estimate."""
+    def by(self, name: str) -> dict[str, Decimal]:
+        """Give sums by `provider` or `batch`, the highest first."""
+        sums: dict[str, Decimal] = defaultdict(Decimal)
+        for line in self.lines:
+            sums[getattr(line, name)] += line.cost_usd
+        return dict(sorted(sums.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def cost_frame(lines: Iterable[CostLine]) -> pd.DataFrame:
     """Give a row a night (its partition key), batch and provider, in that order.
 
-    Money stays `Decimal`, so that sums over it are exact. `cost_per_image_usd` is rounded to a
-    micro-dollar, and None where there is no image.
+    Left out is what was only planned. Money stays `Decimal`, so that sums over it are exact.
+    `cost_per_image_usd` is rounded to a micro-dollar, and None where there is no image. `day` is
+    the date that the partition key begins with, else the UTC day of the first purchase.
     """
     import pandas as pd
 
-    sums: dict[tuple[str, str, str], dict[str, Any]] = defaultdict(
-        lambda: dict.fromkeys(_COUNTS, 0) | dict.fromkeys(_MONEY, Decimal(0))
-    )
+    sums: dict[tuple[str, str, str], dict[str, Any]] = {}
     for line in lines:
-        row = sums[line.night.partition_key, line.night.batch, line.provider]
+        if not (line.runs or line.failed or line.runs_cost_unknown):
+            continue
+        key = (line.night.partition_key, line.night.batch, line.provider)
+        row = sums.setdefault(key, dict.fromkeys(_COUNTS, 0) | dict.fromkeys(_MONEY, Decimal(0)))
+        row["day"] = _day(line)
         for name in (*_COUNTS, *_MONEY):
             row[name] += getattr(line, name)
     rows = [
@@ -95,47 +95,146 @@ def cost_frame(lines: Iterable[CostLine]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+def _day(line: CostLine) -> str:
+    found = _ISO_DAY.match(line.night.partition_key)
+    if found and _is_day(found[0]):
+        return found[0]
+    return line.bought_at.astimezone(UTC).date().isoformat() if line.bought_at else ""
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def brought_up_to_date(known: pd.DataFrame, changed: pd.DataFrame) -> pd.DataFrame:
+    """Put the nights of `changed`, which are given whole, in the place of what was known of them.
+
+    What was once bought never leaves a ledger, so no other night can have changed.
+    """
+    import pandas as pd
+
+    nights = set(zip(changed["batch"], changed["night"], strict=True))
+    mine = zip(known["batch"], known["night"], strict=True)
+    kept = known[[night not in nights for night in mine]]
+    parts = [part for part in (kept, changed) if not part.empty]
+    if not parts:
+        return changed
+    merged = pd.concat(parts, ignore_index=True)
+    return merged.sort_values(["night", "batch", "provider"], ignore_index=True)
+
+
 def per_image(cost_usd: Decimal, images: int) -> Decimal | None:
     """Give the cost of one image, rounded to a micro-dollar; None without images."""
     return (cost_usd / images).quantize(_MICRO) if images else None
 
 
-def cost_markdown(frame: pd.DataFrame, *, nights: int = 14) -> str:
-    """Say what was spent in all, then by night and provider for the last `nights` nights."""
+def cost_numbers(
+    frame: pd.DataFrame, month: MonthToDate, providers: Collection[str]
+) -> dict[str, int | float]:
+    """Give what Dagster plots, under keys that are always the same.
+
+    Every one of `providers` has its keys, used or not. Shares are 0 … 1.
+    """
+    cost, images = total(frame, "cost_usd"), int(frame["images"].sum())
+    runs, unknown = int(frame["runs"].sum()), int(frame["runs_cost_unknown"].sum())
+    numbers: dict[str, int | float] = {
+        "cost_usd": float(cost),
+        "month_to_date_usd": float(month.cost_usd),
+        "cost_per_image_usd": float(per_image(cost, images) or 0),
+        "estimated_share": _share(total(frame, "estimated_usd"), cost),
+        "unknown_share": _share(unknown, max(runs, unknown)),
+        "runs_cost_unknown": unknown,
+        "images": images,
+        "provider_runs": runs,
+        "flotime_ms": int(frame["flotime_ms"].sum()),
+        "nights": len(frame.groupby(["batch", "night"])) if len(frame) else 0,
+    }
+    spent = month.by("provider")
+    for provider in sorted({*providers, *frame["provider"], *spent}):
+        mine = frame[frame["provider"] == provider]
+        numbers[f"cost_usd_{provider}"] = float(total(mine, "cost_usd"))
+        numbers[f"month_to_date_usd_{provider}"] = float(spent.get(provider, 0))
+    return numbers
+
+
+def _share(part: Decimal | int, whole: Decimal | int) -> float:
+    return round(float(part / whole), 6) if whole else 0.0
+
+
+def total(frame: pd.DataFrame, column: str) -> Decimal:
+    """Sum a column of money exactly."""
+    return sum(frame[column], Decimal(0))
+
+
+def last_days(frame: pd.DataFrame, days: int) -> pd.DataFrame:
+    """Give the rows of the last `days` days that have any, the newest first."""
+    recent = sorted(set(frame["day"]))[-days:]
+    shown = frame[frame["day"].isin(recent)]
+    return shown.sort_values(
+        ["day", "night", "batch", "provider"], ascending=[False, False, True, True]
+    )
+
+
+def cost_sentence(frame: pd.DataFrame, month: MonthToDate) -> str:
+    """Say what was spent in all and in this month, and how sure that is."""
     if frame.empty:
         return "Nothing was bought yet."
-    recent = sorted(set(frame["night"]))[-nights:]
-    shown = frame[frame["night"].isin(recent)]
-    groups = shown.groupby(["night", "provider"], sort=True)
-    header = "| night | provider | runs | failed | images | cost |\n|---|---|--:|--:|--:|--:|"
-    rows = [
-        f"| {plain(str(night))} | {provider} | {group['runs'].sum()} | {group['failed'].sum()} "
-        f"| {group['images'].sum()} | {_usd(_total(group, 'cost_usd'))} |"
-        for (night, provider), group in groups
+    cost, images = total(frame, "cost_usd"), int(frame["images"].sum())
+    estimated, unknown = total(frame, "estimated_usd"), int(frame["runs_cost_unknown"].sum())
+    parts = [
+        f"**{usd(month.cost_usd)}** in {month.name} so far",
+        f"{usd(cost)} in all for {images} images of {int(frame['runs'].sum())} provider runs",
     ]
-    left_out = len(set(frame["night"])) - len(recent)
-    tail = [f"\n… and {left_out} earlier nights."] if left_out else []
-    return "\n".join([_summary(frame), "", header, *rows[::-1], *tail])
-
-
-def _summary(frame: pd.DataFrame) -> str:
-    total, images = _total(frame, "cost_usd"), int(frame["images"].sum())
-    estimated, unknown = _total(frame, "estimated_usd"), int(frame["runs_cost_unknown"].sum())
-    parts = [f"**{_usd(total)}** for {images} images of {int(frame['runs'].sum())} provider runs"]
     if images:
-        parts.append(f"{_usd(total / images)} an image")
+        parts.append(f"{usd(cost / images)} an image")
     if estimated:
-        parts.append(f"{_usd(estimated)} of it estimated")
+        parts.append(f"{usd(estimated)} of it estimated")
     if unknown:
         parts.append(f"the cost of {unknown} runs is unknown and not in it")
     return "; ".join(parts) + "."
 
 
-def _total(frame: pd.DataFrame, column: str) -> Decimal:
-    return sum(frame[column], Decimal(0))
+def cost_markdown(frame: pd.DataFrame, month: MonthToDate, *, days: int = 14) -> str:
+    """Say what was spent, then by provider in this month, then by night of the last `days`."""
+    said = cost_sentence(frame, month)
+    if frame.empty:
+        return said
+    return "\n\n".join([said, _month_table(frame, month), _nights_table(frame, days)])
 
 
-def _usd(amount: Decimal) -> str:
+def _month_table(frame: pd.DataFrame, month: MonthToDate) -> str:
+    rows = [f"| provider | {month.name} so far | in all |", "|---|--:|--:|"]
+    spent = month.by("provider")
+    for provider in sorted({*frame["provider"], *spent}):
+        mine = frame[frame["provider"] == provider]
+        now = spent.get(provider, Decimal(0))
+        rows.append(f"| {provider} | {usd(now)} | {usd(total(mine, 'cost_usd'))} |")
+    return "\n".join(rows)
+
+
+def _nights_table(frame: pd.DataFrame, days: int) -> str:
+    shown = last_days(frame, days)
+    rows = [
+        "| night | batch | provider | runs | failed | images | cost |",
+        "|---|---|---|--:|--:|--:|--:|",
+    ]
+    rows += [
+        f"| {plain(row['night'])} | {row['batch']} | {row['provider']} | {row['runs']} "
+        f"| {row['failed']} | {row['images']} | {usd(row['cost_usd'])} |"
+        for row in shown.to_dict("records")
+    ]
+    left_out = len(set(frame["day"])) - len(set(shown["day"]))
+    if left_out:
+        rows.append(f"\n… and {left_out} earlier days, all of them in the table in the bucket.")
+    return "\n".join(rows)
+
+
+def usd(amount: Decimal) -> str:
     """Write an amount of USD: in cents, or finer where cents would hide it."""
-    digits = "0.01" if amount >= 1 or amount == 0 else "0.0001"
-    return f"${amount.quantize(Decimal(digits)):,}"
+    if amount >= 1 or amount == 0:
+        return f"${amount.quantize(_CENT):,}"
+    return dollars(amount.quantize(_CENT / 100))
