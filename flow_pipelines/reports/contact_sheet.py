@@ -4,136 +4,162 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
+from flow_pipelines.reports.cards import Card
 from flow_pipelines.reports.lettering import FAINT, PAPER, RED, fit, wrap, write
+from flow_pipelines.reports.numbers import dollars
+from flow_pipelines.reports.pictures import Broken
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
 
-MAX_TILES = 120
 MAX_BYTES = 4_000_000
 
-_THUMB = 220
-_GAP = 14
 _CAPTION = 13
 _LINE = 17
-_TEXT_HEIGHT = 3 * _LINE + 8
-_HEADER = 76
-_FOOTER = 40
-_MAX_COLUMNS = 8
+_REASON_LINES = 6
+_MARGIN = 24
+_HEADER = 92
+_FOOTER = 44
 _MIN_WIDTH = 640
-_EMPTY = (238, 240, 243)
+_EMPTY = (240, 241, 243)
+_WARM = (252, 240, 239)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tile:
-    """One place on the sheet."""
+class Grid:
+    """How large the tiles are, and how many a sheet takes."""
 
-    image_bytes: bytes | None
-    """Any image type that Pillow reads; None: there is no picture."""
-    caption: str
-    """Two lines at most are shown: the prompt, usually."""
-    note: str = ""
-    """One line in grey: row, seed, cost; for a failure its reason."""
-    failed: bool = False
+    thumb: int
+    gap: int
+    prompt_lines: int
+    note_lines: int
+    columns: int
+    most: int
 
-
-def contact_sheet(
-    title: str,
-    subtitle: str,
-    tiles: Iterable[Tile],
-    *,
-    total: int | None = None,
-    max_tiles: int = MAX_TILES,
-) -> bytes:
-    """Draw the sheet as a JPEG of less than 4 MB.
-
-    At most `max_tiles` tiles are taken from `tiles`, one at a time, and the rest is counted as
-    "… and n more": from `total` where it is given, so that nobody has to load what is not shown.
-    """
-    source = iter(tiles)
-    drawn = [_tile(tile) for tile in islice(source, max_tiles)]
-    more = sum(1 for _ in source) if total is None else max(total - len(drawn), 0)
-    return _jpeg(_sheet(title, subtitle, drawn, more))
+    @property
+    def tile_height(self) -> int:
+        """Give the pixels of a picture with its caption."""
+        return self.thumb + (self.prompt_lines + self.note_lines) * _LINE + 8
 
 
-def _sheet(title: str, subtitle: str, drawn: list[Image], more: int) -> Image:
+LARGE = Grid(thumb=220, gap=18, prompt_lines=2, note_lines=2, columns=8, most=120)
+DENSE = Grid(thumb=112, gap=8, prompt_lines=0, note_lines=1, columns=24, most=600)
+
+
+class ContactSheet:
+    """A sheet that is drawn tile by tile; nothing but the tiles is kept."""
+
+    def __init__(self, title: str, subtitle: str, cards: int) -> None:
+        """Begin the sheet of a night with so many cards.
+
+        Up to 120 are drawn large, more of them small, and of more than 600 the first ones.
+        """
+        self._title, self._subtitle, self._cards = title, subtitle, cards
+        self._grid = LARGE if cards <= LARGE.most else DENSE
+        self._tiles: list[Image] = []
+        self._left_out_in_vain = 0
+
+    def add(self, card: Card, picture: Image | Broken | None) -> None:
+        """Draw the next card; beyond the last place it is only counted."""
+        if len(self._tiles) < self._grid.most:
+            self._tiles.append(_tile(card, picture, self._grid))
+        else:
+            self._left_out_in_vain += card.in_vain
+
+    def jpeg(self) -> bytes:
+        """Give the sheet as a JPEG of less than 4 MB."""
+        return _jpeg(self._drawn())
+
+    def _drawn(self) -> Image:
+        from PIL import Image, ImageDraw
+
+        grid, count = self._grid, len(self._tiles)
+        columns = min(max(math.ceil(math.sqrt(count * 1.6)), 1), grid.columns)
+        step_x, step_y = grid.thumb + grid.gap, grid.tile_height + grid.gap
+        width = max(columns * step_x - grid.gap + 2 * _MARGIN, _MIN_WIDTH)
+        footer = self._footer()
+        height = _HEADER + math.ceil(count / columns) * step_y + (_FOOTER if footer else 0)
+        sheet = Image.new("RGB", (width, height), PAPER)
+        draw = ImageDraw.Draw(sheet)
+        write(draw, (_MARGIN, 20), fit(self._title, 28, width - 2 * _MARGIN), 28)
+        write(draw, (_MARGIN, 58), fit(self._subtitle, 16, width - 2 * _MARGIN), 16, FAINT)
+        for index, tile in enumerate(self._tiles):
+            row, column = divmod(index, columns)
+            sheet.paste(tile, (_MARGIN + column * step_x, _HEADER + row * step_y))
+        write(draw, (_MARGIN, height - _FOOTER + 8), footer, 18)
+        return sheet
+
+    def _footer(self) -> str:
+        more = self._cards - len(self._tiles)
+        if more <= 0:
+            return "" if self._tiles else "No pictures."
+        vain = self._left_out_in_vain
+        among = f", {vain} of them without a picture" if vain else ""
+        return f"… and {more:,} more{among}: gallery.html has them all"
+
+
+def _tile(card: Card, picture: Image | Broken | None, grid: Grid) -> Image:
     from PIL import Image, ImageDraw
 
-    columns = min(max(math.ceil(math.sqrt(len(drawn) * 1.6)), 1), _MAX_COLUMNS)
-    rows = math.ceil(len(drawn) / columns)
-    step_x, step_y = _THUMB + _GAP, _THUMB + _TEXT_HEIGHT + _GAP
-    width = max(columns * step_x + _GAP, _MIN_WIDTH)
-    height = _HEADER + rows * step_y + (_FOOTER if more or not drawn else _GAP)
-    sheet = Image.new("RGB", (width, height), PAPER)
-    draw = ImageDraw.Draw(sheet)
-    write(draw, (_GAP, 12), fit(title, 26, width - 2 * _GAP), 26)
-    write(draw, (_GAP, 46), fit(subtitle, 15, width - 2 * _GAP), 15, FAINT)
-    for index, tile in enumerate(drawn):
-        row, column = divmod(index, columns)
-        sheet.paste(tile, (_GAP + column * step_x, _HEADER + row * step_y))
-    if more or not drawn:
-        text = f"… and {more} more" if more else "No pictures."
-        write(draw, (_GAP, height - _FOOTER + 8), text, 18)
-    return sheet
-
-
-def _tile(tile: Tile) -> Image:
-    from PIL import Image, ImageDraw
-
-    canvas = Image.new("RGB", (_THUMB, _THUMB + _TEXT_HEIGHT), PAPER)
+    canvas = Image.new("RGB", (grid.thumb, grid.tile_height), PAPER)
     draw = ImageDraw.Draw(canvas)
-    thumbnail = _thumbnail(tile.image_bytes)
-    broken = tile.image_bytes is not None and thumbnail is None
-    failed = tile.failed or broken
-    if thumbnail is None:
-        word = "does not decode" if broken else "failed" if failed else "no picture yet"
-        _draw_absence(draw, word, RED if failed else FAINT)
+    marked = card.in_vain or picture == "broken"
+    if picture is None or picture == "broken":
+        word, reason = _why_absent(card, broken=picture == "broken")
+        _draw_absence(draw, word, reason, grid, marked=marked)
     else:
-        place = ((_THUMB - thumbnail.width) // 2, (_THUMB - thumbnail.height) // 2)
-        canvas.paste(thumbnail, place)
-    if failed:
-        draw.rectangle((0, 0, _THUMB - 1, _THUMB - 1), outline=RED, width=3)
-    y = _THUMB + 4
-    for line in wrap(tile.caption, _CAPTION, _THUMB, 2):
+        small = picture.copy()
+        small.thumbnail((grid.thumb, grid.thumb), reducing_gap=3.0)
+        canvas.paste(small, ((grid.thumb - small.width) // 2, (grid.thumb - small.height) // 2))
+    if marked:
+        draw.rectangle((0, 0, grid.thumb - 1, grid.thumb - 1), outline=RED, width=3)
+    y = grid.thumb + 4
+    for line in wrap(card.prompt or card.prompt_id, _CAPTION, grid.thumb, grid.prompt_lines):
         write(draw, (0, y), line, _CAPTION)
         y += _LINE
-    write(draw, (0, y), fit(tile.note, _CAPTION, _THUMB), _CAPTION, RED if failed else FAINT)
+    for line in _notes(card, grid):
+        write(draw, (0, y), fit(line, _CAPTION, grid.thumb), _CAPTION, RED if marked else FAINT)
+        y += _LINE
     return canvas
 
 
-def _draw_absence(draw: ImageDraw, word: str, color: tuple[int, int, int]) -> None:
-    draw.rectangle((0, 0, _THUMB - 1, _THUMB - 1), fill=_EMPTY)
-    write(draw, (_THUMB // 2, _THUMB // 2), word, 20, color, "mm")
+def _notes(card: Card, grid: Grid) -> list[str]:
+    seed = f"seed {card.seed}" if card.seed is not None else ""
+    cost = dollars(card.cost_usd, estimated=card.cost_estimated)
+    which = f"{card.image} of {card.images}" if card.images > 1 else ""
+    lines = [(card.prompt_id[:24], seed), (card.provider, cost, which)]
+    return [" · ".join(filter(None, line)) for line in lines[: grid.note_lines]]
 
 
-def _thumbnail(image_bytes: bytes | None) -> Image | None:
-    from PIL import Image, ImageOps
+def _why_absent(card: Card, *, broken: bool) -> tuple[str, str]:
+    if broken:
+        return "does not decode", ""
+    if card.load is not None:
+        return "not shown", "too large to draw, or gone"
+    return card.state, card.reason
 
-    if image_bytes is None:
-        return None
-    try:
-        with Image.open(io.BytesIO(image_bytes)) as image:
-            image.draft("RGB", (_THUMB, _THUMB))
-            small = ImageOps.exif_transpose(image)
-            small.thumbnail((_THUMB, _THUMB))
-            flat = Image.new("RGBA", small.size, (*PAPER, 255))
-            flat.alpha_composite(small.convert("RGBA"))
-            return flat.convert("RGB")
-    # A sheet of the rest is worth more than none: whatever Pillow says, the tile is marked.
-    except Exception:  # noqa: BLE001 - see above
-        return None
+
+def _draw_absence(draw: ImageDraw, word: str, reason: str, grid: Grid, *, marked: bool) -> None:
+    """Draw a square that says why there is no picture."""
+    middle, edge = grid.thumb // 2, grid.thumb - 1
+    draw.rectangle((0, 0, edge, edge), fill=_WARM if marked else _EMPTY)
+    color = RED if marked else FAINT
+    lines = wrap(reason, _CAPTION, grid.thumb - 24, _REASON_LINES) if grid is LARGE else []
+    y = middle - len(lines) * _LINE // 2
+    write(draw, (middle, y), word, 20 if grid is LARGE else _CAPTION, color, "mm")
+    for line in lines:
+        y += _LINE
+        write(draw, (middle, y + 6), line, _CAPTION, color, "mm")
 
 
 def _jpeg(sheet: Image) -> bytes:
     """Encode below `MAX_BYTES`: first with less quality, then with fewer pixels."""
     while True:
-        for quality in (85, 75, 60, 45):
+        for quality in (88, 75, 60, 45):
             buffer = io.BytesIO()
             sheet.save(buffer, "JPEG", quality=quality, optimize=True)
             if buffer.tell() < MAX_BYTES:

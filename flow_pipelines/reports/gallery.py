@@ -74,10 +74,8 @@ def picture_html(state: str, reason: str, picture: Image | Broken | None, room: 
     if picture is not None and picture != "broken":
         url = room.data_url(picture)
         if url is not None:
-            return (
-                f'<img src="{url}" alt="" width="{picture.width}" height="{picture.height}" '
-                'decoding="async">'
-            )
+            size = f'width="{picture.width}" height="{picture.height}"'
+            return f'<img src="{url}" alt="" {size}>'
         state, reason = "stored", "Too many pictures for one file: open the stored one."
     elif picture == "broken":
         state, reason = "cannot be shown", reason or "The stored file does not decode here."

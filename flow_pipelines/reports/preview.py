@@ -11,6 +11,7 @@ from flow_pipelines.model.output import Output
 from flow_pipelines.model.states import SubmissionState
 from flow_pipelines.model.submission import Submission
 from flow_pipelines.reports.markdown import plain
+from flow_pipelines.reports.pictures import small_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -18,8 +19,20 @@ if TYPE_CHECKING:
 # Dagster shows markdown in place only below 1,000 characters; from there on it is a link.
 MAX_CHARACTERS = 999
 TILES = 4
-_TILE = 32
-_GAP = 2
+_TILES_TRIED = ((4, 48), (4, 40), (4, 32), (3, 32), (2, 32), (1, 32))
+_SHOWN = 96
+"""Pixels of a side of a tile on the screen; what fits in place is smaller, and drawn larger."""
+_QUALITIES = (60, 45, 30, 20, 10, 1)
+_DRAWN_LARGER = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' width='{width}' "
+    "height='{height}'%3E%3Cimage width='{width}' height='{height}' href='{url}'/%3E%3C/svg%3E"
+)
+
+MOSAIC_TILES = 12
+MOSAIC_CHARACTERS = 36_000
+"""Every materialization keeps its copy, twice."""
+_MOSAIC_COLUMNS = 4
+_MOSAIC_SIDES = (200, 160, 120, 96)
 _SENTENCE = 200
 _CELL = 300
 
@@ -31,21 +44,37 @@ _TOLD = frozenset({
 })  # fmt: skip
 
 
-def preview_markdown(images: Iterable[bytes], sentence: str) -> str:
-    """Give a sentence and a strip of the first four images, 32 pixels each, as a data URL.
+def preview_markdown(images: Iterable[bytes | Image], sentence: str) -> str:
+    """Give a sentence and a strip of the first four images, as a data URL.
 
     The whole stays below 1,000 characters, whatever the images are: first with less quality, then
-    with fewer images, at last with the sentence alone.
+    with fewer pixels, then with fewer images, at last with the sentence alone.
     """
-    sentence = plain(" ".join(sentence.split())[:_SENTENCE])
-    tiles = [tile for tile in map(_tile, _first(images, TILES)) if tile is not None]
-    while tiles:
-        strip = _strip(tiles)
-        for quality in (60, 40, 25, 10, 1):
-            text = f"{sentence}\n\n![pictures](data:image/webp;base64,{_webp(strip, quality)})"
+    sentence = _one_line(sentence)
+    tiles = _tiles(images, TILES, 48)
+    for count, side in _TILES_TRIED:
+        if 1 < count > len(tiles):
+            continue
+        for quality in _QUALITIES if tiles else ():
+            text = f"{sentence}\n\n![pictures](<{_strip_url(tiles[:count], side, quality)}>)"
             if len(text) <= MAX_CHARACTERS:
                 return text
-        tiles.pop()
+    return sentence
+
+
+def mosaic_markdown(images: Iterable[bytes | Image], sentence: str) -> str:
+    """Give a sentence and the first twelve images, large enough to judge, as a data URL.
+
+    Dagster shows it in a window of its own, after one click. Empty without images.
+    """
+    tiles = _tiles(images, MOSAIC_TILES, _MOSAIC_SIDES[0])
+    sentence = _one_line(sentence)
+    for side in _MOSAIC_SIDES if tiles else ():
+        mosaic = _laid_out(tiles, side, _MOSAIC_COLUMNS, gap=4)
+        for quality in (80, 65, 50, 30):
+            text = f"{sentence}\n\n![pictures]({_webp(mosaic, quality)})"
+            if len(text) <= MOSAIC_CHARACTERS:
+                return text
     return sentence
 
 
@@ -93,33 +122,47 @@ def _reason(submission: Submission) -> str | None:
     return submission.error_message or submission.reason
 
 
-def _first(images: Iterable[bytes], count: int) -> list[bytes]:
-    return [image for image, _ in zip(images, range(count), strict=False)]
+def _one_line(sentence: str) -> str:
+    return plain(" ".join(sentence.split())[:_SENTENCE])
 
 
-def _tile(image_bytes: bytes) -> Image | None:
-    from PIL import Image, ImageOps
+def _tiles(images: Iterable[bytes | Image], most: int, side: int) -> list[Image]:
+    """Cut the first images that decode to squares; no more are loaded than are used."""
+    from PIL import ImageOps
 
-    try:
-        with Image.open(io.BytesIO(image_bytes)) as image:
-            image.draft("RGB", (_TILE, _TILE))
-            return ImageOps.fit(image.convert("RGB"), (_TILE, _TILE))
-    # A preview is never worth an error: what does not decode is left out of it.
-    except Exception:  # noqa: BLE001 - see above
-        return None
+    tiles: list[Image] = []
+    for image in images:
+        small = small_picture(image, 3 * side) if isinstance(image, bytes) else image
+        if small != "broken":
+            tiles.append(ImageOps.fit(small, (side, side)))
+        if len(tiles) == most:
+            break
+    return tiles
 
 
-def _strip(tiles: Sequence[Image]) -> Image:
+def _strip_url(tiles: Sequence[Image], side: int, quality: int) -> str:
+    strip = _laid_out(tiles, side, len(tiles), gap=1)
+    height = _SHOWN
+    width = round(strip.width * height / strip.height)
+    return _DRAWN_LARGER.format(width=width, height=height, url=_webp(strip, quality))
+
+
+def _laid_out(tiles: Sequence[Image], side: int, columns: int, gap: int) -> Image:
     from PIL import Image
 
-    width = len(tiles) * (_TILE + _GAP) - _GAP
-    strip = Image.new("RGB", (width, _TILE), (255, 255, 255))
+    columns = min(columns, len(tiles))
+    lines = -(-len(tiles) // columns)
+    step = side + gap
+    sheet = Image.new("RGB", (columns * step - gap, lines * step - gap), (255, 255, 255))
     for index, tile in enumerate(tiles):
-        strip.paste(tile, (index * (_TILE + _GAP), 0))
-    return strip
+        line, column = divmod(index, columns)
+        sheet.paste(
+            tile.resize((side, side), Image.Resampling.LANCZOS), (column * step, line * step)
+        )
+    return sheet
 
 
-def _webp(strip: Image, quality: int) -> str:
+def _webp(picture: Image, quality: int) -> str:
     buffer = io.BytesIO()
-    strip.save(buffer, "WEBP", quality=quality, method=6)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+    picture.save(buffer, "WEBP", quality=quality, method=6)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

@@ -48,6 +48,9 @@
     if (sorted.length) sorted[0].element.parentNode.append(...sorted.map((unit) => unit.element));
   };
   bar.hidden = false;
+  const measure = () => document.documentElement.style.setProperty("--bar", `${bar.offsetHeight}px`);
+  addEventListener("resize", measure);
+  measure();
   bar.addEventListener("submit", (event) => event.preventDefault());
   bar.addEventListener("input", show);
   bar.addEventListener("change", () => { order(); show(); });

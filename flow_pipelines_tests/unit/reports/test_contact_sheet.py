@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 from PIL import Image, ImageChops
 
-from flow_pipelines.reports.contact_sheet import MAX_BYTES, Tile, contact_sheet
+from flow_pipelines.reports.cards import Card
+from flow_pipelines.reports.contact_sheet import MAX_BYTES, ContactSheet
 from flow_pipelines.reports.lettering import fit, font, wrap
-from flow_pipelines_tests.unit.storage.samples import encoded, picture
+from flow_pipelines.reports.pictures import small_picture
+from flow_pipelines_tests.unit.storage.samples import picture
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
 
 
-def plain(color: tuple[int, int, int], size: tuple[int, int] = (300, 200)) -> bytes:
-    return encoded(Image.new("RGB", size, color), "PNG")
+MARK = (190, 36, 36)
 
 
-def tile(image: bytes | None = None, **changes: object) -> Tile:
-    settings = {"image_bytes": image, "caption": "a lighthouse", "note": "p1", **changes}
-    return Tile(**settings)  # type: ignore[arg-type]
+def plain(color: tuple[int, int, int], size: tuple[int, int] = (300, 200)) -> Image.Image:
+    return Image.new("RGB", size, color)
+
+
+def card(**changes: object) -> Card:
+    return Card(**{"prompt_id": "p1", "prompt": "a lighthouse", **changes})  # type: ignore[arg-type]
+
+
+def sheet_of(
+    *tiles: tuple[Card, Image.Image | Literal["broken"] | None], subtitle: str = ""
+) -> Image.Image:
+    sheet = ContactSheet("posters", subtitle, len(tiles))
+    for shown, image in tiles:
+        sheet.add(shown, image)
+    return opened(sheet.jpeg())
 
 
 def opened(sheet: bytes) -> Image.Image:
@@ -39,57 +52,60 @@ def share_of(sheet: Image.Image, color: tuple[int, int, int], tolerance: int = 1
 
 
 def test_every_picture_is_on_the_sheet() -> None:
-    sheet = opened(contact_sheet("posters", "2 of 2", [tile(plain(RED)), tile(plain(BLUE))]))
+    sheet = sheet_of((card(), plain(RED)), (card(), plain(BLUE)))
     assert share_of(sheet, RED) > 0.05
     assert share_of(sheet, BLUE) > 0.05
 
 
-def test_a_failure_is_marked_in_red_and_a_waiting_row_is_not() -> None:
-    marked = (190, 36, 36)
-    failed = opened(contact_sheet("posters", "", [tile(failed=True)]))
-    waiting = opened(contact_sheet("posters", "", [tile()]))
-    assert share_of(failed, marked, 40) > 0.004
-    assert share_of(waiting, marked, 40) == 0
+@pytest.mark.parametrize("state", ["failed", "canceled", "unresolved", "not stored"])
+def test_what_became_no_picture_is_marked_in_red(state: str) -> None:
+    assert share_of(sheet_of((card(state=state, reason="out of memory"), None)), MARK, 40) > 0.004
+
+
+@pytest.mark.parametrize("state", ["skipped", "not ended"])
+def test_what_may_still_become_a_picture_is_not_marked(state: str) -> None:
+    assert share_of(sheet_of((card(state=state), None)), MARK, 40) == 0
 
 
 def test_bytes_that_do_not_decode_are_marked_like_a_failure() -> None:
-    broken = opened(contact_sheet("posters", "", [tile(b"junk"), tile(picture()[:200])]))
-    assert share_of(broken, (190, 36, 36), 40) > 0.004
+    assert share_of(sheet_of((card(load=lambda: b""), "broken")), MARK, 40) > 0.004
 
 
-def test_no_more_tiles_are_loaded_than_are_drawn() -> None:
-    loaded = []
-
-    def tiles() -> Iterator[Tile]:
-        for number in range(1000):
-            loaded.append(number)
-            yield tile(plain(RED, (8, 8)))
-
-    contact_sheet("posters", "", tiles(), total=1000, max_tiles=7)
-    assert len(loaded) == 7
+def test_a_failed_run_with_a_picture_shows_it_with_the_mark() -> None:
+    sheet = sheet_of((card(state="failed"), plain(BLUE)))
+    assert share_of(sheet, BLUE) > 0.05
+    assert share_of(sheet, MARK, 40) > 0.004
 
 
-@pytest.mark.parametrize("total", [None, 9])
-def test_a_sheet_that_leaves_tiles_out_says_so(total: int | None) -> None:
-    whole = opened(contact_sheet("posters", "", [tile()] * 4))
-    cut = opened(contact_sheet("posters", "", [tile()] * 9, total=total, max_tiles=4))
+def test_a_reason_is_written_where_the_picture_would_be() -> None:
+    told = sheet_of((card(state="failed", reason="out of memory " * 9), None))
+    silent = sheet_of((card(state="failed"), None))
+    assert share_of(told, MARK, 60) > share_of(silent, MARK, 60) * 1.2
+
+
+def test_a_large_night_is_drawn_small_rather_than_cut() -> None:
+    sheet = sheet_of(*[(card(), plain(RED, (60, 60)))] * 121)
+    painted = share_of(sheet, RED) * sheet.width * sheet.height
+    assert painted > 121 * 60 * 60 * 0.9
+
+
+def test_a_sheet_that_leaves_cards_out_says_so() -> None:
+    whole = sheet_of(*[(card(), None)] * 600)
+    cut = sheet_of(*[(card(), None)] * 601)
     assert cut.width == whole.width
     assert cut.height > whole.height
 
 
 def test_a_sheet_of_the_worst_pictures_stays_below_its_limit() -> None:
-    noise = picture(size=(256, 256))
-    sheet = contact_sheet("noise", "", (tile(noise, caption="x " * 500) for _ in range(200)))
-    assert len(sheet) < MAX_BYTES
+    noise = small_picture(picture(size=(256, 256)), 256)
+    sheet = ContactSheet("noise", "", 600)
+    for _ in range(600):
+        sheet.add(card(prompt="x " * 500), noise)
+    assert len(sheet.jpeg()) < MAX_BYTES
 
 
 def test_a_night_without_pictures_has_a_sheet_too() -> None:
-    assert opened(contact_sheet("posters", "nothing was stored", [])).width == 640
-
-
-def test_transparency_is_shown_on_white() -> None:
-    clear = encoded(Image.new("RGBA", (100, 100), (0, 0, 0, 0)), "PNG")
-    assert share_of(opened(contact_sheet("t", "", [tile(clear)])), (0, 0, 0)) < 0.01
+    assert sheet_of(subtitle="nothing was stored").width == 640
 
 
 @pytest.mark.parametrize("text", ["word " * 90, "W" * 300, "", "naïve 日本 — “x”"])
