@@ -125,12 +125,12 @@ class _Memory:
 
     def write(self, words: Sequence[str]) -> str:
         told = {
+            "waiting": words,  # first: a sensor's page in the UI shows its cursor
             "seen": self.seen,
             "changed_at": self.changed_at.isoformat() if self.changed_at else None,
             "told": self.told,
             "expected_since": self.expected_since,
             "last_nights": self.last_nights,
-            "waiting": words,
         }
         return json.dumps(told, ensure_ascii=False)
 
@@ -290,12 +290,12 @@ class _Tick:
             except FlowPipelinesError as error:
                 self.words.append(str(error))
                 return
-            if not verdict.passed:
-                self.words.append(verdict.in_words)
             if verdict.due is None or not (
                 verdict.passed or verdict.due.scheduled_at >= datetime.fromisoformat(since)
             ):
                 continue
+            if not verdict.passed:
+                self.words.append(verdict.in_words)
             told = f"{verdict.due.partition_key} {'there' if verdict.passed else 'missing'}"
             if memory.last_nights.get(batch.name) != told:
                 memory.last_nights[batch.name] = told
