@@ -6,6 +6,8 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from flow_pipelines.reports.cost_table import cost_schema
+from flow_pipelines.reports.side_by_side import comparison_schema
 from flow_pipelines.storage.tables import MANIFEST_SCHEMA, RUNS_SCHEMA
 
 PROMPTS_SCHEMA = pa.schema([
@@ -57,6 +59,24 @@ _OF_AN_IMAGE: Mapping[str, str] = {
     "cost_usd": "Its share of what its run cost, in USD; the shares add up to the cost exactly.",
 }
 
+_OF_A_SIDE: Mapping[str, str] = {
+    "side": "Which side of the comparison.",
+    "images": "Stored pictures of the run.",
+    "s3_uri": "Where the first picture is.",
+}
+_OF_COSTS: Mapping[str, str] = {
+    "night": "Partition key; `all` without partitions.",
+    "day": "Date that the partition key begins with, else the UTC day of the first purchase.",
+    "runs": "Provider runs that exist, of all generations.",
+    "failed": "Submissions that failed.",
+    "images": "Stored pictures.",
+    "flotime_ms": "GPU milliseconds that Floyo counted.",
+    "cost_usd": "What is known to have been charged, and what is estimated, in USD; exact.",
+    "cost_per_image_usd": "Cost by images, rounded to a micro-dollar; empty without images.",
+    "estimated_usd": "The part of the cost that is an estimate.",
+    "runs_cost_unknown": "Runs whose cost nobody knows; no sum has them.",
+}
+
 
 def prompts_columns() -> dict[str, Any]:
     """Give the schema of `<name>/prompts` as metadata of its definition."""
@@ -71,6 +91,16 @@ def runs_columns() -> dict[str, Any]:
 def manifest_columns() -> dict[str, Any]:
     """Give the schema of `<name>/images`, the manifest."""
     return _metadata(MANIFEST_SCHEMA, {**DESCRIPTIONS, **_OF_AN_IMAGE})
+
+
+def comparison_columns() -> dict[str, Any]:
+    """Give the schema of `<name>/comparison`."""
+    return _metadata(comparison_schema(), {**DESCRIPTIONS, **_OF_A_SIDE})
+
+
+def cost_columns() -> dict[str, Any]:
+    """Give the schema of `cost_report`."""
+    return _metadata(cost_schema(), {**DESCRIPTIONS, **_OF_COSTS})
 
 
 def _metadata(schema: pa.Schema, descriptions: Mapping[str, str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from flow_pipelines.assets.batch import RUN_TAGS, Batch, night_of
+from flow_pipelines.assets.columns import comparison_columns
 from flow_pipelines.assets.preview import MAX_PREVIEW_BYTES
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.ledger.contract import RunLedger
@@ -49,6 +50,7 @@ class Comparison:
     name: str
     sides: Sequence[ComparedBatch]
     partitions_def: dg.PartitionsDefinition[str] | None = None
+    owners: Sequence[str] = ()
 
     @property
     def key(self) -> dg.AssetKey:
@@ -98,6 +100,8 @@ def comparison_asset(comparison: Comparison) -> dg.AssetsDefinition:
         io_manager_key=IO_MANAGER_KEY,
         required_resource_keys={"image_store", "run_ledger"},
         group_name=comparison.name,
+        owners=comparison.owners,
+        metadata=comparison_columns(),
         kinds={"html", "parquet"},
         tags={COMPARISON_TAG: comparison.name},
         description=(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
+from flow_pipelines.assets.columns import cost_columns
 from flow_pipelines.ledger.contract import RunLedger
 from flow_pipelines.providers import provider_names
 from flow_pipelines.reports.cost_chart import cost_chart
@@ -56,6 +57,7 @@ def cost_report_asset(batches: Sequence[str]) -> dg.AssetsDefinition:
         required_resource_keys={"image_store", "run_ledger"},
         group_name="cost",
         kinds={"parquet", "s3"},
+        metadata=cost_columns(),
         description=(
             "What all batches in the ledger cost, by night, batch and provider, and in this UTC "
             "month. Money counts in the month in which it was sent out for. Free of charge."

@@ -90,6 +90,16 @@ class PromptComparisonComponent(BatchSource, dg.Model, dg.Resolvable):
         ),
         examples=["0 2 * * *"],
     )
+    deadline_seconds: float = Field(
+        default=4 * 3600.0,
+        gt=0,
+        description="From the schedule's time until a night has to be in the bucket.",
+    )
+    owners: list[str] = Field(
+        default_factory=list,
+        description="Whom to ask: e-mail addresses, or team:name; owners of every asset.",
+        examples=[["team:pictures", "ana@example.com"]],
+    )
     budget_usd: Amount = Field(
         default=None, description="Most to spend on one partition, on each side."
     )
@@ -166,6 +176,8 @@ class PromptComparisonComponent(BatchSource, dg.Model, dg.Resolvable):
                 runs_per_prompt=self.runs_per_prompt,
                 partitions_def=self.partitions_def,
                 schedule=self.schedule,
+                deadline_seconds=self.deadline_seconds,
+                owners=self.owners,
                 budget_usd=self.budget_usd if side.budget_usd is None else side.budget_usd,
                 price_usd_per_run=side.price_usd_per_run,
                 run_timeout_seconds=self.run_timeout_seconds,
@@ -196,6 +208,7 @@ class PromptComparisonComponent(BatchSource, dg.Model, dg.Resolvable):
                 for side, batch in zip(self.sides, batches, strict=True)
             ],
             partitions_def=self.partitions_def,
+            owners=tuple(self.owners),
         )
 
     def _written(self, path: Path) -> BatchSettings:

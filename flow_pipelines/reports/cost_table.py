@@ -31,7 +31,7 @@ def cost_table(frame: pd.DataFrame, *, ledger_id: str, as_of: datetime) -> pa.Ta
     """Give the table, with a mark of the ledger and the time that it is from."""
     import pyarrow as pa
 
-    table = pa.Table.from_pandas(frame, schema=_schema(), preserve_index=False)
+    table = pa.Table.from_pandas(frame, schema=cost_schema(), preserve_index=False)
     mark = {"version": _VERSION, "ledger_id": ledger_id, "as_of": as_of.isoformat()}
     return table.replace_schema_metadata(
         {**(table.schema.metadata or {}), _MARK: json.dumps(mark).encode()}
@@ -50,13 +50,14 @@ def known_costs(content: bytes | None, *, ledger_id: str) -> KnownCosts | None:
         mark = json.loads((table.schema.metadata or {})[_MARK])
         if (mark["version"], mark["ledger_id"]) != (_VERSION, ledger_id):
             return None
-        frame = table.cast(_schema()).to_pandas()
+        frame = table.cast(cost_schema()).to_pandas()
         return KnownCosts(frame=frame[list(COLUMNS)], as_of=datetime.fromisoformat(mark["as_of"]))
     except (pa.ArrowException, KeyError, TypeError, ValueError):
         return None  # it is made anew from the ledger, which alone counts
 
 
-def _schema() -> pa.Schema:
+def cost_schema() -> pa.Schema:
+    """Give the columns of the table."""
     import pyarrow as pa
 
     money: Any = pa.decimal128(18, 6)

@@ -109,7 +109,7 @@ class SideBySide:
             for one, side in zip(found, self.sides, strict=True)
             if one is not None
         ]
-        return pa.Table.from_pylist(records, schema=_schema())
+        return pa.Table.from_pylist(records, schema=comparison_schema())
 
 
 def _cell(
@@ -166,7 +166,8 @@ def _record(row: Submission, side: Side, uri: Callable[[str], str]) -> dict[str,
     }
 
 
-def _schema() -> pa.Schema:
+def comparison_schema() -> pa.Schema:
+    """Give the columns of the table."""
     import pyarrow as pa
 
     text, time = pa.string(), pa.timestamp("us", tz="UTC")
