@@ -4,6 +4,11 @@ from datetime import datetime
 
 import dagster as dg
 
+PRIORITY_TAG = "dagster/priority"
+NIGHT_PRIORITY = "10"
+"""In Dagster's run queue, of what a schedule asks for, and of what completes it. The runs that a
+backfill starts have Dagster's own, 0."""
+
 
 def last_complete_partition(
     partitions_def: dg.TimeWindowPartitionsDefinition, at: datetime
@@ -34,7 +39,8 @@ def generation_schedule(
 
     Who writes `schedule:` into a `defs.yaml` wants it to run, so it starts without a click; the
     UI can turn it off. The run key is the partition key: a partition is asked for once, however
-    often the cron expression fires within it.
+    often the cron expression fires within it. Its runs go before a backfill's in the queue; the
+    job's own tags do not say so, for a backfill of that job has them too.
     """
 
     @dg.schedule(
@@ -50,6 +56,8 @@ def generation_schedule(
         key = last_complete_partition(partitions_def, context.scheduled_execution_time)
         if key is None:
             return dg.SkipReason(f"{batch} has no partition that ended by now and is in its range")
-        return dg.RunRequest(run_key=key, partition_key=key, tags=tags)
+        return dg.RunRequest(
+            run_key=key, partition_key=key, tags={**tags, PRIORITY_TAG: NIGHT_PRIORITY}
+        )
 
     return nightly

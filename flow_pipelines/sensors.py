@@ -27,6 +27,7 @@ from flow_pipelines.model import IN_FLIGHT, UNPARTITIONED, NightRecord
 from flow_pipelines.model.errors import FlowPipelinesError
 from flow_pipelines.resources.ports import open_ports
 from flow_pipelines.resources.provider import IN_A_TICK
+from flow_pipelines.schedules import NIGHT_PRIORITY, PRIORITY_TAG
 
 MINIMUM_INTERVAL_SECONDS = 15
 BUDGET_SECONDS = 40.0
@@ -34,6 +35,9 @@ BUDGET_SECONDS = 40.0
 RESERVE_SECONDS = 8.0
 """Of the budget, kept for the ledger and for asking for runs."""
 REPORT_EVERY = timedelta(minutes=10)
+SENSOR_PRIORITY = "5"
+"""In Dagster's run queue, of what completes a backfill, and of reports: short runs, which must not
+wait until every night of the backfill was begun."""
 _SHOWN = 12
 
 
@@ -275,7 +279,9 @@ class _Tick:
             return
         if not records or now - memory.changed_at >= REPORT_EVERY:
             key = f"cost_report/{now.isoformat(timespec='seconds')}"
-            self.requests.append(dg.RunRequest(run_key=key, asset_selection=[COST_REPORT]))
+            tags = {PRIORITY_TAG: SENSOR_PRIORITY}
+            report = dg.RunRequest(run_key=key, asset_selection=[COST_REPORT], tags=tags)
+            self.requests.append(report)
             memory.changed_at = None
 
     def _last_nights(self, batches: Mapping[str, _SensedBatch], memory: _Memory) -> None:
@@ -331,10 +337,10 @@ def run_request(todo: Todo, partition_key: str | None) -> dg.RunRequest:
     name = "provider_runs" if todo.kind == "submit" else "images"
     assets = [name] if todo.kind == "submit" else [name, "contact_sheet"]
     parts = (night.batch, night.partition_key, todo.generation, todo.kind, todo.revision)
-    tags = {BATCH_TAG: night.batch, **RUN_TAGS}
+    tags = {BATCH_TAG: night.batch, PRIORITY_TAG: NIGHT_PRIORITY, **RUN_TAGS}
     if todo.backfill_id:
         # Counts the run into the backfill that submitted: its page shows the night whole.
-        tags["dagster/backfill"] = todo.backfill_id
+        tags |= {"dagster/backfill": todo.backfill_id, PRIORITY_TAG: SENSOR_PRIORITY}
     config = {}
     if todo.limit is not None:
         operation = f"{night.batch}__provider_runs"

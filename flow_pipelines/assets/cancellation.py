@@ -12,6 +12,9 @@ from flow_pipelines.model import Night
 BUDGET_SECONDS = 60.0
 """For canceling at the provider; a worker that is told to end does not get much longer."""
 
+_CANCELED = {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED}
+_MAX_RUNTIME_TAG = "dagster/max_runtime"
+
 
 @contextmanager
 def canceled_with_run(
@@ -19,8 +22,8 @@ def canceled_with_run(
 ) -> Iterator[None]:
     """Cancel a night's submissions when somebody cancels this Dagster run or its backfill.
 
-    A worker that is ended for another reason (a deployment, a host going down) cancels nothing:
-    what was bought goes on, and a sensor collects it.
+    A worker that is ended for another reason (a deployment, a host going down, Dagster's limit on
+    a run's time) cancels nothing: what was bought goes on, and a sensor collects it.
     """
     try:
         yield
@@ -33,11 +36,22 @@ def canceled_with_run(
 
 
 def _is_being_canceled(context: dg.AssetExecutionContext) -> bool:
-    run = context.instance.get_run_by_id(context.run_id)
-    return run is not None and run.status in {
-        dg.DagsterRunStatus.CANCELING,
-        dg.DagsterRunStatus.CANCELED,
-    }
+    record = context.instance.get_run_record_by_id(context.run_id)
+    if record is None or record.dagster_run.status not in _CANCELED:
+        return False
+    return not _took_too_long(context.instance, record)
+
+
+def _took_too_long(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
+    """Tell whether Dagster's run monitoring cancels the run: its only sign is when it did."""
+    run = record.dagster_run
+    limit = float(run.tags.get(_MAX_RUNTIME_TAG) or instance.run_monitoring_max_runtime_seconds)
+    asked = instance.get_records_for_run(
+        run.run_id, of_type=dg.DagsterEventType.RUN_CANCELING, limit=1
+    ).records
+    if not instance.run_monitoring_enabled or not limit or not asked or record.start_time is None:
+        return False
+    return asked[0].timestamp - record.start_time > limit
 
 
 def _in_words(night: Night, summary: CancelSummary) -> str:

@@ -15,7 +15,12 @@ _DAGSTER_YAML = """\
 telemetry: {enabled: false}
 nux: {enabled: false}
 concurrency:
-  runs: {max_concurrent_runs: 6}
+  runs:
+    max_concurrent_runs: 6
+    # Runs of backfills wait for their pictures, each in a process. Half of the places stays for
+    # tonight and for what sensors ask for, however many nights a backfill has.
+    tag_concurrency_limits:
+      - {key: dagster/backfill, limit: 3}
   # Providers' limits are kept by pacing, not by counting runs; a pool without a limit cannot be
   # blocked by a run whose host died.
   pools: {granularity: op}
@@ -23,7 +28,9 @@ sensors: {use_threads: true, num_workers: 4, num_submit_workers: 2}
 schedules: {use_threads: true, num_workers: 2}
 # What failed in a step was retried there, or waits for a person; only a run that died runs again.
 run_retries: {enabled: true, max_retries: 2, retry_on_asset_or_op_failure: false}
-run_monitoring: {enabled: true, start_timeout_seconds: 120, max_runtime_seconds: 14400}
+# A run whose host died stays started, and keeps its place in the queue, until its time is up.
+# One that still works and is ended then loses nothing: a sensor goes on from the ledger.
+run_monitoring: {enabled: true, start_timeout_seconds: 120, max_runtime_seconds: 7200}
 """
 
 _WORKSPACE_YAML = """\
