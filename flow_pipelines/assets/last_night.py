@@ -113,9 +113,10 @@ def last_night_check(batch: Batch) -> dg.AssetChecksDefinition | None:
         name=LAST_NIGHT_EXISTS,
         required_resource_keys={"run_ledger"},
         description=(
-            f"The night that the schedule {batch.schedule!r} "
+            f"The night that the schedule `{batch.schedule}` "
             f"({expectation.partitions_def.timezone}) was due to buy is in the bucket within "
-            f"{expectation.deadline.total_seconds() / 3600:g} hours."
+            f"{expectation.deadline.total_seconds() / 3600:g} hours. Judged by a sensor, too, "
+            "run or no run."
         ),
         metadata={_SCHEDULE: expectation.cron, _DEADLINE: batch.deadline_seconds},
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from flow_pipelines.lifecycle import NightSummary
+from flow_pipelines.lifecycle import NightSummary, usd
 from flow_pipelines.model.errors import FlowPipelinesError
 from flow_pipelines.reports.preview import preview_markdown
 from flow_pipelines.storage.contract import ImageStore
@@ -31,7 +31,7 @@ def sentence(summary: NightSummary) -> str:
     rest = f"; {', '.join(told)}" if told else ""
     return (
         f"{summary.images} images of {summary.succeeded} of {summary.rows} rows, "
-        f"${summary.cost_usd}{rest}."
+        f"{usd(summary.cost_usd)}{rest}."
     )
 
 

@@ -66,7 +66,7 @@ class NightProgress:
         )
         told = [f"{self.succeeded} of {self.rows} done"]
         told += [f"{count} {word}" for count, word in counts if count]
-        told.append(f"{usd(self.cost_usd)} so far")
+        told.append(f"{usd(self.cost_usd)} so far" if self.under_way else usd(self.cost_usd))
         if self.expected_end_at is not None:
             told.append(f"ends about {self.expected_end_at:%H:%M} UTC")
         return f"{self.night}: {', '.join(told)}"

@@ -123,7 +123,7 @@ def test_a_waiting_run_logs_about_ten_lines_however_many_rows_there_are(lab: Lab
     assert wait_for_night(lab.ports, lab.night, owner="run-1", wait_seconds=3600) == 0
     assert 5 <= len(lab.lines) <= 11
     assert len(set(lab.lines)) == len(lab.lines)
-    assert lab.lines[-1] == f"{lab.night}: 60 of 60 done, $0.60 so far"
+    assert lab.lines[-1] == f"{lab.night}: 60 of 60 done, $0.60"
 
 
 def there(lab: Lab) -> tuple[bool, str]:
@@ -141,9 +141,9 @@ def test_a_night_is_there_once_it_is_in_the_bucket_and_says_before_what_it_lacks
     lab.clock.advance(60)
     wait_for_night(lab.ports, lab.night, owner="run-1", wait_seconds=60)
     assert there(lab)[0] is False
-    assert there(lab)[1].endswith("2 of 2 done, $0.02 so far: ended, and not in the bucket yet")
+    assert there(lab)[1].endswith("2 of 2 done, $0.02: ended, and not in the bucket yet")
     collect_night(lab.night, lab.ports, owner="run-1")
-    assert there(lab) == (True, f"{lab.night}: 2 of 2 done, $0.02 so far, in the bucket")
+    assert there(lab) == (True, f"{lab.night}: 2 of 2 done, $0.02, in the bucket")
 
 
 def test_failures_do_not_make_a_night_absent(lab: Lab) -> None:
