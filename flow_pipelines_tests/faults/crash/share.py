@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -42,5 +43,6 @@ def _while_awaited(share: Share) -> Callable[[int], bool]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
     for report in run_shares([Share(**one) for one in json.loads(sys.argv[1])]):
         print(json.dumps({**asdict(report), "effects": sorted(report.effects)}), flush=True)

@@ -17,6 +17,7 @@ from flow_pipelines_tests.faults.crash.enumeration import Report
 
 JOBS = 2
 SECONDS = 1800
+END_SECONDS = 30
 ROOT = Path(__file__).parents[3]
 
 
@@ -55,7 +56,7 @@ class _Worker:
     """Shares under way in a fresh process: one that forks has no threads and no connections."""
 
     def __init__(self, shares: Sequence[Share]) -> None:
-        self._stack = ExitStack()
+        self._stack, self._reports_left = ExitStack(), len(shares)
         self._problems = TemporaryFile("w+")  # noqa: SIM115 - closed with the stack
         self._stack.callback(self._problems.close)
         command = [sys.executable, "-m", f"{__package__}.share"]
@@ -65,8 +66,7 @@ class _Worker:
                 command, cwd=ROOT, stdout=subprocess.PIPE, stderr=self._problems, text=True
             )
         )
-        # Closing its pipe is what ends a worker's children; the timer is for one that hangs.
-        self._stack.callback(self._process.kill)
+        self._stack.callback(self._end)
         self._timer = Timer(SECONDS, self._process.kill)
         self._timer.daemon = True
         self._timer.start()
@@ -78,6 +78,15 @@ class _Worker:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    def _end(self) -> None:
+        """Let it remove its files, whether it is done or not; a pipe ends what it has started."""
+        if self._reports_left:
+            self._process.terminate()
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
     def report(self) -> Report:
         """Wait for its next report. Raises: RuntimeError, when it ended without one."""
         assert self._process.stdout is not None
@@ -88,6 +97,7 @@ class _Worker:
             raise RuntimeError(
                 f"a share ended with {self._process.returncode}:\n{self._problems.read()}"
             )
+        self._reports_left -= 1
         told = json.loads(line)
         return Report(**{**told, "effects": set(told["effects"])})
 
