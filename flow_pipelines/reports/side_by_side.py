@@ -195,14 +195,14 @@ def comparison_schema() -> pa.Schema:
     ])  # fmt: skip
 
 
-def verdict(summaries: Sequence[ColumnSummary], prompts: int) -> str:
+def verdict(summaries: Sequence[ColumnSummary], rows: int) -> str:
     """Say in one sentence which side is cheaper and which is faster, as far as it is known."""
     cheapest = [one for one in summaries if one.cheapest]
     fastest = [one for one in summaries if one.fastest]
-    told = [f"{prompts} rows"]
+    told = [f"{rows} row{'s' if rows != 1 else ''}"]
     if cheapest and cheapest[0].cost_per_image_usd is not None:
         cost = f"${cheapest[0].cost_per_image_usd.normalize():f} an image"
-        guess = ", estimated" if any(one.costs_estimated for one in summaries) else ""
+        guess = ", partly estimated" if any(one.costs_estimated for one in summaries) else ""
         told.append(f"cheapest: {_names(cheapest)} ({cost}{guess})")
     else:
         told.append("costs cannot be compared yet")
