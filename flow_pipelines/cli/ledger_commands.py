@@ -27,6 +27,7 @@ def me() -> str:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @click.option("--wide", is_flag=True, help="Every column and every reason, a line a submission.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON list instead of a table.")
+@click.option("--watch", "watched", is_flag=True, help="How far nights are, until all have ended.")
 def runs(  # noqa: PLR0913 - a filter an option
     *,
     batch: str | None,
@@ -36,11 +37,17 @@ def runs(  # noqa: PLR0913 - a filter an option
     limit: int,
     wide: bool,
     as_json: bool,
+    watched: bool,
 ) -> None:
-    """Show submissions in the ledger, the latest planned first."""
+    """Show submissions in the ledger, the latest planned first; or a bar a night with --watch."""
     from flow_pipelines.cli.environment import open_existing_ledger
     from flow_pipelines.cli.show import print_submissions, print_submissions_json
 
+    if watched:
+        if state or wide or as_json:
+            raise click.UsageError("--watch takes --batch, --partition and --provider only.")
+        _watch(batch, partition_key, provider)
+        return
     found = open_existing_ledger().search(
         batch=batch,
         partition_key=partition_key,
@@ -52,6 +59,23 @@ def runs(  # noqa: PLR0913 - a filter an option
         print_submissions_json(found)
     else:
         print_submissions(found, wide=wide)
+
+
+def _watch(batch: str | None, partition_key: str | None, provider: str | None) -> None:
+    from rich.console import Console
+
+    from flow_pipelines.cli.environment import open_existing_ledger
+    from flow_pipelines.cli.watch import watch
+    from flow_pipelines.clock import SystemClock
+
+    watch(
+        open_existing_ledger(),
+        SystemClock(),
+        Console(),
+        batch=batch,
+        partition_key=partition_key,
+        provider=provider,
+    )
 
 
 @click.command()
