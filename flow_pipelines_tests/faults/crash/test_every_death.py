@@ -39,7 +39,6 @@ SINGLE_WRITES = {
     "store.delete": "`doctor` alone calls it, for what it wrote itself",
     "ledger.cancel_planned": "a person's command; nothing outside goes with it",
     "ledger.forget_file": "before a picture is uploaded anew; an upload is not billed",
-    "ledger.mark_due": "what a callback says; a poll finds it without it",
     "ledger.move_batch": "a person's command; nothing outside goes with it",
     "ledger.pause": "a person's command; nothing outside goes with it",
     "ledger.regenerate": "a run's first step, repeated by its retry; plans only",
