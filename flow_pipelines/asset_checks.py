@@ -15,7 +15,7 @@ from flow_pipelines.lifecycle import NightSummary, usd
 from flow_pipelines.model import BatchSettings
 
 _DESCRIPTIONS = {
-    "complete": "Every row has all its images in the bucket.",
+    "complete": "Every row has all its images in the bucket; `failures` names those that have not.",
     "no_failed_runs": "No row failed or was canceled.",
     "no_unresolved_runs": "The outcome of every submission is known.",
     "images_decodable": "Every output that arrived decodes as what it claims to be.",
@@ -30,7 +30,7 @@ class _Finding:
     passed: bool
     description: str
     severity: dg.AssetCheckSeverity
-    metadata: dict[str, int | float]
+    metadata: dict[str, int | float | dg.TableMetadataValue]
 
 
 def check_specs(
@@ -49,11 +49,18 @@ def check_specs(
 
 
 def check_results(
-    asset: dg.AssetKey, settings: BatchSettings, summary: NightSummary
+    asset: dg.AssetKey,
+    settings: BatchSettings,
+    summary: NightSummary,
+    failures: dg.TableMetadataValue | None = None,
 ) -> Sequence[dg.AssetCheckResult]:
-    """Judge a night by its numbers: one result for every spec, always."""
+    """Judge a night by its numbers: one result for every spec, always.
+
+    `failures` is the table of the rows without a picture. The first check shows it: whoever
+    follows a red mark in the UI arrives there.
+    """
     findings = {
-        "complete": _complete(summary),
+        "complete": _complete(summary, failures),
         "no_failed_runs": _no_failed_runs(summary),
         "no_unresolved_runs": _no_unresolved_runs(summary),
         "images_decodable": _images_decodable(summary),
@@ -75,14 +82,14 @@ def check_results(
 
 
 def _finding(description: str, *, passed: bool, **metadata: float) -> _Finding:
-    return _Finding(passed, description, dg.AssetCheckSeverity.ERROR, metadata)
+    return _Finding(passed, description, dg.AssetCheckSeverity.ERROR, {**metadata})
 
 
 def _warning(description: str, *, passed: bool, **metadata: float) -> _Finding:
-    return _Finding(passed, description, dg.AssetCheckSeverity.WARN, metadata)
+    return _Finding(passed, description, dg.AssetCheckSeverity.WARN, {**metadata})
 
 
-def _complete(summary: NightSummary) -> _Finding:
+def _complete(summary: NightSummary, failures: dg.TableMetadataValue | None) -> _Finding:
     whole = summary.succeeded - summary.without_image
     missing = summary.rows - whole
     words = f"{whole} of {summary.rows} rows have all their images"
@@ -91,12 +98,18 @@ def _complete(summary: NightSummary) -> _Finding:
     if summary.in_flight:
         words += f"; {summary.in_flight} not ended yet ({summary.planned} of them not sent)"
     judge = _warning if missing == summary.in_flight else _finding
-    return judge(words, passed=not missing, missing=missing, in_flight=summary.in_flight)
+    found = judge(words, passed=not missing, missing=missing, in_flight=summary.in_flight)
+    if failures is not None and failures.records:
+        found.metadata["failures"] = failures
+    return found
 
 
 def _no_failed_runs(summary: NightSummary) -> _Finding:
+    words = f"{summary.failed} failed, {summary.canceled} canceled"
+    if summary.failed or summary.canceled:
+        words += "; the check `complete` names them, with the reasons"
     return _finding(
-        f"{summary.failed} failed, {summary.canceled} canceled",
+        words,
         passed=not summary.failed and not summary.canceled,
         failed=summary.failed,
         canceled=summary.canceled,

@@ -43,13 +43,14 @@ Waits up to {seconds:g} s for provider runs when they are materialized in the sa
 stores what is there, and a sensor asks again when more has ended. **Free of charge**, and safe to
 repeat.
 """
+# What a person looks for comes first: on a narrow screen the rest is cut off.
 _FAILURE_COLUMNS = (
     "prompt_id",
-    "copy",
+    "error_message",
     "prompt",
     "state",
     "error_code",
-    "error_message",
+    "copy",
     "provider_run_id",
     "submission_key",
 )
@@ -88,14 +89,15 @@ def images_asset(batch: Batch) -> dg.AssetsDefinition:
                 summary = _collect(night, ports, context.run.run_id, seconds)
             submissions, outputs = ports.ledger.submissions(night), ports.ledger.outputs(night)
             stored = sum(1 for rows in outputs.values() for output in rows if output.stored)
+            without = failures_table(summary.failures)
             return dg.MaterializeResult(
                 metadata={
-                    **_metadata(summary, ports),
+                    **_metadata(summary, ports, without),
                     **row_count(batch, stored),
                     **place_of(batch, ports.store),
                 },
                 data_version=stored_version(submissions, outputs),
-                check_results=check_results(key, batch.settings, summary),
+                check_results=check_results(key, batch.settings, summary, without),
             )
 
     return images
@@ -111,14 +113,17 @@ def _collect(night: Night, ports: Ports, owner: str, wait_seconds: float) -> Nig
         return collect_night(night, ports, owner=owner)
 
 
-def _metadata(summary: NightSummary, ports: Ports) -> dict[str, Any]:
+def _metadata(
+    summary: NightSummary, ports: Ports, without: dg.TableMetadataValue
+) -> dict[str, Any]:
+    """Give what the UI lists in this order: what is looked at first, then the numbers."""
     night, store = summary.night, ports.store
     folder = store.key(night.batch, path_safe(night.partition_key))
     return {
+        "preview": dg.MetadataValue.md(preview(summary, store)),
+        "failures": without,
         **summary.metadata(),
         "manifest": dg.MetadataValue.path(store.uri(f"{folder}/manifest.parquet")),
-        "preview": dg.MetadataValue.md(preview(summary, store)),
-        "failures": failures_table(summary.failures),
     }
 
 

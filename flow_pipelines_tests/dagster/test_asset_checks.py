@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from flow_pipelines.asset_checks import check_results, check_specs
+from flow_pipelines.assets.images import failures_table
 from flow_pipelines.lifecycle import NightSummary
 from flow_pipelines.model import BatchSettings, Night
 
@@ -93,3 +94,13 @@ def test_a_batch_without_a_budget_is_within_it() -> None:
     settings = replace(SETTINGS, budget_usd=None)
     results = check_results(IMAGES, settings, replace(GOOD, cost_usd=Decimal(900)))
     assert all(result.passed for result in results)
+
+
+def test_the_first_check_names_the_rows_without_a_picture_when_there_are_some() -> None:
+    table = failures_table([{"prompt_id": "b", "error_message": "out of memory"}])
+    night = replace(GOOD, succeeded=3, failed=1)
+    told = {one.check_name: one for one in check_results(IMAGES, SETTINGS, night, table)}
+    assert min(str(name) for name in told) == "complete"
+    assert told["complete"].metadata["failures"] == table
+    good = check_results(IMAGES, SETTINGS, GOOD, failures_table(()))
+    assert not any("failures" in one.metadata for one in good)
