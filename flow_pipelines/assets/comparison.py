@@ -39,8 +39,8 @@ class ComparedBatch:
     def column(self) -> ComparedColumn:
         """Give its column: how it is called, and what it runs."""
         settings = self.batch.settings
-        note = f"{settings.provider} · {settings.workflow}"
-        return ComparedColumn(name=self.label, note=note)
+        where = "" if self.label == settings.provider else f"{settings.provider} · "
+        return ComparedColumn(name=self.label, note=where + settings.workflow)
 
 
 @dataclass(frozen=True, kw_only=True)
