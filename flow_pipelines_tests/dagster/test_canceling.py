@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import dagster as dg
+import pytest
 
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import SqlRunLedger
@@ -58,14 +59,19 @@ INTERRUPTING: list[InterruptingClock] = []
 
 
 def interrupt_while_waiting(
-    project: Project, instance: dg.DagsterInstance, world: World, *, cancel_first: bool
+    project: Project,
+    instance: dg.DagsterInstance,
+    world: World,
+    *,
+    cancel_first: bool,
+    tags: dict[str, str] | None = None,
 ) -> None:
     """Let a run that waits for three provider runs be interrupted."""
     world.control.add_fault("floyo", "create_run", "never_ends", count=3)
     INTERRUPTING[:] = [InterruptingClock(instance, world, cancel_first)]
     project.add("harbor")
     with project.load(run_ledger=InterruptedLedgerResource()) as defs:
-        assert not materialize(defs, instance, *WHOLE).success
+        assert not materialize(defs, instance, *WHOLE, tags=tags or {}).success
     assert INTERRUPTING[0].done
 
 
@@ -77,6 +83,27 @@ def test_canceling_the_run_cancels_its_provider_runs(
     states = Counter(submission.state.value for submission in ledger.submissions(HARBOR))
     assert states == {"canceled": 3}
     assert world.control.state()["floyo"].requests["cancel_run"] == 3
+
+
+@pytest.mark.parametrize(
+    ("seconds", "ends_as"),
+    [("0.000001", "going on"), ("3600", "canceled")],
+    ids=["over", "not over"],
+)
+def test_a_run_that_dagster_ends_for_its_time_is_over_leaves_its_provider_runs_alone(
+    project: Project, world: World, ledger: SqlRunLedger, seconds: str, ends_as: str
+) -> None:
+    settings = {"run_monitoring": {"enabled": True}}
+    with dg.DagsterInstance.ephemeral(settings=settings) as instance:
+        limit = {"dagster/max_runtime": seconds}
+        interrupt_while_waiting(project, instance, world, cancel_first=True, tags=limit)
+
+    states = {submission.state.value for submission in ledger.submissions(HARBOR)}
+    if ends_as == "canceled":
+        assert states == {"canceled"}
+    else:
+        assert states <= {"submitted", "running"}
+        assert "cancel_run" not in world.control.state()["floyo"].requests
 
 
 def test_a_worker_that_is_only_ended_leaves_its_provider_runs_alone(
