@@ -122,8 +122,10 @@ def comparison_asset(comparison: Comparison) -> dg.AssetsDefinition:
             store.put(page, html, media_type="text/html; charset=utf-8")
             return dg.MaterializeResult(
                 value=found.table(store.uri),
-                metadata=_metadata(found, said, store)
-                | {"gallery": dg.MetadataValue.path(store.uri(page))},
+                metadata={
+                    "gallery": dg.MetadataValue.path(store.uri(page)),
+                    **_metadata(found, said, store),
+                },
             )
 
     return compare
@@ -181,11 +183,11 @@ def _metadata(found: SideBySide, said: str, store: ImageStore) -> dict[str, Any]
             f"median_seconds_{name}": summary.median_seconds or 0.0,
         }
     return {
-        **numbers,
+        "preview": dg.MetadataValue.md(preview_markdown(_examples(found, store), said)),
         "cheapest": _named(one for one in summaries if one.cheapest),
         "fastest": _named(one for one in summaries if one.fastest),
         "sides": _sides(found, summaries),
-        "preview": dg.MetadataValue.md(preview_markdown(_examples(found, store), said)),
+        **numbers,
     }
 
 
@@ -195,7 +197,7 @@ def _named(summaries: Iterator[ColumnSummary]) -> str:
 
 _COLUMNS = {
     "side": "string",
-    "runs": "string",
+    "is": "string",
     "images": "int",
     "failed": "int",
     "cost_usd": "float",
@@ -205,18 +207,17 @@ _COLUMNS = {
     "median_flotime_ms": "float",
     "costs_estimated": "int",
     "costs_unknown": "int",
-    "cheapest": "bool",
-    "fastest": "bool",
 }
 
 
 def _sides(found: SideBySide, summaries: Sequence[ColumnSummary]) -> dg.TableMetadataValue:
     records = []
     for side, one in zip(found.sides, summaries, strict=True):
+        is_ = [word for word in ("cheapest", "fastest") if getattr(one, word)]
         cost, median = one.cost_per_image_usd, side.median_cost_usd()
         values = (
             one.column.name,
-            one.column.note,
+            ", ".join(is_),
             one.images,
             one.failed,
             float(one.cost_usd),
@@ -226,8 +227,6 @@ def _sides(found: SideBySide, summaries: Sequence[ColumnSummary]) -> dg.TableMet
             one.median_flotime_ms,
             one.costs_estimated,
             one.costs_unknown,
-            one.cheapest,
-            one.fastest,
         )
         records.append(dg.TableRecord(dict(zip(_COLUMNS, values, strict=True))))
     schema = dg.TableSchema(columns=[dg.TableColumn(*column) for column in _COLUMNS.items()])

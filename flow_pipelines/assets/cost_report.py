@@ -79,12 +79,12 @@ def cost_report_asset(batches: Sequence[str]) -> dg.AssetsDefinition:
             return dg.MaterializeResult(
                 value=cost_table(frame, ledger_id=ledger.ledger_id, as_of=now),
                 metadata={
-                    **cost_numbers(frame, month, provider_names()),
                     "preview": dg.MetadataValue.md(
                         trend_markdown(frame, cost_sentence(frame, month))
                     ),
                     "report": dg.MetadataValue.md(f"{picture}\n\n{cost_markdown(frame, month)}"),
                     "chart": dg.MetadataValue.path(store.uri(key)),
+                    **cost_numbers(frame, month, provider_names()),
                     "costs": _shown(frame),
                 },
             )
