@@ -12,6 +12,7 @@ from flow_pipelines.resources.environment import setting
 from flow_pipelines.resources.run_ledger import VARIABLE as LEDGER_URL
 from flow_pipelines.resources.run_ledger import leaves_this_host
 
+_BACKFILL = "dagster/backfill"
 _START = "Start `dagster-daemon run`, or `dg dev` while developing, with this DAGSTER_HOME."
 
 
@@ -30,6 +31,7 @@ def check_dagster() -> Iterator[Finding]:
         with dg.DagsterInstance.get() as instance:
             yield _storage(instance, home)
             yield from _launcher(instance)
+            yield check_queue(instance)
             yield from _daemon(instance)
     except Exception as error:  # noqa: BLE001 - storages of any kind, with errors of their own
         says = f"the instance at {home} does not open: {type(error).__name__}: {_line(error)}"
@@ -52,6 +54,23 @@ def _launcher(instance: dg.DagsterInstance) -> Iterator[Finding]:
             says=f"{launcher} may start runs elsewhere, where a ledger in a file is another one",
             do=f"Set {LEDGER_URL} to a PostgreSQL database that every host reaches.",
         )
+
+
+def check_queue(instance: dg.DagsterInstance) -> Finding:
+    """Tell whether a long backfill, or runs whose host died, can keep tonight from starting."""
+    queue = instance.get_concurrency_config().run_queue_config
+    problems = []
+    if queue is None:
+        problems.append("runs are not queued: a backfill starts a process for each of its nights")
+    elif not any(limit.get("key") == _BACKFILL for limit in queue.tag_concurrency_limits):
+        problems.append(f"no limit on {_BACKFILL}: a backfill may take every place in the queue")
+    if not (instance.run_monitoring_enabled and instance.run_monitoring_max_runtime_seconds):
+        problems.append("no max_runtime_seconds: a run whose host died keeps its place for ever")
+    if problems:
+        do = "See docs/DEPLOYING.md for a dagster.yaml."
+        return Finding(check="queue", mark=Mark.YELLOW, says="; ".join(problems), do=do)
+    says = "backfills leave places for tonight, and runs that died give theirs back"
+    return Finding(check="queue", mark=Mark.GREEN, says=says)
 
 
 def _daemon(instance: dg.DagsterInstance) -> Iterator[Finding]:

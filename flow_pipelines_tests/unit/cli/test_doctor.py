@@ -16,21 +16,25 @@ from dagster._daemon.types import DaemonHeartbeat
 
 from flow_pipelines.cli.doctor import check_all
 from flow_pipelines.cli.findings import Finding
+from flow_pipelines.cli.home import Home
 from flow_pipelines.cli.location import Accounts
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.providers import profile, provider_names
 from flow_pipelines_tests.fakes import ManualClock
 from flow_pipelines_tests.unit.cli.conftest import NIGHT, Machine
 
-EVERYTHING = {*provider_names(), "bucket", "clock", "ledger", "submitting", "dagster", "daemon"}
+EVERYTHING = {
+    *provider_names(),
+    *("bucket", "clock", "ledger", "submitting", "dagster", "queue", "daemon"),
+}
 
 
 @pytest.fixture(scope="module")
 def dagster_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Dagster's folder: making its databases takes seconds."""
-    folder = tmp_path_factory.mktemp("dagster")
-    (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
-    return folder
+    home = Home(tmp_path_factory.mktemp("demo"))
+    home.prepare()
+    return home.dagster
 
 
 @pytest.fixture
@@ -241,3 +245,19 @@ def test_a_daemon_that_fell_silent_is_red(machine: Machine, home: Path) -> None:
     found, code = examine(machine)
     assert (marks(found, "red"), code) == ({"daemon"}, 1)
     assert "dagster-daemon run" in found["daemon"]["do"]
+
+
+def test_a_queue_that_a_backfill_or_the_dead_can_fill_is_yellow(
+    machine: Machine, home: Path
+) -> None:
+    settings = home / "dagster.yaml"
+    used = settings.read_text(encoding="utf-8")
+    settings.write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+    try:
+        found, code = examine(machine)
+    finally:
+        settings.write_text(used, encoding="utf-8")
+    assert (marks(found, "yellow"), code) == ({"queue"}, 0)
+    assert "a backfill may take every place" in found["queue"]["says"]
+    assert "a run whose host died" in found["queue"]["says"]
+    assert "docs/DEPLOYING.md" in found["queue"]["do"]
