@@ -15,7 +15,7 @@ from flow_pipelines.ledger import SqlRunLedger
 from flow_pipelines.lifecycle import Todo
 from flow_pipelines.model import Night
 from flow_pipelines.sensors import run_request
-from flow_pipelines_tests.dagster.conftest import BATCH, Project, World
+from flow_pipelines_tests.dagster.conftest import BATCH, CLOCK, Project, World
 from flow_pipelines_tests.dagster.in_process import (
     ACTIVE,
     EndlessLauncher,
@@ -110,6 +110,46 @@ def test_a_backfill_that_only_buys_stays_open_while_a_sensor_completes_it(
     assert here.status(backfill) == "COMPLETED_SUCCESS"
     assert len(here.runs(backfill)) == 4
     assert len(world.images()) == 2 * ROWS
+
+
+def test_a_backfill_whose_wait_runs_out_shows_it_and_is_completed_later(
+    here: InProcessDagster, world: World
+) -> None:
+    world.control.add_fault("floyo", "retrieve_run", "status", status=503, count=None)
+    backfill = here.backfill(WHOLE, NIGHTS[:1])
+    turns(here)
+
+    assert here.status(backfill) == "COMPLETED_SUCCESS"
+    assert (in_flight(here), failing_checks(here)) == (ROWS, {"complete"})
+
+    world.control.clear_faults()
+    CLOCK.advance(600)
+    [request] = tick(here.definitions, here.instance).run_requests or []
+    here.launch(request)
+    here.queue_turn()
+
+    assert [run.status.value for run in here.runs(backfill)] == ["SUCCESS", "SUCCESS"]
+    assert (in_flight(here), failing_checks(here)) == (0, set())
+    assert len(world.images()) == ROWS
+    assert_each_bought_once(world, ROWS)
+
+
+def in_flight(here: InProcessDagster) -> object:
+    """Give what the newest materialization of the images says is at the provider."""
+    images = dg.AssetKey(["harbor", "images"])
+    [record] = here.instance.fetch_materializations(images, limit=1).records
+    assert record.asset_materialization is not None
+    return record.asset_materialization.metadata["in_flight"].value
+
+
+def failing_checks(here: InProcessDagster) -> set[str]:
+    """Give the checks that failed in the newest run."""
+    *_, run = here.runs()
+    records = here.instance.get_records_for_run(
+        run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    ).records
+    found = [record.event_log_entry.dagster_event.event_specific_data for record in records]
+    return {one.check_name for one in found if not one.passed}
 
 
 def test_reexecuting_a_backfill_from_failure_repairs_what_failed_and_no_more(
