@@ -7,9 +7,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, and_, case, func, select
+from sqlalchemy import Connection, RowMapping, Select, case, func, select
 
-from flow_pipelines.ledger.database import Database
+from flow_pipelines.ledger.database import Database, chunks
 from flow_pipelines.ledger.records import CostLine, SpendLine
 from flow_pipelines.ledger.schema import nights, outputs, submissions
 from flow_pipelines.model import ENDED, CostBasis, Night, SubmissionState
@@ -41,9 +41,17 @@ class Costs:
         changed_since: datetime | None = None,
     ) -> Sequence[CostLine]:
         """Give cost by night and provider; see the contract."""
-        query = _cost_query(batches, since, changed_since)
+        query = _cost_query(batches, since)
         with self._database.read() as connection:
-            found = connection.execute(query).mappings().all()
+            if changed_since is None:
+                found = list(connection.execute(query).mappings())
+            else:
+                # Batch by batch: a join, or pairs of names, would be looked for in every night.
+                found = []
+                for batch, keys in _changed(connection, changed_since).items():
+                    for some in chunks(keys):
+                        mine = query.where(_s.batch == batch, _s.partition_key.in_(some))
+                        found += connection.execute(mine).mappings()
         return [
             CostLine(
                 night=Night(row["batch"], row["partition_key"]),
@@ -82,9 +90,18 @@ def _sums(row: RowMapping) -> dict[str, Any]:
     }
 
 
-def _cost_query(
-    batches: Collection[str] | None, since: datetime | None, changed_since: datetime | None
-) -> Select[Any]:
+def _changed(connection: Connection, since: datetime) -> dict[str, list[str]]:
+    """Give the partition keys of the nights that changed, by batch."""
+    columns = nights.c
+    query = select(columns.batch, columns.partition_key).where(columns.changed_at >= since)
+    found: dict[str, list[str]] = {}
+    # Ordered by the database, it would be read in that order, from the first night on.
+    for batch, partition_key in sorted(tuple(row) for row in connection.execute(query)):
+        found.setdefault(batch, []).append(partition_key)
+    return found
+
+
+def _cost_query(batches: Collection[str] | None, since: datetime | None) -> Select[Any]:
     images = (
         select(func.count())
         .select_from(outputs)
@@ -105,9 +122,6 @@ def _cost_query(
         func.sum(_s.flotime_ms).label("flotime_ms"),
         func.min(_s.submitting_at).label("bought_at"),
     )
-    if changed_since is not None:
-        of_night = and_(nights.c.batch == _s.batch, nights.c.partition_key == _s.partition_key)
-        query = query.join(nights, of_night).where(nights.c.changed_at >= changed_since)
     if batches is not None:
         query = query.where(_s.batch.in_(sorted(batches)))
     if since is not None:

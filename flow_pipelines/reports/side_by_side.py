@@ -204,6 +204,9 @@ def verdict(summaries: Sequence[ColumnSummary], rows: int) -> str:
         cost = f"${cheapest[0].cost_per_image_usd.normalize():f} an image"
         guess = ", partly estimated" if any(one.costs_estimated for one in summaries) else ""
         told.append(f"cheapest: {_names(cheapest)} ({cost}{guess})")
+        unknown = [one for one in summaries if one.costs_unknown]
+        if unknown:
+            told.append(f"not all costs are known of {_names(unknown)}")
     else:
         told.append("costs cannot be compared yet")
     if fastest and fastest[0].median_seconds is not None:

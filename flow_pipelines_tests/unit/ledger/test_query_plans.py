@@ -117,6 +117,26 @@ def test_no_method_reads_a_whole_table(sqlite_url: str, method: str) -> None:
     desk.ledger.close()
 
 
+@pytest.mark.parametrize("method", ["cost_lines changed since", "spend"])
+def test_what_years_of_nights_are_asked_for_is_searched_and_not_walked(
+    sqlite_url: str, method: str
+) -> None:
+    desk = Desk(sqlite_url)
+    desk.plan(NIGHT, range(3))
+
+    with _watched(desk.ledger) as seen:
+        HOT[method](desk)
+
+    with desk.ledger._database.read() as connection:
+        plans = [
+            [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values)]
+            for text, values in seen
+        ]
+    assert plans
+    assert [step for plan in plans for step in plan if step.startswith("SCAN")] == []
+    desk.ledger.close()
+
+
 def _reads_a_table(step: str) -> bool:
     """Tell whether a step of a plan walks a table's rows; along an index, LIMIT ends it."""
     return step.startswith("SCAN") and "INDEX" not in step

@@ -126,6 +126,9 @@ def test_the_verdict_says_what_is_not_known_or_estimated() -> None:
     unknown = {"cost_usd": None, "cost_basis": CostBasis.UNKNOWN, "run_ms": None}
     a, b = side("a", row("a", "p")), side("b", row("b", "p", **unknown))
     assert verdict(SideBySide.of([a, b]).summaries(), 7) == "7 rows; costs cannot be compared yet."
+    third = side("c", row("c", "p", cost_usd=Decimal("0.03")))
+    said = verdict(SideBySide.of([a, b, third]).summaries(), 1)
+    assert "cheapest: a ($0.02 an image); not all costs are known of b;" in said
     guess = side("b", row("b", "p", cost_basis=CostBasis.ESTIMATED))
     said = verdict(SideBySide.of([a, guess]).summaries(), 1)
     assert "cheapest: a and b ($0.02 an image, partly estimated)" in said
