@@ -86,24 +86,25 @@ def test_canceling_the_run_cancels_its_provider_runs(
 
 
 @pytest.mark.parametrize(
-    ("seconds", "ends_as"),
-    [("0.000001", "going on"), ("3600", "canceled")],
-    ids=["over", "not over"],
+    ("longest_seconds", "states", "canceled"),
+    [("0.000001", {"submitted", "running"}, 0), ("3600", {"canceled"}, 3)],
+    ids=["time is up", "time is left"],
 )
-def test_a_run_that_dagster_ends_for_its_time_is_over_leaves_its_provider_runs_alone(
-    project: Project, world: World, ledger: SqlRunLedger, seconds: str, ends_as: str
+def test_only_a_person_cancels_provider_runs_not_dagsters_limit_on_a_runs_time(
+    project: Project,
+    world: World,
+    ledger: SqlRunLedger,
+    longest_seconds: str,
+    states: set[str],
+    canceled: int,
 ) -> None:
     settings = {"run_monitoring": {"enabled": True}}
     with dg.DagsterInstance.ephemeral(settings=settings) as instance:
-        limit = {"dagster/max_runtime": seconds}
+        limit = {"dagster/max_runtime": longest_seconds}
         interrupt_while_waiting(project, instance, world, cancel_first=True, tags=limit)
 
-    states = {submission.state.value for submission in ledger.submissions(HARBOR)}
-    if ends_as == "canceled":
-        assert states == {"canceled"}
-    else:
-        assert states <= {"submitted", "running"}
-        assert "cancel_run" not in world.control.state()["floyo"].requests
+    assert {submission.state.value for submission in ledger.submissions(HARBOR)} <= states
+    assert world.control.state()["floyo"].requests.get("cancel_run", 0) == canceled
 
 
 def test_a_worker_that_is_only_ended_leaves_its_provider_runs_alone(
