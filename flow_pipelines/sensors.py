@@ -3,9 +3,9 @@
 import hashlib
 import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cache
 
 import dagster as dg
@@ -14,6 +14,7 @@ from flow_pipelines.assets.batch import BATCH_TAG, PROVIDER_TAG, RESOURCE_TAG, R
 from flow_pipelines.assets.cost_report import COST_REPORT
 from flow_pipelines.assets.last_night import Expectation, evaluation, expectation_of, judge
 from flow_pipelines.assets.observations import observation, tenths_told
+from flow_pipelines.assets.sensor_memory import SensorMemory
 from flow_pipelines.clock import Clock
 from flow_pipelines.lifecycle import (
     NightProgress,
@@ -98,52 +99,6 @@ def batches_of(
 
 
 @dataclass
-class _Memory:
-    """The cursor: what earlier ticks saw and told. Nothing in it matters for long."""
-
-    seen: str = ""
-    changed_at: datetime | None = None
-    """The first change that no cost report has yet."""
-    told: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Night under way → generation, and the last tenth of it that was told as an observation."""
-    expected_since: dict[str, str] = field(default_factory=dict)
-    """Batch → when its schedule was first seen: what was due before is not missed."""
-    last_nights: dict[str, str] = field(default_factory=dict)
-    """Batch → the last verdict on its last night that was told."""
-
-    @classmethod
-    def read(cls, cursor: str | None) -> "_Memory":
-        try:
-            data = json.loads(cursor or "{}")
-            at = data.get("changed_at")
-            told = data.get("told", {}).items()
-            return cls(
-                str(data.get("seen", "")),
-                datetime.fromisoformat(at) if at else None,
-                {str(night): (int(pair[0]), int(pair[1])) for night, pair in told},
-                _texts(data.get("expected_since", {})),
-                _texts(data.get("last_nights", {})),
-            )
-        except (ValueError, AttributeError, TypeError, IndexError, KeyError):
-            return cls()  # somebody edited it
-
-    def write(self, words: Sequence[str]) -> str:
-        told = {
-            "waiting": words,  # first: a sensor's page in the UI shows its cursor
-            "seen": self.seen,
-            "changed_at": self.changed_at.isoformat() if self.changed_at else None,
-            "told": self.told,
-            "expected_since": self.expected_since,
-            "last_nights": self.last_nights,
-        }
-        return json.dumps(told, ensure_ascii=False)
-
-
-def _texts(data: Mapping[str, object]) -> dict[str, str]:
-    return {str(name): str(text) for name, text in data.items()}
-
-
-@dataclass
 class _Tick:
     """One evaluation; safe to repeat, and to overlap with another."""
 
@@ -161,7 +116,7 @@ class _Tick:
 
     def result(self) -> dg.SensorResult:
         batches = self._own(batches_of(self.context.repository_def, self.provider))
-        memory = _Memory.read(self.context.cursor)
+        memory = SensorMemory.read(self.context.cursor)
         self._work(batches, memory)
         memory.told = self.under_way
         self._report(batches, memory)
@@ -191,7 +146,7 @@ class _Tick:
         self.words += [belongs_to_another(name, owner, here) for name, owner in foreign.items()]
         return {name: batch for name, batch in batches.items() if name not in foreign}
 
-    def _work(self, batches: Mapping[str, _SensedBatch], memory: _Memory) -> None:
+    def _work(self, batches: Mapping[str, _SensedBatch], memory: SensorMemory) -> None:
         """Work through the accounts; what is wrong with one does not stop the others."""
         accounts = sorted({batch.resource for batch in batches.values()})
         for account in accounts:
@@ -206,7 +161,7 @@ class _Tick:
         account: str,
         batches: Mapping[str, _SensedBatch],
         budget_seconds: float,
-        memory: _Memory,
+        memory: SensorMemory,
     ) -> None:
         deadline = self.clock.monotonic() + budget_seconds - RESERVE_SECONDS
         ports = open_ports(
@@ -240,7 +195,7 @@ class _Tick:
         for todo in found.todos:
             self._request(todo, batches[todo.night.batch])
 
-    def _observe(self, progress: NightProgress, batch: _SensedBatch, memory: _Memory) -> None:
+    def _observe(self, progress: NightProgress, batch: _SensedBatch, memory: SensorMemory) -> None:
         """Tell how far a night has come, once for each tenth of it."""
         night, tenth = progress.night, progress.percent // 10
         key = None if batch.partitions_def is None else night.partition_key
@@ -262,7 +217,7 @@ class _Tick:
             return
         self.requests.append(run_request(todo, None if batch.partitions_def is None else key))
 
-    def _report(self, batches: Mapping[str, _SensedBatch], memory: _Memory) -> None:
+    def _report(self, batches: Mapping[str, _SensedBatch], memory: SensorMemory) -> None:
         """Ask for the cost report after a change, once all is still or every ten minutes."""
         try:
             ledger = self.context.resources.run_ledger.get_ledger()
@@ -284,21 +239,19 @@ class _Tick:
             self.requests.append(report)
             memory.changed_at = None
 
-    def _last_nights(self, batches: Mapping[str, _SensedBatch], memory: _Memory) -> None:
+    def _last_nights(self, batches: Mapping[str, _SensedBatch], memory: SensorMemory) -> None:
         """Report whether each scheduled batch has its last night, when that has changed."""
         resource = self.context.resources.run_ledger
         for batch in batches.values():
             if batch.expectation is None:
                 continue
-            since = memory.expected_since.setdefault(batch.name, self.clock.now().isoformat())
+            since = memory.expected_since.setdefault(batch.name, self.clock.now())
             try:
                 verdict = judge(batch.expectation, resource.get_ledger(), self.clock)
             except FlowPipelinesError as error:
                 self.words.append(str(error))
                 return
-            if verdict.due is None or not (
-                verdict.passed or verdict.due.scheduled_at >= datetime.fromisoformat(since)
-            ):
+            if verdict.due is None or not (verdict.passed or verdict.due.scheduled_at >= since):
                 continue
             if not verdict.passed:
                 self.words.append(verdict.in_words)

@@ -116,7 +116,12 @@ class PromptBatchComponent(BatchSource, dg.Model, dg.Resolvable):
 
     def definitions_of(self, batch: Batch) -> dg.Definitions:
         """Check a batch and build its definitions. Raises: InvalidBatch."""
-        check_batch(batch.settings, partitions_def=self.partitions_def, schedule=self.schedule)
+        check_batch(
+            batch.settings,
+            partitions_def=self.partitions_def,
+            schedule=self.schedule,
+            owners=self.owners,
+        )
         self._built = batch
         job = generation_job(batch)
         return dg.Definitions(

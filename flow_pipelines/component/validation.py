@@ -33,6 +33,7 @@ def check_batch(
     *,
     partitions_def: dg.PartitionsDefinition[str] | None,
     schedule: str | None,
+    owners: Sequence[str] = (),
 ) -> None:
     """Check all that needs neither network nor prompt table. Spends nothing, reads local files.
 
@@ -44,6 +45,7 @@ def check_batch(
         *_schedule(schedule, partitions_def),
         *_prompts(settings),
         *_amounts(settings),
+        *_owners(owners),
     ]
     problems = placed(settings, faults)
     if settings.provider in provider_names():
@@ -108,6 +110,14 @@ def _amounts(settings: BatchSettings) -> Iterator[Fault]:
         value = getattr(settings, field)
         if value is not None and (not value.is_finite() or value < 0):
             yield (field,), f"must be an amount of USD, not {value}"
+
+
+def _owners(owners: Sequence[str]) -> Iterator[Fault]:
+    from dagster._core.definitions.utils import is_valid_owner
+
+    for owner in owners:
+        if not is_valid_owner(owner):
+            yield ("owners",), f"{owner!r} is neither an e-mail address nor team:name"
 
 
 def _workflow(settings: BatchSettings, known: ProviderProfile) -> Sequence[Problem]:

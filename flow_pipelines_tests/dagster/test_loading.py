@@ -167,6 +167,11 @@ WRONG = {
         "runs_per_prompt: 0",
         r"runs_per_prompt.*defs.yaml:11",
     ),
+    "an owner that is nobody's address": (
+        "price_usd_per_run: 0.02",
+        "owners: [ana]",
+        r":11:3: 'ana' is neither an e-mail address nor team:name",
+    ),
     "a field that does not exist": ("price_usd_per_run:", "price_usd_per_rum:", r"defs.yaml:11"),
 }
 

@@ -245,5 +245,12 @@ def test_a_cursor_that_somebody_edited_is_read_as_a_new_one(
 ) -> None:
     project.add("harbor")
     with project.load() as defs:
-        for cursor in ("not json", "[]", '{"changed_at": "soon"}'):
+        for cursor in (
+            "not json",
+            "[]",
+            '{"changed_at": "soon"}',
+            '{"changed_at": "2026-11-02T00:00:00"}',
+            '{"told": {"harbor/2026-11-02": 3}}',
+            '{"expected_since": {"harbor": "yesterday"}}',
+        ):
             assert tick(defs, instance, cursor).skip_message == "nothing is waiting"
