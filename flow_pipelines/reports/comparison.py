@@ -39,8 +39,6 @@ __all__ = [
     "summarize_columns",
 ]
 
-MOST_ROWS = 2000
-"""More prompts than this are summed up and not shown; the page says so."""
 MOST_PICTURES = 800
 """With more, each would be a smudge: the first rows have theirs, the others a link."""
 _FRAME_BYTES = 60_000
@@ -57,7 +55,7 @@ def comparison_html(
     """
     rows = list(rows)
     summary = _summary_table(summarize_columns(columns, rows))
-    shown = rows[:MOST_ROWS]
+    shown = _that_fit(rows)
     notes = _notes(rows, shown)
     return document(title, subtitle, [summary, notes, *_sides(columns, shown)])
 
@@ -140,7 +138,7 @@ def _facts(
     return facts_list((
         ("Provider", column.name),
         ("State", cell.state),
-        ("Reason", cell.reason),
+        ("Reason", cell.reason if cell.load is not None else ""),
         ("Row", row.prompt_id),
         ("Seed", cell.seed),
         ("Cost", cost or ("unknown" if cell.bought else "")),
@@ -215,7 +213,19 @@ def _first(loads: Iterable[LoadPicture | None], most: int) -> Iterator[LoadPictu
         yield load if given <= most else None
 
 
+def _that_fit(rows: Sequence[ComparedRow]) -> Sequence[ComparedRow]:
+    """Give the first rows: as many as leave half the page to the pictures."""
+    taken = 0
+    for count, row in enumerate(rows):
+        taken += _bytes(row)
+        if taken > PAGE_BYTES // 2:
+            return rows[:count]
+    return rows
+
+
 def _bytes(row: ComparedRow) -> int:
     """Give about what a row takes without its pictures: never less."""
-    words = [text(row.prompt, _PROMPT), *(text(c.reason, 1200) * 2 for c in row.cells if c)]
-    return sum(len(word.encode()) for word in words) + 1500 * (len(row.cells) + 1)
+    words = [text(row.prompt, _PROMPT), *(text(cell.reason, 500) for cell in row.cells if cell)]
+    links = sum(3 * len(cell.href.encode("utf-8", "replace")) * 2 for cell in row.cells if cell)
+    names = len(text(row.prompt_id, 200).encode()) * 2 + 1000
+    return sum(len(word.encode()) for word in words) + links + names * (len(row.cells) + 1)

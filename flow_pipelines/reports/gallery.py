@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 CARDS_A_PAGE = 300
 _FRAME_BYTES = 60_000
 """Kept free for style, script and controls."""
-_REASON = 600
+_REASON = 500
+_PROMPTS = (2000, 500, 100)
+"""Characters of a prompt: fewer where a page's prompts would leave no room for pictures."""
 
 
 def gallery_pages(
@@ -56,9 +58,8 @@ def gallery_pages(
 
 
 def _body(cards: Sequence[Card], pictures: Iterator[Image | Broken | None]) -> list[str]:
-    frames = [_frame(card) for card in cards]
-    taken = sum(len(part.encode()) for frame in frames for part in frame) + _FRAME_BYTES
-    room = Room(PAGE_BYTES - taken, sum(card.load is not None for card in cards))
+    frames, taken = _frames(cards)
+    room = Room(PAGE_BYTES - _FRAME_BYTES - taken, sum(card.load is not None for card in cards))
     providers = sorted({card.provider for card in cards if card.provider})
     states = dict(Counter(card.state for card in cards))
     parts = [filter_bar(len(cards), states, providers=providers, orders=True)]
@@ -89,10 +90,20 @@ def picture_html(state: str, reason: str, picture: Image | Broken | None, room: 
 
 def file_attribute(href: str) -> str:
     """Give the attribute that lets the large view link the stored file."""
-    return f' data-file="{text(quote(href))}"' if href else ""
+    return f' data-file="{text(quote(href, errors="replace"))}"' if href else ""
 
 
-def _frame(card: Card) -> tuple[str, str]:
+def _frames(cards: Sequence[Card]) -> tuple[list[tuple[str, str]], int]:
+    """Give what stands around every picture, and its bytes: no more than half a page's."""
+    for longest in _PROMPTS:
+        frames = [_frame(card, longest) for card in cards]
+        taken = sum(len(part.encode()) for frame in frames for part in frame)
+        if taken <= PAGE_BYTES // 2:
+            break
+    return frames, taken
+
+
+def _frame(card: Card, longest: int) -> tuple[str, str]:
     """Give what stands before and after a card's picture."""
     cost = dollars(card.cost_usd, estimated=card.cost_estimated)
     numbers = [cost, duration(card.run_ms), _count(card)]
@@ -101,10 +112,10 @@ def _frame(card: Card) -> tuple[str, str]:
         f'<li class="card{vain}" data-unit data-item data-states="{state_name(card.state)}" '
         f'data-provider="{text(card.provider)}" data-cost="{card.cost_usd or ""}" '
         f'data-seconds="{card.run_ms or ""}"{file_attribute(card.href)}>'
-        f'<button type="button" class="open" aria-label="{text(_label(card), 300)}">'
+        f'<button type="button" class="open" aria-label="{text(_label(card), 200)}">'
     )
     after = (
-        f'</button><div class="text"><p class="prompt" dir="auto">{text(card.prompt)}</p>'
+        f'</button><div class="text"><p class="prompt" dir="auto">{text(card.prompt, longest)}</p>'
         f'<p class="meta">{_state(card)}<bdi class="id">{text(card.prompt_id, 80)}</bdi>'
         f"{''.join(f' · {text(one)}' for one in numbers if one)}</p></div>{_facts(card)}</li>\n"
     )
@@ -113,7 +124,7 @@ def _frame(card: Card) -> tuple[str, str]:
 
 def _label(card: Card) -> str:
     place = f", {_count(card)}" if card.images > 1 else ""
-    return f"{card.prompt_id}{place}, {card.state}: {card.prompt[:200]}"
+    return f"{card.prompt_id[:60]}{place}, {card.state}: {card.prompt[:100]}"
 
 
 def _state(card: Card) -> str:
@@ -127,7 +138,7 @@ def _count(card: Card) -> str:
 def _facts(card: Card) -> str:
     return facts_list({
         "State": card.state,
-        "Reason": card.reason,
+        "Reason": card.reason if card.load is not None else "",
         "Row": card.prompt_id,
         "Copy": card.copy + 1 if card.copy else "",
         "Picture": _count(card),

@@ -25,9 +25,11 @@ _AHEAD = 6
 _WHITE = (255, 255, 255)
 
 _PREFIX = "data:image/webp;base64,"
-_QUALITIES = (82, 68, 50, 30, 12)
-_BYTES_PER_PIXEL = 0.11
-"""What a usual picture takes at a good quality; decides where the search for a size begins."""
+_GOOD, _FAIR = 78, 45
+_WORTH_LESS_QUALITY = 1.7
+"""What takes up to so many times its share fits with less quality; what takes more, with less
+pixels."""
+_USUAL_BYTES_PER_PIXEL = 0.12
 _SMALLEST = 24
 
 
@@ -79,6 +81,7 @@ class Room:
         """Share `characters` of the page among `pictures`."""
         self._left = max(characters, 0)
         self._pictures = pictures
+        self._bytes_per_pixel = _USUAL_BYTES_PER_PIXEL
 
     def data_url(self, image: Image) -> str | None:
         """Write one picture as a data URL, as large and as good as its share allows.
@@ -87,31 +90,42 @@ class Room:
         """
         share = self._left // max(self._pictures, 1)
         self._pictures -= 1
-        content = _within(image, (share - len(_PREFIX)) * 3 // 4 - 2)
+        content = self._within(image, (share - len(_PREFIX)) * 3 // 4 - 2)
         if content is None:
             return None
         url = _PREFIX + base64.b64encode(content).decode("ascii")
         self._left -= len(url)
         return url
 
+    def _within(self, image: Image, most: int) -> bytes | None:
+        """Encode in at most `most` bytes; what one picture took tells where to begin next time."""
+        ratio = max(image.size) / min(image.size)
+        side = math.sqrt(max(most, 0) / self._bytes_per_pixel * ratio)
+        side = min(side, max(image.size))
+        while side >= _SMALLEST:
+            small = image.copy()
+            small.thumbnail((round(side), round(side)), reducing_gap=2.0)
+            content = _webp(small, _GOOD)
+            self._learn(len(content) / (small.width * small.height))
+            if most < len(content) <= most * _WORTH_LESS_QUALITY:
+                content = _webp(small, _FAIR)
+            if len(content) <= most:
+                return content
+            side *= max(math.sqrt(most / len(content)) * 0.9, 0.3)
+        return None
+
+    def _learn(self, bytes_per_pixel: float) -> None:
+        """Move the estimate a fifth of the way, within reason."""
+        moved = 0.8 * self._bytes_per_pixel + 0.2 * bytes_per_pixel
+        self._bytes_per_pixel = min(max(moved, 0.04), 1.0)
+
+
+def _webp(image: Image, quality: int) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=quality, method=3)
+    return buffer.getvalue()
+
 
 def _loaded(load: LoadPicture | None, side: int) -> Image | Broken | None:
     content = load() if load is not None else None
     return None if content is None else small_picture(content, side)
-
-
-def _within(image: Image, most: int) -> bytes | None:
-    """Encode in at most `most` bytes: with less quality first, then with fewer pixels."""
-    pixels = max(most, 0) / _BYTES_PER_PIXEL
-    ratio = image.height / image.width
-    side = math.sqrt(pixels / min(ratio, 1 / ratio))
-    while side >= _SMALLEST:
-        small = image.copy()
-        small.thumbnail((round(side), round(side)))
-        for quality in _QUALITIES:
-            buffer = io.BytesIO()
-            small.save(buffer, "WEBP", quality=quality, method=4)
-            if buffer.tell() <= most:
-                return buffer.getvalue()
-        side = min(side, max(image.size)) * 0.75
-    return None

@@ -71,7 +71,7 @@ def mosaic_markdown(images: Iterable[bytes | Image], sentence: str) -> str:
     sentence = _one_line(sentence)
     for side in _MOSAIC_SIDES if tiles else ():
         mosaic = _laid_out(tiles, side, _MOSAIC_COLUMNS, gap=4)
-        for quality in (80, 65, 50, 30):
+        for quality in (75, 45, 20):
             text = f"{sentence}\n\n![pictures]({_webp(mosaic, quality)})"
             if len(text) <= MOSAIC_CHARACTERS:
                 return text
@@ -164,5 +164,5 @@ def _laid_out(tiles: Sequence[Image], side: int, columns: int, gap: int) -> Imag
 
 def _webp(picture: Image, quality: int) -> str:
     buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=quality, method=6)
+    picture.save(buffer, "WEBP", quality=quality, method=6 if picture.height < _SHOWN else 4)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

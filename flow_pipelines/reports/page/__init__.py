@@ -83,7 +83,7 @@ def state_name(state: str) -> str:
 def facts_list(facts: Iterable[tuple[str, object]]) -> str:
     """Give names and values for the large view; empty values are left out."""
     told = [
-        f"<dt>{text(name)}</dt><dd>{text(value, 500)}</dd>"
+        f"<dt>{text(name)}</dt><dd>{text(value, 200)}</dd>"
         for name, value in facts
         if value not in {None, ""}
     ]
