@@ -13,7 +13,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV PIP_USER PIP_TARGET PIP
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo sandbox test test-browser lint types unit crash mutants kills chaos format docs lock clean
+.PHONY: help demo sandbox test test-browser pictures lint types unit crash mutants kills chaos bench format docs lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ test-browser: $(INSTALLED) ## what people see, in a real browser (needs chromium
 	{ echo "Chromium is needed: apt-get install chromium" >&2; exit 1; }
 	$(BIN)/pytest -q -m browser $(ARGS)
 
+pictures: $(INSTALLED) ## make the README's pictures anew, from nights at the stand-ins (needs chromium)
+	@exec $(BIN)/python -m flow_pipelines_tests.browser.pictures $(ARGS)
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
@@ -62,6 +65,9 @@ kills: $(INSTALLED) ## kill run workers, code server and daemon of a real Dagste
 
 chaos: $(INSTALLED) ## 1,000 submissions while answers are lost and workers are killed
 	@exec $(BIN)/python -m flow_pipelines_tests.faults.chaos $(ARGS)
+
+bench: $(INSTALLED) ## ours against a named alternative: a table with both, the targets, and what missed them
+	@exec $(BIN)/python -m benchmarks $(ARGS)
 
 format: $(INSTALLED) ## let ruff put the code in order
 	$(BIN)/ruff check --fix $(SOURCES)

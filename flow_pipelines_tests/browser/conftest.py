@@ -6,11 +6,12 @@ Playwright's loop runs in the test's thread while the browser is open: code unde
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable, Generator, Iterator
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Error, Page
 
 from flow_pipelines_tests.browser.chromium import running_browser
 
@@ -18,6 +19,21 @@ SECONDS = 1000
 _PATIENCE = 15 * SECONDS
 
 OpenPage = Callable[..., Page]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep what was on the screen when a test failed, in its own folder."""
+    report = yield
+    shown = getattr(item, "funcargs", {})
+    if call.when == "call" and report.failed and {"page", "tmp_path"} <= set(shown):
+        picture = shown["tmp_path"] / "failed.png"
+        with contextlib.suppress(Error):
+            shown["page"].screenshot(path=picture)
+            report.sections.append(("screenshot", str(picture)))
+    return report
 
 
 @pytest.fixture(scope="session")
