@@ -40,6 +40,7 @@ from flow_pipelines.ledger.records import (
     SpendLine,
 )
 from flow_pipelines.ledger.run_times import RunTimes
+from flow_pipelines.ledger.spending import Spending
 from flow_pipelines.model import (
     CostBasis,
     Night,
@@ -79,7 +80,7 @@ UNDER_WAY = timedelta(minutes=15)
 minute, each of its timeouts is a minute or less, and clocks are five minutes apart at the most."""
 
 
-class RunLedger(BatchLocations, ProviderFiles, RunTimes, Protocol):
+class RunLedger(BatchLocations, ProviderFiles, RunTimes, Spending, Protocol):
     """See the module's text for what holds for every method."""
 
     ledger_id: str
@@ -165,25 +166,6 @@ class RunLedger(BatchLocations, ProviderFiles, RunTimes, Protocol):
 
     def outputs(self, night: Night) -> Mapping[str, Sequence[Output]]:
         """Give a night's outputs by submission key, in their order."""
-
-    def cost_lines(
-        self,
-        batches: Collection[str] | None = None,
-        *,
-        since: datetime | None = None,
-        changed_since: datetime | None = None,
-    ) -> Sequence[CostLine]:
-        """Give cost by night and provider, for submissions planned since `since`.
-
-        `changed_since` leaves out nights whose revision was raised before it; the others are
-        given whole.
-        """
-
-    def spend(self, since: datetime, until: datetime) -> Sequence[SpendLine]:
-        """Give what was bought from `since` to before `until`, by provider and batch.
-
-        A submission counts at the time of its intent, as in a provider's daily budget.
-        """
 
     def counts_by_state(
         self, batches: Collection[str] | None = None
