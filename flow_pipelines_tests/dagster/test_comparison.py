@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -12,7 +13,7 @@ from dagster.components.core.component_tree import ComponentTreeException
 
 from flow_pipelines.assets.comparison import SENSOR, when_collected
 from flow_pipelines.cli.location import batches_of
-from flow_pipelines_tests.dagster.conftest import BATCH, NIGHT, Project, World, materialize
+from flow_pipelines_tests.dagster.conftest import BATCH, GRAPH, NIGHT, Project, World, materialize
 
 COMPARISON = """\
 type: flow_pipelines.PromptComparisonComponent
@@ -309,3 +310,17 @@ def test_a_comparison_that_failed_waits_for_a_change(watch: Watch) -> None:
     watch.fails = False
     watch.make("a/images")
     assert watch.asks_for() == {NIGHT}
+
+
+def test_the_documented_comparison_loads(project: Project) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "COMPARING.md").read_text(encoding="utf-8")
+    [yaml] = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    graph = GRAPH
+    for mine, theirs in (('"text": {', '"6": {'), ('"draw": {', '"3": {')):
+        graph = graph.replace(mine, theirs)
+    graph = graph.replace('["text", 0]', '["6", 0]').replace('["draw", 0]', '["3", 0]')
+    project.add("best", yaml, sd15__json=graph, sdxl__json=graph)
+    with project.load(floyo_studio=dg.ResourceDefinition.none_resource()) as defs:
+        names = [batch.name for batch in batches_of(defs)]
+
+    assert names == [f"which_is_best_{side}" for side in ("flora", "floyo", "studio")]
