@@ -21,6 +21,7 @@ from flow_pipelines.resources.run_ledger import VARIABLE as LEDGER_URL
 from flow_pipelines.storage.contract import ImageStore
 
 _CONTENT = b"Written by `flow-pipelines doctor` to see whether it can be; may be deleted.\n"
+_COUNTED = 1000
 _UPGRADE = "`flow-pipelines ledger upgrade`"
 
 
@@ -105,8 +106,9 @@ def _contents(url: str, ledger: SqlRunLedger) -> Iterator[Finding]:
         says = f"paused by {pause.who} since {pause.at:%Y-%m-%d %H:%M} UTC: {pause.why}"
         do = "`flow-pipelines resume`, once that is over."
         yield Finding(check="submitting", mark=Mark.YELLOW, says=says, do=do)
-    unresolved = ledger.counts_by_state().get(SubmissionState.UNRESOLVED, 0)
+    unresolved = len(ledger.search(state=SubmissionState.UNRESOLVED, limit=_COUNTED))
     if unresolved:
-        says = f"{unresolved} of unknown outcome, perhaps bought"
+        many = f"{unresolved} or more" if unresolved == _COUNTED else unresolved
+        says = f"{many} of unknown outcome, perhaps bought"
         do = "`flow-pipelines runs --state unresolved`, then `flow-pipelines resolve` each."
         yield Finding(check="submissions", mark=Mark.YELLOW, says=says, do=do)

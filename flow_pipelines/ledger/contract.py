@@ -167,9 +167,7 @@ class RunLedger(BatchLocations, ProviderFiles, RunTimes, Spending, Protocol):
     def outputs(self, night: Night) -> Mapping[str, Sequence[Output]]:
         """Give a night's outputs by submission key, in their order."""
 
-    def counts_by_state(
-        self, batches: Collection[str] | None = None
-    ) -> Mapping[SubmissionState, int]:
+    def counts_by_state(self, batches: Collection[str]) -> Mapping[SubmissionState, int]:
         """Give how many submissions are in each state, all generations; absent where none are."""
 
     def reserved_usd(self, provider: str, day: datetime) -> Decimal:

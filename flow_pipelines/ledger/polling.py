@@ -179,7 +179,9 @@ def _in_flight(
     query = query.where(
         columns.provider == provider,
         columns.next_poll_at.is_not(None),
-        columns.state.in_(sorted(IN_FLIGHT)),
+        # Of what has a next poll, this leaves what is in flight. Naming those states would say the
+        # same, and lead PostgreSQL astray: it takes them for rare also among what has one.
+        columns.state != SubmissionState.UNRESOLVED,
         columns.batch.in_(sorted(batches)),
     )
     if night is not None:

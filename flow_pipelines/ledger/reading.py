@@ -115,16 +115,13 @@ class Reading(Costs):
         )
         return self._nights(query)
 
-    def counts_by_state(
-        self, batches: Collection[str] | None = None
-    ) -> Mapping[SubmissionState, int]:
+    def counts_by_state(self, batches: Collection[str]) -> Mapping[SubmissionState, int]:
         """Give how many submissions are in each state, all generations; absent where none are."""
-        query = select(*(func.sum(nights.c[name]) for name in COUNT_COLUMNS.values()))
-        if batches is not None:
-            query = query.where(nights.c.batch.in_(sorted(batches)))
+        sums = (func.sum(nights.c[name]) for name in COUNT_COLUMNS.values())
+        query = select(*sums).where(nights.c.batch.in_(sorted(batches)))
         with self._database.read() as connection:
-            sums = connection.execute(query).one()
-        return {state: int(n) for state, n in zip(COUNT_COLUMNS, sums, strict=True) if n}
+            found = connection.execute(query).one()
+        return {state: int(n) for state, n in zip(COUNT_COLUMNS, found, strict=True) if n}
 
     def outputs(self, night: Night) -> Mapping[str, Sequence[Output]]:
         """Give a night's outputs by submission key, in their order."""

@@ -171,6 +171,8 @@ Index("ix_submissions_batch", _s.batch, _s.planned_at)
 Index("ix_submissions_partition", _s.partition_key, _s.planned_at)
 Index("ix_submissions_provider", _s.provider, _s.planned_at)
 Index("ix_submissions_state", _s.state, _s.planned_at)
+Index("ix_submissions_batch_state", _s.batch, _s.state, _s.planned_at)
+Index("ix_submissions_provider_state", _s.provider, _s.state, _s.planned_at)
 Index(
     "ix_submissions_due", _s.provider, _s.next_poll_at,
     sqlite_where=_s.next_poll_at.is_not(None), postgresql_where=_s.next_poll_at.is_not(None),
