@@ -95,6 +95,8 @@ def file_attribute(href: str) -> str:
 
 def _frames(cards: Sequence[Card]) -> tuple[list[tuple[str, str]], int]:
     """Give what stands around every picture, and its bytes: no more than half a page's."""
+    taken = 0
+    frames: list[tuple[str, str]] = []
     for longest in _PROMPTS:
         frames = [_frame(card, longest) for card in cards]
         taken = sum(len(part.encode()) for frame in frames for part in frame)

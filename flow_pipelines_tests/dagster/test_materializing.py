@@ -48,6 +48,9 @@ def test_a_night_selected_whole_is_bought_collected_and_drawn_in_one_run(
     assert world.bought() == 3
     assert len(world.images()) == 3
     assert (world.bucket / "harbor" / NIGHT / "contact_sheet.jpg").is_file()
+    gallery = (world.bucket / "harbor" / NIGHT / "gallery.html").read_bytes()
+    assert gallery.count(b'<img src="data:image/webp') == 3
+    assert "data:image/webp" in metadata_of(result, "harbor/contact_sheet")["pictures"]
 
 
 def test_every_check_is_evaluated_for_the_partition(
