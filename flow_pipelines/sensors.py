@@ -30,7 +30,8 @@ from flow_pipelines.resources.ports import open_ports
 from flow_pipelines.resources.provider import IN_A_TICK
 from flow_pipelines.schedules import NIGHT_PRIORITY, PRIORITY_TAG
 
-MINIMUM_INTERVAL_SECONDS = 15
+MINIMUM_INTERVAL_SECONDS = 5
+"""As often as a daemon looks: what has ended is to be found within seconds."""
 BUDGET_SECONDS = 40.0
 """Of one tick: Dagster ends it at 60 s, and what it then did would be done again."""
 RESERVE_SECONDS = 8.0

@@ -24,9 +24,11 @@ from flow_pipelines.model import RunReport, Submission, SubmissionState
 
 FEW = 20
 """Runs in flight up to which spare turns go into asking often."""
-SECONDS_PER_RUN = 0.7
-"""Between two polls of a run, for each run in flight: a little more than a turn takes."""
-SHORTEST_SECONDS = 5.0
+SECONDS_PER_RUN = 0.55
+"""Between two polls of a run, for each run in flight: about what a turn takes."""
+SHORTEST_SECONDS = 4.0
+SPARE_SHARE = 0.08
+"""Of its age, what a long run may be found late, even where nobody else wants the turns."""
 FIRST_UNMEASURED_SECONDS = 45.0
 """While something waits and nothing was measured: half a minute to a minute is common for a
 picture, and a poll too early is worth a submit."""
@@ -45,7 +47,7 @@ class Mood(Enum):
 
 
 _FIRST = {Mood.BUSY: 0.94, Mood.DRAINING: 0.85, Mood.CALM: 0.04}
-_NEXT = {Mood.BUSY: 0.8, Mood.DRAINING: 0.6, Mood.CALM: 0.08}
+_NEXT = {Mood.BUSY: 0.8, Mood.DRAINING: 0.6}
 _NEARLY_ALL = 0.98
 
 
@@ -117,14 +119,11 @@ def hasten(ports: Ports, submission: Submission) -> None:
     age = schedule.age_seconds(submission, since)
     load = workload(ports, submission.resource)
     first = submission.asked_at is None
-    found = durations(ports, submission)
-    if found is None:
-        wait: float | None = schedule.FIRST_SECONDS if first else None
-    elif first:
-        wait = found.age_at(_FIRST[Mood.CALM])
-    else:
-        wait = _spare(found, age, load)
-    at = since + timedelta(seconds=wait or _spacing(load))
+    wait = _spare(age, load)
+    if first:
+        found = durations(ports, submission)
+        wait = (found and found.age_at(_FIRST[Mood.CALM])) or schedule.FIRST_SECONDS
+    at = since + timedelta(seconds=wait)
     at = max(at, ports.clock.now())
     if at < submission.next_poll_at - timedelta(seconds=1):
         ports.ledger.mark_due(submission.submission_key, at)
@@ -152,11 +151,9 @@ def _next_seconds(
 ) -> float | None:
     """None: nothing is known that `schedule` does not know."""
     load, found = workload(ports, submission.resource), durations(ports, submission)
-    feeling = mood(load)
-    left = _left_by_progress(report, age)
+    feeling, left = mood(load), _left_by_progress(report, age)
     if feeling is Mood.CALM:
-        wait = _spare(found, age, load) if found else None
-        return max(left / 2, _spacing(load)) if left is not None and left < (wait or age) else wait
+        return max(_spare(age, load), (left or 0.0) / 2)
     if left is not None:
         return max(left * 1.2, SHORTEST_SECONDS)
     at = found.age_at(_NEXT[feeling], age) if found else None
@@ -166,13 +163,8 @@ def _next_seconds(
     return max(at - age, grown, SHORTEST_SECONDS)
 
 
-def _spare(found: Durations, age: float, load: Workload) -> float | None:
-    at = found.age_at(_NEXT[Mood.CALM], age)
-    return None if at is None else max(at - age, _spacing(load))
-
-
-def _spacing(load: Workload) -> float:
-    return max(SHORTEST_SECONDS, SECONDS_PER_RUN * load.in_flight)
+def _spare(age: float, load: Workload) -> float:
+    return max(SHORTEST_SECONDS, SECONDS_PER_RUN * load.in_flight, SPARE_SHARE * age)
 
 
 def _left_by_progress(report: RunReport, age: float) -> float | None:

@@ -141,13 +141,15 @@ class TurnSheet:
     ) -> bool:
         """Tell whether a free place is this lane's to take."""
         number = (place - self.anchor) // self.interval
+        backfills = number % BACKFILL_SHARE == 0
         if ask.lane is Lane.BACKFILL and Lane.SUBMIT in others:
-            left_over = place <= present - (ask.burst // 2) * self.interval
-            return number % BACKFILL_SHARE == 0 or (left_over and place <= present)
+            return backfills or place <= present - (ask.burst // 2) * self.interval
         if place <= present:
             return True
         if ask.lane is Lane.POLL:
             return number % 2 == 1 or not others
+        if ask.lane is Lane.SUBMIT and Lane.BACKFILL in others and backfills:
+            return False
         return number % 2 == 0 or Lane.POLL not in others
 
     def _fits(self, ask: TurnRequest, begins: int) -> bool:

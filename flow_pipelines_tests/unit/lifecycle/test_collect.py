@@ -9,9 +9,15 @@ from decimal import Decimal
 import pandas as pd
 import pytest
 
-from flow_pipelines.lifecycle import collect_night, poll_due, summarize_night, wait_for_night
+from flow_pipelines.lifecycle import (
+    Ports,
+    collect_night,
+    poll_due,
+    summarize_night,
+    wait_for_night,
+)
 from flow_pipelines.model import RunReport, SubmissionState
-from flow_pipelines.model.errors import RateLimited
+from flow_pipelines.model.errors import RateLimited, TransferError
 from flow_pipelines_tests.fake_provider import png
 from flow_pipelines_tests.unit.lifecycle.conftest import Lab
 
@@ -159,3 +165,39 @@ def test_a_run_that_never_ends_is_collected_around_and_failed_after_seven_days(l
     lab.clock.advance(2 * 86400)
     poll_due(lab.ports, batches=[lab.night.batch], owner="s", budget_seconds=40)
     assert summarize_night(lab.ledger, lab.night).failed == 1
+
+
+def finish_for_links(lab: Lab, *prompts: str) -> Ports:
+    """Finish a night whose outputs are opened by links only, as one process does."""
+    lab.provider.capabilities = replace(lab.provider.capabilities, durable_outputs=False)
+    ports = lab.ports
+    lab.plan(*prompts)
+    lab.submit()
+    wait_for_night(ports, lab.night, owner="run-1", wait_seconds=600)
+    return ports
+
+
+def test_links_of_a_poll_in_this_process_save_asking_for_them_again(lab: Lab) -> None:
+    ports = finish_for_links(lab, "a cat", "a dog")
+    before = len(lab.provider.polls)
+
+    summary = collect_night(lab.night, ports, owner="run-1")
+
+    assert (summary.images, len(lab.provider.polls)) == (2, before)
+
+
+def test_a_link_that_is_dead_is_asked_for_anew(lab: Lab) -> None:
+    ports = finish_for_links(lab, "a cat")
+    before, refused = len(lab.provider.polls), []
+
+    def dead_at_first(output_id: str) -> bytes:
+        if len(lab.provider.polls) == before:
+            refused.append(output_id)
+            raise TransferError("the link gives HTTP 403")
+        return png(output_id)
+
+    lab.provider.on_fetch = dead_at_first
+    summary = collect_night(lab.night, ports, owner="run-1")
+
+    assert refused
+    assert (summary.images, len(lab.provider.polls)) == (1, before + 1)

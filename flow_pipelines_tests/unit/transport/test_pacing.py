@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flow_pipelines.model.errors import RateLimited
@@ -36,6 +36,7 @@ def busiest(turns: list[float], seconds: float) -> int:
     return max(sum(begin <= t < begin + seconds - 1e-6 for t in turns) for begin in turns)
 
 
+@settings(deadline=None)
 @given(
     requests=st.integers(1, 400),
     rests=st.lists(st.floats(0, 90), max_size=4),

@@ -1,0 +1,1 @@
+"""Ours against a named alternative, as ratios in one run: `make bench`."""

@@ -1,0 +1,156 @@
+"""Lanes share an account's turns: neither submits nor polls starve, and backfills give way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flow_pipelines.model.errors import RateLimited
+from flow_pipelines.provider import Lane, RateLimit
+from flow_pipelines.transport import MemoryPaceStore
+from flow_pipelines.transport.pacing import Pacing, pace_of
+from flow_pipelines_tests.fakes import ManualClock
+
+LIMIT = RateLimit(requests=100, per_seconds=60.0)
+
+
+def crowd(lanes: list[Lane], seconds: float) -> list[tuple[float, Lane]]:
+    """Let users ask for a turn again as soon as theirs has come; give who had one when."""
+    clock, pace = ManualClock(), pace_of(LIMIT)
+    store, had = MemoryPaceStore(clock), []
+    waiting = dict.fromkeys(range(len(lanes)), 0.0)
+    while clock.monotonic() < seconds:
+        user = min(waiting, key=lambda one: (waiting[one], one))
+        clock.advance(max(waiting[user] - clock.monotonic(), 0.0))
+        lane = lanes[user]
+        patience = 2 * pace.interval_seconds if lane is Lane.BACKFILL else 300.0
+        wait = store.reserve(
+            "key",
+            interval_seconds=pace.interval_seconds,
+            burst=pace.burst,
+            most=pace.most,
+            patience_seconds=patience,
+            lane=lane,
+        )
+        if wait is None:
+            waiting[user] = clock.monotonic() + 2 * pace.interval_seconds
+        else:
+            had.append((clock.monotonic() + wait, lane))
+            waiting[user] = clock.monotonic() + wait + 0.01
+    return sorted(had)
+
+
+def shares(had: list[tuple[float, Lane]]) -> dict[Lane, float]:
+    counted = Counter(lane for _, lane in had)
+    return {lane: count / len(had) for lane, count in counted.items()}
+
+
+@pytest.mark.parametrize(("submits", "polls"), [(1, 1), (9, 1), (1, 9)])
+def test_submits_and_polls_have_half_of_the_turns_each(submits: int, polls: int) -> None:
+    had = crowd([Lane.SUBMIT] * submits + [Lane.POLL] * polls, 300.0)
+    assert shares(had)[Lane.SUBMIT] == pytest.approx(0.5, abs=0.05)
+    assert len(had) >= 0.95 * 500
+
+
+@pytest.mark.parametrize("lane", list(Lane))
+def test_who_is_alone_has_all_turns(lane: Lane) -> None:
+    assert len(crowd([lane], 300.0)) >= 0.95 * 500
+
+
+def test_backfills_leave_nine_turns_in_ten_to_tonight_and_are_not_starved() -> None:
+    had = shares(crowd([Lane.SUBMIT] * 2 + [Lane.BACKFILL] * 8, 300.0))
+    assert 0.05 <= had[Lane.BACKFILL] <= 0.15
+
+
+def test_a_backfill_takes_what_a_slow_night_leaves() -> None:
+    clock = ManualClock()
+    store = MemoryPaceStore(clock)
+    backfill = Pacing(
+        "acme", store=store, key="key", limit=LIMIT, patience_seconds=60.0, clock=clock
+    )
+    tonight = Pacing(
+        "acme", store=store, key="key", limit=LIMIT, patience_seconds=60.0, clock=clock
+    )
+    taken = 0
+    while clock.monotonic() < 120:
+        tonight.take_turn(Lane.SUBMIT)
+        begun = clock.monotonic()
+        while clock.monotonic() < begun + 2.5:
+            backfill.take_turn(Lane.BACKFILL)
+            taken += 1
+    assert taken >= 100
+
+
+def test_a_backfill_s_patience_ends() -> None:
+    clock = ManualClock()
+    store = MemoryPaceStore(clock)
+    store.hold_until("key", clock.now() + timedelta(hours=1))
+    backfill = Pacing(
+        "acme", store=store, key="key", limit=LIMIT, patience_seconds=60.0, clock=clock
+    )
+    with pytest.raises(RateLimited, match="no turn within 60 s"):
+        backfill.take_turn(Lane.BACKFILL)
+    assert clock.monotonic() <= 61
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    users=st.lists(st.sampled_from(list(Lane)), min_size=1, max_size=6),
+)
+def test_whoever_asks_no_window_is_overdrawn(users: list[Lane]) -> None:
+    times = [at for at, _ in crowd(users, 150.0)]
+    for begin in times:
+        assert sum(begin <= at < begin + 60.0 for at in times) <= 100
+
+
+def test_a_429_slows_the_pace_for_hours_and_no_longer() -> None:
+    clock = ManualClock()
+    store, pace = MemoryPaceStore(clock), pace_of(LIMIT)
+
+    def turns_of_a_minute() -> int:
+        begun, count = clock.monotonic(), 0
+        while clock.monotonic() < begun + 60:
+            wait = store.reserve(
+                "key",
+                interval_seconds=pace.interval_seconds,
+                burst=pace.burst,
+                most=pace.most,
+                patience_seconds=60.0,
+            )
+            clock.advance(wait or 0.0)
+            count += 1
+        return count
+
+    before = turns_of_a_minute()
+    store.slow_down("key")
+    store.slow_down("key")
+    clock.advance(60)
+    slowed = turns_of_a_minute()
+    clock.advance(3600)
+    assert slowed < 0.9 * before
+    assert turns_of_a_minute() >= before - 1
+
+
+def test_answers_that_tell_the_limit_are_believed_where_they_are_to_be() -> None:
+    def turns(limit: RateLimit) -> int:
+        clock, count = ManualClock(), 0
+        pacing = Pacing(
+            "acme",
+            store=MemoryPaceStore(clock),
+            key="key",
+            limit=limit,
+            patience_seconds=60.0,
+            clock=clock,
+        )
+        pacing.learn(300)
+        while clock.monotonic() < 60:
+            pacing.take_turn(Lane.POLL)
+            count += 1
+        return count
+
+    assert turns(RateLimit(requests=60, per_seconds=60.0, told_by_answers=True)) > 280
+    assert turns(RateLimit(requests=60, per_seconds=60.0)) <= 61
