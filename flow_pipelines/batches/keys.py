@@ -11,6 +11,7 @@ from flow_pipelines.model import Night
 
 _SAFE = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _KEY_LENGTH = 32
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def stable_hash(value: Any) -> str:
@@ -21,8 +22,7 @@ def stable_hash(value: Any) -> str:
 
     Raises: ValueError for NaN and infinities, TypeError for anything that is not JSON.
     """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(value).encode("ascii")).hexdigest()
 
 
 def submission_key(night: Night, prompt_id: str, copy: int, generation: int) -> str:

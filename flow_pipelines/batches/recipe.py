@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from flow_pipelines.batches.cells import same_cell
@@ -63,7 +64,7 @@ class Recipe:
             look_up=look_up,
         )
 
-    @property
+    @cached_property
     def columns(self) -> frozenset[str]:
         """Give every column that some template uses."""
         return frozenset(c for template in self.parameters.values() for c in template.columns)

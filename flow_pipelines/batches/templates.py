@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from flow_pipelines.batches.cells import cell_text
@@ -44,7 +45,7 @@ class Template:
         literal += text[end:]
         return cls((*parts, literal) if literal else tuple(parts))
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """Give the columns in use, each once, in order of appearance."""
         return tuple(dict.fromkeys(p.name for p in self.parts if isinstance(p, Column)))

@@ -15,6 +15,7 @@ from flow_pipelines.redaction import redact
 
 MICRO = Decimal("0.000001")
 WORDS_LIMIT = 4000
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -89,7 +90,7 @@ class JsonText(TypeDecorator[Any]):
 
     def process_bind_param(self, value: Any | None, _dialect: Dialect) -> str | None:
         """Write JSON."""
-        return None if value is None else json.dumps(value, separators=(",", ":"))
+        return None if value is None else _COMPACT.encode(value)
 
     def process_result_value(self, value: Any | None, _dialect: Dialect) -> Any | None:
         """Read JSON."""
