@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -24,10 +24,11 @@ from flow_pipelines_tests.browser.chromium import running_browser
 from flow_pipelines_tests.browser.dagster_ui import DagsterUi
 from flow_pipelines_tests.dagster.machine import BATCH, Machine, running_machine
 
-NIGHTS = 6
+NIGHTS = 5
 FAULTY = "baskets of wild mushrooms"
 """A row of the last night but one that fails, for the gallery to show."""
 MOST_BYTES = 200_000
+PATIENCE_SECONDS = 1200.0
 CHART = "*/flow/cost_report/cost_report.png"
 _SHARP = 2
 """Pixels of a picture for each of the screen's: readers zoom in."""
@@ -96,24 +97,36 @@ def main() -> None:
 
 def buy_a_week(machine: Machine) -> Sequence[str]:
     """Let every schedule ask for its last nights, the oldest first; give their partition keys."""
-    keys = []
-    for ago in reversed(range(NIGHTS)):
-        if ago == 1:
-            machine.sandbox.control.add_fault(
-                "floyo", "create_run", "run_fails", contains=FAULTY, error="out_of_memory"
-            )
-        folders = [buy(machine, one, ago) for one in machine.webserver.schedules()]
-        machine.wait_until(partial(all_there, folders), f"{folders[0].name}")
-        machine.sandbox.control.clear_faults()
-        keys.append(folders[0].name)
+    *good, faulty, last = reversed(range(NIGHTS))
+    keys = list(buy(machine, good))
+    machine.sandbox.control.add_fault(
+        "floyo", "create_run", "run_fails", contains=FAULTY, error="out_of_memory"
+    )
+    for night in (faulty, last):
+        keys += buy(machine, [night])
     bought = max(changed_at(machine, "*/flow/*/*/manifest.parquet"))
-    machine.wait_until(
-        lambda: max(changed_at(machine, CHART), default=0) > bought, "a report of all costs"
+    wait(
+        machine,
+        lambda: max(changed_at(machine, CHART), default=0) > bought,
+        "a report of all costs",
     )
     return keys
 
 
-def buy(machine: Machine, schedule: Schedule, nights_ago: int) -> Path:
+def buy(machine: Machine, nights_ago: Sequence[int]) -> Iterator[str]:
+    """Buy these nights of every batch, and wait for them; give their partition keys."""
+    schedules = machine.webserver.schedules()
+    rounds = [[launch(machine, one, ago) for one in schedules] for ago in nights_ago]
+    for folders in rounds:
+        wait(machine, partial(all_there, folders), folders[0].name)
+        yield folders[0].name
+
+
+def wait(machine: Machine, true: Callable[[], bool], what: str) -> None:
+    machine.services.wait_for(true, what, seconds=PATIENCE_SECONDS)
+
+
+def launch(machine: Machine, schedule: Schedule, nights_ago: int) -> Path:
     """Start the run that a schedule asked for then; give where its pictures will be."""
     due = schedule.last_tick_at - timedelta(days=nights_ago)
     then = replace(schedule, last_tick_at=due)
