@@ -60,5 +60,6 @@ def shared_definitions(context: dg.ComponentLoadContext, component: BatchSource)
         if siblings[0] in mine:
             accounts = frozenset(one.resource for one in siblings)
             sensors.append(provider_runs_sensor(provider, accounts))
-    report = cost_report_asset(tuple(one.batch for one in found))
-    return dg.Definitions(assets=[report] if found[0] in mine else [], sensors=sensors)
+    batches = tuple(one.batch for one in found)
+    reports = [cost_report_asset(batches)] if found[0] in mine else []
+    return dg.Definitions(assets=reports, sensors=sensors)
