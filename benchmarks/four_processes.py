@@ -20,8 +20,8 @@ from flow_pipelines.lifecycle import plan_night, submit_night
 from flow_pipelines.model import UNPARTITIONED, Night
 from flow_pipelines.sandbox.meter import RequestRecord
 
-SCALE = 6.0
-WINDOWS = 4
+SCALE = 8.0
+WINDOWS = 3
 """Minutes that count, after one to warm up."""
 ROWS = LIMIT * (WINDOWS + 2)
 
