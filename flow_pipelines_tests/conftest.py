@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from hypothesis import HealthCheck, settings
+
 from flow_pipelines_tests.buckets import bucket_process, bucket_server  # noqa: F401 - fixtures for all
 
 _FOREIGN = ("AWS_", "COMFLOWY_", "DAGSTER_", "FLOIMG_", "FLORA_", "FLOW_PIPELINES_", "FLOYO_")
@@ -13,3 +15,9 @@ for _name in list(os.environ):
     if _name.startswith(_FOREIGN) or _name.lower() in _PROXIES:
         del os.environ[_name]
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+
+# A busy machine draws slowly; that says nothing of what is tested.
+settings.register_profile(
+    "any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any_machine")
