@@ -12,7 +12,13 @@ import dagster as dg
 
 from flow_pipelines.assets.batch import BATCH_TAG, PROVIDER_TAG, RESOURCE_TAG, RUN_TAGS
 from flow_pipelines.assets.cost_report import COST_REPORT
-from flow_pipelines.assets.last_night import Expectation, evaluation, expectation_of, judge
+from flow_pipelines.assets.last_night import (
+    Expectation,
+    Verdict,
+    evaluation,
+    expectation_of,
+    judge_all,
+)
 from flow_pipelines.assets.observations import observation, tenths_told
 from flow_pipelines.assets.sensor_memory import SensorMemory
 from flow_pipelines.clock import Clock
@@ -242,24 +248,24 @@ class _Tick:
 
     def _last_nights(self, batches: Mapping[str, _SensedBatch], memory: SensorMemory) -> None:
         """Report whether each scheduled batch has its last night, when that has changed."""
-        resource = self.context.resources.run_ledger
-        for batch in batches.values():
-            if batch.expectation is None:
-                continue
-            since = memory.expected_since.setdefault(batch.name, self.clock.now())
-            try:
-                verdict = judge(batch.expectation, resource.get_ledger(), self.clock)
-            except FlowPipelinesError as error:
-                self.words.append(str(error))
-                return
-            if verdict.due is None or not (verdict.passed or verdict.due.scheduled_at >= since):
-                continue
-            if not verdict.passed:
-                self.words.append(verdict.in_words)
-            told = f"{verdict.due.partition_key} {'there' if verdict.passed else 'missing'}"
-            if memory.last_nights.get(batch.name) != told:
-                memory.last_nights[batch.name] = told
-                self.events.append(evaluation(batch.name, verdict))
+        expected = [batch.expectation for batch in batches.values() if batch.expectation]
+        try:
+            ledger = self.context.resources.run_ledger.get_ledger()
+            for batch, verdict in judge_all(expected, ledger, self.clock).items():
+                self._last_night(batch, verdict, memory)
+        except FlowPipelinesError as error:
+            self.words.append(str(error))
+
+    def _last_night(self, batch: str, verdict: Verdict, memory: SensorMemory) -> None:
+        since = memory.expected_since.setdefault(batch, self.clock.now())
+        if verdict.due is None or not (verdict.passed or verdict.due.scheduled_at >= since):
+            return
+        if not verdict.passed:
+            self.words.append(verdict.in_words)
+        told = f"{verdict.due.partition_key} {'there' if verdict.passed else 'missing'}"
+        if memory.last_nights.get(batch) != told:
+            self.events.append(evaluation(batch, verdict))
+            memory.last_nights[batch] = told
 
     def _strangers(
         self, records: Iterable[NightRecord], batches: Mapping[str, _SensedBatch]

@@ -5,7 +5,7 @@ of last year would keep a batch fresh; its partition freshness checks count a ma
 stored half a night. This one asks the ledger for the very night that the schedule was due to buy.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ import dagster as dg
 from flow_pipelines.assets.batch import Batch
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger.contract import RunLedger
-from flow_pipelines.lifecycle.presence import presence
+from flow_pipelines.lifecycle.presence import Presence, presence_of
 from flow_pipelines.model import Night
 from flow_pipelines.resources.failures import failures
 from flow_pipelines.schedules import last_complete_partition
@@ -69,7 +69,13 @@ class Verdict:
 
     due: Due | None
     passed: bool
-    in_words: str
+    tell: Callable[[], str]
+    """Reads the night's submissions; most ticks of a sensor need no words."""
+
+    @property
+    def in_words(self) -> str:
+        """Say how it stands."""
+        return self.tell()
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -84,19 +90,43 @@ class Verdict:
 
 
 def judge(expectation: Expectation, ledger: RunLedger, clock: Clock) -> Verdict:
-    """Judge the last night: it is there, it still has time, or it is missing.
+    """Judge the last night of one batch; see `judge_all`. Raises: LedgerError."""
+    return judge_all([expectation], ledger, clock)[expectation.batch]
+
+
+def judge_all(
+    expectations: Sequence[Expectation], ledger: RunLedger, clock: Clock
+) -> Mapping[str, Verdict]:
+    """Judge each batch's last night: it is there, it still has time, or it is missing.
 
     A newer night that is there already answers for an older one. Raises: LedgerError.
     """
     now = clock.now()
-    for due in expectation.due(now):
-        found = presence(ledger, clock, Night(expectation.batch, due.partition_key))
+    due = {one.batch: list(one.due(now)) for one in expectations}
+    nights = [Night(batch, one.partition_key) for batch, ones in due.items() for one in ones]
+    records = ledger.night_records(nights)
+
+    def look(night: Night) -> Presence:
+        return presence_of(records.get(night), night, ledger, clock)
+
+    return {batch: _judge(batch, ones, look, now) for batch, ones in due.items()}
+
+
+def _judge(
+    batch: str, dues: Sequence[Due], look: Callable[[Night], Presence], now: datetime
+) -> Verdict:
+    for due in dues:
+        found = look(Night(batch, due.partition_key))
         if found.there:
-            return Verdict(due=due, passed=True, in_words=found.in_words)
+            return Verdict(due=due, passed=True, tell=found.tell)
         if due.deadline_at <= now:
-            late = f"It was due at {due.deadline_at:%Y-%m-%d %H:%M %Z}"
-            return Verdict(due=due, passed=False, in_words=f"{found.in_words}. {late}")
-    return Verdict(due=None, passed=True, in_words="no night is due yet")
+            return _missing(found, due)
+    return Verdict(due=None, passed=True, tell=lambda: "no night is due yet")
+
+
+def _missing(found: Presence, due: Due) -> Verdict:
+    late = f"It was due at {due.deadline_at:%Y-%m-%d %H:%M %Z}"
+    return Verdict(due=due, passed=False, tell=lambda: f"{found.in_words}. {late}")
 
 
 def last_night_check(batch: Batch) -> dg.AssetChecksDefinition | None:
@@ -124,12 +154,12 @@ def last_night_check(batch: Batch) -> dg.AssetChecksDefinition | None:
         with failures():
             resource = context.resources.run_ledger
             verdict = judge(expectation, resource.get_ledger(), resource.get_clock())
-        return dg.AssetCheckResult(
-            passed=verdict.passed,
-            severity=dg.AssetCheckSeverity.ERROR,
-            description=verdict.in_words,
-            metadata=verdict.metadata,
-        )
+            return dg.AssetCheckResult(
+                passed=verdict.passed,
+                severity=dg.AssetCheckSeverity.ERROR,
+                description=verdict.in_words,
+                metadata=verdict.metadata,
+            )
 
     return last_night_exists
 

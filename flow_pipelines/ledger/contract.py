@@ -158,6 +158,9 @@ class RunLedger(BatchLocations, ProviderFiles, RunTimes, Spending, Protocol):
     def night(self, night: Night) -> NightRecord | None:
         """Give a night with its counts; None when it was never planned."""
 
+    def night_records(self, wanted: Collection[Night]) -> Mapping[Night, NightRecord]:
+        """Give those of these nights that were ever planned, with their counts."""
+
     def nights_to_do(self, batches: Collection[str], limit: int = 200) -> Sequence[NightRecord]:
         """Give nights of these batches that have something planned, unsettled, in flight, not in
         the tables yet (`revision` ≠ `collected_revision`), or not in the bucket yet (`uncollected`,

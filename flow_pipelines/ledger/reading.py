@@ -104,6 +104,17 @@ class Reading(Costs):
         found = self._nights(select(nights).where(*is_night(night)))
         return found[0] if found else None
 
+    def night_records(self, wanted: Collection[Night]) -> Mapping[Night, NightRecord]:
+        """Give those of these nights that were ever planned, with their counts."""
+        found: dict[Night, NightRecord] = {}
+        for chunk in chunks(sorted(set(wanted))):
+            query = select(nights).where(
+                nights.c.batch.in_(sorted({night.batch for night in chunk})),
+                nights.c.partition_key.in_(sorted({night.partition_key for night in chunk})),
+            )
+            found |= {record.night: record for record in self._nights(query)}
+        return {night: found[night] for night in wanted if night in found}
+
     def nights_to_do(self, batches: Collection[str], limit: int = 200) -> Sequence[NightRecord]:
         """Give nights of these batches with something to do, the latest change first."""
         columns = nights.c

@@ -172,6 +172,7 @@ Index("ix_submissions_partition", _s.partition_key, _s.planned_at)
 Index("ix_submissions_provider", _s.provider, _s.planned_at)
 Index("ix_submissions_state", _s.state, _s.planned_at)
 Index("ix_submissions_batch_state", _s.batch, _s.state, _s.planned_at)
+Index("ix_submissions_partition_state", _s.partition_key, _s.state, _s.planned_at)
 Index("ix_submissions_provider_state", _s.provider, _s.state, _s.planned_at)
 Index(
     "ix_submissions_due", _s.provider, _s.next_poll_at,

@@ -1,6 +1,6 @@
 """The image store as a Dagster resource."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
@@ -10,7 +10,10 @@ from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources.environment import required, setting
 from flow_pipelines.storage.contract import ImageStore
 from flow_pipelines.storage.s3 import S3ImageStore
-from flow_pipelines.storage.s3_client import make_client
+from flow_pipelines.storage.s3_client import LateClient, make_client
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 BUCKET = "FLOW_PIPELINES_BUCKET"
 PREFIX = "FLOW_PIPELINES_PREFIX"
@@ -52,7 +55,7 @@ class ImageStoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # 
             self._store = S3ImageStore(
                 bucket,
                 setting(self.prefix, PREFIX) or DEFAULT_PREFIX,
-                make_client(self.endpoint_url, self.region),
+                cast("S3Client", LateClient(lambda: make_client(self.endpoint_url, self.region))),
                 SystemClock(),
                 extra_put_args=self.extra_put_args,
             )

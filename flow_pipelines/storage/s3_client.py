@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
@@ -50,6 +52,26 @@ def make_client(
     except (BotoCoreError, ValueError) as error:
         raise explain(error, doing="set up the S3 client", bucket="", key="") from error
     return client
+
+
+class LateClient:
+    """An S3 client that is made when it is first used.
+
+    Making one reads megabytes of boto3's descriptions of services, and most ticks of a sensor
+    never look at the bucket. Safe to share between threads.
+    """
+
+    def __init__(self, make: Callable[[], S3Client]) -> None:
+        """Make nothing yet."""
+        self._make, self._lock = make, threading.Lock()
+        self._client: S3Client | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        """Give what the client has. Raises: what `make` raises, at every try anew."""
+        with self._lock:
+            if self._client is None:
+                self._client = self._make()
+        return getattr(self._client, name)
 
 
 def _config(addressing: Literal["auto", "path"], more: dict[str, Any]) -> Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flow_pipelines.model import Night
 from flow_pipelines_tests.conformance.ledger.desk import (
     PROVIDER,
     Desk,
@@ -96,6 +97,18 @@ def test_outputs_come_by_row_and_index(desk: Desk) -> None:
 
     assert list(outputs) == [key_of(night, 0), key_of(night, 1)]
     assert [o.output_index for o in outputs[key_of(night, 0)]] == [0, 1]
+
+
+def test_records_of_several_nights_are_those_that_were_planned(desk: Desk) -> None:
+    first, second, other = new_night(), new_night(), new_night("covers")
+    for night in (first, second, other):
+        desk.plan(night, [0, 1])
+    crossed = Night(other.batch, first.partition_key)
+
+    found = desk.ledger.night_records([first, other, crossed])
+
+    assert found == {night: desk.ledger.night(night) for night in (first, other)}
+    assert desk.ledger.night_records([]) == {}
 
 
 def test_counts_of_all_states_add_up(desk: Desk) -> None:

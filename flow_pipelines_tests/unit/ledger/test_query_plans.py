@@ -37,6 +37,7 @@ HOT: dict[str, Callable[[Desk], object]] = {
     "known_runs": lambda desk: desk.ledger.known_runs("floyo", ["run a", "run b"]),
     "unresolved": lambda desk: desk.ledger.unresolved(["posters", "covers"]),
     "night": lambda desk: desk.ledger.night(NIGHT),
+    "night_records": lambda desk: desk.ledger.night_records([NIGHT, Night("covers", "x")]),
     "nights_to_do": lambda desk: desk.ledger.nights_to_do(["posters", "covers"]),
     "outputs": lambda desk: desk.ledger.outputs(NIGHT),
     "cost_lines": lambda desk: desk.ledger.cost_lines(["posters"]),

@@ -1,4 +1,4 @@
-"""The latest submissions in one state are asked for by batch and by provider."""
+"""The latest submissions in one state are asked for by batch, partition and provider."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    """Make the two indexes."""
+    """Make the three indexes."""
     for name, column in (
         ("ix_submissions_batch_state", "batch"),
+        ("ix_submissions_partition_state", "partition_key"),
         ("ix_submissions_provider_state", "provider"),
     ):
         op.create_index(name, "submissions", [column, "state", "planned_at"])
