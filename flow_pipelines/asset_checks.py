@@ -97,7 +97,8 @@ def _complete(summary: NightSummary, failures: dg.TableMetadataValue | None) -> 
         return _warning("nothing was planned for this partition", passed=False, missing=0)
     if summary.in_flight:
         words += f"; {summary.in_flight} not ended yet ({summary.planned} of them not sent)"
-    judge = _warning if missing == summary.in_flight else _finding
+    # One that passes is an ERROR too: the UI marks all nights with the severity of the last one.
+    judge = _warning if 0 < missing == summary.in_flight else _finding
     found = judge(words, passed=not missing, missing=missing, in_flight=summary.in_flight)
     if failures is not None and failures.records:
         found.metadata["failures"] = failures

@@ -104,3 +104,7 @@ def test_the_first_check_names_the_rows_without_a_picture_when_there_are_some() 
     assert told["complete"].metadata["failures"] == table
     good = check_results(IMAGES, SETTINGS, GOOD, failures_table(()))
     assert not any("failures" in one.metadata for one in good)
+
+
+def test_a_whole_night_does_not_turn_the_mark_of_a_failed_one_yellow() -> None:
+    assert judged()["complete"].severity == dg.AssetCheckSeverity.ERROR
