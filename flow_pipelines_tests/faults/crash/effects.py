@@ -44,6 +44,7 @@ LEDGER_READS = frozenset(
         "lease",
         "next_due_at",
         "night",
+        "night_records",
         "nights_to_do",
         "outputs",
         "paused",
