@@ -141,7 +141,14 @@ def sandbox_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox
         port=0,
         bucket_port=0,
         bucket_folder=tmp_path_factory.mktemp("bucket"),
-        tuning=Tuning(median_seconds=1.0, time_scale=100.0, slots=8, max_picture_side=64),
+        # Hours of CLOCK pass in a second of the stand-in's, whose windows would be full at once.
+        tuning=Tuning(
+            median_seconds=1.0,
+            time_scale=100.0,
+            slots=8,
+            max_picture_side=64,
+            requests_per_window=100_000,
+        ),
     )
     with Sandbox(settings) as sandbox:
         yield sandbox

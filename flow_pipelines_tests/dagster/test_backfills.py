@@ -25,9 +25,6 @@ from flow_pipelines_tests.dagster.in_process import (
 )
 from flow_pipelines_tests.dagster.test_sensor import rest, tick
 
-# Minutes of a real queue and daemon, step by step: not seen to hold on an overloaded machine.
-pytestmark = pytest.mark.kills
-
 BOUGHT = ("harbor/prompts", "harbor/provider_runs")
 WHOLE = (*BOUGHT, "harbor/images", "harbor/contact_sheet")
 NIGHTS = ("2026-11-02", "2026-11-03")
