@@ -19,6 +19,8 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
 _COUNTLESS = 2**63
 _LIST_NAMES = ("data", "items")
+_MESSAGES = ("message", "error_message", "detail")
+_CODES = ("error", "code", "type")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TOO_MUCH = Decimal(10) ** 12
 """Of money: what ledger and tables keep as `Decimal(18, 6)` ends here."""
@@ -99,7 +101,22 @@ def objects(document: Any, *names: str) -> Sequence[Mapping[str, Any]] | None:
 
 
 def prose(value: Any, characters: int = 2000) -> str | None:
-    """Give a value of unknown shape as text for people: shortened, secrets masked."""
+    """Give a value of unknown shape as text for people: shortened, secrets masked.
+
+    What is not plainly a message, with its code, stays as JSON: nothing that was said is left out.
+    """
     if not value:
         return None
-    return redact(value if isinstance(value, str) else json.dumps(value))[:characters]
+    parts = value if isinstance(value, list) else [value]
+    return redact("; ".join(_said(part) for part in parts))[:characters]
+
+
+def _said(part: Any) -> str:
+    if isinstance(part, str):
+        return part
+    named = {name: part.get(name) for name in _MESSAGES + _CODES} if isinstance(part, dict) else {}
+    told = [found for found in named.values() if isinstance(found, str) and found]
+    if not told or len(told) < len(part):
+        return json.dumps(part)
+    message, *codes = told
+    return f"{message} ({', '.join(codes)})" if codes else message

@@ -43,6 +43,14 @@ def account(
 
 
 @pytest.fixture
+def slow_runs(account: Account) -> Iterator[None]:
+    """Let runs take minutes, far more than the polls of a test are apart."""
+    account.control.configure(median_seconds=300.0)
+    yield
+    account.control.configure(median_seconds=Tuning.median_seconds)
+
+
+@pytest.fixture
 def operations(account: Account) -> Operations:
     workflow = account.workflow()
     submit = account.operation("submit", account.order(workflow))

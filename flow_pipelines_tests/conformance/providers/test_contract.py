@@ -66,6 +66,7 @@ def test_a_run_goes_from_bought_to_succeeded_and_is_billed_once(account: Account
     assert [run.id for run in account.control.runs(account.name)] == [run_id]
 
 
+@pytest.mark.usefixtures("slow_runs")
 def test_a_waiting_run_is_not_running_yet(account: Account) -> None:
     runs = [account.buy() for _ in range(3)]
     account.wait_for(runs[0], S.RUNNING)

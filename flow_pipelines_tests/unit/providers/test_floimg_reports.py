@@ -120,7 +120,7 @@ def test_a_failure_told_as_an_error_is_the_same_as_one_told_as_a_status() -> Non
     [
         ({"code": "oom", "message": "no GPU"}, "oom", "no GPU"),
         ("no GPU", "workflow_failed", "no GPU"),
-        (["no GPU"], "workflow_failed", '["no GPU"]'),
+        (["no GPU"], "workflow_failed", "no GPU"),
         ({"code": "out of memory!", "message": None}, "workflow_failed", None),
         (None, "workflow_failed", "FloImg says: failed"),
     ],

@@ -90,7 +90,7 @@ def test_an_output_without_a_usable_id_is_kept_so_that_somebody_notices() -> Non
     ("errors", "told"),
     [
         ("no GPU", "no GPU"),
-        ([{"type": "oom"}], '[{"type": "oom"}]'),
+        ([{"type": "oom"}], "oom"),
         ({"3": ["bad"]}, '{"3": ["bad"]}'),
         (None, "Floyo says: failed"),
         ([], "Floyo says: failed"),
