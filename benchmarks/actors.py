@@ -9,6 +9,7 @@ import heapq
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 START = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 
@@ -18,23 +19,26 @@ class ActorClock:
 
     def __init__(self) -> None:
         self._now, self._actors, self._asleep = 0.0, 0, 0
-        self._wakes: list[float] = []
-        self._changed = threading.Condition()
+        self._wakes: list[tuple[float, int, threading.Event]] = []
+        self._numbers = count()
+        self._lock = threading.Lock()
 
     def now(self) -> datetime:
         return START + timedelta(seconds=self.monotonic())
 
     def monotonic(self) -> float:
-        with self._changed:
+        with self._lock:
             return self._now
 
     def sleep(self, seconds: float) -> None:
-        with self._changed:
+        # An event each: who sleeps on is left asleep.
+        woken = threading.Event()
+        with self._lock:
             wake = self._now + max(seconds, 0.0)
-            heapq.heappush(self._wakes, wake)
+            heapq.heappush(self._wakes, (wake, next(self._numbers), woken))
             self._asleep += 1
             self._move_on()
-            self._changed.wait_for(lambda: self._now >= wake)
+        woken.wait()
 
     def run(self, actions: Sequence[Callable[[], None]]) -> None:
         """Run actions as actors, all at once, until each has ended; raise what one of them did."""
@@ -54,14 +58,13 @@ class ActorClock:
         except BaseException as error:  # noqa: BLE001 - told by `run`
             failed.append(error)
         finally:
-            with self._changed:
+            with self._lock:
                 self._actors -= 1
                 self._move_on()
 
     def _move_on(self) -> None:
         if self._wakes and self._asleep >= self._actors:
-            self._now = self._wakes[0]
-            while self._wakes and self._wakes[0] <= self._now:
-                heapq.heappop(self._wakes)
+            self._now = self._wakes[0][0]
+            while self._wakes and self._wakes[0][0] <= self._now:
+                heapq.heappop(self._wakes)[2].set()
                 self._asleep -= 1
-            self._changed.notify_all()

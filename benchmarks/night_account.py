@@ -1,0 +1,176 @@
+"""One account's part of a simulated night: Dagster runs that submit, a sensor, runs that collect.
+
+Each is a thread on a clock that moves only while all of them wait. In life they are processes that
+share nothing but the ledger: here each has ports, and what ports remember, of its own.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+
+from benchmarks.actors import ActorClock
+from benchmarks.night_provider import PARAMETERS, Account, Bucket, NightProvider
+from benchmarks.place import LongLeases
+from flow_pipelines.ledger import open_ledger
+from flow_pipelines.lifecycle import (
+    Ports,
+    agenda,
+    collect,
+    collect_night,
+    plan_night,
+    poll_due,
+    recover,
+    submit_night,
+)
+from flow_pipelines.model import UNPARTITIONED, BatchSettings, Night
+from flow_pipelines.providers import profile
+from flow_pipelines.transport.pacing import Pacing
+
+TICK_BUDGET_SECONDS = 32.0
+TICK_EVERY_SECONDS = 6.0
+"""A daemon's loop of 5 s, and a second in which a tick starts."""
+TICK_STARTS_SECONDS = 1.0
+RUN_PATIENCE_SECONDS, TICK_PATIENCE_SECONDS = 120.0, 5.0
+_A_DAY_SECONDS = 86_400.0
+_PROMPT = "{name}, row {row}: a harbour town at first light, long lens, low fog, muted colours"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """What came of an account's night. Hours are of the virtual clock, from its beginning."""
+
+    provider: str
+    rows: int
+    ended_hours: Mapping[str, float]
+    """Batch → when the sensor knew that every run had ended."""
+    stored_hours: Mapping[str, float]
+    """Batch → when every picture was stored."""
+    requests: int
+    """Until the last run was known to have ended."""
+    requests_in_all: int
+    too_many: int
+    stored: int
+    cpu_seconds: float
+    """Of this process: ours, the stand-in's, and what threads on one clock cost."""
+    peak_bytes: int
+    """Most memory beyond what the process had when it stood ready."""
+
+
+class AccountNight:
+    """All who work with one account."""
+
+    def __init__(self, folder: Path, url: str, provider: str, batches: int, rows: int) -> None:
+        limit = profile(provider).rate_limit
+        assert limit is not None
+        self.folder, self.provider, self.rows, self.limit = folder, provider, rows, limit
+        self.clock = ActorClock()
+        self.ledger = open_ledger(url, self.clock)
+        self.account = Account(provider, limit, self.clock)
+        self.bucket = Bucket("bench", "flow")
+        self.names = [f"{provider}-{number}" for number in range(batches)]
+        self.asked: dict[str, float] = {}
+        self.stored_at: dict[str, float] = {}
+        self.requests_until_ended = 0
+        self.stored = 0
+
+    def play(self) -> Played:
+        """Let the night pass."""
+        collect.TRANSFERS = 1  # its one thread waits in the place of the run's: all are counted
+        before, began = _memory("VmRSS"), time.process_time()
+        Path("/proc/self/clear_refs").write_text("5")
+        self.clock.run(
+            [
+                *(partial(self._submit, name) for name in self.names),
+                self._tick,
+                *(partial(self._collect, name) for name in self.names),
+            ]
+        )
+        return Played(
+            provider=self.provider,
+            rows=self.rows * len(self.names),
+            ended_hours={name: at / 3600 for name, at in self.asked.items()},
+            stored_hours={name: at / 3600 for name, at in self.stored_at.items()},
+            requests=self.requests_until_ended,
+            requests_in_all=self.account.requests.total(),
+            too_many=self.account.too_many,
+            stored=self.stored,
+            cpu_seconds=time.process_time() - began,
+            peak_bytes=_memory("VmHWM") - before,
+        )
+
+    def _ports(self, patience_seconds: float) -> Ports:
+        pacing = Pacing(
+            self.provider,
+            store=self.ledger.pace,
+            key=self.provider,
+            limit=self.limit,
+            patience_seconds=patience_seconds,
+            clock=self.clock,
+        )
+        return Ports(
+            ledger=LongLeases(self.ledger, 10_000.0),
+            provider=NightProvider(self.account, pacing),
+            store=self.bucket,
+            clock=self.clock,
+            log=lambda _line: None,
+        )
+
+    def _submit(self, name: str) -> None:
+        """Do what a batch's scheduled Dagster run does."""
+        settings, ports = self._settings(name), self._ports(RUN_PATIENCE_SECONDS)
+        plan_night(settings, UNPARTITIONED, ports)
+        summary = submit_night(settings, Night(name, UNPARTITIONED), ports, owner=f"run of {name}")
+        assert summary.submitted == self.rows, summary
+
+    def _tick(self) -> None:
+        """Do what the sensor does, as often as a daemon lets it, until all is asked for."""
+        while len(self.asked) < len(self.names):
+            began = self.clock.monotonic()
+            ports = self._ports(TICK_PATIENCE_SECONDS)
+            recover(ports, batches=self.names, resource=self.provider)
+            owner = uuid.uuid4().hex
+            poll_due(ports, batches=self.names, owner=owner, budget_seconds=TICK_BUDGET_SECONDS)
+            for todo in agenda(ports.ledger, ports.clock, batches=self.names).todos:
+                assert todo.kind == "collect", todo
+                self.requests_until_ended = self.account.requests.total()
+                self.asked.setdefault(todo.night.batch, self.clock.monotonic())
+            took = self.clock.monotonic() - began
+            self.clock.sleep(max(TICK_EVERY_SECONDS - took, TICK_STARTS_SECONDS))
+
+    def _collect(self, name: str) -> None:
+        """Do what the Dagster run does that the sensor asks for."""
+        while name not in self.asked:
+            assert self.clock.monotonic() < _A_DAY_SECONDS
+            self.clock.sleep(TICK_EVERY_SECONDS)
+        night = Night(name, UNPARTITIONED)
+        summary = collect_night(night, self._ports(RUN_PATIENCE_SECONDS), owner=f"images of {name}")
+        self.stored += summary.images
+        self.stored_at[name] = self.clock.monotonic()
+
+    def _settings(self, name: str) -> BatchSettings:
+        folder = self.folder / name
+        folder.mkdir()
+        lines = [f'p{row},"{_PROMPT.format(name=name, row=row)}"' for row in range(self.rows)]
+        (folder / "prompts.csv").write_text("\n".join(["prompt_id,prompt", *lines]) + "\n")
+        return BatchSettings(
+            name=name,
+            provider=self.provider,
+            resource=self.provider,
+            workflow="sample",
+            base_dir=str(folder),
+            prompts="prompts.csv",
+            parameters=PARAMETERS,
+            price_usd_per_run=Decimal("0.01"),
+        )
+
+
+def _memory(line: str) -> int:
+    """Give a figure of this process in bytes, as Linux tells it."""
+    found = Path("/proc/self/status").read_text().split(f"{line}:")[1].split()
+    return int(found[0]) * 1024

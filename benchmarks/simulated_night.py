@@ -1,0 +1,155 @@
+"""A night of twenty batches over four providers, on a virtual clock: hours, requests, memory, size.
+
+Real: planning, submitting, the sensor's tick (recover, poll, agenda), collecting, the turns under
+each provider's documented limit, and one SQLite ledger, in memory, that holds all of it. Simulated:
+time, which passes only while everybody waits; the providers, which live in the process of their
+account (`night_provider`: no HTTP, no errors, runs with a median of 30 s and σ = 0.6, answers after
+0.3 s); the bucket, which takes pictures and keeps none; Dagster, whose runs and sensor are threads
+here. The five batches of a provider begin at once, and their pictures are collected when a night
+has ended, by a run that the sensor asks for: the one way of a scheduled night.
+
+20 × 250 prompts; 20 × 5,000 with BENCH_FULL=1, which takes the better part of an hour.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.figures import Figure
+from benchmarks.night_account import AccountNight, Played
+from benchmarks.place import MEDIAN_SECONDS, SPAWN
+from flow_pipelines.ledger import open_ledger
+from flow_pipelines.providers import profile, provider_names
+
+BATCHES = 5
+"""At each provider."""
+ROWS = 5_000 if os.environ.get("BENCH_FULL") else 250
+WARM_UP_ROWS = 8
+AT_MOST = 1.25
+"""Of the hours that two requests a run take at the limit; as in `floyo_batch`."""
+MOST_GROWTH = 1.3
+_MB = 1024 * 1024
+_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulated:
+    """A night of so many prompts a batch."""
+
+    rows: int
+    accounts: Sequence[Played]
+    ledger_bytes: int
+
+    @property
+    def submissions(self) -> int:
+        return sum(one.rows for one in self.accounts)
+
+    @property
+    def cpu_ms(self) -> float:
+        """Of a submission."""
+        return 1000 * sum(one.cpu_seconds for one in self.accounts) / self.submissions
+
+    @property
+    def peak_mb(self) -> float:
+        """Of the account that took the most."""
+        return max(one.peak_bytes for one in self.accounts) / _MB
+
+
+def measure() -> list[Figure]:
+    """Simulate a night, and one a tenth the size to compare with."""
+    tenth, night = simulate(ROWS // 10), simulate(ROWS)
+    accounts = [figure for one in night.accounts for figure in _of_account(one, night.rows)]
+    return [*accounts, *_in_all(night, tenth)]
+
+
+def simulate(rows: int) -> Simulated:
+    """Let one night pass, an account to a process, as many at a time as there are cores."""
+    with tempfile.TemporaryDirectory(prefix="bench-night-", dir=_MEMORY) as name:
+        folder = Path(name)
+        ledger = open_ledger(_url(folder))
+        with ProcessPoolExecutor(os.cpu_count(), SPAWN, max_tasks_per_child=1) as pool:
+            played = [pool.submit(_play, folder, one, rows) for one in provider_names()]
+            accounts = [one.result() for one in played]
+        for one in accounts:
+            assert one.stored == one.rows, one
+        ledger.close()
+        return Simulated(
+            rows=rows,
+            accounts=accounts,
+            ledger_bytes=sum(file.stat().st_size for file in folder.glob("ledger.db*")),
+        )
+
+
+def _play(folder: Path, provider: str, rows: int) -> Played:
+    with tempfile.TemporaryDirectory(prefix="warm-", dir=folder) as name:
+        # What a process loads at its first use is not the night's.
+        AccountNight(Path(name), _url(Path(name)), provider, 1, WARM_UP_ROWS).play()
+    return AccountNight(folder, _url(folder), provider, BATCHES, rows).play()
+
+
+def _url(folder: Path) -> str:
+    return f"sqlite:///{folder / 'ledger.db'}"
+
+
+def _of_account(one: Played, rows: int) -> list[Figure]:
+    known = profile(one.provider)
+    assert known.rate_limit is not None
+    a_minute = known.rate_limit.requests * 60 / known.rate_limit.per_seconds
+    bound = (2 * one.rows / a_minute + MEDIAN_SECONDS / 60) / 60
+    part = f"{BATCHES} × {rows:,} runs at {known.title}, {a_minute:g}/min"
+    ended, stored = max(one.ended_hours.values()), max(one.stored_hours.values())
+    return [
+        Figure(
+            part=part,
+            name="until all have ended",
+            ours=ended,
+            unit="h",
+            opponent=f"{bound:.2f} h: 2 × {one.rows:,} / limit + median; {ended / bound:.2f} ×",
+            at_most=round(AT_MOST * bound, 2),
+        ),
+        Figure(part=part, name="until all pictures are stored", ours=stored, unit="h"),
+        Figure(
+            part=part,
+            name="requests per run, submit and polls",
+            ours=one.requests / one.rows,
+            opponent=f"{one.requests_in_all / one.rows:.2f} with the links asked for to collect",
+            at_most=2.3,
+        ),
+        Figure(part=part, name="beyond the limit (429)", ours=one.too_many, at_most=0),
+    ]
+
+
+def _in_all(night: Simulated, tenth: Simulated) -> list[Figure]:
+    part = f"{night.submissions:,} submissions in one ledger"
+    smaller = f"at {tenth.submissions:,}"
+    each = night.ledger_bytes / night.submissions
+    return [
+        Figure(
+            part=part,
+            name="CPU of a submission",
+            ours=night.cpu_ms,
+            unit="ms",
+            opponent=f"{tenth.cpu_ms:.1f} ms {smaller}; both with the stand-in's",
+            at_most=round(MOST_GROWTH * tenth.cpu_ms, 1),
+        ),
+        Figure(
+            part=part,
+            name="memory beyond an idle process",
+            ours=night.peak_mb,
+            unit="MB",
+            opponent=f"{tenth.peak_mb:.0f} MB {smaller}; {BATCHES} submitting runs and a sensor",
+        ),
+        Figure(part=part, name="ledger", ours=night.ledger_bytes / _MB, unit="MB"),
+        Figure(
+            part=part,
+            name="ledger of a submission",
+            ours=each,
+            unit="B",
+            opponent=f"{tenth.ledger_bytes / tenth.submissions:.0f} B {smaller}",
+        ),
+    ]
