@@ -95,4 +95,4 @@ def _under_way(ledger: RunLedger, search: Callable[..., Sequence[Submission]]) -
 
 
 def _look(ledger: RunLedger, clock: Clock, night: Night) -> NightProgress:
-    return night_progress(night, ledger.submissions(night), clock.now())
+    return night_progress(night, ledger.tallies(night), clock.now())

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, func, select, update
+from sqlalchemy import RowMapping, bindparam, func, select, update
 
 from flow_pipelines.ledger.changing import NightChange, changing, changing_night
-from flow_pipelines.ledger.database import Database
+from flow_pipelines.ledger.database import Database, chunks
 from flow_pipelines.ledger.schema import outputs
 from flow_pipelines.model import Night, StoredFacts, SubmissionState
-from flow_pipelines.model.errors import LedgerError
+from flow_pipelines.model.errors import LedgerError, SubmissionNotFound
 
 _KINDS = frozenset({"submit", "collect"})
 
@@ -28,17 +29,7 @@ class Collecting:
             if known["stored_at"] is not None:
                 _refuse_other_content(known, facts)
                 return
-            values = {
-                "s3_key": facts.s3_key,
-                "media_type": facts.media_type,
-                "size_bytes": facts.size_bytes,
-                "sha256": facts.sha256,
-                "width": facts.width,
-                "height": facts.height,
-                "stored_at": change.now,
-                "problem": None,
-            }
-            _write_output(change, known, values)
+            _write_output(change, known, _stored_values(change, facts))
 
     def record_output_problem(self, submission_key: str, output_index: int, problem: str) -> None:
         """Note why an output could not be stored this time; counts an attempt."""
@@ -51,8 +42,7 @@ class Collecting:
     def mark_collected(self, submission_key: str) -> None:
         """Set `collected_at`."""
         with changing(self._database, submission_key) as (change, row):
-            if row["state"] != SubmissionState.SUCCEEDED:
-                raise LedgerError(f"submission {submission_key} is {row['state']}, not succeeded")
+            _refuse_unfinished(submission_key, row["state"])
             query = (
                 select(func.count())
                 .select_from(outputs)
@@ -60,9 +50,26 @@ class Collecting:
             )
             missing = change.connection.execute(query).scalar_one()
             if missing:
-                raise LedgerError(f"submission {submission_key}: {missing} output(s) not stored")
+                raise _not_whole(submission_key, missing)
             if row["collected_at"] is None:
                 change.write([row], collected_at=change.now)
+
+    def record_collected(
+        self, night: Night, found: Mapping[str, Mapping[int, StoredFacts]]
+    ) -> None:
+        """Note the last outputs of several runs, and that these runs are collected."""
+        with (
+            self._database.write() as connection,
+            changing_night(self._database, connection, night) as change,
+        ):
+            rows = change.lock_submissions(found)
+            for row in rows:
+                _refuse_unfinished(row["submission_key"], row["state"])
+            if len(rows) != len(found):
+                raise SubmissionNotFound(f"{night} has not all of these {len(found)} submissions")
+            _store_each(change, found, _outputs_of(change, found))
+            fresh = [row for row in rows if row["collected_at"] is None]
+            change.write(fresh, collected_at=change.now)
 
     def night_collected(self, night: Night, revision: int) -> None:
         """Note that the tables were written from `revision`; resets the collect attempts."""
@@ -91,6 +98,62 @@ class Collecting:
             number: int = change.before[f"{kind}_attempts"] + 1
             change.set(**{f"{kind}_attempts": number, f"{kind}_requested_at": change.now})
             return number
+
+
+def _refuse_unfinished(submission_key: str, state: str) -> None:
+    if state != SubmissionState.SUCCEEDED:
+        raise LedgerError(f"submission {submission_key} is {state}, not succeeded")
+
+
+def _not_whole(submission_key: str, missing: int) -> LedgerError:
+    return LedgerError(f"submission {submission_key}: {missing} output(s) not stored")
+
+
+def _stored_values(change: NightChange, facts: StoredFacts) -> dict[str, Any]:
+    return {
+        "s3_key": facts.s3_key,
+        "media_type": facts.media_type,
+        "size_bytes": facts.size_bytes,
+        "sha256": facts.sha256,
+        "width": facts.width,
+        "height": facts.height,
+        "stored_at": change.now,
+        "problem": None,
+    }
+
+
+def _outputs_of(change: NightChange, keys: Iterable[str]) -> dict[str, dict[int, RowMapping]]:
+    known: dict[str, dict[int, RowMapping]] = {key: {} for key in keys}
+    for chunk in chunks(sorted(known)):
+        query = select(outputs).where(outputs.c.submission_key.in_(chunk))
+        for row in change.connection.execute(query).mappings():
+            known[row["submission_key"]][row["output_index"]] = row
+    return known
+
+
+def _store_each(
+    change: NightChange,
+    found: Mapping[str, Mapping[int, StoredFacts]],
+    known: Mapping[str, Mapping[int, RowMapping]],
+) -> None:
+    """Write what is new of `found`. Raises: LedgerError, unless that makes every run whole."""
+    values: list[dict[str, Any]] = []
+    for key, stored in found.items():
+        for index, facts in stored.items():
+            row = known[key].get(index)
+            if row is None:
+                raise LedgerError(f"submission {key} has no output {index}")
+            if row["stored_at"] is None:
+                values.append({"of": key, "at": index, **_stored_values(change, facts)})
+            else:
+                _refuse_other_content(row, facts)
+        left = [i for i, row in known[key].items() if row["stored_at"] is None and i not in stored]
+        if left:
+            raise _not_whole(key, len(left))
+    if values:
+        this = outputs.c.submission_key == bindparam("of"), outputs.c.output_index == bindparam("at")
+        change.connection.execute(update(outputs).where(*this), values)
+        change.touch()
 
 
 def _output(change: NightChange, submission_key: str, output_index: int) -> RowMapping:

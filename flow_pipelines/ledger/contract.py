@@ -38,6 +38,7 @@ from flow_pipelines.ledger.records import (
     PlanOutcome,
     Settlement,
     SpendLine,
+    Tally,
 )
 from flow_pipelines.ledger.run_times import RunTimes
 from flow_pipelines.ledger.spending import Spending
@@ -172,6 +173,9 @@ class RunLedger(BatchLocations, ProviderFiles, RunTimes, Spending, Protocol):
 
     def counts_by_state(self, batches: Collection[str]) -> Mapping[SubmissionState, int]:
         """Give how many submissions are in each state, all generations; absent where none are."""
+
+    def tallies(self, night: Night) -> Sequence[Tally]:
+        """Sum a night up, by generation and state: a few lines, however many rows it has."""
 
     def reserved_usd(self, provider: str, day: datetime) -> Decimal:
         """Give what counts against the provider's daily budget on the UTC day of `day`."""
@@ -372,6 +376,12 @@ class RunLedger(BatchLocations, ProviderFiles, RunTimes, Spending, Protocol):
 
     def mark_collected(self, submission_key: str) -> None:
         """Set `collected_at`. Raises: LedgerError unless succeeded and every output is stored."""
+
+    def record_collected(
+        self, night: Night, found: Mapping[str, Mapping[int, StoredFacts]]
+    ) -> None:
+        """Do `record_stored` for each of `found`, by submission key and index, and then
+        `mark_collected` for each key, all in one transaction. Raises: LedgerError, as they do."""
 
     def night_collected(self, night: Night, revision: int) -> None:
         """Note that the tables were written from `revision`; resets the collect attempts unless

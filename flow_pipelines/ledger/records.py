@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from flow_pipelines.model import Night
+from flow_pipelines.model import Night, SubmissionState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,3 +92,18 @@ class SpendLine:
     estimated_usd: Decimal
     runs_cost_unknown: int
     """As in `CostLine`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """The submissions of a night that are of one generation and in one state, summed up."""
+
+    generation: int
+    state: SubmissionState
+    rows: int
+    cost_usd: Decimal = Decimal(0)
+    """Unknown costs count nothing."""
+    ends: int = 0
+    """Provider runs that have ended; the first and the last of their ends follow."""
+    first_end_at: datetime | None = None
+    last_end_at: datetime | None = None

@@ -73,7 +73,7 @@ def _progress(ledger: RunLedger, clock: Clock, listed: NightRecord) -> NightProg
     """Give how far a night has come that somebody asked to buy."""
     if listed.marked_at is None:
         return None
-    return night_progress(listed.night, ledger.submissions(listed.night), clock.now())
+    return night_progress(listed.night, ledger.tallies(listed.night), clock.now())
 
 
 def _as_left(ledger: RunLedger, listed: NightRecord) -> NightRecord | None:

@@ -219,7 +219,7 @@ def wait_for_night(ports: Ports, night: Night, *, owner: str, wait_seconds: floa
 
 def _tell(ports: Ports, night: Night, told: object) -> object:
     """Log how far a night has come, where that is news; give what was told last."""
-    progress = night_progress(night, ports.ledger.submissions(night), ports.clock.now())
+    progress = night_progress(night, ports.ledger.tallies(night), ports.clock.now())
     now = (progress.generation, progress.percent // 10, progress.under_way)
     if now != told:
         ports.log(progress.in_words())

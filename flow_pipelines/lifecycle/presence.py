@@ -22,7 +22,7 @@ class Presence:
     """Everything that was sent has ended, and the tables in the bucket say so. How well it went
     is not asked here; what waits for a person (`unresolved`) does not make it absent."""
     tell: Callable[[], str] = field(repr=False, compare=False)
-    """Reads every submission of the night: a sensor asks for the words only to report them."""
+    """Sums the night up: a sensor asks for the words only to report them."""
 
     @property
     def in_words(self) -> str:
@@ -57,7 +57,7 @@ def _told(
         return _absent(ledger, f"{night} was not bought: no run ever planned it")
     if record.marked_at is None:
         return _absent(ledger, f"{night} was planned, and nothing of it was sent")
-    progress = night_progress(night, ledger.submissions(night), clock.now())
+    progress = night_progress(night, ledger.tallies(night), clock.now())
     if there:
         return f"{progress.in_words()}, in the bucket"
     if progress.under_way:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from flow_pipelines.model import ENDED, IN_FLIGHT, Night, Submission, SubmissionState
+from flow_pipelines.ledger.records import Tally
+from flow_pipelines.model import ENDED, IN_FLIGHT, Night, SubmissionState
 
 FEWEST_ENDED = 3
 """Ends that a forecast needs: fewer say nothing of a pace."""
@@ -72,26 +74,28 @@ class NightProgress:
         return f"{self.night}: {', '.join(told)}"
 
 
-def night_progress(night: Night, submissions: Sequence[Submission], now: datetime) -> NightProgress:
-    """Count a night's `submissions`, all generations of them."""
-    generation = max((one.generation for one in submissions), default=0)
-    rows = [one for one in submissions if one.generation == generation or one.state not in ENDED]
-    states = [one.state for one in rows]
-    in_flight = sum(state in IN_FLIGHT for state in states)
-    planned = states.count(_S.PLANNED) + states.count(_S.SUBMITTING)
+def night_progress(night: Night, tallies: Sequence[Tally], now: datetime) -> NightProgress:
+    """Count a night by its `tallies`, all generations of them."""
+    generation = max((one.generation for one in tallies), default=0)
+    current = [one for one in tallies if one.generation == generation or one.state not in ENDED]
+    counts: Counter[SubmissionState] = Counter()
+    for one in current:
+        counts[one.state] += one.rows
+    in_flight = sum(counts[state] for state in IN_FLIGHT)
+    planned = counts[_S.PLANNED] + counts[_S.SUBMITTING]
     return NightProgress(
         night=night,
         generation=generation,
-        rows=len(rows),
-        succeeded=states.count(_S.SUCCEEDED),
-        failed=states.count(_S.FAILED),
-        canceled=states.count(_S.CANCELED),
-        skipped=states.count(_S.SKIPPED),
-        unresolved=states.count(_S.UNRESOLVED),
+        rows=counts.total(),
+        succeeded=counts[_S.SUCCEEDED],
+        failed=counts[_S.FAILED],
+        canceled=counts[_S.CANCELED],
+        skipped=counts[_S.SKIPPED],
+        unresolved=counts[_S.UNRESOLVED],
         in_flight=in_flight,
         planned=planned,
-        cost_usd=sum((one.cost_usd for one in submissions if one.cost_usd), Decimal(0)),
-        expected_end_at=_expected_end(rows, in_flight + planned, now),
+        cost_usd=sum((one.cost_usd for one in tallies), Decimal(0)),
+        expected_end_at=_expected_end(current, in_flight + planned, now),
     )
 
 
@@ -101,14 +105,15 @@ def usd(amount: Decimal) -> str:
     return f"${cents}" if cents == amount else f"${amount.normalize():f}"
 
 
-def _expected_end(rows: Sequence[Submission], left: int, now: datetime) -> datetime | None:
+def _expected_end(tallies: Sequence[Tally], left: int, now: datetime) -> datetime | None:
     """Go on at the pace of the ends so far.
 
     That pace is the provider's where runs queue there, and ours where sending is what takes time.
     """
-    ends = sorted(one.finished_at for one in rows if one.finished_at and one.provider_run_id)
-    if not left or len(ends) < FEWEST_ENDED or ends[0] == ends[-1]:
+    ends = sum(one.ends for one in tallies)
+    if not left or ends < FEWEST_ENDED:
         return None
-    each = (ends[-1] - ends[0]) / (len(ends) - 1)
-    wait = each * left
-    return now + wait if wait <= LONGEST_FORECAST else None
+    first = min(one.first_end_at for one in tallies if one.first_end_at)
+    last = max(one.last_end_at for one in tallies if one.last_end_at)
+    wait = (last - first) / (ends - 1) * left
+    return now + wait if timedelta(0) < wait <= LONGEST_FORECAST else None

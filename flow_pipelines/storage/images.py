@@ -18,6 +18,7 @@ from flow_pipelines.storage.media import (
     looks_like_markup,
     recognize_media,
 )
+from flow_pipelines.storage.png import SIGNATURE, checked_png
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -101,12 +102,8 @@ def verify_image(
     known = _begins_like_an_image(source, declared_media_type)
     with _decoding(known), _opened(source) as image:
         width, height = image.size
-        _check_size(image, max_pixels)
         image_format = str(image.format)
-        if image_format == "PNG":
-            # Only this reads on to the last chunk; the decoder stops at the last row.
-            image.verify()
-    with _decoding(known), _opened(source) as image:
+        _check_size(image, max_pixels)
         _decode_frames(image, max_pixels)
     media_type, extension = _FORMATS[image_format]
     return ImageFacts(media_type=media_type, extension=extension, width=width, height=height)
@@ -159,6 +156,10 @@ def _opened(source: BinaryIO) -> Image:
     from PIL import Image
 
     Image.init()
+    source.seek(0, io.SEEK_SET)
+    if source.read(len(SIGNATURE)) == SIGNATURE:
+        # The decoder stops at the last row, and would not see a file cut after it.
+        source = checked_png(source)
     source.seek(0, io.SEEK_SET)
     return Image.open(source, formats=[name for name in _FORMATS if name in Image.OPEN])
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
-PART_BYTES = 16 * 1024 * 1024
+MULTIPART_ABOVE_BYTES = 16 * 1024 * 1024
+PART_BYTES = 8 * 1024 * 1024
+"""What is sent at a time from memory: threads that send files in small blocks stop each other."""
 
 # 412: the key exists. 409: another write of the key is under way, or won a moment ago.
 # NoSuchUpload: something ended our upload; the key tells whether it was a completion.
@@ -46,7 +48,7 @@ class Upload:
     @property
     def is_multipart(self) -> bool:
         """Tell whether it is too large for one request."""
-        return self.size_bytes > PART_BYTES
+        return self.size_bytes > MULTIPART_ABOVE_BYTES
 
     @property
     def put_args(self) -> dict[str, Any]:
@@ -67,10 +69,11 @@ def send(client: S3Client, bucket: str, upload: Upload, *, condition: Mapping[st
         _send_parts(client, bucket, upload, condition)
         return
     upload.content.seek(0)
+    small = upload.size_bytes <= PART_BYTES
     client.put_object(
         Bucket=bucket,
         Key=upload.key,
-        Body=upload.content,
+        Body=_whole(bucket, upload) if small else upload.content,
         ContentLength=upload.size_bytes,
         **upload.put_args,
         **condition,
@@ -114,9 +117,19 @@ def _upload_parts(
         )
         parts.append({"ETag": answer["ETag"], "PartNumber": len(parts) + 1})
         sent_bytes += len(chunk)
-    if sent_bytes != upload.size_bytes:
+    _compare_length(bucket, upload, sent_bytes)
+    return parts
+
+
+def _whole(bucket: str, upload: Upload) -> bytes:
+    content = upload.content.read(upload.size_bytes)
+    _compare_length(bucket, upload, len(content))
+    return content
+
+
+def _compare_length(bucket: str, upload: Upload, found_bytes: int) -> None:
+    if found_bytes != upload.size_bytes:
         raise StorageError(
-            f"s3://{bucket}/{upload.key} was not stored: {sent_bytes} bytes were there to send, "
+            f"s3://{bucket}/{upload.key} was not stored: {found_bytes} bytes were there to send, "
             f"{upload.size_bytes} were announced. Collect this output again."
         )
-    return parts

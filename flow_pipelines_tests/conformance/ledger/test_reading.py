@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
+from flow_pipelines.ledger.records import Tally
 from flow_pipelines.model import Night
 from flow_pipelines_tests.conformance.ledger.desk import (
     PROVIDER,
@@ -125,12 +128,46 @@ def test_counts_of_all_states_add_up(desk: Desk) -> None:
     assert desk.ledger.counts_by_state([]) == {}
 
 
+def test_a_night_is_summed_up_by_generation_and_state(desk: Desk) -> None:
+    night = new_night()
+    desk.plan(night, range(6))
+    ends = []
+    for number, cost in enumerate(("0.02", None, "0.000001")):
+        desk.submit(key_of(night, number))
+        desk.clock.advance(7)
+        desk.poll(key_of(night, number), S.SUCCEEDED, cost=cost)
+        ends.append(desk.clock.now())
+    desk.submit(key_of(night, 3))
+    desk.begin(key_of(night, 4))
+    desk.ledger.reject_submission(key_of(night, 4), "bad", "never ran")
+    again = [planned_row(night, 0, generation=1)]
+    desk.ledger.regenerate(night, "run", "all", lambda _: again)
+    desk.plan(new_night(), [0])
+
+    assert desk.ledger.tallies(night) == [
+        Tally(generation=0, state=S.FAILED, rows=1),
+        Tally(generation=0, state=S.PLANNED, rows=1),
+        Tally(generation=0, state=S.SUBMITTED, rows=1),
+        Tally(
+            generation=0,
+            state=S.SUCCEEDED,
+            rows=3,
+            cost_usd=Decimal("0.020001"),
+            ends=3,
+            first_end_at=ends[0],
+            last_end_at=ends[2],
+        ),
+        Tally(generation=1, state=S.PLANNED, rows=1),
+    ]
+
+
 def test_nothing_is_found_in_an_empty_ledger(desk: Desk) -> None:
     night = new_night()
 
     assert desk.ledger.night(night) is None
     assert desk.ledger.submissions(night) == desk.ledger.prompt_rows(night) == []
     assert desk.ledger.outputs(night) == {}
+    assert desk.ledger.tallies(night) == []
     assert desk.ledger.search() == desk.ledger.cost_lines() == []
     assert desk.ledger.reserved_usd("floyo", desk.clock.now()) == 0
 

@@ -57,6 +57,7 @@ LEDGER_READS = frozenset(
         "spend",
         "submission",
         "submissions",
+        "tallies",
         "unresolved",
         "workflow",
         "workload",

@@ -65,6 +65,7 @@ HOT: dict[str, Callable[[Desk], object]] = {
     "settlements": lambda desk: desk.ledger.settlements(KEY),
     "search by batch and state": lambda desk: desk.ledger.search(batch="posters", state=S.FAILED),
     "search by provider and state": lambda desk: desk.ledger.search(provider="f", state=S.FAILED),
+    "tallies": lambda desk: desk.ledger.tallies(NIGHT),
     "counts_by_state": lambda desk: desk.ledger.counts_by_state(["posters", "covers"]),
     "in_flight": lambda desk: desk.ledger.in_flight(**DUE),
     "workload": lambda desk: desk.ledger.workload("floyo"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from flow_pipelines.ledger.records import Tally
 from flow_pipelines.lifecycle import collect_night, night_progress, usd, wait_for_night
 from flow_pipelines.lifecycle.presence import presence
 from flow_pipelines.model import Night, RunReport, Submission, SubmissionState
@@ -46,6 +48,22 @@ def ended(number: int, seconds_ago: float, state: str = "succeeded", **more: Any
     return row(number, state, finished_at=at, provider_run_id=f"r{number}", **more)
 
 
+def tallied(rows: Sequence[Submission]) -> Sequence[Tally]:
+    """Give each row as a tally of its own: how they are grouped must not matter."""
+    return [
+        Tally(
+            generation=one.generation,
+            state=one.state,
+            rows=1,
+            cost_usd=one.cost_usd or Decimal(0),
+            ends=1 if one.finished_at else 0,
+            first_end_at=one.finished_at,
+            last_end_at=one.finished_at,
+        )
+        for one in rows
+    ]
+
+
 def test_the_line_leaves_out_what_there_is_none_of() -> None:
     rows = [
         ended(0, 30, cost_usd=Decimal("0.02")),
@@ -55,7 +73,7 @@ def test_the_line_leaves_out_what_there_is_none_of() -> None:
         row(4, "planned"),
         row(5, "unresolved"),
     ]
-    progress = night_progress(NIGHT, rows, NOW)
+    progress = night_progress(NIGHT, tallied(rows), NOW)
     assert progress.in_words() == (
         "harbor/2026-11-02: 1 of 6 done, 1 failed, 1 unresolved, 1 in flight, 2 planned, "
         "$0.02 so far"
@@ -65,7 +83,7 @@ def test_the_line_leaves_out_what_there_is_none_of() -> None:
 
 def test_the_end_is_expected_at_the_pace_of_the_ends_so_far() -> None:
     rows = [ended(n, 60 - 10 * n) for n in range(4)] + [row(n, "running") for n in range(4, 16)]
-    progress = night_progress(NIGHT, rows, NOW)
+    progress = night_progress(NIGHT, tallied(rows), NOW)
     assert progress.expected_end_at == NOW + timedelta(seconds=120)
     assert progress.in_words().endswith("ends about 02:12 UTC")
 
@@ -81,13 +99,13 @@ def test_the_end_is_expected_at_the_pace_of_the_ends_so_far() -> None:
     ids=["too few ended", "all at once", "nothing is left", "in a week or later"],
 )
 def test_no_end_is_promised_where_nobody_can_tell(rows: list[Submission]) -> None:
-    assert night_progress(NIGHT, rows, NOW).expected_end_at is None
+    assert night_progress(NIGHT, tallied(rows), NOW).expected_end_at is None
 
 
 def test_a_regeneration_is_counted_by_what_it_buys_and_what_is_still_under_way() -> None:
     before = [ended(n, 900, cost_usd=Decimal("0.10")) for n in range(8)] + [row(8, "running")]
     again = [row(0, "running", generation=1), row(1, "planned", generation=1)]
-    progress = night_progress(NIGHT, before + again, NOW)
+    progress = night_progress(NIGHT, tallied(before + again), NOW)
     assert (progress.generation, progress.rows, progress.succeeded) == (1, 3, 0)
     assert progress.cost_usd == Decimal("0.80")
 
