@@ -55,13 +55,23 @@ def _span(shortest: float, longest: float) -> tuple[int, int]:
 
 
 def _weights(spans: Sequence[tuple[int, int]]) -> Sequence[float]:
+    """Give each bin its share of the runs.
+
+    A round costs what bins and spans do together, however wide spans are: a span adds as much to
+    each of its bins for each unit of weight there, so only where that begins and ends is noted.
+    """
     weights = [1.0 / _BINS] * _BINS
     for _ in range(_ROUNDS):
-        found = [0.0] * _BINS
+        below = [0.0, *accumulate(weights)]
+        changes = [0.0] * (_BINS + 1)
         for first, last in spans:
-            inside = weights[first : last + 1]
-            total = sum(inside) or 1.0
-            for number, weight in enumerate(inside, start=first):
-                found[number] += weight / total
-        weights = [weight / len(spans) for weight in found]
+            # Never 0: a round leaves every span at least the weight of one run.
+            share = 1.0 / (below[last + 1] - below[first])
+            changes[first] += share
+            changes[last + 1] -= share
+        factors = accumulate(changes[:-1])
+        weights = [
+            weight * max(factor, 0.0) / len(spans)
+            for weight, factor in zip(weights, factors, strict=True)
+        ]
     return weights
