@@ -151,7 +151,10 @@ def _store_each(
         if left:
             raise _not_whole(key, len(left))
     if values:
-        this = outputs.c.submission_key == bindparam("of"), outputs.c.output_index == bindparam("at")
+        this = (
+            outputs.c.submission_key == bindparam("of"),
+            outputs.c.output_index == bindparam("at"),
+        )
         change.connection.execute(update(outputs).where(*this), values)
         change.touch()
 

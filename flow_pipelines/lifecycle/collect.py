@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 
 from flow_pipelines.batches.keys import path_safe
+from flow_pipelines.lifecycle.noting import Carried, Carrier, note_as_they_end, note_problem
 from flow_pipelines.lifecycle.poll import record_report
 from flow_pipelines.lifecycle.ports import Ports, collect_lease, held_lease
 from flow_pipelines.lifecycle.summary import NightSummary, summarize_night
@@ -75,43 +76,41 @@ def _store_outputs(night: Night, ports: Ports) -> None:
             pool.submit(_collect, ports, submission, outputs.get(submission.submission_key, ()))
             for submission in todo
         ]
-        _first_error(futures)
+        note_as_they_end(ports, night, futures)
 
 
-def _first_error(futures: Sequence[Future[None]]) -> None:
-    """Wait for all; on the first fatal error, start nothing more and raise it."""
-    for future in futures:
-        try:
-            future.result()
-        except BaseException:
-            for other in futures:
-                other.cancel()
-            raise
+def _collect(ports: Ports, submission: Submission, outputs: Sequence[Output]) -> Carried | None:
+    """Store one run's outputs; None: not all of them could be, and the ledger knows the others."""
+    carrier = Carrier(ports, submission.submission_key)
+    try:
+        if _carry(ports, submission, outputs, carrier):
+            return carrier.whole()
+    except BaseException:
+        carrier.note_latest()
+        raise
+    carrier.note_latest()
+    return None
 
 
-def _collect(ports: Ports, submission: Submission, outputs: Sequence[Output]) -> None:
-    """Store one run's outputs.
+def _carry(
+    ports: Ports, submission: Submission, outputs: Sequence[Output], carrier: Carrier
+) -> bool:
+    """Store what is missing of one run; False: something still is.
 
-    A run that ended without any is asked once more, now and at every later collection: its list
-    may have been empty only because we asked early.
+    A run that ended without any output is asked once more, now and at every later collection: its
+    list may have been empty only because we asked early.
     """
     missing = [output for output in outputs if output.stored is None]
     ask = not outputs or (missing and _needs_urls(ports))
     fresh = _links_at_hand(ports, submission, missing)
     if missing and fresh:
-        missing = [output for output in missing if not _store(ports, submission, output, fresh)]
+        missing = [o for o in missing if not _store(ports, submission, o, fresh, carrier)]
         ask = bool(missing)
     fresh = _fresh_refs(ports, submission) if ask else {}
     if fresh and not outputs:
         missing = list(ports.ledger.outputs(submission.night).get(submission.submission_key, ()))
-    stored = [_store(ports, submission, output, fresh) for output in missing]
-    if not (outputs or stored) or not all(stored):
-        return
-    try:
-        ports.ledger.mark_collected(submission.submission_key)
-    except LedgerError as error:
-        # The fresh answer named one more output: the next collection fetches it.
-        ports.log(f"{submission.submission_key} is not collected whole yet: {error}")
+    stored = [_store(ports, submission, output, fresh, carrier) for output in missing]
+    return bool(outputs or stored) and all(stored)
 
 
 def _needs_urls(ports: Ports) -> bool:
@@ -143,26 +142,25 @@ def _fresh_refs(ports: Ports, submission: Submission) -> dict[str, OutputRef]:
 
 
 def _store(
-    ports: Ports, submission: Submission, output: Output, fresh: dict[str, OutputRef]
+    ports: Ports,
+    submission: Submission,
+    output: Output,
+    fresh: dict[str, OutputRef],
+    carrier: Carrier,
 ) -> bool:
-    """Store one output; False: it could not be, and the ledger knows why."""
+    """Store one output; False: it, or the one before it, could not be, and the ledger knows why."""
     ref = fresh.get(output.output_id)
     if ref is None:
         if _needs_urls(ports):
-            return _problem(ports, output, "the provider gives no link to it any more")
+            note_problem(ports, output, "the provider gives no link to it any more")
+            return False
         ref = OutputRef(output_id=output.output_id, kind=output.kind, file_name=output.file_name)
     try:
         facts = _transfer_with_tries(ports, submission, output, ref)
-        ports.ledger.record_stored(submission.submission_key, output.output_index, facts)
     except (TransferError, ProviderError, LedgerError, ObjectDiffers) as error:
-        return _problem(ports, output, str(error))
-    return True
-
-
-def _problem(ports: Ports, output: Output, problem: str) -> bool:
-    ports.ledger.record_output_problem(output.submission_key, output.output_index, problem)
-    ports.log(f"{output.submission_key} output {output.output_index} is not stored: {problem}")
-    return False
+        note_problem(ports, output, str(error))
+        return False
+    return carrier.stored(output, facts)
 
 
 def _transfer_with_tries(

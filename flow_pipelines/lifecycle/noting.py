@@ -1,0 +1,120 @@
+"""Notes in the ledger of what reached the bucket: run by run, or of many runs at a time.
+
+A transaction costs about as much as carrying a small picture, and only one can write at a time.
+So the last output of each run waits a moment for others to be noted with it. A process that dies
+meanwhile leaves objects that the next collection finds in the bucket, the same, and notes then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from dataclasses import dataclass
+
+from flow_pipelines.lifecycle.ports import Ports
+from flow_pipelines.model import Night, Output, StoredFacts
+from flow_pipelines.model.errors import LedgerError
+
+NOTE_SECONDS = 0.25
+"""How long what is in the bucket may wait for its note in the ledger."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Carried:
+    """A run whose every output is in the bucket, the last one not yet noted."""
+
+    submission_key: str
+    last: tuple[Output, StoredFacts] | None
+    """None: all of them were noted."""
+
+
+class Carrier:
+    """What one collection carries of one run; it holds back the note of the latest output."""
+
+    def __init__(self, ports: Ports, submission_key: str) -> None:
+        """Hold nothing yet."""
+        self._ports, self._key = ports, submission_key
+        self._latest: tuple[Output, StoredFacts] | None = None
+
+    def stored(self, output: Output, facts: StoredFacts) -> bool:
+        """Take an output that is in the bucket; False: the one before it could not be noted."""
+        noted = self.note_latest()
+        self._latest = output, facts
+        return noted
+
+    def note_latest(self) -> bool:
+        """Note what was held back; False: the ledger refused, and knows that it is not stored."""
+        latest, self._latest = self._latest, None
+        return latest is None or _note_output(self._ports, *latest)
+
+    def whole(self) -> Carried:
+        """Hand on what is left to note of a run that is in the bucket whole."""
+        return Carried(submission_key=self._key, last=self._latest)
+
+
+def note_problem(ports: Ports, output: Output, problem: str) -> None:
+    """Note why an output is not stored."""
+    ports.ledger.record_output_problem(output.submission_key, output.output_index, problem)
+    ports.log(f"{output.submission_key} output {output.output_index} is not stored: {problem}")
+
+
+def note_as_they_end(ports: Ports, night: Night, futures: Sequence[Future[Carried | None]]) -> None:
+    """Wait for all, and note what they carried; after the first error begin no more, and raise it.
+
+    What ended whole is noted also then.
+    """
+    pending, failed = set(futures), None
+    try:
+        while pending:
+            done, pending = wait(pending, timeout=NOTE_SECONDS, return_when=FIRST_EXCEPTION)
+            ended = [future for future in futures if future in done and not future.cancelled()]
+            failed = failed or next((e for future in ended if (e := future.exception())), None)
+            if failed is not None:
+                _cancel(pending)
+            whole = [one for f in ended if f.exception() is None and (one := f.result())]
+            _note(ports, night, whole)
+    except BaseException:
+        _cancel(pending)
+        raise
+    if failed is not None:
+        raise failed
+
+
+def _cancel(futures: set[Future[Carried | None]]) -> None:
+    for future in futures:
+        future.cancel()
+
+
+def _note(ports: Ports, night: Night, carried: Sequence[Carried]) -> None:
+    """Note many at once; where the ledger refuses, each alone, so that one stops no other."""
+    if not carried:
+        return
+    found = {one.submission_key: _by_index(one) for one in carried}
+    try:
+        ports.ledger.record_collected(night, found)
+    except LedgerError:
+        for one in carried:
+            _note_run(ports, one)
+
+
+def _by_index(carried: Carried) -> dict[int, StoredFacts]:
+    return {} if carried.last is None else {carried.last[0].output_index: carried.last[1]}
+
+
+def _note_run(ports: Ports, carried: Carried) -> None:
+    if carried.last is not None and not _note_output(ports, *carried.last):
+        return
+    try:
+        ports.ledger.mark_collected(carried.submission_key)
+    except LedgerError as error:
+        # The fresh answer named one more output: the next collection fetches it.
+        ports.log(f"{carried.submission_key} is not collected whole yet: {error}")
+
+
+def _note_output(ports: Ports, output: Output, facts: StoredFacts) -> bool:
+    try:
+        ports.ledger.record_stored(output.submission_key, output.output_index, facts)
+    except LedgerError as error:
+        note_problem(ports, output, str(error))
+        return False
+    return True
