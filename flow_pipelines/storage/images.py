@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,22 +67,27 @@ def store_name(
 
 
 def verify_output(
-    path: Path,
+    source: Path | BinaryIO,
     *,
     kind: OutputKind,
     declared_media_type: str | None,
     max_pixels: int = MAX_PIXELS,
 ) -> ImageFacts:
     """Verify a whole output of either kind: text is UTF-8, an image decodes, a video is one."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            return verify_output(
+                file, kind=kind, declared_media_type=declared_media_type, max_pixels=max_pixels
+            )
+    source.seek(0)
     if kind == "text":
-        return _verify_text(path)
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
+        return _verify_text(source)
+    head = source.read(_HEAD_BYTES)
     # `<!--ftyp…` is a page to a browser, whatever its fifth byte makes of it.
     media = None if looks_like_markup(head) else recognize_media(head)
     if media is not None:
         return ImageFacts(media_type=media[0], extension=media[1], width=None, height=None)
-    return verify_image(path, declared_media_type=declared_media_type, max_pixels=max_pixels)
+    return verify_image(source, declared_media_type=declared_media_type, max_pixels=max_pixels)
 
 
 def verify_image(
@@ -109,11 +115,12 @@ def verify_image(
     return ImageFacts(media_type=media_type, extension=extension, width=width, height=height)
 
 
-def _verify_text(path: Path) -> ImageFacts:
+def _verify_text(source: BinaryIO) -> ImageFacts:
+    decoder = getincrementaldecoder("utf-8")()
     try:
-        with path.open(encoding="utf-8") as file:
-            for _ in iter(lambda: file.read(_HEAD_BYTES * _HEAD_BYTES), ""):
-                pass
+        for block in iter(lambda: source.read(_HEAD_BYTES * _HEAD_BYTES), b""):
+            decoder.decode(block)
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         raise OutputRefused("The text output is not UTF-8.") from None
     return ImageFacts(

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from flow_pipelines.model.errors import OutputRefused, StorageError, TransferError
 from flow_pipelines.model.output import OutputKind, StoredFacts
@@ -25,6 +25,8 @@ class TransferLimits:
 
     max_bytes: int = 512 * 1024 * 1024
     max_pixels: int = MAX_PIXELS
+    memory_bytes: int = 4 * 1024 * 1024
+    """An output up to this is kept in memory meanwhile, a larger one in a temporary file."""
     spool_dir: Path | None = None
     """Where the temporary file is; None: the system's folder."""
 
@@ -56,7 +58,7 @@ def store_output(
 ) -> StoredFacts:
     """Spool, verify and store one output. Safe to repeat: the same bytes are stored once.
 
-    `key_for` gives the full key for an extension (without a dot). No more than a chunk of it is in
+    `key_for` gives the full key for an extension (without a dot). A few MiB of it at most are in
     memory, beside the decoded pixels.
 
     Raises: TransferError: cut or broken, fetch it again. OutputRefused: too large, or not an
@@ -64,18 +66,18 @@ def store_output(
     """
     limits = limits or TransferLimits()
     try:
-        with tempfile.NamedTemporaryFile(dir=limits.spool_dir, prefix="flow-pipelines-") as spool:
-            size_bytes, sha256 = _spool(download, spool, limits.max_bytes)  # type: ignore[arg-type]
+        with _new_spool(limits) as spool:
+            size_bytes, sha256 = _spool(download, spool, limits.max_bytes)
             _compare_length(download, size_bytes, kind)
             facts = verify_output(
-                Path(spool.name),
+                spool,
                 kind=kind,
                 declared_media_type=download.media_type,
                 max_pixels=limits.max_pixels,
             )
             stored = store.put_new(
                 key_for(facts.extension),
-                spool,  # type: ignore[arg-type]
+                spool,
                 media_type=facts.media_type,
                 sha256=sha256,
                 size_bytes=size_bytes,
@@ -94,6 +96,14 @@ def store_output(
         width=facts.width,
         height=facts.height,
     )
+
+
+def _new_spool(limits: TransferLimits) -> BinaryIO:
+    folder = None if limits.spool_dir is None else str(limits.spool_dir)
+    file = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - whoever asked for it closes it
+        limits.memory_bytes, dir=folder, prefix="flow-pipelines-"
+    )
+    return cast("BinaryIO", file)
 
 
 def _spool(download: Download, spool: BinaryIO, max_bytes: int) -> tuple[int, str]:

@@ -65,6 +65,19 @@ def test_an_output_arrives_with_what_was_verified_about_it(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("memory_bytes", [1, 600, 4096])
+def test_an_output_is_the_same_from_memory_and_from_a_file(
+    store: S3ImageStore, tmp_path: Path, memory_bytes: int
+) -> None:
+    content = picture("PNG")
+    assert 600 < len(content) < 4096
+    limits = TransferLimits(memory_bytes=memory_bytes, spool_dir=tmp_path)
+    facts = store_output(BytesDownload(content), store, key_for, limits=limits)
+    assert facts.sha256 == hashlib.sha256(content).hexdigest()
+    assert store.get(facts.s3_key) == content
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_storing_an_output_twice_gives_the_same_facts(
     store: S3ImageStore, limits: TransferLimits
 ) -> None:
@@ -116,6 +129,6 @@ def test_a_text_output_is_stored_as_text(
 
 
 def test_a_spool_folder_that_cannot_be_used_is_named(store: S3ImageStore, tmp_path: Path) -> None:
-    limits = TransferLimits(spool_dir=tmp_path / "gone")
+    limits = TransferLimits(memory_bytes=1, spool_dir=tmp_path / "gone")
     with pytest.raises(StorageError, match="gone"):
         store_output(BytesDownload(picture()), store, key_for, limits=limits)
