@@ -1,4 +1,7 @@
-"""Loads a code location with so many batches, in a process of its own: `python -m … NUMBER`."""
+"""Loads a code location with so many batches, in a process of its own: `python -m … NUMBER`.
+
+With 0 it is a project without anything in it, and without us: our imports are part of our costs.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import dagster as dg
 from dagster.components.testing.utils import create_defs_folder_sandbox
-
-from flow_pipelines.resources import default_resources
 
 PROVIDER = "floyo"
 GRAPH = """\
@@ -57,8 +59,16 @@ def location(batches: int) -> Iterator[dg.RepositoryDefinition]:
             (folder / "graph.json").write_text(GRAPH)
             (folder / "prompts.csv").write_text("prompt_id,prompt\na,boats\nb,cranes\n")
         with sandbox.build_all_defs() as defs:
-            own = dg.Definitions(resources=default_resources(), executor=dg.in_process_executor)
+            own = dg.Definitions(
+                resources=_resources() if batches else {}, executor=dg.in_process_executor
+            )
             yield dg.Definitions.merge(defs, own).get_repository_def()
+
+
+def _resources() -> dict[str, Any]:
+    from flow_pipelines.resources import default_resources
+
+    return default_resources()
 
 
 if __name__ == "__main__":

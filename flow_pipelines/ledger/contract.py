@@ -29,6 +29,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from flow_pipelines.ledger.batch_locations import BatchLocations
+from flow_pipelines.ledger.night_sums import NightSums
 from flow_pipelines.ledger.provider_files import ProviderFiles
 from flow_pipelines.ledger.records import (
     AccountStop,
@@ -38,7 +39,6 @@ from flow_pipelines.ledger.records import (
     PlanOutcome,
     Settlement,
     SpendLine,
-    Tally,
 )
 from flow_pipelines.ledger.run_times import RunTimes
 from flow_pipelines.ledger.spending import Spending
@@ -81,7 +81,7 @@ UNDER_WAY = timedelta(minutes=15)
 minute, each of its timeouts is a minute or less, and clocks are five minutes apart at the most."""
 
 
-class RunLedger(BatchLocations, ProviderFiles, RunTimes, Spending, Protocol):
+class RunLedger(BatchLocations, NightSums, ProviderFiles, RunTimes, Spending, Protocol):
     """See the module's text for what holds for every method."""
 
     ledger_id: str
@@ -171,12 +171,6 @@ class RunLedger(BatchLocations, ProviderFiles, RunTimes, Spending, Protocol):
     def outputs(self, night: Night) -> Mapping[str, Sequence[Output]]:
         """Give a night's outputs by submission key, in their order."""
 
-    def counts_by_state(self, batches: Collection[str]) -> Mapping[SubmissionState, int]:
-        """Give how many submissions are in each state, all generations; absent where none are."""
-
-    def tallies(self, night: Night) -> Sequence[Tally]:
-        """Sum a night up, by generation and state: a few lines, however many rows it has."""
-
     def reserved_usd(self, provider: str, day: datetime) -> Decimal:
         """Give what counts against the provider's daily budget on the UTC day of `day`."""
 
@@ -190,6 +184,9 @@ class RunLedger(BatchLocations, ProviderFiles, RunTimes, Spending, Protocol):
 
     def lease(self, name: str) -> Lease | None:
         """Give the lease if it is held and not expired."""
+
+    def leases(self, names: Collection[str]) -> Mapping[str, Lease]:
+        """Give those of these leases that are held and not expired, by name, as of one moment."""
 
     def pause(self, who: str, why: str) -> None:
         """Turn the stop switch on: every `begin_submission` raises Paused from now on."""

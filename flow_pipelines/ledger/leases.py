@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, delete, or_, select
 
 from flow_pipelines.ledger.contract import AccountStop, Lease, Pause
-from flow_pipelines.ledger.database import Database
+from flow_pipelines.ledger.database import Database, chunks
 from flow_pipelines.ledger.schema import account_stops, batch_locations, leases, switches
 from flow_pipelines.model.errors import LeaseLost, Paused
 
@@ -43,6 +43,16 @@ class Leases:
         """Give the lease if it is held and not expired."""
         with self._database.read() as connection:
             return lease_in_force(connection, name, self._database.clock.now())
+
+    def leases(self, names: Collection[str]) -> Mapping[str, Lease]:
+        """Give those of these leases that are held and not expired, by name."""
+        now, found = self._database.clock.now(), dict[str, Lease]()
+        with self._database.read() as connection:
+            for chunk in chunks(sorted(names)):
+                query = select(leases).where(leases.c.name.in_(chunk), leases.c.expires_at > now)
+                rows = connection.execute(query).mappings()
+                found |= {row["name"]: Lease(**row) for row in rows}
+        return found
 
     def claim_batch(self, batch: str, location: str) -> str:
         """Give the batch to this code location, unless it has one; give whose it is now."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Select, case, func, select
+from sqlalchemy import Select, func, select
 
 from flow_pipelines.ledger.changing import is_night, of_night, utc_day
 from flow_pipelines.ledger.costs import Costs
@@ -16,6 +16,7 @@ from flow_pipelines.ledger.database import Database, chunks
 from flow_pipelines.ledger.records import Tally
 from flow_pipelines.ledger.rows import COUNT_COLUMNS, to_night_record, to_output, to_submission
 from flow_pipelines.ledger.schema import budget_days, nights, outputs, submissions
+from flow_pipelines.ledger.tallies import tallies_query, tally
 from flow_pipelines.model import (
     Night,
     NightRecord,
@@ -137,35 +138,16 @@ class Reading(Costs):
 
     def tallies(self, night: Night) -> Sequence[Tally]:
         """Sum a night up, by generation and state."""
-        ends = case((_s.provider_run_id.is_not(None), _s.finished_at))
-        keys = (_s.generation, _s.state)
-        query = (
-            select(
-                *keys,
-                func.count(),
-                func.sum(_s.cost_usd),
-                func.count(ends),
-                func.min(ends),
-                func.max(ends),
-            )
-            .where(*of_night(night))
-            .group_by(*keys)
-            .order_by(*keys)
-        )
+        return self.tallies_of([night])[night]
+
+    def tallies_of(self, wanted: Collection[Night]) -> Mapping[Night, Sequence[Tally]]:
+        """Sum up each of these nights; nothing where it has no submissions."""
+        found: dict[Night, list[Tally]] = {night: [] for night in wanted}
         with self._database.read() as connection:
-            found = connection.execute(query).all()
-        return [
-            Tally(
-                generation=generation,
-                state=SubmissionState(state),
-                rows=rows,
-                cost_usd=cost or Decimal(0),
-                ends=ended,
-                first_end_at=first,
-                last_end_at=last,
-            )
-            for generation, state, rows, cost, ended, first, last in found
-        ]
+            for chunk in chunks(sorted(found)):
+                for row in connection.execute(tallies_query(chunk)):
+                    found[Night(row.batch, row.partition_key)].append(tally(row))
+        return found
 
     def outputs(self, night: Night) -> Mapping[str, Sequence[Output]]:
         """Give a night's outputs by submission key, in their order."""

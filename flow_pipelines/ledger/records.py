@@ -107,3 +107,5 @@ class Tally:
     """Provider runs that have ended; the first and the last of their ends follow."""
     first_end_at: datetime | None = None
     last_end_at: datetime | None = None
+    last_sent_at: datetime | None = None
+    """Of those at the provider: when the last of them was accepted there."""

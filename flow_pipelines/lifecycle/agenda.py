@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger.contract import MAX_ATTEMPTS, RunLedger
+from flow_pipelines.ledger.records import Tally
 from flow_pipelines.lifecycle.ports import collect_lease, submit_lease
 from flow_pipelines.lifecycle.progress import NightProgress, night_progress
-from flow_pipelines.lifecycle.schedule import is_overdue
 from flow_pipelines.model import IN_FLIGHT, Night, NightRecord, SubmissionState
 
 SPACING = timedelta(minutes=2)
 """Time that a Dagster run gets to be queued, start and take its lease; doubled each attempt."""
 LONGEST_SPACING = timedelta(hours=6)
+_LEASES = (submit_lease, collect_lease)
 
 Kind = Literal["submit", "collect"]
 
@@ -51,13 +52,15 @@ def agenda(ledger: RunLedger, clock: Clock, *, batches: Collection[str]) -> Agen
     Whoever holds a night's lease works on it; no run is asked for then. Whether a Dagster run
     is finished is never asked: one whose host died stays started for ever.
     """
+    look = _look(ledger, batches)
+    now = clock.now()
     todos, waiting, under_way = [], [], []
-    for listed in ledger.nights_to_do(batches):
-        progress = _progress(ledger, clock, listed)
+    for listed in look.listed:
+        progress = _progress(look, listed, now)
         if progress is not None:
             under_way.append(progress)
-        record = _as_left(ledger, listed)
-        kind = _needs(ledger, clock, record) if record else None
+        record = look.free.get(listed.night)
+        kind = _needs(look, record, now) if record else None
         if record is None or kind is None:
             waiting.append(progress.in_words() if progress else _in_words(listed))
             continue
@@ -69,29 +72,44 @@ def agenda(ledger: RunLedger, clock: Clock, *, batches: Collection[str]) -> Agen
     return Agenda(todos=tuple(todos), waiting=tuple(waiting), progress=tuple(under_way))
 
 
-def _progress(ledger: RunLedger, clock: Clock, listed: NightRecord) -> NightProgress | None:
+@dataclass(frozen=True, kw_only=True)
+class _Look:
+    """What the ledger says of all nights at once: a tick asks as often for 200 as for one."""
+
+    listed: Sequence[NightRecord]
+    free: Mapping[Night, NightRecord]
+    """Those that somebody asked to buy and nobody works on, as whoever did left them."""
+    tallies: Mapping[Night, Sequence[Tally]]
+    """Of those that somebody asked to buy."""
+    paused: bool
+
+
+def _look(ledger: RunLedger, batches: Collection[str]) -> _Look:
+    listed = ledger.nights_to_do(batches)
+    asked_for = [record.night for record in listed if record.marked_at is not None]
+    held = ledger.leases([lease(night) for night in asked_for for lease in _LEASES])
+    nobodys = [night for night in asked_for if not any(lease(night) in held for lease in _LEASES)]
+    return _Look(
+        listed=listed,
+        # Read after the leases: their holder may have finished since the nights were listed.
+        free=ledger.night_records(nobodys),
+        tallies=ledger.tallies_of(asked_for),
+        paused=ledger.paused() is not None,
+    )
+
+
+def _progress(look: _Look, listed: NightRecord, now: datetime) -> NightProgress | None:
     """Give how far a night has come that somebody asked to buy."""
     if listed.marked_at is None:
         return None
-    return night_progress(listed.night, ledger.tallies(listed.night), clock.now())
+    return night_progress(listed.night, look.tallies[listed.night], now)
 
 
-def _as_left(ledger: RunLedger, listed: NightRecord) -> NightRecord | None:
-    """Give a night as whoever worked on it left it; None: nobody may, or somebody works on it."""
-    night = listed.night
-    if listed.marked_at is None:
-        return None  # planned only: nobody asked to buy it yet
-    if ledger.lease(submit_lease(night)) or ledger.lease(collect_lease(night)):
-        return None
-    # Read after the leases: their holder may have finished since the night was listed.
-    return ledger.night(night)
-
-
-def _needs(ledger: RunLedger, clock: Clock, record: NightRecord) -> Kind | None:
-    if _may_submit(record) and ledger.paused() is None:
+def _needs(look: _Look, record: NightRecord, now: datetime) -> Kind | None:
+    if _may_submit(record) and not look.paused:
         return "submit"
     behind = record.revision != record.collected_revision or record.uncollected
-    if behind and not _in_time(ledger, clock, record):
+    if behind and not _in_time(record, look.tallies[record.night], now):
         return "collect"
     return None
 
@@ -109,16 +127,15 @@ def _sent(record: NightRecord) -> int:
     return sum(count for state, count in record.counts.items() if state not in waiting)
 
 
-def _in_time(ledger: RunLedger, clock: Clock, record: NightRecord) -> bool:
+def _in_time(record: NightRecord, tallies: Sequence[Tally], now: datetime) -> bool:
     """Tell whether something is at the provider and not overdue: then it is worth waiting for."""
     if record.counts.get(SubmissionState.SUBMITTING, 0):
         return True
-    if not any(record.counts.get(state, 0) for state in IN_FLIGHT):
-        return False
-    now = clock.now()
+    limit = timedelta(seconds=record.run_timeout_seconds)
     return any(
-        not is_overdue(submission, now, record.run_timeout_seconds)
-        for submission in ledger.submissions(record.night, states=IN_FLIGHT)
+        one.last_sent_at is not None and now - one.last_sent_at <= limit
+        for one in tallies
+        if one.state in IN_FLIGHT
     )
 
 

@@ -23,6 +23,17 @@ def test_a_lease_is_held_until_its_last_second_and_free_from_then_on(desk: Desk)
     assert not desk.ledger.acquire_lease("submit:a/b", "one", 60)
 
 
+def test_many_leases_are_looked_at_at_once_and_only_those_in_force_are_found(desk: Desk) -> None:
+    desk.ledger.acquire_lease("submit:a/b", "one", 60)
+    desk.ledger.acquire_lease("collect:a/b", "two", 30)
+    desk.clock.advance(30)
+
+    found = desk.ledger.leases(["submit:a/b", "collect:a/b", "submit:a/c"])
+
+    assert found == {"submit:a/b": desk.ledger.lease("submit:a/b")}
+    assert desk.ledger.leases([]) == {}
+
+
 def test_its_owner_renews_a_lease(desk: Desk) -> None:
     desk.ledger.acquire_lease("submit:a/b", "one", 60)
     desk.clock.advance(30)

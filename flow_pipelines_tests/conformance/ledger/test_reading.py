@@ -138,6 +138,8 @@ def test_a_night_is_summed_up_by_generation_and_state(desk: Desk) -> None:
         desk.poll(key_of(night, number), S.SUCCEEDED, cost=cost)
         ends.append(desk.clock.now())
     desk.submit(key_of(night, 3))
+    sent_at = desk.clock.now()
+    desk.clock.advance(5)
     desk.begin(key_of(night, 4))
     desk.ledger.reject_submission(key_of(night, 4), "bad", "never ran")
     again = [planned_row(night, 0, generation=1)]
@@ -147,7 +149,7 @@ def test_a_night_is_summed_up_by_generation_and_state(desk: Desk) -> None:
     assert desk.ledger.tallies(night) == [
         Tally(generation=0, state=S.FAILED, rows=1),
         Tally(generation=0, state=S.PLANNED, rows=1),
-        Tally(generation=0, state=S.SUBMITTED, rows=1),
+        Tally(generation=0, state=S.SUBMITTED, rows=1, last_sent_at=sent_at),
         Tally(
             generation=0,
             state=S.SUCCEEDED,
@@ -159,6 +161,27 @@ def test_a_night_is_summed_up_by_generation_and_state(desk: Desk) -> None:
         ),
         Tally(generation=1, state=S.PLANNED, rows=1),
     ]
+
+
+def test_many_nights_are_summed_up_at_once_and_each_by_itself(desk: Desk) -> None:
+    first = new_night()
+    other = Night("covers", new_night().partition_key)
+    crossed = Night(first.batch, other.partition_key)
+    for night, rows in ((first, 2), (other, 1), (crossed, 3)):
+        desk.plan(night, range(rows))
+    desk.submit(key_of(first, 0))
+    desk.clock.advance(60)
+    desk.submit(key_of(first, 1))
+
+    found = desk.ledger.tallies_of([first, other])
+
+    assert found == {
+        first: [
+            Tally(generation=0, state=S.SUBMITTED, rows=2, last_sent_at=desk.clock.now()),
+        ],
+        other: [Tally(generation=0, state=S.PLANNED, rows=1)],
+    }
+    assert desk.ledger.tallies_of([]) == {}
 
 
 def test_nothing_is_found_in_an_empty_ledger(desk: Desk) -> None:
