@@ -8,7 +8,18 @@ import sys
 from benchmarks.figures import Figure, show
 from flow_pipelines.clock import SystemClock
 
-PARTS = ("floyo_batch", "floyo_batch_virtual", "four_processes", "detection", "requests_a_run")
+PARTS = (
+    "floyo_batch",
+    "floyo_batch_virtual",
+    "four_processes",
+    "detection",
+    "requests_a_run",
+    "transfers",
+    "ledger_scale",
+    "planning",
+    "dagster_overhead",
+    "simulated_night",
+)
 
 
 def main(wanted: list[str]) -> int:
