@@ -27,7 +27,7 @@ def make_client(
     *,
     connect_seconds: float = 5.0,
     read_seconds: float = 60.0,
-    max_connections: int = 16,
+    max_connections: int = 24,
 ) -> S3Client:
     """Make an S3 client that never waits without bound and works with S3-compatible stores.
 
@@ -41,13 +41,17 @@ def make_client(
 
     from flow_pipelines.storage.s3_errors import explain
 
-    timeouts = {"connect_timeout": connect_seconds, "read_timeout": read_seconds}
+    limits = {
+        "connect_timeout": connect_seconds,
+        "read_timeout": read_seconds,
+        "max_pool_connections": max_connections,
+    }
     try:
         session = Session(region_name=region)
-        client = session.client("s3", endpoint_url=endpoint_url, config=_config("auto", timeouts))
+        client = session.client("s3", endpoint_url=endpoint_url, config=_config("auto", limits))
         if not _is_amazon(client.meta.endpoint_url):
             # Only Amazon promises that every bucket is a host name of its own.
-            config = _config("path", {**timeouts, "max_pool_connections": max_connections})
+            config = _config("path", limits)
             client = session.client("s3", endpoint_url=endpoint_url, config=config)
     except (BotoCoreError, ValueError) as error:
         raise explain(error, doing="set up the S3 client", bucket="", key="") from error

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from botocore.exceptions import ClientError
 
@@ -13,12 +16,16 @@ from flow_pipelines.model.errors import StorageError
 from flow_pipelines.storage.s3_errors import S3Error, code_of
 
 if TYPE_CHECKING:
+    from io import BufferedIOBase
+
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
 MULTIPART_ABOVE_BYTES = 16 * 1024 * 1024
-PART_BYTES = 8 * 1024 * 1024
-"""What is sent at a time from memory: threads that send files in small blocks stop each other."""
+PART_BYTES = 5 * 1024 * 1024
+"""The least that S3 takes as a part; what is no larger is sent from memory in one piece."""
+PARTS_AT_A_TIME = 2
+"""Of one object: while the store works on one part, the next is on its way."""
 
 # 412: the key exists. 409: another write of the key is under way, or won a moment ago.
 # NoSuchUpload: something ended our upload; the key tells whether it was a completion.
@@ -104,27 +111,53 @@ def _send_parts(
 def _upload_parts(
     client: S3Client, bucket: str, upload: Upload, upload_id: str
 ) -> list[CompletedPartTypeDef]:
-    parts: list[CompletedPartTypeDef] = []
-    upload.content.seek(0)
-    sent_bytes = 0
-    while chunk := upload.content.read(PART_BYTES):
+    def send_part(number: int, content: bytearray) -> CompletedPartTypeDef:
         answer = client.upload_part(
             Bucket=bucket,
             Key=upload.key,
             UploadId=upload_id,
-            PartNumber=len(parts) + 1,
-            Body=chunk,
+            PartNumber=number,
+            Body=cast("bytes", content),
         )
-        parts.append({"ETag": answer["ETag"], "PartNumber": len(parts) + 1})
-        sent_bytes += len(chunk)
+        return {"ETag": answer["ETag"], "PartNumber": number}
+
+    upload.content.seek(0)
+    parts: list[CompletedPartTypeDef] = []
+    under_way: deque[tuple[Future[CompletedPartTypeDef], bytearray]] = deque()
+    sent_bytes = 0
+    with ThreadPoolExecutor(PARTS_AT_A_TIME, thread_name_prefix="part") as pool:
+        for number in itertools.count(1):
+            if len(under_way) == PARTS_AT_A_TIME:
+                sending, buffer = under_way.popleft()
+                parts.append(sending.result())
+            else:
+                buffer = bytearray(PART_BYTES)
+            if not _fill(buffer, upload.content):
+                break
+            sent_bytes += len(buffer)
+            under_way.append((pool.submit(send_part, number, buffer), buffer))
+        parts += [sending.result() for sending, _ in under_way]
     _compare_length(bucket, upload, sent_bytes)
     return parts
 
 
 def _whole(bucket: str, upload: Upload) -> bytes:
-    content = upload.content.read(upload.size_bytes)
-    _compare_length(bucket, upload, len(content))
-    return content
+    buffer = bytearray(upload.size_bytes)
+    _compare_length(bucket, upload, _fill(buffer, upload.content))
+    return cast("bytes", buffer)
+
+
+def _fill(buffer: bytearray, content: BinaryIO) -> int:
+    """Read until it is full, or cut it at the content's end; give its length.
+
+    Unlike bytes, botocore sends it as it is.
+    """
+    filled = 0
+    with memoryview(buffer) as view:
+        while count := cast("BufferedIOBase", content).readinto(view[filled:]):
+            filled += count
+    del buffer[filled:]
+    return filled
 
 
 def _compare_length(bucket: str, upload: Upload, found_bytes: int) -> None:

@@ -16,7 +16,8 @@ from flow_pipelines.provider import Download
 from flow_pipelines.storage.contract import ImageStore
 from flow_pipelines.storage.images import MAX_PIXELS, verify_output
 
-_CHUNK_BYTES = 1024 * 1024
+_CHUNK_BYTES = 256 * 1024
+"""Little enough to be hashed and written while a processor still has it at hand."""
 
 
 @dataclass(frozen=True, kw_only=True)
