@@ -174,3 +174,65 @@ def test_an_unknown_kind_of_work_is_refused(desk: Desk) -> None:
 
     with pytest.raises(LedgerError, match="not known"):
         desk.ledger.request_work(_night(desk, key).night, "paint", not_before=desk.clock.now())
+
+
+def test_runs_are_collected_together_as_they_are_alone(desk: Desk) -> None:
+    night = new_night()
+    desk.plan(night, range(3))
+    keys = [key_of(night, row) for row in range(3)]
+    for key in keys:
+        desk.submit(key)
+        desk.poll(key, S.SUCCEEDED, outputs=refs(f"{key}-a", f"{key}-b"))
+        desk.ledger.record_stored(key, 0, facts(f"{key}-a"))
+    before = _night(desk, keys[0])
+
+    desk.ledger.record_collected(night, {key: {1: facts(f"{key}-b")} for key in keys[:2]})
+
+    after = _night(desk, keys[0])
+    assert (before.uncollected, after.uncollected) == (3, 1)
+    assert after.revision == before.revision + 1
+    for key in keys[:2]:
+        assert desk.ledger.submission(key).collected_at == desk.clock.now()
+        assert desk.ledger.outputs(night)[key][1].stored == facts(f"{key}-b")
+    desk.ledger.record_collected(night, {key: {1: facts(f"{key}-b")} for key in keys[:2]})
+    assert _night(desk, keys[0]) == after
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({0: "a", 2: "c"}, "no output 2"),
+        ({0: "a"}, r"1 output\(s\) not stored"),
+        ({0: "other", 1: "b"}, "another content"),
+    ],
+)
+def test_of_runs_collected_together_one_that_cannot_be_leaves_all_as_they_were(
+    desk: Desk, wrong: dict[int, str], why: str
+) -> None:
+    night = new_night()
+    desk.plan(night, range(2))
+    good, bad = key_of(night, 0), key_of(night, 1)
+    for key in (good, bad):
+        desk.submit(key)
+        desk.poll(key, S.SUCCEEDED, outputs=refs(f"{key}-a", f"{key}-b"))
+    if "other" in wrong.values():
+        desk.ledger.record_stored(bad, 0, facts("a"))
+    before = desk.everything(good), desk.everything(bad)
+
+    found = {
+        good: {0: facts("a"), 1: facts("b")},
+        bad: {index: facts(name) for index, name in wrong.items()},
+    }
+    with pytest.raises(LedgerError, match=why):
+        desk.ledger.record_collected(night, found)
+    assert (desk.everything(good), desk.everything(bad)) == before
+
+
+def test_a_run_that_is_not_of_the_night_or_has_not_succeeded_is_not_collected(desk: Desk) -> None:
+    key = _succeeded(desk, "a")
+    other = new_night()
+    desk.plan(other)
+    with pytest.raises(LedgerError, match="has not all"):
+        desk.ledger.record_collected(other, {key: {0: facts()}})
+    with pytest.raises(LedgerError, match="not succeeded"):
+        desk.ledger.record_collected(other, {key_of(other, 0): {}})

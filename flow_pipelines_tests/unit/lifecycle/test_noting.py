@@ -1,0 +1,54 @@
+"""What reached the bucket is noted, whatever goes wrong beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flow_pipelines.lifecycle import collect_night, wait_for_night
+from flow_pipelines.model.errors import LedgerError, StorageError
+from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+
+
+def finish(lab: Lab, *prompts: str) -> list[str]:
+    """Buy a night, poll it to its end, and give its submissions."""
+    lab.plan(*prompts)
+    lab.submit()
+    assert wait_for_night(lab.ports, lab.night, owner="run-1", wait_seconds=600) == 0
+    return [one.submission_key for one in lab.ledger.submissions(lab.night)]
+
+
+def collected(lab: Lab) -> list[str]:
+    found = lab.ledger.submissions(lab.night)
+    return [one.submission_key for one in found if one.collected_at is not None]
+
+
+def test_where_the_ledger_refuses_many_at_once_each_is_noted_alone(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = finish(lab, "a cat", "a dog", "a fox")
+
+    def refuse(*_: Any) -> None:
+        raise LedgerError("one of them is not as it should be")
+
+    monkeypatch.setattr(lab.ledger, "record_collected", refuse)
+    summary = collect_night(lab.night, lab.ports, owner="run-1")
+    assert (summary.images, collected(lab)) == (3, keys)
+
+
+def test_what_was_carried_before_the_bucket_refused_is_noted(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = finish(lab, "a cat", "a dog")
+    put_new = lab.store.put_new
+
+    def once(key: str, *rest: Any, **more: Any) -> Any:
+        if keys[1][:8] in key:
+            raise StorageError("the bucket takes no more")
+        return put_new(key, *rest, **more)
+
+    monkeypatch.setattr(lab.store, "put_new", once)
+    with pytest.raises(StorageError, match="no more"):
+        collect_night(lab.night, lab.ports, owner="run-1")
+    assert collected(lab) == keys[:1]
