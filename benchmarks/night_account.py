@@ -28,7 +28,7 @@ from flow_pipelines.lifecycle import (
     recover,
     submit_night,
 )
-from flow_pipelines.model import UNPARTITIONED, BatchSettings, Night
+from flow_pipelines.model import ENDED, UNPARTITIONED, BatchSettings, Night, SubmissionState
 from flow_pipelines.providers import profile
 from flow_pipelines.transport.pacing import Pacing
 
@@ -37,7 +37,7 @@ TICK_EVERY_SECONDS = 6.0
 """A daemon's loop of 5 s, and a second in which a tick starts."""
 TICK_STARTS_SECONDS = 1.0
 RUN_PATIENCE_SECONDS, TICK_PATIENCE_SECONDS = 120.0, 5.0
-_A_DAY_SECONDS = 86_400.0
+_LONGEST_SECONDS = 3 * 86_400.0
 _PROMPT = "{name}, row {row}: a harbour town at first light, long lens, low fog, muted colours"
 
 
@@ -51,9 +51,10 @@ class Played:
     """Batch → when the sensor knew that every run had ended."""
     stored_hours: Mapping[str, float]
     """Batch → when every picture was stored."""
-    requests: int
-    """Until the last run was known to have ended."""
-    requests_in_all: int
+    requests: Mapping[str, int]
+    """Submits, polls, and links asked for once more to collect."""
+    late_seconds: float
+    """By how much the poll that was due longest was late, at most."""
     too_many: int
     stored: int
     cpu_seconds: float
@@ -74,9 +75,10 @@ class AccountNight:
         self.account = Account(provider, limit, self.clock)
         self.bucket = Bucket("bench", "flow")
         self.names = [f"{provider}-{number}" for number in range(batches)]
-        self.asked: dict[str, float] = {}
+        self.asked: set[str] = set()
+        self.ended_at: dict[str, float] = {}
         self.stored_at: dict[str, float] = {}
-        self.requests_until_ended = 0
+        self.late_seconds = 0.0
         self.stored = 0
 
     def play(self) -> Played:
@@ -94,17 +96,17 @@ class AccountNight:
         return Played(
             provider=self.provider,
             rows=self.rows * len(self.names),
-            ended_hours={name: at / 3600 for name, at in self.asked.items()},
+            ended_hours={name: at / 3600 for name, at in self.ended_at.items()},
             stored_hours={name: at / 3600 for name, at in self.stored_at.items()},
-            requests=self.requests_until_ended,
-            requests_in_all=self.account.requests.total(),
+            requests=dict(self.account.requests),
+            late_seconds=self.late_seconds,
             too_many=self.account.too_many,
             stored=self.stored,
             cpu_seconds=time.process_time() - began,
             peak_bytes=_memory("VmHWM") - before,
         )
 
-    def _ports(self, patience_seconds: float) -> Ports:
+    def _ports(self, patience_seconds: float, asks_for: str) -> Ports:
         pacing = Pacing(
             self.provider,
             store=self.ledger.pace,
@@ -115,7 +117,7 @@ class AccountNight:
         )
         return Ports(
             ledger=LongLeases(self.ledger, 10_000.0),
-            provider=NightProvider(self.account, pacing),
+            provider=NightProvider(self.account, pacing, asks_for),
             store=self.bucket,
             clock=self.clock,
             log=lambda _line: None,
@@ -123,35 +125,53 @@ class AccountNight:
 
     def _submit(self, name: str) -> None:
         """Do what a batch's scheduled Dagster run does."""
-        settings, ports = self._settings(name), self._ports(RUN_PATIENCE_SECONDS)
+        settings, ports = self._settings(name), self._ports(RUN_PATIENCE_SECONDS, "poll")
         plan_night(settings, UNPARTITIONED, ports)
         summary = submit_night(settings, Night(name, UNPARTITIONED), ports, owner=f"run of {name}")
         assert summary.submitted == self.rows, summary
 
     def _tick(self) -> None:
-        """Do what the sensor does, as often as a daemon lets it, until all is asked for."""
-        while len(self.asked) < len(self.names):
+        """Do what the sensor does, as often as a daemon lets it, until all is stored."""
+        while len(self.stored_at) < len(self.names):
             began = self.clock.monotonic()
-            ports = self._ports(TICK_PATIENCE_SECONDS)
+            assert began < _LONGEST_SECONDS
+            ports = self._ports(TICK_PATIENCE_SECONDS, "poll")
             recover(ports, batches=self.names, resource=self.provider)
             owner = uuid.uuid4().hex
             poll_due(ports, batches=self.names, owner=owner, budget_seconds=TICK_BUDGET_SECONDS)
             for todo in agenda(ports.ledger, ports.clock, batches=self.names).todos:
                 assert todo.kind == "collect", todo
-                self.requests_until_ended = self.account.requests.total()
-                self.asked.setdefault(todo.night.batch, self.clock.monotonic())
+                self.asked.add(todo.night.batch)
+            self._look()
             took = self.clock.monotonic() - began
             self.clock.sleep(max(TICK_EVERY_SECONDS - took, TICK_STARTS_SECONDS))
 
+    def _look(self) -> None:
+        """Note which nights have ended, and how far polls are behind."""
+        for name in self.names:
+            counts = self._counts(name)
+            if name not in self.ended_at and set(counts) <= ENDED and counts:
+                self.ended_at[name] = self.clock.monotonic()
+        due = self.ledger.next_due_at(batches=self.names, provider=self.provider)
+        if due is not None:
+            late = (self.clock.now() - due).total_seconds()
+            self.late_seconds = max(self.late_seconds, late)
+
+    def _counts(self, name: str) -> Mapping[SubmissionState, int]:
+        record = self.ledger.night(Night(name, UNPARTITIONED))
+        return record.counts if record else {}
+
     def _collect(self, name: str) -> None:
-        """Do what the Dagster run does that the sensor asks for."""
-        while name not in self.asked:
-            assert self.clock.monotonic() < _A_DAY_SECONDS
+        """Do what the Dagster runs do that the sensor asks for, one after the other."""
+        while name not in self.stored_at:
+            if name in self.asked:
+                self.asked.discard(name)
+                ports = self._ports(RUN_PATIENCE_SECONDS, "link")
+                night, owner = Night(name, UNPARTITIONED), f"images of {name}"
+                if collect_night(night, ports, owner=owner).images == self.rows:
+                    self.stored_at[name] = self.clock.monotonic()
+                    self.stored += self.rows
             self.clock.sleep(TICK_EVERY_SECONDS)
-        night = Night(name, UNPARTITIONED)
-        summary = collect_night(night, self._ports(RUN_PATIENCE_SECONDS), owner=f"images of {name}")
-        self.stored += summary.images
-        self.stored_at[name] = self.clock.monotonic()
 
     def _settings(self, name: str) -> BatchSettings:
         folder = self.folder / name

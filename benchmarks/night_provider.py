@@ -59,10 +59,11 @@ class Account:
 class NightProvider(FakeProvider):
     """`provider.Provider` over an account, with the turns that our transport would take."""
 
-    def __init__(self, account: Account, pacing: Pacing) -> None:
+    def __init__(self, account: Account, pacing: Pacing, asks_for: str) -> None:
+        """`asks_for`: what its polls are counted as."""
         super().__init__(profile(account.name).capabilities)
         self.name = account.name
-        self._account, self._pacing = account, pacing
+        self._account, self._pacing, self._asks_for = account, pacing, asks_for
 
     def take_turn(self, lane: Lane) -> None:
         self._pacing.take_turn(lane)
@@ -78,7 +79,7 @@ class NightProvider(FakeProvider):
     def poll(self, provider_run_id: str, workflow: Workflow) -> RunReport:
         del workflow
         self._pacing.take_turn(Lane.POLL)
-        self._account.arrive("poll")
+        self._account.arrive(self._asks_for)
         _, _, ends_at, took = provider_run_id.split("-")
         ended = datetime.fromtimestamp(int(ends_at) / 1000, UTC)
         if self._account.clock.now() < ended:

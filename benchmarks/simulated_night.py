@@ -124,6 +124,7 @@ def _of_account(one: Played, rows: int) -> list[Figure]:
     a_minute = known.rate_limit.requests * 60 / known.rate_limit.per_seconds
     bound = (2 * one.rows / a_minute + MEDIAN_SECONDS / 60) / 60
     part = f"{BATCHES} × {rows:,} runs at {known.title}, {a_minute:g}/min"
+    links = one.requests.get("link", 0)
     ended, stored = max(one.ended_hours.values()), max(one.stored_hours.values())
     return [
         Figure(
@@ -138,10 +139,11 @@ def _of_account(one: Played, rows: int) -> list[Figure]:
         Figure(
             part=part,
             name="requests per run, submit and polls",
-            ours=one.requests / one.rows,
-            opponent=f"{one.requests_in_all / one.rows:.2f} with the links asked for to collect",
+            ours=(one.requests["submit"] + one.requests["poll"]) / one.rows,
+            opponent=f"and {links / one.rows:.2f} for links, to collect" if links else "",
             at_most=2.3,
         ),
+        Figure(part=part, name="latest poll", ours=one.late_seconds / 60, unit="min late"),
         Figure(part=part, name="beyond the limit (429)", ours=one.too_many, at_most=0),
     ]
 
@@ -165,6 +167,7 @@ def _in_all(night: Simulated, tenth: Simulated) -> list[Figure]:
             ours=night.peak_mb,
             unit="MB",
             opponent=f"{tenth.peak_mb:.0f} MB {smaller}; {BATCHES} submitting runs and a sensor",
+            at_most=round(MOST_GROWTH * tenth.peak_mb, 1),
         ),
         Figure(part=part, name="ledger", ours=night.ledger_bytes / _MB, unit="MB"),
         Figure(
