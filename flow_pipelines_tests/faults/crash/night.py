@@ -13,6 +13,7 @@ from flow_pipelines.lifecycle import (
     collect_lease,
     collect_night,
     held_lease,
+    noting,
     plan_night,
     poll_due,
     recover,
@@ -36,6 +37,7 @@ TROUBLED_BUDGET_RUNS = 4
 
 # Effects of one process follow one upon another: threads would shuffle them.
 collect.TRANSFERS = 1
+noting.NOTE_SECONDS = 3600.0
 
 
 class Known(NamedTuple):
