@@ -9,7 +9,7 @@ takes pictures and keeps none; Dagster, whose runs and sensor are threads here. 
 a provider begin at once, and pictures are collected when their night has ended, by a run that the
 sensor asks for: the one way of a scheduled night.
 
-20 × 250 prompts; 20 × 5,000 with BENCH_FULL=1, which takes about half an hour on two cores.
+20 × 150 prompts; 20 × 5,000 with BENCH_FULL=1, which takes half an hour and more on two cores.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from flow_pipelines.providers import profile, provider_names
 
 BATCHES = 5
 """At each provider."""
-ROWS = 5_000 if os.environ.get("BENCH_FULL") else 250
+ROWS = 5_000 if os.environ.get("BENCH_FULL") else 150
 WARM_UP_ROWS = 8
 LEDGER = "ledger.db"
 AT_MOST = 1.25
