@@ -23,6 +23,7 @@ from flow_pipelines.model.errors import (
     AccountRejected,
     IllegalTransition,
     NotFound,
+    NoTurn,
     ProviderError,
     ProviderUnavailable,
 )
@@ -107,6 +108,10 @@ def _poll(ports: Ports, submission: Submission, summary: PollSummary) -> bool:
         summary.workflows[version] = ports.ledger.workflow(version)
     try:
         report = ports.provider.poll(submission.provider_run_id, summary.workflows[version])
+    except NoTurn as error:
+        # It was not asked, so it stays due: its age says nothing of when it is worth asking.
+        summary.note(str(error))
+        return False
     except (ProviderUnavailable, AccountRejected) as error:
         _refused(ports, submission, error, summary)
         return False

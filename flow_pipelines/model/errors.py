@@ -148,6 +148,10 @@ class RateLimited(ProviderUnavailable):
     """Nothing was accepted; ask again after `retry_after_seconds` (None: provider did not say)."""
 
 
+class NoTurn(RateLimited):
+    """Nothing was sent: the turns ahead of us under the account's rate limit are all taken."""
+
+
 class AccountRejected(ProviderError):
     """Nothing was accepted: key, rights, credit or balance. Every further row would fare alike."""
 

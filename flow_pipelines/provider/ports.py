@@ -53,7 +53,7 @@ class Transport(Protocol):
     def take_turn(self, lane: Lane) -> None:
         """Wait for the next free place under the account's rate limit.
 
-        Raises: RateLimited, when the wait would exceed this transport's patience; no turn is used.
+        Raises: NoTurn, when the wait would exceed this transport's patience; no turn is used.
         """
 
     def open(self, request: ApiRequest, *, max_bytes: int) -> AbstractContextManager[Download]:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from flow_pipelines.clock import Clock
-from flow_pipelines.model.errors import LedgerError, RateLimited
+from flow_pipelines.model.errors import LedgerError, NoTurn
 from flow_pipelines.provider import Lane, PaceStore, RateLimit
 from flow_pipelines.provider.turns import TurnRequest, TurnSheet
 
@@ -72,10 +72,10 @@ class Pacing:
         self._held_until: datetime | None = None
 
     def take_turn(self, lane: Lane) -> None:
-        """Wait for the next turn. Raises: RateLimited, when that would take too long."""
+        """Wait for the next turn. Raises: NoTurn, when that would take too long."""
         wait = self._give_way() if lane is Lane.BACKFILL else self._reserve(lane)
         if wait is None:
-            raise RateLimited(
+            raise NoTurn(
                 f"no turn within {self._patience_seconds:g} s under the account's rate limit",
                 provider=self._provider,
                 operation=f"take_turn ({lane})",
