@@ -39,7 +39,9 @@ from flow_pipelines.storage.tables import manifest_table, parquet_bytes, runs_ta
 from flow_pipelines.storage.transfer import TextDownload, TransferLimits, store_output
 
 TRANSFERS = 6
-"""Outputs in transfer at a time: each holds one temporary file and little memory."""
+"""Outputs in transfer at a time: each holds a few MB of memory, or a temporary file."""
+QUEUED = 500
+"""Runs that are handed to the threads at a time: looking after thousands takes its time, too."""
 TABLE_TRIES = 3
 """Writings of the tables in one collection, where somebody else writes them, too."""
 TRIES = 3
@@ -72,11 +74,12 @@ def _store_outputs(night: Night, ports: Ports) -> None:
         return
     outputs = ports.ledger.outputs(night)
     with ThreadPoolExecutor(TRANSFERS, thread_name_prefix="collect") as pool:
-        futures = [
-            pool.submit(_collect, ports, submission, outputs.get(submission.submission_key, ()))
-            for submission in todo
-        ]
-        note_as_they_end(ports, night, futures)
+        for begin in range(0, len(todo), QUEUED):
+            futures = [
+                pool.submit(_collect, ports, submission, outputs.get(submission.submission_key, ()))
+                for submission in todo[begin : begin + QUEUED]
+            ]
+            note_as_they_end(ports, night, futures)
 
 
 def _collect(ports: Ports, submission: Submission, outputs: Sequence[Output]) -> Carried | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flow_pipelines.lifecycle import collect_night, wait_for_night
+from flow_pipelines.lifecycle import collect, collect_night, wait_for_night
 from flow_pipelines.model.errors import LedgerError, StorageError
 from flow_pipelines_tests.unit.lifecycle.conftest import Lab
 
@@ -52,3 +52,14 @@ def test_what_was_carried_before_the_bucket_refused_is_noted(
     with pytest.raises(StorageError, match="no more"):
         collect_night(lab.night, lab.ports, owner="run-1")
     assert collected(lab) == keys[:1]
+
+
+def test_more_runs_than_threads_are_given_at_a_time_are_all_collected(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collect, "QUEUED", 2)
+    keys = finish(lab, "a cat", "a dog", "a fox", "an owl", "a hare")
+
+    summary = collect_night(lab.night, lab.ports, owner="run-1")
+
+    assert (summary.images, collected(lab)) == (5, keys)
