@@ -10,11 +10,16 @@ import flow_pipelines.sandbox.app
 from flow_pipelines import providers
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines_tests.conformance.providers.account import Account
-from flow_pipelines_tests.conformance.providers.conftest import operations, sandbox, sandbox_clock
+from flow_pipelines_tests.conformance.providers.conftest import (
+    operations,
+    sandbox,
+    sandbox_clock,
+    slow_runs,
+)
 from flow_pipelines_tests.fakes import ManualClock
 from flow_pipelines_tests.fifth_provider.stand_in import Lumen
 
-__all__ = ["operations", "sandbox", "sandbox_clock"]
+__all__ = ["operations", "sandbox", "sandbox_clock", "slow_runs"]
 
 
 @pytest.fixture(scope="package", autouse=True)
