@@ -7,7 +7,7 @@ meanwhile leaves objects that the next collection finds in the bucket, the same,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from dataclasses import dataclass
 
@@ -61,7 +61,7 @@ def note_problem(ports: Ports, output: Output, problem: str) -> None:
 def note_as_they_end(ports: Ports, night: Night, futures: Sequence[Future[Carried | None]]) -> None:
     """Wait for all, and note what they carried; after the first error begin no more, and raise it.
 
-    What ended whole is noted also then.
+    What ended whole is noted also then, and when somebody interrupts: a link may be gone later.
     """
     pending, failed = set(futures), None
     try:
@@ -71,13 +71,22 @@ def note_as_they_end(ports: Ports, night: Night, futures: Sequence[Future[Carrie
             failed = failed or next((e for future in ended if (e := future.exception())), None)
             if failed is not None:
                 _cancel(pending)
-            whole = [one for f in ended if f.exception() is None and (one := f.result())]
-            _note(ports, night, whole)
+            _note(ports, night, _whole(ended))
+    except LedgerError:
+        _cancel(pending)
+        raise
     except BaseException:
         _cancel(pending)
+        # The pool waits for what is in transfer anyway; noting again changes nothing.
+        _note(ports, night, _whole(wait(futures).done))
         raise
     if failed is not None:
         raise failed
+
+
+def _whole(ended: Iterable[Future[Carried | None]]) -> Sequence[Carried]:
+    told = (f.result() for f in ended if not f.cancelled() and f.exception() is None)
+    return [one for one in told if one is not None]
 
 
 def _cancel(futures: set[Future[Carried | None]]) -> None:

@@ -111,8 +111,10 @@ def hasten(ports: Ports, submission: Submission) -> None:
     """Let a run be asked after as soon as spare turns allow that it was going to be later.
 
     What it was given while turns were short may be far off. Does nothing where a callback is
-    expected, and nothing twice.
+    expected or the last poll failed, whose wait is the provider's word, and nothing twice.
     """
+    if submission.reason is not None:
+        return
     since = submission.asked_at or submission.submitted_at
     if since is None or submission.next_poll_at is None or _called_back(ports, submission):
         return

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flow_pipelines.lifecycle import collect, collect_night, wait_for_night
+from flow_pipelines.lifecycle import collect, collect_night, noting, wait_for_night
 from flow_pipelines.model.errors import LedgerError, StorageError
 from flow_pipelines_tests.unit.lifecycle.conftest import Lab
 
@@ -63,3 +63,23 @@ def test_more_runs_than_threads_are_given_at_a_time_are_all_collected(
     summary = collect_night(lab.night, lab.ports, owner="run-1")
 
     assert (summary.images, collected(lab)) == (5, keys)
+
+
+def test_what_was_carried_before_somebody_interrupted_is_noted(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = finish(lab, "a cat", "a dog", "a fox")
+    interruptions = iter([KeyboardInterrupt])
+    real = noting.wait
+
+    def interrupted(*given: Any, **more: Any) -> Any:
+        for one in interruptions:
+            real(*given)
+            raise one
+        return real(*given, **more)
+
+    monkeypatch.setattr(noting, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        collect_night(lab.night, lab.ports, owner="run-1")
+
+    assert collected(lab) == keys
