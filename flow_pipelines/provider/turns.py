@@ -6,6 +6,8 @@ after its time, back to back with others; that is the burst. Whatever the burst 
 
 While others ask as well, lanes share the turns ahead: submits book the even ones, polls the odd
 ones, so neither can starve the other. What is left over when its time has come is anybody's.
+Polls come in ticks: what submits took of theirs between two ticks is owed to them, and while it
+is, submits leave every second of their own turns. So a night of hours is polled as it is bought.
 A backfill gives way to tonight's submits: it takes what they leave, and one turn in ten.
 """
 
@@ -24,6 +26,10 @@ BACKFILL_SHARE = 10
 ACTIVE_INTERVALS = 8
 ACTIVE_SECONDS = 3.0
 """Who asked so many intervals or seconds ago, whichever is longer, still counts as asking."""
+OWED_WITHIN = timedelta(seconds=60)
+"""Turns are owed to polls that asked so long ago; before that, they had nothing to ask."""
+MOST_OWED = 30
+"""More than a sensor misses between two ticks; what it missed beyond it is forgotten."""
 CUT = 0.85
 """What is left of the pace after a 429, and again after the next one in another window."""
 CUT_APART = timedelta(seconds=60)
@@ -61,6 +67,8 @@ class TurnSheet:
     """Lane → when it asked last."""
     cuts: int = 0
     cut_at: int = 0
+    owed: int = 0
+    """Turns of polls that others took while polls were not there."""
 
     @classmethod
     def read(cls, stored: Mapping[str, Any] | None) -> TurnSheet:
@@ -86,6 +94,7 @@ class TurnSheet:
             return (earliest - present) / 1e6 if earliest <= latest else None
         self._move_on(ask, present, earliest)
         others = self._others(ask.lane, present)
+        self._forget_owed(present)
         self.asked[ask.lane.value] = present
         taken = sorted(place for _, place in self.turns)
         place = self._first_place(ask, earliest)
@@ -93,6 +102,7 @@ class TurnSheet:
             free = _is_free(taken, place, self.interval)
             if free and self._may_take(ask, others, place, present) and self._fits(ask, begins):
                 insort(self.turns, (begins, place))
+                self._note_owed(ask.lane, place)
                 return (begins - present) / 1e6
             place += self.interval
         return None
@@ -140,17 +150,37 @@ class TurnSheet:
         self, ask: TurnRequest, others: frozenset[Lane], place: int, present: int
     ) -> bool:
         """Tell whether a free place is this lane's to take."""
-        number = (place - self.anchor) // self.interval
+        number = self._number(place)
         backfills = number % BACKFILL_SHARE == 0
         if ask.lane is Lane.BACKFILL and Lane.SUBMIT in others:
             return backfills or place <= present - (ask.burst // 2) * self.interval
         if place <= present:
             return True
         if ask.lane is Lane.POLL:
-            return number % 2 == 1 or not others
+            return number % 2 == 1 or not others or self._given_up(number)
         if ask.lane is Lane.SUBMIT and Lane.BACKFILL in others and backfills:
             return False
-        return number % 2 == 0 or Lane.POLL not in others
+        return Lane.POLL not in others or (number % 2 == 0 and not self._given_up(number))
+
+    def _number(self, place: int) -> int:
+        return (place - self.anchor) // self.interval
+
+    def _given_up(self, number: int) -> bool:
+        """Tell whether a turn of submits is left to polls, in the place of one they missed."""
+        return self.owed > 0 and number % 4 == 0
+
+    def _note_owed(self, lane: Lane, place: int) -> None:
+        polls = self._number(place) % 2 == 1
+        if lane is Lane.POLL and not polls:
+            self.owed = max(self.owed - 1, 0)
+        elif lane is not Lane.POLL and polls and Lane.POLL.value in self.asked:
+            self.owed = min(self.owed + 1, MOST_OWED)
+
+    def _forget_owed(self, present: int) -> None:
+        """Owe nothing to polls that nobody wanted to make for a while."""
+        if self.asked.get(Lane.POLL.value, 0) <= present - OWED_WITHIN // _MICROSECOND:
+            self.asked.pop(Lane.POLL.value, None)
+            self.owed = 0
 
     def _fits(self, ask: TurnRequest, begins: int) -> bool:
         """Tell whether one more turn keeps `most` in every span that has it."""

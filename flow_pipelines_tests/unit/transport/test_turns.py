@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -16,10 +18,17 @@ from flow_pipelines.transport.pacing import Pacing, pace_of
 from flow_pipelines_tests.fakes import ManualClock
 
 LIMIT = RateLimit(requests=100, per_seconds=60.0)
+BETWEEN_TICKS = [(at + 32.0, at + 38.0) for at in range(0, 1200, 38)]
+"""When no poll is made by a sensor whose ticks last half a minute."""
 
 
-def crowd(lanes: list[Lane], seconds: float) -> list[tuple[float, Lane]]:
-    """Let users ask for a turn again as soon as theirs has come; give who had one when."""
+def crowd(
+    lanes: list[Lane], seconds: float, no_polls: Sequence[tuple[float, float]] = ()
+) -> list[tuple[float, Lane]]:
+    """Let users ask for a turn again as soon as theirs has come; give who had one when.
+
+    Nobody asks for one to poll during the times in `no_polls`.
+    """
     clock, pace = ManualClock(), pace_of(LIMIT)
     store, had = MemoryPaceStore(clock), []
     waiting = dict.fromkeys(range(len(lanes)), 0.0)
@@ -27,6 +36,10 @@ def crowd(lanes: list[Lane], seconds: float) -> list[tuple[float, Lane]]:
         user = min(waiting, key=lambda one: (waiting[one], one))
         clock.advance(max(waiting[user] - clock.monotonic(), 0.0))
         lane = lanes[user]
+        pause = next((end for begin, end in no_polls if begin <= clock.monotonic() < end), None)
+        if lane is Lane.POLL and pause is not None:
+            waiting[user] = pause
+            continue
         patience = 2 * pace.interval_seconds if lane is Lane.BACKFILL else 300.0
         wait = store.reserve(
             "key",
@@ -54,6 +67,26 @@ def test_submits_and_polls_have_half_of_the_turns_each(submits: int, polls: int)
     had = crowd([Lane.SUBMIT] * submits + [Lane.POLL] * polls, 300.0)
     assert shares(had)[Lane.SUBMIT] == pytest.approx(0.5, abs=0.05)
     assert len(had) >= 0.95 * 500
+
+
+@pytest.mark.parametrize("submits", [1, 5, 20])
+def test_polls_that_come_in_ticks_have_half_of_the_turns_all_the_same(submits: int) -> None:
+    had = crowd([Lane.SUBMIT] * submits + [Lane.POLL], 1200.0, BETWEEN_TICKS)
+    assert shares(had)[Lane.POLL] == pytest.approx(0.5, abs=0.03)
+    assert len(had) >= 0.95 * 2000
+
+
+def test_what_is_owed_to_polls_never_stops_submits() -> None:
+    had = crowd([Lane.SUBMIT, Lane.POLL, Lane.POLL], 1200.0, BETWEEN_TICKS)
+    submits = [at for at, lane in had if lane is Lane.SUBMIT]
+    longest = max(after - before for before, after in pairwise(submits))
+    assert longest <= 10 * pace_of(LIMIT).interval_seconds
+
+
+def test_nothing_is_owed_to_polls_that_nobody_made_for_a_while() -> None:
+    had = crowd([Lane.SUBMIT] * 5 + [Lane.POLL], 340.0, no_polls=[(10.0, 310.0)])
+    after = shares([(at, lane) for at, lane in had if 310 <= at < 340])
+    assert after[Lane.POLL] == pytest.approx(0.5, abs=0.05)
 
 
 @pytest.mark.parametrize("lane", list(Lane))
