@@ -25,6 +25,7 @@ from flow_pipelines.lifecycle import (
     Ports,
     collect_lease,
     collect_night,
+    each_with_outputs,
     held_lease,
     wait_for_night,
 )
@@ -87,16 +88,14 @@ def images_asset(batch: Batch) -> dg.AssetsDefinition:
             seconds = batch.settings.inline_wait_seconds if wait else 0.0
             with canceled_with_run(context, night, ports) if wait else nullcontext():
                 summary = _collect(night, ports, context.run.run_id, seconds)
-            submissions, outputs = ports.ledger.submissions(night), ports.ledger.outputs(night)
-            stored = sum(1 for rows in outputs.values() for output in rows if output.stored)
             without = failures_table(summary.failures)
             return dg.MaterializeResult(
                 metadata={
                     **_metadata(summary, ports, without),
-                    **row_count(batch, stored),
+                    **row_count(batch, summary.stored),
                     **place_of(batch, ports.store),
                 },
-                data_version=stored_version(submissions, outputs),
+                data_version=stored_version(each_with_outputs(ports.ledger, night)),
                 check_results=check_results(key, batch.settings, summary, without),
             )
 

@@ -16,8 +16,8 @@ from flow_pipelines.assets.batch import (
 )
 from flow_pipelines.assets.columns import PROMPTS_SCHEMA, prompts_columns
 from flow_pipelines.assets.versions import planned_version, planning_code
-from flow_pipelines.lifecycle import PlannedNight, plan_night
-from flow_pipelines.model import Submission
+from flow_pipelines.lifecycle import PlannedNight, Ports, each_submission, plan_night
+from flow_pipelines.model import Night, Submission
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
@@ -63,10 +63,13 @@ def prompts_asset(batch: Batch) -> dg.AssetsDefinition:
                 location=location_of(context.run),
                 table=_table(upstream, tables),
             )
+            table = _table_of(night, ports)
+            first = next(each_submission(ports.ledger, night), None)
             return dg.MaterializeResult(
-                value=_rows(planned.submissions),
-                metadata=_metadata(batch, planned) | place_of(batch, ports.store),
-                data_version=planned_version(planned.submissions),
+                value=table,
+                metadata=_metadata(batch, planned, table.num_rows, first)
+                | place_of(batch, ports.store),
+                data_version=planned_version(each_submission(ports.ledger, night)),
             )
 
     return prompts
@@ -86,11 +89,12 @@ def _table(upstream: str | None, tables: dict[str, Any]) -> Any:
     return table
 
 
-def _metadata(batch: Batch, planned: PlannedNight) -> dict[str, Any]:
-    first = planned.submissions[0] if planned.submissions else None
+def _metadata(
+    batch: Batch, planned: PlannedNight, rows: int, first: Submission | None
+) -> dict[str, Any]:
     return {
-        "rows": len(planned.submissions),
-        **row_count(batch, len(planned.submissions)),
+        "rows": rows,
+        **row_count(batch, rows),
         "planned": planned.outcome.planned,
         "stale": planned.outcome.stale,
         "workflow": batch.settings.workflow,
@@ -99,6 +103,14 @@ def _metadata(batch: Batch, planned: PlannedNight) -> dict[str, Any]:
             {"prompt": first.prompt, "parameters": dict(first.parameters)} if first else {}
         ),
     }
+
+
+def _table_of(night: Night, ports: Ports) -> Any:
+    """Give the night's rows, read in pages."""
+    import pyarrow as pa
+
+    pages = ports.ledger.submission_pages(night)
+    return pa.Table.from_batches([_rows(page) for page in pages], schema=PROMPTS_SCHEMA)
 
 
 def _rows(submissions: Sequence[Submission]) -> Any:
@@ -118,4 +130,4 @@ def _rows(submissions: Sequence[Submission]) -> Any:
         }
         for row in submissions
     ]
-    return pa.Table.from_pylist(rows, schema=PROMPTS_SCHEMA)
+    return pa.RecordBatch.from_pylist(rows, schema=PROMPTS_SCHEMA)

@@ -1,5 +1,6 @@
 """`<name>/provider_runs`: buys what is planned of a partition. The only asset that spends."""
 
+from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -21,9 +22,15 @@ from flow_pipelines.assets.batch import (
 from flow_pipelines.assets.cancellation import canceled_with_run
 from flow_pipelines.assets.columns import runs_columns
 from flow_pipelines.assets.versions import CODE, bought_version
-from flow_pipelines.lifecycle import Ports, SubmitSummary, regenerate, submit_night
+from flow_pipelines.lifecycle import (
+    Ports,
+    SubmitSummary,
+    each_submission,
+    regenerate,
+    submit_night,
+)
 from flow_pipelines.lifecycle.submit import NOT_SENT
-from flow_pipelines.model import Night
+from flow_pipelines.model import Night, SubmissionState
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources import IO_MANAGER_KEY, ProviderResource
 from flow_pipelines.resources.failures import failures
@@ -116,12 +123,12 @@ def provider_runs_asset(batch: Batch) -> dg.AssetsDefinition:
                 raise _stopped(night, summary, metadata)
             if summary.stopped is not None:
                 metadata["stopped"] = summary.stopped
-            submissions = ports.ledger.submissions(night)
-            metadata |= row_count(batch, len(submissions)) | place_of(batch, ports.store)
+            table = _table(night, ports)
+            metadata |= row_count(batch, table.num_rows) | place_of(batch, ports.store)
             return dg.MaterializeResult(
-                value=runs_table(submissions, ports.ledger.outputs(night)),
+                value=table,
                 metadata=metadata,
-                data_version=bought_version(submissions),
+                data_version=bought_version(each_submission(ports.ledger, night)),
             )
 
     return provider_runs
@@ -137,13 +144,14 @@ def _left_of(
     retried = retried_runs(context.instance, context.run)
     if limit is None and not retried:
         return None
-    rows = [one for one in ports.ledger.submissions(night) if one.state not in NOT_SENT]
-    mine = sum(one.dagster_run_id in {context.run.run_id, *retried} for one in rows)
+    sent = each_submission(ports.ledger, night, states=frozenset(SubmissionState) - NOT_SENT)
+    runs = Counter(one.dagster_run_id for one in sent)
+    mine = sum(runs[run_id] for run_id in {context.run.run_id, *retried})
     record = ports.ledger.night(night)
     if not mine or record is None or record.submit_goal is None:
         return limit
     # A sensor may have gone on for the run that died, as far as its limit went.
-    left = max(record.submit_goal - len(rows), 0)
+    left = max(record.submit_goal - runs.total(), 0)
     if limit is None and not left:
         message = (
             f"{night} was stopped early, and Dagster has retried its run; nothing more was sent. "
@@ -151,6 +159,16 @@ def _left_of(
         )
         raise ConfigurationError(message)
     return left if limit is None else max(min(limit - mine, left), 0)
+
+
+def _table(night: Night, ports: Ports) -> Any:
+    import pyarrow as pa
+
+    tables = [runs_table([], {})]
+    for page in ports.ledger.submission_pages(night):
+        outputs = ports.ledger.outputs_of([one.submission_key for one in page])
+        tables.append(runs_table(page, outputs))
+    return pa.concat_tables(tables)
 
 
 def _daily_budget(batch: Batch, context: dg.AssetExecutionContext) -> Decimal | None:

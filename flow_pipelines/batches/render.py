@@ -53,28 +53,23 @@ def render_rows(  # noqa: PLR0913 - what a request is made from, and the table f
     """
     recipe = Recipe.of(settings, workflow, look_up)
     place = _Place(settings, table)
-    drafts = [
-        draft
-        for row in rows
-        for draft in _drafts(recipe, row, _Copies(night, generation, settings.runs_per_prompt))
-    ]
+    copies = _Copies(night, generation, settings.runs_per_prompt)
+    rendered = RenderedRows(rows=[], planned=[])
+    faults: dict[Problem, None] = {}
+    for row in rows:
+        drafts = list(_drafts(recipe, row, copies))
+        faults |= dict.fromkeys(p for draft in drafts for p in place.problems(draft))
+        content_hash = recipe.content_hash(row, drafts[-1].parameters)
+        rendered.rows.append(replace(row, content_hash=content_hash))
+        rendered.planned.extend(_planned(draft, content_hash, recipe, copies) for draft in drafts)
     problems = check_parameters(settings, workflow, cached_when_identical=cached_when_identical)
     problems += found
     problems += _missing_columns(settings, recipe, rows, place)
-    problems += dict.fromkeys(p for draft in drafts for p in place.problems(draft))
+    problems += faults
     raise_if_any(settings.name, problems)
-    hashed = {
-        draft.row.row_number: replace(
-            draft.row, content_hash=recipe.content_hash(draft.row, draft.parameters)
-        )
-        for draft in drafts
-    }
-    planned = [
-        _planned(draft, hashed[draft.row.row_number], recipe, night, generation) for draft in drafts
-    ]
     if cached_when_identical and not settings.allow_identical:
-        raise_if_any(settings.name, list(_identical(planned, place)))
-    return RenderedRows(rows=list(hashed.values()), planned=planned)
+        raise_if_any(settings.name, list(_identical(rendered.planned, place)))
+    return rendered
 
 
 @dataclass(frozen=True)
@@ -104,11 +99,10 @@ def _drafts(recipe: Recipe, row: PromptRow, copies: _Copies) -> Iterator[_Draft]
         yield _Draft(row, copy, seed, parameters, faults)
 
 
-def _planned(
-    draft: _Draft, row: PromptRow, recipe: Recipe, night: Night, generation: int
-) -> PlannedRow:
+def _planned(draft: _Draft, content_hash: str, recipe: Recipe, copies: _Copies) -> PlannedRow:
+    row, generation = draft.row, copies.generation
     return PlannedRow(
-        submission_key=submission_key(night, row.prompt_id, draft.copy, generation),
+        submission_key=submission_key(copies.night, row.prompt_id, draft.copy, generation),
         prompt_id=row.prompt_id,
         row_number=row.row_number,
         copy=draft.copy,
@@ -116,7 +110,7 @@ def _planned(
         prompt=row.prompt,
         seed=draft.seed,
         parameters=draft.parameters,
-        content_hash=row.content_hash,
+        content_hash=content_hash,
         request_hash=recipe.request_hash(draft.parameters),
     )
 

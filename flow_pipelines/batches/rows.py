@@ -69,7 +69,7 @@ class _RowReader:
             row_number=number,
             prompt=cell_text(values.get("prompt")),
             seed=self._seed(number, values.get("seed")),
-            values=dict(values),
+            values=values,
         )
 
     def _hash(self, values: Mapping[str, Value]) -> str:

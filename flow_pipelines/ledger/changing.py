@@ -8,7 +8,7 @@ provider days.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -108,14 +108,13 @@ class NightChange:
         """Raise the night's revision, once in this transaction."""
         self._changed = True
 
-    def add(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Write new planned submissions."""
-        if not rows:
-            return
+    def add(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Write new planned submissions, some hundred at a time."""
         common = {**self.night._asdict(), **_NEW, "planned_at": self.now}
-        self.connection.execute(insert(submissions), [{**row, **common} for row in rows])
-        self._counts[SubmissionState.PLANNED] += len(rows)
-        self.touch()
+        for chunk in chunks({**row, **common} for row in rows):
+            self.connection.execute(insert(submissions), chunk)
+            self._counts[SubmissionState.PLANNED] += len(chunk)
+            self.touch()
 
     def recount(self) -> None:
         """Count the night's submissions anew, after rows were taken out."""

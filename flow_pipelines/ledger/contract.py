@@ -29,6 +29,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from flow_pipelines.ledger.batch_locations import BatchLocations
+from flow_pipelines.ledger.night_pages import NightPages
 from flow_pipelines.ledger.night_sums import NightSums
 from flow_pipelines.ledger.provider_files import ProviderFiles
 from flow_pipelines.ledger.records import (
@@ -81,7 +82,7 @@ UNDER_WAY = timedelta(minutes=15)
 minute, each of its timeouts is a minute or less, and clocks are five minutes apart at the most."""
 
 
-class RunLedger(BatchLocations, NightSums, ProviderFiles, RunTimes, Spending, Protocol):
+class RunLedger(BatchLocations, NightPages, NightSums, ProviderFiles, RunTimes, Spending, Protocol):
     """See the module's text for what holds for every method."""
 
     ledger_id: str

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from flow_pipelines.ledger.changing import NightChange, changing_night, of_night
 from flow_pipelines.ledger.contract import PlanOutcome
-from flow_pipelines.ledger.database import Database
+from flow_pipelines.ledger.database import Database, chunks
 from flow_pipelines.ledger.rows import (
     COUNT_COLUMNS,
     plan_values,
@@ -90,7 +90,7 @@ class Planning:
             if workflow_version is not None:
                 plan["workflow_version"] = workflow_version
             change.set(generation=generation, **plan)
-            change.add([planned_values(row, plan) for row in planned])
+            change.add(planned_values(row, plan) for row in planned)
             change.touch()
             _note_stale(change)
             return _write_regeneration(change, requested_by, scope, generation, len(planned))
@@ -144,12 +144,12 @@ def _write_prompt_rows(connection: Connection, night: Night, rows: Sequence[Prom
             columns.batch == night.batch, columns.partition_key == night.partition_key
         )
     )
-    if rows:
-        values = [
-            {**night._asdict(), "position": position, **prompt_row_values(row)}
-            for position, row in enumerate(rows)
-        ]
-        connection.execute(insert(prompt_rows), values)
+    values = (
+        {**night._asdict(), "position": position, **prompt_row_values(row)}
+        for position, row in enumerate(rows)
+    )
+    for chunk in chunks(values):
+        connection.execute(insert(prompt_rows), chunk)
 
 
 def _replace(change: NightChange, plan: NightPlan, planned: Sequence[PlannedRow]) -> None:
@@ -159,7 +159,7 @@ def _replace(change: NightChange, plan: NightPlan, planned: Sequence[PlannedRow]
     )
     change.recount()
     change.set(**plan_values(plan))
-    change.add([planned_values(row, plan_values(plan)) for row in planned])
+    change.add(planned_values(row, plan_values(plan)) for row in planned)
 
 
 def _table(change: NightChange) -> dict[str, str]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, select, tuple_
 
 from flow_pipelines.ledger.changing import is_night, of_night, utc_day
 from flow_pipelines.ledger.costs import Costs
 from flow_pipelines.ledger.database import Database, chunks
+from flow_pipelines.ledger.night_pages import PAGE
 from flow_pipelines.ledger.records import Tally
 from flow_pipelines.ledger.rows import COUNT_COLUMNS, to_night_record, to_output, to_submission
 from flow_pipelines.ledger.schema import budget_days, nights, outputs, submissions
@@ -47,10 +48,23 @@ class Reading(Costs):
         self, night: Night, *, states: Collection[SubmissionState] | None = None
     ) -> Sequence[Submission]:
         """Give a night's submissions by row, copy and generation."""
-        query = select(submissions).where(*of_night(night)).order_by(*_BY_ROW)
-        if states is not None:
-            query = query.where(_s.state.in_(sorted(states)))
-        return self._submissions(query)
+        return self._submissions(_of_night(night, states))
+
+    def submission_pages(
+        self,
+        night: Night,
+        *,
+        states: Collection[SubmissionState] | None = None,
+        size: int = PAGE,
+    ) -> Iterator[Sequence[Submission]]:
+        """Give what `submissions` gives, at most `size` at a time."""
+        query = _of_night(night, states).limit(size)
+        page = self._submissions(query)
+        while page:
+            yield page
+            last = page[-1]
+            after = (last.row_number, last.copy, last.generation)
+            page = self._submissions(query.where(tuple_(*_BY_ROW) > tuple_(*after)))
 
     def known_runs(self, provider: str, provider_run_ids: Collection[str]) -> AbstractSet[str]:
         """Give those of these provider runs that a submission of this ledger has."""
@@ -157,10 +171,18 @@ class Reading(Costs):
             .where(*of_night(night))
             .order_by(*_BY_ROW, outputs.c.output_index)
         )
-        found: dict[str, list[Output]] = {}
-        with self._database.read() as connection:
-            for row in connection.execute(query).mappings():
-                found.setdefault(row["submission_key"], []).append(to_output(row))
+        return self._outputs(query)
+
+    def outputs_of(self, submission_keys: Collection[str]) -> Mapping[str, Sequence[Output]]:
+        """Give the outputs of these submissions by their key, in their order."""
+        found: dict[str, Sequence[Output]] = {}
+        for chunk in chunks(sorted(submission_keys)):
+            query = (
+                select(outputs)
+                .where(outputs.c.submission_key.in_(chunk))
+                .order_by(outputs.c.submission_key, outputs.c.output_index)
+            )
+            found |= self._outputs(query)
         return found
 
     def reserved_usd(self, provider: str, day: datetime) -> Decimal:
@@ -177,6 +199,18 @@ class Reading(Costs):
         with self._database.read() as connection:
             return [to_submission(row) for row in connection.execute(query).mappings()]
 
+    def _outputs(self, query: Select[Any]) -> dict[str, Sequence[Output]]:
+        found: dict[str, list[Output]] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(query).mappings():
+                found.setdefault(row["submission_key"], []).append(to_output(row))
+        return dict(found)
+
     def _nights(self, query: Select[Any]) -> Sequence[NightRecord]:
         with self._database.read() as connection:
             return [to_night_record(row) for row in connection.execute(query).mappings()]
+
+
+def _of_night(night: Night, states: Collection[SubmissionState] | None) -> Select[Any]:
+    query = select(submissions).where(*of_night(night)).order_by(*_BY_ROW)
+    return query if states is None else query.where(_s.state.in_(sorted(states)))

@@ -6,6 +6,7 @@ from flow_pipelines.lifecycle.agenda import Agenda, Todo, agenda
 from flow_pipelines.lifecycle.cancel import CancelSummary, cancel_night
 from flow_pipelines.lifecycle.collect import collect_night, write_tables
 from flow_pipelines.lifecycle.location import belongs_to_another, claim_batch
+from flow_pipelines.lifecycle.pages import each_submission, each_with_outputs
 from flow_pipelines.lifecycle.plan import (
     PlannedNight,
     plan_night,
@@ -37,6 +38,8 @@ __all__ = [
     "claim_batch",
     "collect_lease",
     "collect_night",
+    "each_submission",
+    "each_with_outputs",
     "held_lease",
     "night_progress",
     "plan_night",

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 
 from flow_pipelines.batches.keys import path_safe
+from flow_pipelines.ledger.night_pages import PAGE
 from flow_pipelines.lifecycle.noting import Carried, Carrier, note_as_they_end, note_problem
 from flow_pipelines.lifecycle.poll import record_report
 from flow_pipelines.lifecycle.ports import Ports, collect_lease, held_lease
@@ -35,13 +36,17 @@ from flow_pipelines.model.errors import (
 )
 from flow_pipelines.provider import Download
 from flow_pipelines.storage.images import store_name
-from flow_pipelines.storage.tables import manifest_table, parquet_bytes, runs_table
+from flow_pipelines.storage.tables import (
+    MANIFEST_SCHEMA,
+    RUNS_SCHEMA,
+    ParquetFile,
+    manifest_table,
+    runs_table,
+)
 from flow_pipelines.storage.transfer import TextDownload, TransferLimits, store_output
 
 TRANSFERS = 6
 """Outputs in transfer at a time: each holds a few MB of memory, or a temporary file."""
-QUEUED = 500
-"""Runs that are handed to the threads at a time: looking after thousands takes its time, too."""
 TABLE_TRIES = 3
 """Writings of the tables in one collection, where somebody else writes them, too."""
 TRIES = 3
@@ -68,16 +73,15 @@ def collect_night(night: Night, ports: Ports, *, owner: str) -> NightSummary:
 
 
 def _store_outputs(night: Night, ports: Ports) -> None:
-    succeeded = ports.ledger.submissions(night, states={SubmissionState.SUCCEEDED})
-    todo = [submission for submission in succeeded if submission.collected_at is None]
-    if not todo:
-        return
-    outputs = ports.ledger.outputs(night)
+    """Store what is missing, a page of the night at a time."""
+    pages = ports.ledger.submission_pages(night, states={SubmissionState.SUCCEEDED}, size=PAGE)
     with ThreadPoolExecutor(TRANSFERS, thread_name_prefix="collect") as pool:
-        for begin in range(0, len(todo), QUEUED):
+        for page in pages:
+            todo = [submission for submission in page if submission.collected_at is None]
+            outputs = ports.ledger.outputs_of([one.submission_key for one in todo])
             futures = [
                 pool.submit(_collect, ports, submission, outputs.get(submission.submission_key, ()))
-                for submission in todo[begin : begin + QUEUED]
+                for submission in todo
             ]
             note_as_they_end(ports, night, futures)
 
@@ -111,7 +115,8 @@ def _carry(
         ask = bool(missing)
     fresh = _fresh_refs(ports, submission) if ask else {}
     if fresh and not outputs:
-        missing = list(ports.ledger.outputs(submission.night).get(submission.submission_key, ()))
+        key = submission.submission_key
+        missing = list(ports.ledger.outputs_of([key]).get(key, ()))
     stored = [_store(ports, submission, output, fresh, carrier) for output in missing]
     return bool(outputs or stored) and all(stored)
 
@@ -231,13 +236,14 @@ def _write_tables_once(night: Night, ports: Ports) -> int:
     if record is None:
         message = f"{night} is not in this ledger"
         raise ConfigurationError(message)
-    submissions = ports.ledger.submissions(night)
-    outputs = ports.ledger.outputs(night)
     folder = (night.batch, path_safe(night.partition_key))
     store = ports.store
-    runs = parquet_bytes(runs_table(submissions, outputs))
-    store.put(store.key(*folder, "runs.parquet"), runs, media_type=PARQUET)
-    manifest = parquet_bytes(manifest_table(submissions, outputs, store.uri))
-    store.put(store.key(*folder, "manifest.parquet"), manifest, media_type=PARQUET)
+    runs, manifest = ParquetFile(RUNS_SCHEMA), ParquetFile(MANIFEST_SCHEMA)
+    for page in ports.ledger.submission_pages(night, size=PAGE):
+        outputs = ports.ledger.outputs_of([one.submission_key for one in page])
+        runs.add(runs_table(page, outputs))
+        manifest.add(manifest_table(page, outputs, store.uri))
+    store.put(store.key(*folder, "runs.parquet"), runs.content(), media_type=PARQUET)
+    store.put(store.key(*folder, "manifest.parquet"), manifest.content(), media_type=PARQUET)
     ports.ledger.night_collected(night, record.revision)
     return record.revision

@@ -7,10 +7,12 @@ buying that again would pay twice.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 from flow_pipelines.batches.keys import path_safe
+from flow_pipelines.lifecycle.pages import each_submission
 from flow_pipelines.lifecycle.ports import Ports
-from flow_pipelines.model import Night, NightRecord, Submission
+from flow_pipelines.model import Night, NightRecord, SubmissionState
 from flow_pipelines.model.errors import WrongLedger
 from flow_pipelines.storage.receipts import (
     bought_submissions,
@@ -57,7 +59,7 @@ def _forgot(night: Night, ports: Ports) -> bool:
     return record is None or record.marked_at is None
 
 
-def refuse_forgotten(night: Night, planned: Sequence[Submission], ports: Ports) -> None:
+def refuse_forgotten(record: NightRecord, ports: Ports) -> None:
     """Refuse to buy what the night's table in the bucket says was bought, though it is planned.
 
     That is a ledger restored from a copy made in the middle of the night. It can only be told for
@@ -65,11 +67,12 @@ def refuse_forgotten(night: Night, planned: Sequence[Submission], ports: Ports) 
 
     Raises: WrongLedger; StorageError.
     """
-    if not planned:
+    if not record.counts.get(SubmissionState.PLANNED):
         return
+    night = record.night
     folder = path_safe(night.partition_key)
     bought = bought_submissions(ports.store, night.batch, folder)
-    forgotten = [one.submission_key for one in planned if one.submission_key in bought]
+    forgotten = _planned_of(ports, night, bought) if bought else ()
     if forgotten:
         keys = " ".join(forgotten[:_SHOWN]) + (" …" if len(forgotten) > _SHOWN else "")
         message = (
@@ -79,3 +82,8 @@ def refuse_forgotten(night: Night, planned: Sequence[Submission], ports: Ports) 
             f"the newer one; if it is lost, `flow-pipelines cancel {keys}` leaves them as they are."
         )
         raise WrongLedger(message)
+
+
+def _planned_of(ports: Ports, night: Night, keys: AbstractSet[str]) -> Sequence[str]:
+    planned = each_submission(ports.ledger, night, states={SubmissionState.PLANNED})
+    return [one.submission_key for one in planned if one.submission_key in keys]

@@ -41,7 +41,6 @@ class PlannedNight:
 
     night: Night
     workflow: Workflow
-    submissions: Sequence[Submission]
     outcome: PlanOutcome
 
 
@@ -101,12 +100,7 @@ def plan_night(
         rendered.rows,
         rendered.planned,
     )
-    return PlannedNight(
-        night=night,
-        workflow=workflow,
-        submissions=ports.ledger.submissions(night),
-        outcome=outcome,
-    )
+    return PlannedNight(night=night, workflow=workflow, outcome=outcome)
 
 
 def render_night(

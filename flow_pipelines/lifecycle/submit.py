@@ -7,14 +7,18 @@ lease, stop switch and budgets; then the POST, exactly once; then what its answe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from itertools import chain, islice
 
+from flow_pipelines.ledger.database import chunks
+from flow_pipelines.ledger.night_pages import PAGE
 from flow_pipelines.lifecycle.answers import Answer
 from flow_pipelines.lifecycle.inputs import with_inputs
 from flow_pipelines.lifecycle.ownership import refuse_forgotten, tell_bucket
+from flow_pipelines.lifecycle.pages import each_submission
 from flow_pipelines.lifecycle.ports import (
     LEASE_SECONDS,
     Ports,
@@ -108,12 +112,12 @@ def submit_night(  # noqa: PLR0913 - what one Dagster run may ask for
         ports.ledger.note_submitter(night, backfill_id, goal)
         if regeneration is not None:
             _regenerate(regeneration, record, ports)
-        planned = ports.ledger.submissions(night, states={SubmissionState.PLANNED})
-        refuse_forgotten(night, planned, ports)
-        estimate = _estimate(settings, ports, _planned_night(night, ports))
+        record = _planned_night(night, ports)
+        refuse_forgotten(record, ports)
+        estimate = _estimate(settings, ports, record)
         lane = Lane.SUBMIT if backfill_id is None else Lane.BACKFILL
         run = _Submitting(settings, night, ports, owner, estimate, lane)
-        summary = run.submit(planned if limit is None else planned[:limit])
+        summary = run.submit(limit)
         _note_end(ports, night, backfill_id, summary)
         if hold_for_collection:
             ports.ledger.acquire_lease(collect_lease(night), owner, LEASE_SECONDS)
@@ -182,11 +186,13 @@ class _Submitting:
         self.started_at = ports.clock.now()
         self.summary = SubmitSummary()
         self.workflows: dict[str, Workflow] = {}
-        self.planned: Sequence[Submission] = ()
+        self.rest: Iterator[Submission] = iter(())
 
-    def submit(self, planned: Sequence[Submission]) -> SubmitSummary:
-        self.planned = planned
-        for submission in planned:
+    def submit(self, limit: int | None) -> SubmitSummary:
+        planned = {SubmissionState.PLANNED}
+        each = each_submission(self.ports.ledger, self.night, states=planned, page=PAGE)
+        self.rest = islice(each, limit)
+        for submission in self.rest:
             while self.summary.stopped is None and not self._attempt(submission):
                 pass
             if self.summary.stopped is not None:
@@ -204,7 +210,7 @@ class _Submitting:
         except IllegalTransition:
             return True  # somebody canceled or settled it meanwhile
         except BudgetExceeded as error:
-            self._skip_rest(error)
+            self._skip_rest(submission, error)
         except (Paused, LeaseLost) as error:
             self._stop(str(error), needs_person=False)
         except ProviderError as error:
@@ -348,10 +354,11 @@ class _Submitting:
             )
         self._stop(f"{error}; nothing more was sent, the rest stays planned", needs_person=True)
 
-    def _skip_rest(self, error: BudgetExceeded) -> None:
+    def _skip_rest(self, first: Submission, error: BudgetExceeded) -> None:
         # Only what was asked for: rows beyond a limit stay planned.
-        keys = [submission.submission_key for submission in self.planned]
-        self.summary.skipped = self.ports.ledger.skip(keys, str(error))
+        for page in chunks(chain([first], self.rest), PAGE):
+            keys = [submission.submission_key for submission in page]
+            self.summary.skipped += self.ports.ledger.skip(keys, str(error))
         self.summary.over_budget = True
         self._stop(f"{error}; {self.summary.skipped} row(s) skipped", needs_person=True)
 

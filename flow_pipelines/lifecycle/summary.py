@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from array import array
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from flow_pipelines.ledger.contract import RunLedger
-from flow_pipelines.lifecycle.plan import latest
+from flow_pipelines.lifecycle.pages import each_submission, each_with_outputs
 from flow_pipelines.model import Night, Output, Submission, SubmissionState
 
 _S = SubmissionState
+PICTURES = 4
+"""Images that a summary names, for a preview."""
+_ENDED = {
+    "succeeded": _S.SUCCEEDED,
+    "failed": _S.FAILED,
+    "canceled": _S.CANCELED,
+    "unresolved": _S.UNRESOLVED,
+    "skipped": _S.SKIPPED,
+}
+_COUNTED = (
+    "without_image",
+    "images",
+    "runs_cost_unknown",
+    "flotime_ms",
+    "stored",
+    "stored_bytes",
+    "undecodable_images",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +57,8 @@ class NightSummary:
     """Succeeded rows that have no image, or not all of them, in the bucket."""
     images: int
     """Stored files; a text that a workflow gives as well is stored, too, and no image."""
+    stored: int
+    """Outputs in the bucket: images, and texts beside them."""
     cost_usd: Decimal
     runs_cost_unknown: int
     estimated_usd: Decimal
@@ -81,66 +103,97 @@ class NightSummary:
 
 
 def summarize_night(ledger: RunLedger, night: Night) -> NightSummary:
-    """Sum a night up from the ledger alone. Free; safe to repeat."""
-    submissions = ledger.submissions(night)
-    outputs = ledger.outputs(night)
-    current = list(latest(submissions).values())
-    stored = [output for rows in outputs.values() for output in rows if output.stored]
-    incomplete = [s for s in current if s.state is _S.SUCCEEDED and _incomplete(s, outputs)]
-    durations = sorted(s.run_ms / 1000 for s in submissions if s.run_ms is not None)
-    pictures = [output for output in stored if output.kind == "file"]
-    digests = {output.stored.sha256 for output in pictures if output.stored}
+    """Sum a night up from the ledger alone, a page at a time. Free; safe to repeat."""
     record = ledger.night(night)
-    return NightSummary(
-        night=night,
-        **_count(current),
-        stale=record.stale if record else 0,
-        without_image=len(incomplete),
-        images=len(pictures),
-        cost_usd=sum((s.cost_usd for s in submissions if s.cost_usd is not None), Decimal(0)),
-        runs_cost_unknown=sum(_cost_unknown(s) for s in submissions),
-        estimated_usd=sum(
-            (s.cost_usd for s in submissions if s.cost_usd and s.cost_basis == "estimated"),
-            Decimal(0),
-        ),
-        flotime_ms=sum(s.flotime_ms or 0 for s in submissions),
-        run_seconds_p50=_quantile(durations, 0.5),
-        run_seconds_p95=_quantile(durations, 0.95),
-        stored_bytes=sum(output.stored.size_bytes for output in stored if output.stored),
-        duplicate_images=len(pictures) - len(digests),
-        undecodable_images=sum(
-            output.problem is not None and output.stored is None
-            for rows in outputs.values()
-            for output in rows
-        ),
-        failures=[_failure(s, outputs) for s in current if s in incomplete or _is_failure(s)],
-        picture_keys=[output.stored.s3_key for output in pictures[:4] if output.stored],
-    )
+    newest = _newest(ledger, night) if record and record.generation else None
+    sums = _Sums(night)
+    for submission, outputs in each_with_outputs(ledger, night):
+        sums.add(submission, outputs)
+        row = (submission.prompt_id, submission.copy)
+        if newest is None or newest[row] == submission.generation:
+            sums.add_current(submission, outputs)
+    return sums.summary(stale=record.stale if record else 0)
 
 
-def _count(current: Sequence[Submission]) -> dict[str, int]:
-    states = [submission.state for submission in current]
-    ended = {
-        name: states.count(state)
-        for name, state in (
-            ("succeeded", _S.SUCCEEDED),
-            ("failed", _S.FAILED),
-            ("canceled", _S.CANCELED),
-            ("unresolved", _S.UNRESOLVED),
-            ("skipped", _S.SKIPPED),
+def _newest(ledger: RunLedger, night: Night) -> Mapping[tuple[str, int], int]:
+    """Give the latest generation of each row and copy."""
+    newest: Counter[tuple[str, int]] = Counter()
+    for one in each_submission(ledger, night):
+        row = (one.prompt_id, one.copy)
+        newest[row] = max(newest[row], one.generation)
+    return newest
+
+
+class _Sums:
+    """A night's sums as its submissions come by."""
+
+    def __init__(self, night: Night) -> None:
+        self.night = night
+        self.states: Counter[SubmissionState] = Counter()
+        self.counted: Counter[str] = Counter()
+        self.cost_usd = self.estimated_usd = Decimal(0)
+        self.seconds = array("d")
+        self.digests: set[str] = set()
+        self.failures: list[Mapping[str, str]] = []
+        self.picture_keys: list[str] = []
+
+    def add(self, submission: Submission, outputs: Sequence[Output]) -> None:
+        """Add what counts of every submission: what was paid for, and what came of it."""
+        cost = submission.cost_usd or Decimal(0)
+        self.cost_usd += cost
+        self.estimated_usd += cost if submission.cost_basis == "estimated" else 0
+        self.counted["runs_cost_unknown"] += _cost_unknown(submission)
+        self.counted["flotime_ms"] += submission.flotime_ms or 0
+        if submission.run_ms is not None:
+            self.seconds.append(submission.run_ms / 1000)
+        for output in outputs:
+            self._add_output(output)
+
+    def _add_output(self, output: Output) -> None:
+        if output.stored is None:
+            self.counted["undecodable_images"] += output.problem is not None
+            return
+        self.counted["stored"] += 1
+        self.counted["stored_bytes"] += output.stored.size_bytes
+        if output.kind == "file":
+            self.counted["images"] += 1
+            self.digests.add(output.stored.sha256)
+            if len(self.picture_keys) < PICTURES:
+                self.picture_keys.append(output.stored.s3_key)
+
+    def add_current(self, submission: Submission, outputs: Sequence[Output]) -> None:
+        """Add what counts of the latest generation of a row alone: how it stands."""
+        self.states[submission.state] += 1
+        incomplete = submission.state is _S.SUCCEEDED and _incomplete(outputs)
+        self.counted["without_image"] += incomplete
+        if incomplete or _is_failure(submission):
+            self.failures.append(_failure(submission, outputs))
+
+    def summary(self, *, stale: int) -> NightSummary:
+        """Give the sums."""
+        seconds, rows = sorted(self.seconds), self.states.total()
+        ended = {name: self.states[state] for name, state in _ENDED.items()}
+        counted = {name: self.counted[name] for name in _COUNTED}
+        return NightSummary(
+            night=self.night,
+            rows=rows,
+            **ended,
+            in_flight=rows - sum(ended.values()),
+            planned=self.states[_S.PLANNED],
+            stale=stale,
+            **counted,
+            cost_usd=self.cost_usd,
+            estimated_usd=self.estimated_usd,
+            run_seconds_p50=_quantile(seconds, 0.5),
+            run_seconds_p95=_quantile(seconds, 0.95),
+            duplicate_images=counted["images"] - len(self.digests),
+            failures=self.failures,
+            picture_keys=self.picture_keys,
         )
-    }
-    return {
-        "rows": len(current),
-        **ended,
-        "in_flight": len(current) - sum(ended.values()),
-        "planned": states.count(_S.PLANNED),
-    }
 
 
-def _incomplete(submission: Submission, outputs: Mapping[str, Sequence[Output]]) -> bool:
-    mine = outputs.get(submission.submission_key, ())
-    return not mine or any(output.stored is None for output in mine)
+def _incomplete(outputs: Sequence[Output]) -> bool:
+    return not outputs or any(output.stored is None for output in outputs)
 
 
 def _is_failure(submission: Submission) -> bool:
@@ -155,12 +208,11 @@ def _cost_unknown(submission: Submission) -> bool:
     return ended and submission.provider_run_id is not None and submission.cost_usd is None
 
 
-def _failure(submission: Submission, outputs: Mapping[str, Sequence[Output]]) -> Mapping[str, str]:
-    mine = outputs.get(submission.submission_key, ())
-    problems = [output.problem for output in mine if output.stored is None and output.problem]
+def _failure(submission: Submission, outputs: Sequence[Output]) -> Mapping[str, str]:
+    problems = [output.problem for output in outputs if output.stored is None and output.problem]
     reason = submission.error_message or submission.reason or "; ".join(problems)
     if not reason and submission.state is _S.SUCCEEDED:
-        reason = "not collected yet" if mine else "the provider run ended without an output"
+        reason = "not collected yet" if outputs else "the provider run ended without an output"
     return {
         "prompt_id": submission.prompt_id,
         "copy": str(submission.copy),

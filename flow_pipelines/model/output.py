@@ -90,7 +90,7 @@ class Receipt:
     """When the provider says that it created the run, by the provider's clock."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StoredFacts:
     """What was verified about an output that is in the bucket."""
 
@@ -102,7 +102,7 @@ class StoredFacts:
     height: int | None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Output:
     """One output as the ledger has it."""
 

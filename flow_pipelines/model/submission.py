@@ -29,7 +29,7 @@ class Night(NamedTuple):
         return f"{self.batch}/{self.partition_key}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PromptRow:
     """One validated row of a prompt table."""
 
@@ -48,7 +48,7 @@ class PromptRow:
     parameter templates and the workflow's version. A change of it makes the row stale."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedRow:
     """One row × one copy × one generation, rendered: what a submission will buy."""
 
@@ -94,7 +94,7 @@ class CostBasis(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Submission:
     """A submission as the ledger has it. All times are UTC-aware, all money is USD."""
 

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -125,10 +126,33 @@ def parquet_bytes(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
-    """Make a table that pandas reads with whole numbers, also where some are missing.
+class ParquetFile:
+    """A Parquet file in the making, page by page: only what it compresses to stays in memory."""
 
-    Without the note in its metadata such a column becomes floats, which round seeds above 2^53.
+    def __init__(self, schema: pa.Schema) -> None:
+        """Begin with no rows."""
+        self._buffer = io.BytesIO()
+        self._writer = pq.ParquetWriter(self._buffer, _noted(schema), compression="zstd")
+
+    def add(self, page: pa.Table) -> None:
+        """Add the rows of a table of the file's schema."""
+        self._writer.write_table(page)
+
+    def content(self) -> bytes:
+        """Give the file. Nothing can be added then."""
+        self._writer.close()
+        return self._buffer.getvalue()
+
+
+def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=_noted(schema))
+
+
+@cache
+def _noted(schema: pa.Schema) -> pa.Schema:
+    """Note in a schema that pandas is to read whole numbers as such, also where some are missing.
+
+    Without the note such a column becomes floats, which round seeds above 2^53.
     """
     import pandas as pd
 
@@ -137,10 +161,9 @@ def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
         pa.int64(): pd.Int64Dtype(),
         pa.int32(): pd.Int32Dtype(),
     }
-    table = pa.Table.from_pylist(rows, schema=schema)
-    frame = table.slice(0, 0).to_pandas(types_mapper=exact.get)
+    frame = schema.empty_table().to_pandas(types_mapper=exact.get)
     noted = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
-    return table.replace_schema_metadata(noted.schema.metadata)
+    return schema.with_metadata(noted.schema.metadata)
 
 
 def _in_order(submissions: Iterable[Submission]) -> list[Submission]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+
 from flow_pipelines.ledger.records import Tally
 from flow_pipelines.model import Night
 from flow_pipelines_tests.conformance.ledger.desk import (
@@ -32,6 +34,51 @@ def test_submissions_come_by_row_copy_and_generation(desk: Desk) -> None:
     assert desk.ledger.submissions(night, states=[]) == []
     assert desk.ledger.submissions(night, states={S.PLANNED, S.RUNNING}) == found
     assert desk.ledger.submissions(night, states={S.RUNNING}) == []
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 6, 7])
+def test_pages_give_every_submission_once_in_the_same_order(desk: Desk, size: int) -> None:
+    night, other = new_night(), new_night()
+    rows = [planned_row(night, number, copy=copy) for number in (2, 10, 1) for copy in (1, 0)]
+    desk.ledger.plan(night_plan(night), [], rows)
+    desk.plan(other, [0, 1])
+    desk.ledger.regenerate(night, "run", "all", lambda _: [planned_row(night, 2, generation=1)])
+
+    pages = list(desk.ledger.submission_pages(night, size=size))
+
+    assert [one for page in pages for one in page] == desk.ledger.submissions(night)
+    assert [len(page) for page in pages[:-1]] == [size] * (len(pages) - 1)
+    assert list(desk.ledger.submission_pages(new_night())) == []
+
+
+def test_pages_are_read_as_they_are_asked_for(desk: Desk) -> None:
+    night = new_night()
+    desk.plan(night, range(5))
+    numbers = []
+    for page in desk.ledger.submission_pages(night, states={S.PLANNED}, size=2):
+        numbers.append([one.row_number for one in page])
+        desk.begin(key_of(night, page[0].row_number))
+        desk.ledger.skip([key_of(night, 3)], "budget")
+    assert numbers == [[0, 1], [2, 4]]
+
+
+def test_outputs_of_some_submissions_come_by_their_key(desk: Desk) -> None:
+    night = new_night()
+    desk.plan(night, range(3))
+    for number in range(3):
+        desk.begin(key_of(night, number))
+        desk.receive(key_of(night, number))
+    for number in (0, 2):
+        desk.poll(key_of(night, number), S.SUCCEEDED, outputs=refs("b", "a"))
+
+    keys = [key_of(night, 2), key_of(night, 1)]
+    found = desk.ledger.outputs_of(keys)
+
+    assert {key: [one.output_id for one in listed] for key, listed in found.items()} == {
+        keys[0]: ["b", "a"]
+    }
+    assert found[keys[0]] == desk.ledger.outputs(night)[keys[0]]
+    assert desk.ledger.outputs_of([]) == {}
 
 
 def test_a_search_gives_the_latest_planned_first_page_by_page(desk: Desk) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from flow_pipelines.lifecycle import each_submission
 from flow_pipelines.lifecycle.submit import submit_request
 from flow_pipelines.provider import Lane
 from flow_pipelines.providers import profile
@@ -217,7 +218,8 @@ def known_of(bench: Bench) -> Known:
         ports = bench.open_ports("probe", Effects(None, tell))
         planned = scenes.plan_night(bench.settings(), scenes.NIGHT.partition_key, ports)
         ports.provider.take_turn(Lane.SUBMIT)
-        receipt = ports.provider.submit(submit_request(ports, planned.submissions[0], {}))
+        first = next(each_submission(ports.ledger, scenes.NIGHT))
+        receipt = ports.provider.submit(submit_request(ports, first, {}))
         submit = bench.control.requests()[-1].operation
         bench.clock.advance(120)
         report = ports.provider.poll(receipt.provider_run_id, planned.workflow)

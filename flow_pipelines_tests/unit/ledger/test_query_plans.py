@@ -28,6 +28,10 @@ HOT: dict[str, Callable[[Desk], object]] = {
     "submission": lambda desk: desk.ledger.submission(KEY),
     "submissions": lambda desk: desk.ledger.submissions(NIGHT),
     "submissions by state": lambda desk: desk.ledger.submissions(NIGHT, states={S.PLANNED}),
+    "submission_pages": lambda desk: list(desk.ledger.submission_pages(NIGHT, size=1)),
+    "submission_pages by state": lambda desk: list(
+        desk.ledger.submission_pages(NIGHT, states={S.PLANNED}, size=1)
+    ),
     "search": lambda desk: desk.ledger.search(),
     "search by batch": lambda desk: desk.ledger.search(batch="posters"),
     "search by partition": lambda desk: desk.ledger.search(partition_key="2026-11-21"),
@@ -40,6 +44,7 @@ HOT: dict[str, Callable[[Desk], object]] = {
     "night_records": lambda desk: desk.ledger.night_records([NIGHT, Night("covers", "x")]),
     "nights_to_do": lambda desk: desk.ledger.nights_to_do(["posters", "covers"]),
     "outputs": lambda desk: desk.ledger.outputs(NIGHT),
+    "outputs_of": lambda desk: desk.ledger.outputs_of([KEY, key_of(NIGHT, 1)]),
     "cost_lines": lambda desk: desk.ledger.cost_lines(["posters"]),
     "cost_lines since": lambda desk: desk.ledger.cost_lines(since=desk.clock.now()),
     "cost_lines changed since": lambda desk: desk.ledger.cost_lines(changed_since=desk.clock.now()),

@@ -57,7 +57,7 @@ def test_what_was_carried_before_the_bucket_refused_is_noted(
 def test_more_runs_than_threads_are_given_at_a_time_are_all_collected(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collect, "QUEUED", 2)
+    monkeypatch.setattr(collect, "PAGE", 2)
     keys = finish(lab, "a cat", "a dog", "a fox", "an owl", "a hare")
 
     summary = collect_night(lab.night, lab.ports, owner="run-1")

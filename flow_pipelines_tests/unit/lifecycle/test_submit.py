@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from flow_pipelines.lifecycle import submit_lease
+from flow_pipelines.lifecycle import submit, submit_lease
 from flow_pipelines.model import SubmissionState
 from flow_pipelines.model.errors import (
     AccountRejected,
@@ -213,6 +213,28 @@ def test_a_budget_leaves_rows_out_with_the_reason(lab: Lab) -> None:
     assert summary.skipped == 2
     skipped = lab.ledger.submissions(lab.night, states={SubmissionState.SKIPPED})[0]
     assert "budget" in (skipped.reason or "").lower()
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submit, "PAGE", 2)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_a_night_of_several_pages_is_sent_once_and_in_order(lab: Lab) -> None:
+    prompts = [f"cat {number}" for number in range(5)]
+    lab.plan(*prompts)
+    assert lab.submit(limit=3).left_planned == 2
+    assert lab.submit().submitted == 2
+    assert [post.parameters["6::text"] for post in lab.provider.posts] == prompts
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_a_budget_leaves_out_the_rows_of_every_page_but_none_beyond_the_limit(lab: Lab) -> None:
+    lab.with_settings(budget_usd=Decimal("0.01"), price_usd_per_run=Decimal("0.01"))
+    lab.plan(*(f"cat {number}" for number in range(8)))
+    assert lab.submit(limit=6).skipped == 5
+    assert lab.states() == ["submitted", *["skipped"] * 5, *["planned"] * 2]
 
 
 def test_the_daily_budget_counts_every_batch_of_the_provider(lab: Lab) -> None:

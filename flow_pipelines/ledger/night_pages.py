@@ -1,0 +1,30 @@
+"""The part of the ledger's contract that reads a night of any size in pages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from flow_pipelines.model import Night, Output, Submission, SubmissionState
+
+PAGE = 500
+"""Submissions that are read at a time where a night is read in pages: about a MB."""
+
+
+class NightPages(Protocol):
+    """See `contract.RunLedger` for what holds for every method."""
+
+    def submission_pages(
+        self,
+        night: Night,
+        *,
+        states: Collection[SubmissionState] | None = None,
+        size: int = PAGE,
+    ) -> Iterator[Sequence[Submission]]:
+        """Give what `submissions` gives, at most `size` at a time: a night may not fit in memory.
+
+        Each page is read when it is asked for, by what is true then; nothing is given twice.
+        """
+
+    def outputs_of(self, submission_keys: Collection[str]) -> Mapping[str, Sequence[Output]]:
+        """Give the outputs of these submissions by their key, in their order."""

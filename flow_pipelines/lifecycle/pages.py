@@ -1,0 +1,31 @@
+"""A night's submissions one by one, of which only a page is in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
+
+from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger.night_pages import PAGE
+from flow_pipelines.model import Night, Output, Submission, SubmissionState
+
+
+def each_submission(
+    ledger: RunLedger,
+    night: Night,
+    *,
+    states: Collection[SubmissionState] | None = None,
+    page: int = PAGE,
+) -> Iterator[Submission]:
+    """Give a night's submissions by row, copy and generation, as they are when they are read."""
+    return chain.from_iterable(ledger.submission_pages(night, states=states, size=page))
+
+
+def each_with_outputs(
+    ledger: RunLedger, night: Night
+) -> Iterator[tuple[Submission, Sequence[Output]]]:
+    """Give each submission of a night with its outputs."""
+    for page in ledger.submission_pages(night):
+        outputs = ledger.outputs_of([one.submission_key for one in page])
+        for submission in page:
+            yield submission, outputs.get(submission.submission_key, ())
