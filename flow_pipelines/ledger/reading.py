@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy import Column, ColumnElement, Select, func, select, tuple_
 
 from flow_pipelines.ledger.changing import is_night, of_night, utc_day
 from flow_pipelines.ledger.costs import Costs
@@ -90,16 +90,19 @@ class Reading(Costs):
         offset: int = 0,
     ) -> Sequence[Submission]:
         """Give submissions of any night, the latest planned first."""
-        wanted = {
-            _s.batch: batch,
-            _s.partition_key: partition_key,
-            _s.provider: provider,
-            _s.state: state,
-        }
+        one_night = batch is not None and partition_key is not None
+        narrowed = batch is not None or partition_key is not None
+        wanted: list[tuple[ColumnElement[Any], object]] = [
+            (_s.batch, batch),
+            (_s.partition_key, partition_key),
+            (_unindexed(_s.provider) if narrowed else _s.provider, provider),
+            (_unindexed(_s.state) if one_night else _s.state, state),
+        ]
+        latest = _unindexed(_s.planned_at) if one_night else _s.planned_at
         query = (
             select(submissions)
-            .where(*(column == value for column, value in wanted.items() if value is not None))
-            .order_by(_s.planned_at.desc(), _s.batch, _s.partition_key, *_BY_ROW)
+            .where(*(column == value for column, value in wanted if value is not None))
+            .order_by(latest.desc(), _s.batch, _s.partition_key, *_BY_ROW)
             .limit(limit)
             .offset(offset)
         )
@@ -209,6 +212,11 @@ class Reading(Costs):
     def _nights(self, query: Select[Any]) -> Sequence[NightRecord]:
         with self._database.read() as connection:
             return [to_night_record(row) for row in connection.execute(query).mappings()]
+
+
+def _unindexed(column: Column[Any]) -> ColumnElement[Any]:
+    """Keep SQLite from answering by this column: it guesses, and may read a year for a night."""
+    return func.coalesce(column, column)
 
 
 def _of_night(night: Night, states: Collection[SubmissionState] | None) -> Select[Any]:

@@ -35,6 +35,10 @@ HOT: dict[str, Callable[[Desk], object]] = {
     "search": lambda desk: desk.ledger.search(),
     "search by batch": lambda desk: desk.ledger.search(batch="posters"),
     "search by partition": lambda desk: desk.ledger.search(partition_key="2026-11-21"),
+    "search a night": lambda desk: desk.ledger.search(batch="posters", partition_key="2026-11-21"),
+    "search a night by all": lambda desk: desk.ledger.search(
+        batch="posters", partition_key="2026-11-21", provider="floyo", state=S.FAILED
+    ),
     "search by provider": lambda desk: desk.ledger.search(provider="floyo"),
     "search by state": lambda desk: desk.ledger.search(state=S.FAILED),
     "search by all": lambda desk: desk.ledger.search(batch="posters", provider="f", state=S.FAILED),
@@ -174,24 +178,40 @@ def test_no_method_reads_a_whole_table(sqlite_url: str, method: str) -> None:
     desk.ledger.close()
 
 
-@pytest.mark.parametrize("method", ["cost_lines changed since", "spend"])
-def test_what_years_of_nights_are_asked_for_is_searched_and_not_walked(
-    sqlite_url: str, method: str
-) -> None:
+def _plans(sqlite_url: str, method: Callable[[Desk], object]) -> list[list[str]]:
     desk = Desk(sqlite_url)
     desk.plan(NIGHT, range(3))
-
     with _watched(desk.ledger) as seen:
-        HOT[method](desk)
-
+        method(desk)
     with desk.ledger._database.read() as connection:
         plans = [
             [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values)]
             for text, values in seen
         ]
+    desk.ledger.close()
+    return plans
+
+
+@pytest.mark.parametrize("method", ["cost_lines changed since", "spend"])
+def test_what_years_of_nights_are_asked_for_is_searched_and_not_walked(
+    sqlite_url: str, method: str
+) -> None:
+    plans = _plans(sqlite_url, HOT[method])
     assert plans
     assert [step for plan in plans for step in plan if step.startswith("SCAN")] == []
-    desk.ledger.close()
+
+
+@pytest.mark.parametrize("method", ["search a night", "search a night by all"])
+def test_a_search_in_one_night_reads_that_night_alone(sqlite_url: str, method: str) -> None:
+    [[search, *_]] = _plans(sqlite_url, HOT[method])
+    assert "(batch=? AND partition_key=?" in search
+
+
+@pytest.mark.parametrize("wanted", ["batch", "partition_key"])
+def test_a_search_never_walks_all_that_a_provider_ever_ran(sqlite_url: str, wanted: str) -> None:
+    narrowed = {wanted: "x", "provider": "floyo"}
+    [[search, *_]] = _plans(sqlite_url, lambda desk: desk.ledger.search(**narrowed))
+    assert f"({wanted}=?)" in search
 
 
 def test_every_method_of_the_ledger_is_looked_at() -> None:
