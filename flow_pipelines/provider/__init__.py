@@ -45,6 +45,7 @@ from flow_pipelines.provider.ports import (
     Lane,
     PaceStore,
     RateLimit,
+    Seal,
     SignIn,
     Transport,
 )
@@ -96,6 +97,7 @@ __all__ = [
     "RateLimit",
     "Record",
     "Resend",
+    "Seal",
     "SignIn",
     "SubmitRequest",
     "TakesFiles",

@@ -60,6 +60,16 @@ class Transport(Protocol):
         """Stream an answer. Raises: ProviderError, OutputRefused (address, size), TransferError."""
 
 
+class Seal(Protocol):
+    """Hides links to one account's outputs from whoever has not its key."""
+
+    def seal(self, submission_key: str, output_id: str, url: str) -> str:
+        """Give the link so that it opens for this output only."""
+
+    def open(self, submission_key: str, output_id: str, sealed: str) -> str | None:
+        """Give the link; None: it was sealed with another key or for another output, or changed."""
+
+
 class PaceStore(Protocol):
     """Turns under a rate limit, shared by every process that uses one account."""
 

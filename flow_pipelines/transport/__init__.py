@@ -7,10 +7,12 @@ from flow_pipelines.transport.http import Timeouts
 from flow_pipelines.transport.http_transport import HttpTransport
 from flow_pipelines.transport.pacing import MemoryPaceStore
 from flow_pipelines.transport.retries import RetryBudget
+from flow_pipelines.transport.sealing import LinkSeal
 
 __all__ = [
     "AccountReport",
     "HttpTransport",
+    "LinkSeal",
     "MemoryPaceStore",
     "RetryBudget",
     "Timeouts",

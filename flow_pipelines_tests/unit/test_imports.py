@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-SLOW = ("pandas", "boto3", "PIL", "matplotlib")
+SLOW = ("pandas", "boto3", "PIL", "matplotlib", "cryptography")
 LOWER = (
     "flow_pipelines.clock",
     "flow_pipelines.redaction",
