@@ -36,7 +36,8 @@ class Collecting:
         with changing(self._database, submission_key) as (change, _):
             known = _output(change, submission_key, output_index)
             if known["stored_at"] is None:
-                values = {"problem": problem, "attempts": known["attempts"] + 1}
+                attempts = known["attempts"] + 1
+                values = {"problem": problem, "attempts": attempts, "sealed_link": None}
                 _write_output(change, known, values)
 
     def mark_collected(self, submission_key: str) -> None:
@@ -119,6 +120,7 @@ def _stored_values(change: NightChange, facts: StoredFacts) -> dict[str, Any]:
         "height": facts.height,
         "stored_at": change.now,
         "problem": None,
+        "sealed_link": None,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -102,6 +102,7 @@ class Polling:
         next_poll_at: datetime | None,
         cost_usd: Decimal | None,
         cost_basis: CostBasis,
+        sealed_links: Mapping[str, str] = {},
     ) -> Submission:
         """Write what a poll or cancel said, and end the claim."""
         with changing(self._database, submission_key) as (change, row):
@@ -109,7 +110,7 @@ class Polling:
             after = _forward(state, report.state)
             if state not in IN_FLIGHT:
                 change.note(row, **_UNCLAIMED)
-                _add_outputs(change, row, report)
+                _add_outputs(change, row, report, sealed_links)
             elif after is not None and after not in IN_FLIGHT:
                 cost = {"cost_usd": cost_usd, "cost_basis": CostBasis(cost_basis).value}
                 if cost_usd is not None:
@@ -117,7 +118,8 @@ class Polling:
                 change.move(
                     [row], after, **_said(row, report), **_ended(change, row, report), **cost
                 )
-                _add_outputs(change, change.lock_submission(submission_key), report)
+                ended = change.lock_submission(submission_key)
+                _add_outputs(change, ended, report, sealed_links)
                 if after is SubmissionState.SUCCEEDED:
                     measure(self._database, change.connection, row, report, change.now)
             else:
@@ -246,7 +248,9 @@ def _polled_on(
         change.move([row], after, **values)
 
 
-def _add_outputs(change: NightChange, row: RowMapping, report: RunReport) -> None:
+def _add_outputs(
+    change: NightChange, row: RowMapping, report: RunReport, sealed_links: Mapping[str, str]
+) -> None:
     """Give every output not seen before the next free index, in the order of the report."""
     columns = outputs.c
     key = row["submission_key"]
@@ -267,6 +271,7 @@ def _add_outputs(change: NightChange, row: RowMapping, report: RunReport) -> Non
             "kind": ref.kind,
             "file_name": ref.file_name,
             "attempts": 0,
+            "sealed_link": sealed_links.get(ref.output_id),
         }
         for index, ref in enumerate(new.values(), start=len(seen))
     ]

@@ -72,6 +72,7 @@ def to_output(row: RowMapping) -> Output:
         problem=row["problem"],
         attempts=row["attempts"],
         stored_at=row["stored_at"],
+        sealed_link=row["sealed_link"],
     )
 
 

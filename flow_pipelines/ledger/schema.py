@@ -209,6 +209,8 @@ outputs = Table(
     Column("stored_at", Instant),
     Column("problem", Words),
     _required("attempts", Integer),
+    # Opens with the account's key only; empty once a link is of no more use.
+    Column("sealed_link", Text),
     Index("ux_outputs_id", "submission_key", "output_id", unique=True),
 )
 

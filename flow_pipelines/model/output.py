@@ -27,7 +27,7 @@ class OutputRef:
     media_type: str | None = None
     size_bytes: int | None = None
     url: str | None = field(default=None, repr=False)
-    """A link that opens it; never stored, never printed."""
+    """A link that opens it; never printed, and stored only sealed with the account's key."""
     text: str | None = None
     """The content itself, for `kind="text"`."""
 
@@ -118,3 +118,5 @@ class Output:
     """Why it could not be stored, last time somebody tried."""
     attempts: int = 0
     stored_at: datetime | None = None
+    sealed_link: str | None = field(default=None, repr=False)
+    """A link of a poll, until it is stored or could not be; only the account's key opens it."""
