@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.ledger.night_pages import PAGE
+from flow_pipelines.lifecycle.links import needs_links, unsealed_links
 from flow_pipelines.lifecycle.noting import Carried, Carrier, note_as_they_end, note_problem
 from flow_pipelines.lifecycle.poll import record_report
 from flow_pipelines.lifecycle.ports import Ports, collect_lease, held_lease
@@ -56,6 +57,8 @@ LONGEST_WAIT_SECONDS = 60.0
 LIMITS = TransferLimits()
 LEASE_WAIT_SECONDS = 300.0
 PARQUET = "application/vnd.apache.parquet"
+_OF_ONE_OUTPUT = (TransferError, ProviderError, LedgerError, ObjectDiffers)
+"""Errors that stop no other output; what else a bucket refuses stops everything."""
 
 
 def collect_night(night: Night, ports: Ports, *, owner: str) -> NightSummary:
@@ -108,10 +111,9 @@ def _carry(
     list may have been empty only because we asked early.
     """
     missing = [output for output in outputs if output.stored is None]
-    ask = not outputs or (missing and _needs_urls(ports))
-    fresh = _links_at_hand(ports, submission, missing)
-    if missing and fresh:
-        missing = [o for o in missing if not _store(ports, submission, o, fresh, carrier)]
+    ask = not outputs
+    if missing and needs_links(ports):
+        missing = _store_by_links_at_hand(ports, submission, missing, carrier)
         ask = bool(missing)
     fresh = _fresh_refs(ports, submission) if ask else {}
     if fresh and not outputs:
@@ -121,22 +123,46 @@ def _carry(
     return bool(outputs or stored) and all(stored)
 
 
-def _needs_urls(ports: Ports) -> bool:
-    return not ports.provider.capabilities.durable_outputs
+def _store_by_links_at_hand(
+    ports: Ports, submission: Submission, missing: Sequence[Output], carrier: Carrier
+) -> list[Output]:
+    """Store what a poll of before gave links to; give what has to be asked for."""
+    recent = _recent_links(ports, submission, missing)
+    if recent:
+        return [o for o in missing if not _store(ports, submission, o, recent, carrier)]
+    kept = unsealed_links(ports, missing)
+    return [o for o in missing if not _store_by_kept(ports, submission, o, kept, carrier)]
 
 
-def _links_at_hand(
+def _recent_links(
     ports: Ports, submission: Submission, missing: Sequence[Output]
 ) -> dict[str, OutputRef]:
     """Give the links of a poll of a moment ago, where it gave one for all that is missing."""
-    now = ports.clock.monotonic()
-    refs = ports.memory.links.get(submission.submission_key, now) if _needs_urls(ports) else None
+    refs = ports.memory.links.get(submission.submission_key, ports.clock.monotonic())
     found = {ref.output_id: ref for ref in refs or ()}
     return found if all(output.output_id in found for output in missing) else {}
 
 
+def _store_by_kept(
+    ports: Ports,
+    submission: Submission,
+    output: Output,
+    kept: dict[str, OutputRef],
+    carrier: Carrier,
+) -> bool:
+    """Try a link that the ledger kept, once; that it has expired is no problem worth a note."""
+    ref = kept.get(output.output_id)
+    if ref is None:
+        return False
+    try:
+        facts = _transfer(ports, submission, output, ref)
+    except _OF_ONE_OUTPUT:
+        return False
+    return carrier.stored(output, facts)
+
+
 def _fresh_refs(ports: Ports, submission: Submission) -> dict[str, OutputRef]:
-    """Poll an ended run once more: its links expire and are kept nowhere."""
+    """Poll an ended run once more: no link to what is missing is at hand that opens."""
     if submission.provider_run_id is None:
         return {}
     workflow = ports.ledger.workflow(submission.workflow_version)
@@ -159,13 +185,13 @@ def _store(
     """Store one output; False: it, or the one before it, could not be, and the ledger knows why."""
     ref = fresh.get(output.output_id)
     if ref is None:
-        if _needs_urls(ports):
+        if needs_links(ports):
             note_problem(ports, output, "the provider gives no link to it any more")
             return False
         ref = OutputRef(output_id=output.output_id, kind=output.kind, file_name=output.file_name)
     try:
         facts = _transfer_with_tries(ports, submission, output, ref)
-    except (TransferError, ProviderError, LedgerError, ObjectDiffers) as error:
+    except _OF_ONE_OUTPUT as error:
         note_problem(ports, output, str(error))
         return False
     return carrier.stored(output, facts)

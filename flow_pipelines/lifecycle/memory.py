@@ -55,7 +55,7 @@ class Recent(Generic[K, V]):
 class Memory:
     """Measured durations and workload, and links that a poll has just given.
 
-    Links open pictures: they stay in this process's memory, and are never printed.
+    Links open pictures: they are never printed, and leave this process only sealed.
     """
 
     def __init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
+from flow_pipelines.lifecycle.links import needs_links, sealed_links
 from flow_pipelines.lifecycle.ports import Ports
 from flow_pipelines.lifecycle.progress import night_progress
 from flow_pipelines.lifecycle.schedule import is_given_up
@@ -124,8 +125,7 @@ def _poll(ports: Ports, submission: Submission, summary: PollSummary) -> bool:
             provider_run_id=submission.provider_run_id, state=None, provider_status="not found"
         )
     summary.polled += 1
-    durable = ports.provider.capabilities.durable_outputs
-    if report.state is SubmissionState.SUCCEEDED and not durable:
+    if report.state is SubmissionState.SUCCEEDED and needs_links(ports):
         # Who collects in this process need not ask for links that were given just now.
         now = ports.clock.monotonic()
         ports.memory.links.put(submission.submission_key, report.outputs, now)
@@ -190,6 +190,7 @@ def record_report(
             next_poll_at=poll_again_at(ports, submission, run_timeout_seconds, report),
             cost_usd=cost,
             cost_basis=CostBasis(basis),
+            sealed_links=sealed_links(ports, submission.submission_key, report),
         )
     except IllegalTransition as error:
         ports.log(f"a poll came too late: {error}")

@@ -12,7 +12,7 @@ from flow_pipelines.ledger.contract import RunLedger
 from flow_pipelines.lifecycle.memory import Memory
 from flow_pipelines.model import Night
 from flow_pipelines.model.errors import ConfigurationError, LeaseLost
-from flow_pipelines.provider import Provider
+from flow_pipelines.provider import Provider, Seal
 from flow_pipelines.storage.contract import ImageStore
 
 LEASE_SECONDS = 45.0
@@ -45,6 +45,8 @@ class Ports:
     """Reads an `s3://` prompt table or workflow."""
     callback_url: Callable[[str], str | None] = no_callback
     """Submission key → where its provider may tell that the run ended; the same at every call."""
+    seal: Seal | None = None
+    """Lets links that expire be kept in the ledger; None: each is asked for again to collect."""
     memory: Memory = field(default_factory=Memory, repr=False, compare=False)
     """What this process measured or was told a moment ago."""
 

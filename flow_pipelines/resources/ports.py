@@ -41,6 +41,7 @@ def open_ports(
         log=log,
         read_uri=image_store.read_uri,
         callback_url=callback_url(provider.profile, provider.base_url_in_use()),
+        seal=provider.link_seal(),
     )
 
 

@@ -18,6 +18,7 @@ from flow_pipelines.resources.run_ledger import RunLedgerResource
 from flow_pipelines.transport import (
     AccountReport,
     HttpTransport,
+    LinkSeal,
     MemoryPaceStore,
     RetryBudget,
     Timeouts,
@@ -123,6 +124,11 @@ class ProviderResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # st
     def has_key(self) -> bool:
         """Tell whether a key is configured; it may still be a wrong one."""
         return bool(setting(self.api_key, self.profile.key_variable))
+
+    def link_seal(self) -> LinkSeal | None:
+        """Give what seals links to this account's outputs; None without a key."""
+        key = Secret(setting(self.api_key, self.profile.key_variable))
+        return LinkSeal(self.provider_name, key) if key else None
 
     def get_client(self) -> Any:
         """Give the typed client of the provider's documented calls. The same one at every call.

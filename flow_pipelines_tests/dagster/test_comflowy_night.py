@@ -5,8 +5,16 @@ from __future__ import annotations
 import dagster as dg
 
 from flow_pipelines.ledger import SqlRunLedger
-from flow_pipelines.model import Night, SubmissionState
-from flow_pipelines_tests.dagster.conftest import NIGHT, Project, World, materialize
+from flow_pipelines.model import ENDED, Night, SubmissionState
+from flow_pipelines.resources import default_resources
+from flow_pipelines_tests.dagster.conftest import (
+    CLOCK,
+    NIGHT,
+    ManualLedgerResource,
+    Project,
+    World,
+    materialize,
+)
 
 WHOLE = ("pier/prompts", "pier/provider_runs", "pier/images", "pier/contact_sheet")
 BATCH = """\
@@ -40,6 +48,40 @@ def test_a_night_on_comflowy_is_bought_once_and_stored_through_a_lost_token_and_
     meter = world.control.state()["comflowy"]
     assert (meter.runs_billed, meter.duplicate_bills) == (3, 0)
     assert len(world.images()) == 3
+
+
+def tick(defs: dg.Definitions, instance: dg.DagsterInstance) -> None:
+    repository = defs.get_repository_def()
+    context = dg.build_sensor_context(
+        instance=instance,
+        repository_def=repository,
+        sensor_name="comflowy_runs_sensor",
+        resources={**default_resources(), "run_ledger": ManualLedgerResource()},
+    )
+    with context:
+        repository.get_sensor_def("comflowy_runs_sensor").evaluate_tick(context)
+
+
+def test_a_run_that_collects_asks_for_no_link_that_a_tick_was_given(
+    project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
+) -> None:
+    pier = Night("pier", NIGHT)
+    project.add("pier", BATCH)
+    with project.load() as defs:
+        materialize(defs, instance, *WHOLE[:2])
+        for _ in range(40):
+            CLOCK.advance(60)
+            tick(defs, instance)
+            if {one.state for one in ledger.submissions(pier)} <= ENDED:
+                break
+        asked = world.control.state()["comflowy"].requests["check"]
+        sealed = [one.sealed_link for found in ledger.outputs(pier).values() for one in found]
+        materialize(defs, instance, "pier/images")
+
+    assert len(world.images()) == len(sealed) == 3
+    assert all(sealed)
+    assert not any("Signature" in link for link in sealed if link)
+    assert world.control.state()["comflowy"].requests["check"] == asked
 
 
 def test_a_wrong_parameter_name_is_told_before_anything_is_bought(

@@ -34,11 +34,12 @@ from flow_pipelines.model.errors import (
 )
 from flow_pipelines.provider import Lane
 from flow_pipelines.providers import provider_names
+from flow_pipelines.redaction import Secret
 from flow_pipelines.resources.environment import env_var, money, setting
 from flow_pipelines.resources.failures import LONGEST_SECONDS_TO_WAIT, failures
 from flow_pipelines.resources.io_manager import ParquetIOManager, table_key
 from flow_pipelines.resources.run_ledger import leaves_this_host
-from flow_pipelines.transport import MemoryPaceStore
+from flow_pipelines.transport import LinkSeal, MemoryPaceStore
 from flow_pipelines_tests.dagster.conftest import World
 
 KEY = "flo_a_key_that_nobody_may_see"
@@ -88,6 +89,18 @@ def test_a_key_that_is_set_is_shown_by_its_name_only(monkeypatch: pytest.MonkeyP
     assert env_var("FLOYO_API_KEY") == dg.EnvVar("FLOYO_API_KEY")
     assert KEY not in repr(default_resources()["floyo"])
     assert KEY not in repr(FloyoResource(api_key=KEY))
+    assert KEY not in repr(FloyoResource(api_key=KEY).link_seal())
+
+
+@pytest.mark.parametrize("name", provider_names())
+def test_links_are_sealed_with_the_account_s_key_and_by_nobody_without_one(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = default_resources()[name].process_config_and_initialize()
+    assert resource.link_seal() is None
+    monkeypatch.setenv(resource.profile.key_variable, KEY)
+    sealed = resource.link_seal().seal("key", "output", "https://files.example/1.png")
+    assert LinkSeal(name, Secret(KEY)).open("key", "output", sealed)
 
 
 def test_a_client_makes_the_provider_s_documented_calls(world: World) -> None:

@@ -1,0 +1,52 @@
+"""Links to outputs that a poll leaves in the ledger, sealed, for the run that collects later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from flow_pipelines.ledger.column_types import storable
+from flow_pipelines.lifecycle.ports import Ports
+from flow_pipelines.model import Output, OutputRef, RunReport, SubmissionState
+
+LONGEST_LINK = 4096
+"""Characters; a longer one is not kept, and asked for again. Signed ones have some 500 to 2,000."""
+
+
+def needs_links(ports: Ports) -> bool:
+    """Tell whether outputs are opened by links that may expire, and not by their ids."""
+    return not ports.provider.capabilities.durable_outputs
+
+
+def sealed_links(ports: Ports, submission_key: str, report: RunReport) -> Mapping[str, str]:
+    """Give output id → sealed link, for what a run that succeeded has links to."""
+    succeeded = report.state is SubmissionState.SUCCEEDED
+    if ports.seal is None or not succeeded or not needs_links(ports):
+        return {}
+    return {
+        # Bound to the id as the ledger will have it: that is what it is opened for.
+        ref.output_id: ports.seal.seal(submission_key, storable(ref.output_id), ref.url)
+        for ref in report.outputs
+        if ref.url and len(ref.url) <= LONGEST_LINK
+    }
+
+
+def unsealed_links(ports: Ports, outputs: Iterable[Output]) -> dict[str, OutputRef]:
+    """Give what opens each of `outputs`; nothing, unless it is all: one question brings the rest.
+
+    It may have expired, or its provider may have forgotten it.
+    """
+    found: dict[str, OutputRef] = {}
+    for output in outputs:
+        url = _unsealed(ports, output)
+        if url is None:
+            return {}
+        found[output.output_id] = OutputRef(
+            output_id=output.output_id, kind=output.kind, file_name=output.file_name, url=url
+        )
+    return found
+
+
+def _unsealed(ports: Ports, output: Output) -> str | None:
+    if ports.seal is None or output.sealed_link is None:
+        return None
+    return ports.seal.open(output.submission_key, output.output_id, output.sealed_link)
