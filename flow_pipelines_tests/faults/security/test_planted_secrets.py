@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, urlsplit
 
 import dagster as dg
 import pytest
@@ -22,6 +22,7 @@ from flow_pipelines.sandbox.comflowy_tokens import TokenDesk
 from flow_pipelines.sandbox.control_client import ControlClient
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
+from flow_pipelines.transport import LinkSeal
 from flow_pipelines.transport.pacing import MemoryPaceStore
 from flow_pipelines_tests.dagster.conftest import (
     BATCH,
@@ -80,6 +81,8 @@ FETCH = {
     "comflowy": "open_link",
     "flora": "download_output",
 }
+LINKED = {"floimg-storage", "comflowy-files", "flora-media"}
+"""Where the stand-ins' links to outputs lead that expire elsewhere."""
 AGAIN = {"ops": {"harbor__provider_runs": {"config": {"regenerate": "all"}}}}
 
 
@@ -96,6 +99,20 @@ def tokens() -> Iterator[list[str]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TokenDesk, "give", give)
         yield given
+
+
+@pytest.fixture
+def links(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note every link that is sealed for the ledger."""
+    given: list[str] = []
+    plain = LinkSeal.seal
+
+    def seal(self: LinkSeal, submission_key: str, output_id: str, url: str) -> str:
+        given.append(url)
+        return plain(self, submission_key, output_id, url)
+
+    monkeypatch.setattr(LinkSeal, "seal", seal)
+    return given
 
 
 @pytest.fixture
@@ -244,6 +261,7 @@ def needles(*more: str) -> dict[str, bytes]:
 def test_no_key_is_left_behind_by_a_night_in_which_everything_goes_wrong(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox,
     tokens: list[str],
+    links: list[str],
     project: Project,
     postgres_url: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -294,6 +312,7 @@ def test_no_key_is_left_behind_by_a_night_in_which_everything_goes_wrong(  # noq
     assert all(bills[provider].requests.get(FETCH[provider]) for provider in KEYS)
     assert tokens
     assert presigned
+    assert {urlsplit(link).path.split("/")[1] for link in links} == LINKED
     assert "'failed'" in rows_of(planted), "a run failed in words that hold its key"
     assert "urllib3" in log.getvalue()
     assert "botocore" in log.getvalue()
@@ -305,7 +324,7 @@ def test_no_key_is_left_behind_by_a_night_in_which_everything_goes_wrong(  # noq
     assert any(name.endswith(".db") for name in haystack), "Dagster's event logs are among it"
     found = [
         (name, form, _around(content, needle))
-        for form, needle in needles(*tokens, *presigned).items()
+        for form, needle in needles(*tokens, *presigned, *links).items()
         for name, content in haystack.items()
         if needle in content
     ]
