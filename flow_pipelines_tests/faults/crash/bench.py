@@ -19,7 +19,7 @@ from flow_pipelines.providers import profile
 from flow_pipelines.redaction import Secret
 from flow_pipelines.sandbox.control_client import ControlClient
 from flow_pipelines.storage import S3ImageStore
-from flow_pipelines.transport import HttpTransport, RetryBudget
+from flow_pipelines.transport import HttpTransport, LinkSeal, RetryBudget
 from flow_pipelines_tests.conformance.providers.account import SAMPLES
 from flow_pipelines_tests.faults.crash.effects import (
     LEDGER_WRITES,
@@ -103,6 +103,7 @@ class Bench:
             store=Watched(store, "store", STORE_WRITES, effects),
             clock=self.clock,
             log=lambda _line: None,
+            seal=seal(self.provider, self.environment),
         )
 
     def _connect(self, pace: Any, effects: Effects) -> Provider:
@@ -140,6 +141,11 @@ def connect(
     named = known.other_variables.items()
     others = {word: given[name] for word, name in named if name in given}
     return known.connect(wrap(transport), **urls, **others)
+
+
+def seal(provider: str, given: Mapping[str, str]) -> LinkSeal:
+    """Give what seals an account's links, by the variables that the stand-in gives."""
+    return LinkSeal(provider, Secret(given[profile(provider).key_variable]))
 
 
 def sample_parameters(provider: str, more: Mapping[str, str]) -> dict[str, Any]:
