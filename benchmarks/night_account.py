@@ -30,6 +30,8 @@ from flow_pipelines.lifecycle import (
 )
 from flow_pipelines.model import ENDED, UNPARTITIONED, BatchSettings, Night, SubmissionState
 from flow_pipelines.providers import profile
+from flow_pipelines.redaction import Secret
+from flow_pipelines.transport import LinkSeal
 from flow_pipelines.transport.pacing import Pacing
 
 TICK_BUDGET_SECONDS = 32.0
@@ -74,6 +76,7 @@ class AccountNight:
         self.ledger = open_ledger(url, self.clock)
         self.account = Account(provider, limit, self.clock)
         self.bucket = Bucket("bench", "flow")
+        self.seal = LinkSeal(provider, Secret(f"the key of the account at {provider}"))
         self.names = [f"{provider}-{number}" for number in range(batches)]
         self.asked: set[str] = set()
         self.ended_at: dict[str, float] = {}
@@ -121,6 +124,7 @@ class AccountNight:
             store=self.bucket,
             clock=self.clock,
             log=lambda _line: None,
+            seal=self.seal,
         )
 
     def _submit(self, name: str) -> None:

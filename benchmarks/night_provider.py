@@ -6,6 +6,7 @@ not remember: the id of a run says when it ends.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 from collections import Counter, deque
@@ -22,14 +23,17 @@ from flow_pipelines.model import (
     SubmissionState,
     Workflow,
 )
+from flow_pipelines.model.errors import OutputRefused
 from flow_pipelines.provider import Lane, RateLimit, SubmitRequest
 from flow_pipelines.providers import profile
 from flow_pipelines.storage.contract import StoredObject
 from flow_pipelines.transport.pacing import Pacing
-from flow_pipelines_tests.fake_provider import FakeProvider
+from flow_pipelines_tests.fake_provider import BytesDownload, FakeProvider
 from flow_pipelines_tests.faults.alphabet.memory_store import MemoryImageStore
 
 PARAMETERS = {"6::text": "{prompt}", "3::seed": "{seed}"}
+_SIGNED = 400
+"""Characters of what a signed link carries besides its file."""
 _TELL_THE_END = frozenset({"floimg", "flora"})
 """Their answers have the time at which a run ended; Floyo's have FloTime, Comflowy's neither."""
 
@@ -96,8 +100,25 @@ class NightProvider(FakeProvider):
             finished_at=ended if told else None,
             run_ms=int(took) if told else None,
             flotime_ms=int(took) if self.capabilities.flotime else None,
-            outputs=(OutputRef(output_id=f"file-{provider_run_id}", media_type="image/png"),),
+            outputs=(_output(provider_run_id),),
         )
+
+    def fetch(
+        self, output: OutputRef, *, max_bytes: int
+    ) -> contextlib.AbstractContextManager[BytesDownload]:
+        if output.url is None and not self.capabilities.durable_outputs:
+            raise OutputRefused(f"{self.name}: no link")
+        return super().fetch(output, max_bytes=max_bytes)
+
+
+def _output(provider_run_id: str) -> OutputRef:
+    """Give a run's output, with a link of the usual length; it lives as long as the night."""
+    name = f"file-{provider_run_id}"
+    return OutputRef(
+        output_id=name,
+        media_type="image/png",
+        url=f"https://files.example/{name}.png?X-Amz-Signature={'5' * _SIGNED}",
+    )
 
 
 class Bucket(MemoryImageStore):

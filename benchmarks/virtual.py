@@ -19,7 +19,12 @@ from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
 from flow_pipelines_tests.conformance.providers.account import SAMPLES
 from flow_pipelines_tests.fakes import ManualClock
 from flow_pipelines_tests.faults.alphabet.memory_store import MemoryImageStore
-from flow_pipelines_tests.faults.crash.bench import connect, sample_parameters, sample_workflow
+from flow_pipelines_tests.faults.crash.bench import (
+    connect,
+    sample_parameters,
+    sample_workflow,
+    seal,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,5 +77,6 @@ def account(provider: str, folder: Path) -> Iterator[Account]:
             store=MemoryImageStore("bench", "flow"),
             clock=clock,
             log=lambda _line: None,
+            seal=seal(provider, sandbox.environment()),
         )
         yield Account(provider=provider, clock=clock, sandbox=sandbox, ports=ports, folder=folder)
