@@ -26,7 +26,7 @@ class Capabilities:
     replays: bool = False
     """A documented idempotency key makes a second copy harmless."""
     durable_outputs: bool = False
-    """Outputs are fetched by id; False: by a URL that only a fresh poll gives."""
+    """Outputs are fetched by id; False: by a URL that a poll gives, and that may expire."""
     cached_when_identical: bool = False
     """Identical requests are answered from a cache, possibly with no output (ComfyUI)."""
     workflow_is_file: bool = False

@@ -153,7 +153,7 @@ class FloImgProvider:
         return ()
 
     def fetch(self, output: OutputRef, *, max_bytes: int) -> AbstractContextManager[Download]:
-        """Stream an output by the URL of a fresh poll; see `provider.Provider`."""
+        """Stream an output by the URL of a poll; see `provider.Provider`."""
         if output.url is None:
             raise OutputRefused(f"{NAME}: the execution completed without a link to its output")
         return self.client.open_output(output.url, max_bytes=max_bytes)

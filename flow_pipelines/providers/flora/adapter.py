@@ -102,7 +102,7 @@ class FloraProvider:
         return () if len(found) == MAX_FOUND else tuple(found.values())
 
     def fetch(self, output: OutputRef, *, max_bytes: int) -> AbstractContextManager[Download]:
-        """Stream an output by the link of a fresh poll; see `provider.Provider`."""
+        """Stream an output by the link of a poll; see `provider.Provider`."""
         if output.url is None:
             raise OutputRefused(f"{NAME}: output {output.output_id!r} has no link")
         return self.client.download_output(output.url, max_bytes=max_bytes)
