@@ -181,7 +181,7 @@ MUTANTS = (
     Mutant(
         guard=OWNER,
         removed="what the night's table in the bucket calls bought is bought",
-        edits=(Edit(_IN_THE_LIFE, "        refuse_forgotten(night, planned, ports)\n"),),
+        edits=(Edit(_IN_THE_LIFE, "        refuse_forgotten(record, ports)\n"),),
         tests=(_SUBMIT, _ACCOUNTING),
     ),
     Mutant(
