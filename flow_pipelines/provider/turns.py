@@ -6,8 +6,9 @@ after its time, back to back with others; that is the burst. Whatever the burst 
 
 While others ask as well, lanes share the turns ahead: submits book the even ones, polls the odd
 ones, so neither can starve the other. What is left over when its time has come is anybody's.
-Polls come in ticks: what submits took of theirs between two ticks is owed to them, and while it
-is, submits leave every second of their own turns. So a night of hours is polled as it is bought.
+Polls come in ticks: what submits took of theirs between two ticks is owed to them. While it is, and
+polls ask one after the other, submits leave them every second of their own turns. So a night of
+hours is polled as it is bought, and no turn is kept for polls that do not come.
 A backfill gives way to tonight's submits: it takes what they leave, and one turn in ten.
 """
 
@@ -30,6 +31,10 @@ OWED_WITHIN = timedelta(seconds=60)
 """Turns are owed to polls that asked so long ago; before that, they had nothing to ask."""
 MOST_OWED = 30
 """More than a sensor misses between two ticks; what it missed beyond it is forgotten."""
+IN_A_ROW = 4
+"""Polls that came one after the other, before more of them are waited for."""
+NEAR_INTERVALS = 4
+"""Polls further apart do not come one after the other; a turn this near goes to who is there."""
 CUT = 0.85
 """What is left of the pace after a 429, and again after the next one in another window."""
 CUT_APART = timedelta(seconds=60)
@@ -69,6 +74,8 @@ class TurnSheet:
     cut_at: int = 0
     owed: int = 0
     """Turns of polls that others took while polls were not there."""
+    in_a_row: int = 0
+    """Polls that asked, each soon after the one before."""
 
     @classmethod
     def read(cls, stored: Mapping[str, Any] | None) -> TurnSheet:
@@ -76,7 +83,8 @@ class TurnSheet:
         if not stored:
             return cls()
         turns = [(int(begins), int(place)) for begins, place in stored["turns"]]
-        return cls(**{**stored, "turns": turns})
+        known = {name: stored[name] for name in cls.__dataclass_fields__ if name in stored}
+        return cls(**{**known, "turns": turns})
 
     def stored(self) -> dict[str, Any]:
         """Give it as JSON keeps it."""
@@ -94,7 +102,7 @@ class TurnSheet:
             return (earliest - present) / 1e6 if earliest <= latest else None
         self._move_on(ask, present, earliest)
         others = self._others(ask.lane, present)
-        self._forget_owed(present)
+        self._notice_polls(ask.lane, present)
         self.asked[ask.lane.value] = present
         taken = sorted(place for _, place in self.turns)
         place = self._first_place(ask, earliest)
@@ -157,17 +165,27 @@ class TurnSheet:
         if place <= present:
             return True
         if ask.lane is Lane.POLL:
-            return number % 2 == 1 or not others or self._given_up(number)
+            wanted = self.in_a_row >= IN_A_ROW
+            return number % 2 == 1 or not others or (wanted and self._owes(number))
         if ask.lane is Lane.SUBMIT and Lane.BACKFILL in others and backfills:
             return False
-        return Lane.POLL not in others or (number % 2 == 0 and not self._given_up(number))
+        if Lane.POLL not in others:
+            return True
+        return number % 2 == 0 and not (self._owes(number) and self._awaits_polls(place, present))
 
     def _number(self, place: int) -> int:
         return (place - self.anchor) // self.interval
 
-    def _given_up(self, number: int) -> bool:
-        """Tell whether a turn of submits is left to polls, in the place of one they missed."""
+    def _owes(self, number: int) -> bool:
+        """Tell whether a turn of submits may be a poll's, in the place of one it missed."""
         return self.owed > 0 and number % 4 == 0
+
+    def _awaits_polls(self, place: int, present: int) -> bool:
+        """Tell whether a poll will probably come for this turn; if not, who is near takes it."""
+        near = NEAR_INTERVALS * self.interval
+        if place > present + near:
+            return True
+        return self.in_a_row >= IN_A_ROW and self.asked[Lane.POLL.value] > present - near
 
     def _note_owed(self, lane: Lane, place: int) -> None:
         polls = self._number(place) % 2 == 1
@@ -176,11 +194,15 @@ class TurnSheet:
         elif lane is not Lane.POLL and polls and Lane.POLL.value in self.asked:
             self.owed = min(self.owed + 1, MOST_OWED)
 
-    def _forget_owed(self, present: int) -> None:
-        """Owe nothing to polls that nobody wanted to make for a while."""
-        if self.asked.get(Lane.POLL.value, 0) <= present - OWED_WITHIN // _MICROSECOND:
+    def _notice_polls(self, lane: Lane, present: int) -> None:
+        """Count polls that come one after the other; owe nothing where none came for a while."""
+        latest = self.asked.get(Lane.POLL.value, 0)
+        if latest <= present - OWED_WITHIN // _MICROSECOND:
             self.asked.pop(Lane.POLL.value, None)
-            self.owed = 0
+            self.owed = self.in_a_row = 0
+        if lane is Lane.POLL:
+            soon = latest > present - NEAR_INTERVALS * self.interval
+            self.in_a_row = min(self.in_a_row + 1, IN_A_ROW) if soon else 1
 
     def _fits(self, ask: TurnRequest, begins: int) -> bool:
         """Tell whether one more turn keeps `most` in every span that has it."""

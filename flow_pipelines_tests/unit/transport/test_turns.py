@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from flow_pipelines.model.errors import RateLimited
 from flow_pipelines.provider import Lane, RateLimit
+from flow_pipelines.provider.turns import TurnSheet
 from flow_pipelines.transport import MemoryPaceStore
 from flow_pipelines.transport.pacing import Pacing, pace_of
 from flow_pipelines_tests.fakes import ManualClock
@@ -81,6 +82,32 @@ def test_what_is_owed_to_polls_never_stops_submits() -> None:
     submits = [at for at, lane in had if lane is Lane.SUBMIT]
     longest = max(after - before for before, after in pairwise(submits))
     assert longest <= 10 * pace_of(LIMIT).interval_seconds
+
+
+@pytest.mark.parametrize(("polls", "every"), [(1, 5.0), (1, 10.0), (1, 30.0), (3, 30.0)])
+@pytest.mark.parametrize("requests", [60, 100])
+def test_no_turn_is_kept_for_polls_that_are_few(requests: int, polls: int, every: float) -> None:
+    """One night is submitted, a request after the other; of it, few runs end at a time."""
+    clock, limit = ManualClock(), RateLimit(requests=requests, per_seconds=60.0)
+    pacing = Pacing(
+        "acme",
+        store=MemoryPaceStore(clock),
+        key="key",
+        limit=limit,
+        patience_seconds=120.0,
+        clock=clock,
+    )
+    taken, tick = Counter[Lane](), every
+    while clock.monotonic() < 1800:
+        if clock.monotonic() >= tick:
+            tick += every
+            for _ in range(polls):
+                pacing.take_turn(Lane.POLL)
+                taken[Lane.POLL] += 1
+        pacing.take_turn(Lane.SUBMIT)
+        taken[Lane.SUBMIT] += 1
+        clock.advance(0.3)
+    assert taken.total() >= 0.95 * 30 * requests
 
 
 def test_nothing_is_owed_to_polls_that_nobody_made_for_a_while() -> None:
@@ -187,3 +214,8 @@ def test_answers_that_tell_the_limit_are_believed_where_they_are_to_be() -> None
 
     assert turns(RateLimit(requests=60, per_seconds=60.0, told_by_answers=True)) > 280
     assert turns(RateLimit(requests=60, per_seconds=60.0)) <= 61
+
+
+def test_a_sheet_that_a_later_version_wrote_is_read() -> None:
+    sheet = TurnSheet(anchor=5, turns=[(1, 2)], asked={"poll": 3})
+    assert TurnSheet.read({**sheet.stored(), "something": "new"}) == sheet
