@@ -36,8 +36,7 @@ class Collecting:
         with changing(self._database, submission_key) as (change, _):
             known = _output(change, submission_key, output_index)
             if known["stored_at"] is None:
-                attempts = known["attempts"] + 1
-                values = {"problem": problem, "attempts": attempts, "sealed_link": None}
+                values = {"problem": problem, "attempts": known["attempts"] + 1}
                 _write_output(change, known, values)
 
     def mark_collected(self, submission_key: str) -> None:

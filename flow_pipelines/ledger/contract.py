@@ -349,8 +349,8 @@ class RunLedger(BatchLocations, NightPages, NightSums, ProviderFiles, RunTimes, 
         `reserved_usd`, and its outputs: each `output_id` gets the next free index in the order
         of the report, once and for ever; twice in a report is one output. A report for a run
         that ended before may add outputs, which clears `collected_at`, and nothing else.
-        `sealed_links` (by `output_id`) are kept with outputs that are new, until they are stored
-        or have a problem. A link that is not sealed never gets here.
+        `sealed_links` (by `output_id`) are kept with outputs that are new until those
+        are stored. A link that is not sealed never gets here.
         """
 
     def postpone_poll(self, submission_key: str, next_poll_at: datetime, reason: str) -> None:

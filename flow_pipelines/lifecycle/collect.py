@@ -7,9 +7,11 @@ the ledger knows to be stored is not fetched again.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from types import MappingProxyType
+from typing import NamedTuple
 
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.ledger.night_pages import PAGE
@@ -59,6 +61,14 @@ LEASE_WAIT_SECONDS = 300.0
 PARQUET = "application/vnd.apache.parquet"
 _OF_ONE_OUTPUT = (TransferError, ProviderError, LedgerError, ObjectDiffers)
 """Errors that stop no other output; what else a bucket refuses stops everything."""
+
+
+class Links(NamedTuple):
+    """What opens a run's outputs now, by their id."""
+
+    refs: Mapping[str, OutputRef] = MappingProxyType({})
+    why_none: str = "the provider gives no link to it any more"
+    """What to say of an output that is not among them."""
 
 
 def collect_night(night: Night, ports: Ports, *, owner: str) -> NightSummary:
@@ -115,8 +125,8 @@ def _carry(
     if missing and needs_links(ports):
         missing = _store_by_links_at_hand(ports, submission, missing, carrier)
         ask = bool(missing)
-    fresh = _fresh_refs(ports, submission) if ask else {}
-    if fresh and not outputs:
+    fresh = _fresh_links(ports, submission) if ask else Links()
+    if fresh.refs and not outputs:
         key = submission.submission_key
         missing = list(ports.ledger.outputs_of([key]).get(key, ()))
     stored = [_store(ports, submission, output, fresh, carrier) for output in missing]
@@ -128,19 +138,17 @@ def _store_by_links_at_hand(
 ) -> list[Output]:
     """Store what a poll of before gave links to; give what has to be asked for."""
     recent = _recent_links(ports, submission, missing)
-    if recent:
+    if recent.refs:
         return [o for o in missing if not _store(ports, submission, o, recent, carrier)]
     kept = unsealed_links(ports, missing)
     return [o for o in missing if not _store_by_kept(ports, submission, o, kept, carrier)]
 
 
-def _recent_links(
-    ports: Ports, submission: Submission, missing: Sequence[Output]
-) -> dict[str, OutputRef]:
+def _recent_links(ports: Ports, submission: Submission, missing: Sequence[Output]) -> Links:
     """Give the links of a poll of a moment ago, where it gave one for all that is missing."""
     refs = ports.memory.links.get(submission.submission_key, ports.clock.monotonic())
     found = {ref.output_id: ref for ref in refs or ()}
-    return found if all(output.output_id in found for output in missing) else {}
+    return Links(found if all(output.output_id in found for output in missing) else {})
 
 
 def _store_by_kept(
@@ -161,32 +169,32 @@ def _store_by_kept(
     return carrier.stored(output, facts)
 
 
-def _fresh_refs(ports: Ports, submission: Submission) -> dict[str, OutputRef]:
+def _fresh_links(ports: Ports, submission: Submission) -> Links:
     """Poll an ended run once more: no link to what is missing is at hand that opens."""
     if submission.provider_run_id is None:
-        return {}
+        return Links()
     workflow = ports.ledger.workflow(submission.workflow_version)
     try:
         report = ports.provider.poll(submission.provider_run_id, workflow)
     except ProviderError as error:
         ports.log(f"{submission.submission_key}: no fresh links: {error}")
-        return {}
+        return Links(why_none=f"no fresh link to it: {error}")
     record_report(ports, submission, report, 0.0)
-    return {ref.output_id: ref for ref in report.outputs}
+    return Links({ref.output_id: ref for ref in report.outputs})
 
 
 def _store(
     ports: Ports,
     submission: Submission,
     output: Output,
-    fresh: dict[str, OutputRef],
+    links: Links,
     carrier: Carrier,
 ) -> bool:
     """Store one output; False: it, or the one before it, could not be, and the ledger knows why."""
-    ref = fresh.get(output.output_id)
+    ref = links.refs.get(output.output_id)
     if ref is None:
         if needs_links(ports):
-            note_problem(ports, output, "the provider gives no link to it any more")
+            note_problem(ports, output, links.why_none)
             return False
         ref = OutputRef(output_id=output.output_id, kind=output.kind, file_name=output.file_name)
     try:

@@ -18,31 +18,34 @@ def needs_links(ports: Ports) -> bool:
 
 
 def sealed_links(ports: Ports, submission_key: str, report: RunReport) -> Mapping[str, str]:
-    """Give output id → sealed link, for what a run that succeeded has links to."""
+    """Give output id → what opens it, sealed: its link, or a text that came instead of one."""
     succeeded = report.state is SubmissionState.SUCCEEDED
     if ports.seal is None or not succeeded or not needs_links(ports):
         return {}
     return {
         # Bound to the id as the ledger will have it: that is what it is opened for.
-        ref.output_id: ports.seal.seal(submission_key, storable(ref.output_id), ref.url)
+        ref.output_id: ports.seal.seal(submission_key, storable(ref.output_id), opens)
         for ref in report.outputs
-        if ref.url and len(ref.url) <= LONGEST_LINK
+        if (opens := ref.text or ref.url) and len(opens) <= LONGEST_LINK
     }
 
 
 def unsealed_links(ports: Ports, outputs: Iterable[Output]) -> dict[str, OutputRef]:
-    """Give what opens each of `outputs`; nothing, unless it is all: one question brings the rest.
+    """Give what opens those of `outputs` that polls left something for.
 
-    It may have expired, or its provider may have forgotten it.
+    A link may have expired, or its provider may have forgotten it.
     """
     found: dict[str, OutputRef] = {}
     for output in outputs:
-        url = _unsealed(ports, output)
-        if url is None:
-            return {}
-        found[output.output_id] = OutputRef(
-            output_id=output.output_id, kind=output.kind, file_name=output.file_name, url=url
-        )
+        opens = _unsealed(ports, output)
+        if opens is not None:
+            found[output.output_id] = OutputRef(
+                output_id=output.output_id,
+                kind=output.kind,
+                file_name=output.file_name,
+                url=opens if output.kind == "file" else None,
+                text=opens if output.kind == "text" else None,
+            )
     return found
 
 

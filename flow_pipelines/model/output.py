@@ -119,4 +119,4 @@ class Output:
     attempts: int = 0
     stored_at: datetime | None = None
     sealed_link: str | None = field(default=None, repr=False)
-    """A link of a poll, until it is stored or could not be; only the account's key opens it."""
+    """What a poll gave to open it, until it is stored; only the account's key unseals it."""

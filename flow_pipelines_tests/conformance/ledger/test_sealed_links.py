@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
-import pytest
 from sqlalchemy import event
 
 from flow_pipelines.model import CostBasis, Night, OutputRef
@@ -64,25 +62,20 @@ def test_a_link_of_a_strange_id_is_kept_with_the_output_that_the_ledger_makes_of
     assert kept(desk, key) == ["first"]
 
 
-Change = Callable[[Desk, str], object]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda desk, key: desk.ledger.record_stored(key, 0, facts()),
-        lambda desk, key: desk.ledger.record_output_problem(key, 0, "cut"),
-    ],
-    ids=["stored", "problem"],
-)
-def test_a_link_that_is_of_no_more_use_is_forgotten_and_no_other(
-    desk: Desk, change: Change
-) -> None:
+def test_a_link_is_forgotten_once_its_output_is_stored_and_no_other(desk: Desk) -> None:
     key = ended(desk, new_night(), *refs("a", "b"), **SEALED)
 
-    change(desk, key)
+    desk.ledger.record_stored(key, 0, facts())
 
     assert kept(desk, key) == [None, "sealed b"]
+
+
+def test_a_link_outlasts_a_problem_it_may_open_another_day(desk: Desk) -> None:
+    key = ended(desk, new_night(), *refs("a", "b"), **SEALED)
+
+    desk.ledger.record_output_problem(key, 0, "cut")
+
+    assert kept(desk, key) == ["sealed a", "sealed b"]
 
 
 def test_a_run_that_is_collected_keeps_no_link(desk: Desk) -> None:

@@ -14,6 +14,7 @@ from flow_pipelines.model import Output, OutputRef, RunReport, SubmissionState
 from flow_pipelines.model.errors import (
     AccountRejected,
     ConfigurationError,
+    NotFound,
     OutputRefused,
     ProviderUnavailable,
     RateLimited,
@@ -173,7 +174,7 @@ def test_a_link_that_leads_to_a_page_now_is_asked_for_once(night: SensorNight) -
     assert [(one.attempts, one.problem) for one in night.outputs()] == [(0, None)]
 
 
-def test_a_picture_that_no_link_opens_is_noted_once_and_asked_for_by_the_next(
+def test_a_picture_that_no_link_opens_is_noted_once_and_tried_by_the_next(
     night: SensorNight,
 ) -> None:
     night.end("a cat")
@@ -181,11 +182,11 @@ def test_a_picture_that_no_link_opens_is_noted_once_and_asked_for_by_the_next(
 
     assert (night.collect().images, night.asked()) == (0, 1)
     [output] = night.outputs()
-    assert (output.attempts, output.sealed_link) == (1, None)
+    assert output.attempts == 1
     assert output.problem
 
     night.provider.on_link = lambda _url: None
-    assert (night.collect().images, night.asked()) == (1, 2)
+    assert (night.collect().images, night.asked()) == (1, 1)
 
 
 def test_only_what_a_kept_link_did_not_open_is_fetched_by_a_fresh_one(night: SensorNight) -> None:
@@ -229,22 +230,85 @@ def test_without_a_seal_nothing_is_kept_and_each_run_is_asked_after_once_more(
     assert (night.collect().images, night.asked()) == (1, 1)
 
 
-def test_links_are_asked_for_unless_there_is_one_to_all_that_is_missing(night: SensorNight) -> None:
-    night.provider.outputs = 2
-
-    def one_too_long(run: str) -> RunReport:
+def one_too_long(night: SensorNight) -> Callable[[str], RunReport]:
+    def report(run: str) -> RunReport:
         first, second = night.provider.finished(run).outputs
         long = replace(second, url=f"{second.url}{'0' * links.LONGEST_LINK}")
         return replace(night.provider.finished(run), outputs=(first, long))
 
-    night.provider.on_poll = one_too_long
+    return report
+
+
+def test_only_outputs_without_a_kept_link_are_asked_for(night: SensorNight) -> None:
+    night.provider.outputs = 2
+    night.provider.on_poll = one_too_long(night)
     night.end("a cat")
     assert [output.sealed_link is None for output in night.outputs()] == [False, True]
     night.provider.on_poll = lambda _run: None
     given = len(night.provider.polls)
 
     assert (night.collect().images, night.asked(), len(night.provider.opened)) == (2, 1, 2)
-    assert all(url.endswith(f"planted{given + 1}") for url in night.provider.opened)
+    assert [url.rpartition("planted")[2] for url in night.provider.opened] == [
+        str(given),
+        str(given + 1),
+    ]
+
+
+GONE: dict[str, Callable[[], Exception]] = {
+    "forgotten": lambda: NotFound("no such run", **ALIKE),
+    "down": lambda: ProviderUnavailable("no", **ALIKE),
+}
+
+
+@pytest.mark.parametrize("why", GONE.values(), ids=GONE)
+def test_what_kept_links_open_is_stored_though_the_provider_tells_of_it_no_more(
+    night: SensorNight, why: Callable[[], Exception]
+) -> None:
+    night.provider.outputs = 2
+    night.provider.on_poll = one_too_long(night)
+    night.end("a cat")
+
+    def fail(_run: str) -> RunReport:
+        raise why()
+
+    night.provider.on_poll = fail
+
+    assert (night.collect().images, night.asked()) == (1, 1)
+    stored, missing = night.outputs()
+    assert stored.stored is not None
+    assert "no fresh link to it: " in (missing.problem or "")
+
+
+@pytest.mark.parametrize("why", GONE.values(), ids=GONE)
+def test_a_kept_link_that_did_not_open_is_tried_again_another_day(
+    night: SensorNight, why: Callable[[], Exception]
+) -> None:
+    night.end("a cat")
+    night.expire(lambda: TransferError("cut"))
+
+    def fail(_run: str) -> RunReport:
+        raise why()
+
+    night.provider.on_poll = fail
+    assert night.collect().images == 0
+    night.provider.on_link = lambda _url: None
+
+    assert (night.collect().images, night.asked()) == (1, 1)
+
+
+def test_a_text_beside_a_picture_is_kept_as_well(night: SensorNight) -> None:
+    def with_text(run: str) -> RunReport:
+        report = night.provider.finished(run)
+        text = OutputRef(output_id="caption", kind="text", text="planted words")
+        return replace(report, outputs=(*report.outputs, text))
+
+    night.provider.on_poll = with_text
+    night.end("a cat")
+    assert b"planted words" not in night.ledger_bytes()
+
+    summary = night.collect()
+
+    assert (summary.stored, summary.images, night.asked()) == (2, 1, 0)
 
 
 def test_a_link_of_an_id_that_no_database_keeps_is_opened_by_the_id_that_it_got(
