@@ -53,16 +53,19 @@ def render_rows(  # noqa: PLR0913 - what a request is made from, and the table f
     """
     recipe = Recipe.of(settings, workflow, look_up)
     place = _Place(settings, table)
+    problems = check_parameters(settings, workflow, cached_when_identical=cached_when_identical)
+    sound = not problems  # only what can be written as JSON has a hash
     copies = _Copies(night, generation, settings.runs_per_prompt)
     rendered = RenderedRows(rows=[], planned=[])
     faults: dict[Problem, None] = {}
     for row in rows:
         drafts = list(_drafts(recipe, row, copies))
         faults |= dict.fromkeys(p for draft in drafts for p in place.problems(draft))
+        if not sound:
+            continue
         content_hash = recipe.content_hash(row, drafts[-1].parameters)
         rendered.rows.append(replace(row, content_hash=content_hash))
         rendered.planned.extend(_planned(draft, content_hash, recipe, copies) for draft in drafts)
-    problems = check_parameters(settings, workflow, cached_when_identical=cached_when_identical)
     problems += found
     problems += _missing_columns(settings, recipe, rows, place)
     problems += faults

@@ -110,7 +110,8 @@ def summarize_night(ledger: RunLedger, night: Night) -> NightSummary:
     for submission, outputs in each_with_outputs(ledger, night):
         sums.add(submission, outputs)
         row = (submission.prompt_id, submission.copy)
-        if newest is None or newest[row] == submission.generation:
+        # A generation that was planned since is the next summary's.
+        if submission.generation == (0 if newest is None else newest.get(row)):
             sums.add_current(submission, outputs)
     return sums.summary(stale=record.stale if record else 0)
 

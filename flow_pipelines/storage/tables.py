@@ -167,7 +167,8 @@ def _noted(schema: pa.Schema) -> pa.Schema:
 
 
 def _in_order(submissions: Iterable[Submission]) -> list[Submission]:
-    return sorted(submissions, key=lambda s: (s.row_number, s.prompt_id, s.copy, s.generation))
+    """Sort as the ledger gives them, so that pages of a night follow one another."""
+    return sorted(submissions, key=lambda s: (s.row_number, s.copy, s.generation))
 
 
 def _identity(submission: Submission) -> dict[str, Any]:

@@ -170,6 +170,14 @@ def test_faults_of_parameters_and_rows_come_in_one_message() -> None:
     assert problems[2].startswith("prompts.csv:2, column 'prompt': 3::cfg")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, b"bytes"])
+def test_a_literal_that_is_no_json_is_told_with_everything_else(value: Any) -> None:
+    parameters = {"6:1::text": value, "3::cfg": "{prompt}"}
+    problems = _problems(batch(parameters=parameters), table("prompt\ncat\n"))
+    assert any("6:1::text" in problem for problem in problems)
+    assert any("3::cfg" in problem for problem in problems)
+
+
 def test_a_value_of_several_columns_is_told_with_its_row_where_there_are_no_lines() -> None:
     rows = PromptTable("captions", ("a", "b"), [{"a": 0, "b": 2}, {"a": "x", "b": "y"}])
     (problem,) = _problems(batch(parameters={"3::denoise": "{a}.{b}"}), rows)

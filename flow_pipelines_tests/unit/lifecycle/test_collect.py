@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,10 +14,11 @@ from flow_pipelines.lifecycle import (
     Ports,
     collect_night,
     poll_due,
+    regenerate,
     summarize_night,
     wait_for_night,
 )
-from flow_pipelines.model import RunReport, SubmissionState
+from flow_pipelines.model import Night, RunReport, SubmissionState
 from flow_pipelines.model.errors import RateLimited, TransferError
 from flow_pipelines_tests.fake_provider import png
 from flow_pipelines_tests.unit.lifecycle.conftest import Lab
@@ -165,6 +167,25 @@ def test_a_run_that_never_ends_is_collected_around_and_failed_after_seven_days(l
     lab.clock.advance(2 * 86400)
     poll_due(lab.ports, batches=[lab.night.batch], owner="s", budget_seconds=40)
     assert summarize_night(lab.ledger, lab.night).failed == 1
+
+
+def test_a_generation_that_is_planned_while_a_night_is_summed_up_counts_in_the_next(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.plan("a cat", "a dog", "a fox")
+    lab.submit()
+    pages = lab.ledger.submission_pages
+
+    def one_by_one(night: Night, **_: Any) -> Any:
+        for number, page in enumerate(pages(night, size=1)):
+            yield page
+            if number == 0:
+                regenerate(lab.settings, night, lab.ports, requested_by="r", scope="all")
+
+    monkeypatch.setattr(lab.ledger, "submission_pages", one_by_one)
+    assert (summarize_night(lab.ledger, lab.night).rows, lab.states().count("planned")) == (3, 3)
+    monkeypatch.undo()
+    assert summarize_night(lab.ledger, lab.night).rows == 3
 
 
 def finish_for_links(lab: Lab, *prompts: str) -> Ports:
