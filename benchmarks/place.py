@@ -34,6 +34,10 @@ REQUEST_SECONDS = 0.3
 SPAWN = multiprocessing.get_context("spawn")
 
 
+LONGER = 10_000
+"""Virtual time passes some hundred times faster than that of the threads that renew leases."""
+
+
 class LongLeases:
     """A ledger whose leases last for real seconds on a clock that runs fast: threads renew them."""
 
@@ -94,7 +98,7 @@ class Place:
         clock = self.clock
         ledger = open_ledger(f"sqlite:///{self.folder / 'ledger.db'}", clock)
         return Ports(
-            ledger=LongLeases(ledger, self.scale * 10),  # type: ignore[arg-type]
+            ledger=LongLeases(ledger, self.scale * LONGER),  # type: ignore[arg-type]
             provider=connect("floyo", self.environment, clock, ledger.pace, self.wrap),
             store=MemoryImageStore("bench", "flow"),
             clock=clock,

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, case, func, select
 
-from flow_pipelines.ledger.database import Database, chunks
+from flow_pipelines.ledger.database import Database, chunks, unindexed
 from flow_pipelines.ledger.records import CostLine, SpendLine
 from flow_pipelines.ledger.schema import nights, outputs, submissions
 from flow_pipelines.model import ENDED, CostBasis, Night, SubmissionState
@@ -113,7 +113,10 @@ def _cost_query(batches: Collection[str] | None, since: datetime | None) -> Sele
         .correlate(submissions)
         .scalar_subquery()
     )
-    keys = (_s.batch, _s.partition_key, _s.provider)
+    keys: Sequence[Any] = (_s.batch, _s.partition_key, _s.provider)
+    if since is not None:
+        # In the order of an index, every submission ever would be walked.
+        keys = [unindexed(key).label(key.name) for key in keys]
     query = select(
         *keys,
         *_SUMS,

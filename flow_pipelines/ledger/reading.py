@@ -8,11 +8,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, select, tuple_
 
 from flow_pipelines.ledger.changing import is_night, of_night, utc_day
 from flow_pipelines.ledger.costs import Costs
-from flow_pipelines.ledger.database import Database, chunks
+from flow_pipelines.ledger.database import Database, chunks, unindexed
 from flow_pipelines.ledger.night_pages import PAGE
 from flow_pipelines.ledger.records import Tally
 from flow_pipelines.ledger.rows import COUNT_COLUMNS, to_night_record, to_output, to_submission
@@ -90,15 +90,16 @@ class Reading(Costs):
         offset: int = 0,
     ) -> Sequence[Submission]:
         """Give submissions of any night, the latest planned first."""
-        one_night = batch is not None and partition_key is not None
-        narrowed = batch is not None or partition_key is not None
+        guesses = self._database.engine.dialect.name == "sqlite"
+        one_night = guesses and batch is not None and partition_key is not None
+        narrowed = guesses and (batch is not None or partition_key is not None)
         wanted: list[tuple[ColumnElement[Any], object]] = [
             (_s.batch, batch),
             (_s.partition_key, partition_key),
-            (_unindexed(_s.provider) if narrowed else _s.provider, provider),
-            (_unindexed(_s.state) if one_night else _s.state, state),
+            (unindexed(_s.provider) if narrowed else _s.provider, provider),
+            (unindexed(_s.state) if one_night else _s.state, state),
         ]
-        latest = _unindexed(_s.planned_at) if one_night else _s.planned_at
+        latest = unindexed(_s.planned_at) if one_night else _s.planned_at
         query = (
             select(submissions)
             .where(*(column == value for column, value in wanted if value is not None))
@@ -212,11 +213,6 @@ class Reading(Costs):
     def _nights(self, query: Select[Any]) -> Sequence[NightRecord]:
         with self._database.read() as connection:
             return [to_night_record(row) for row in connection.execute(query).mappings()]
-
-
-def _unindexed(column: Column[Any]) -> ColumnElement[Any]:
-    """Keep SQLite from answering by this column: it guesses, and may read a year for a night."""
-    return func.coalesce(column, column)
 
 
 def _of_night(night: Night, states: Collection[SubmissionState] | None) -> Select[Any]:

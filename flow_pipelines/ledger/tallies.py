@@ -6,7 +6,7 @@ from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Select, case, func, select, tuple_
+from sqlalchemy import Select, Text, case, column, func, select, values
 
 from flow_pipelines.ledger.records import Tally
 from flow_pipelines.ledger.schema import submissions
@@ -21,7 +21,10 @@ def tallies_query(nights: Collection[Night]) -> Select[Any]:
     accepted = func.coalesce(_s.submitted_at, _s.submitting_at, _s.planned_at)
     sent = case((_s.state.in_(sorted(IN_FLIGHT)), accepted))
     keys = (_s.batch, _s.partition_key, _s.generation, _s.state)
-    named = [(night.batch, night.partition_key) for night in nights]
+    # As a table to begin with: SQLite reads all submissions ever for `(…, …) IN (…)`.
+    columns = (column("batch", Text), column("partition_key", Text))
+    wanted = values(*columns, name="wanted").data([tuple(night) for night in nights]).cte("wanted")
+    of_wanted = (_s.batch == wanted.c.batch) & (_s.partition_key == wanted.c.partition_key)
     return (
         select(
             *keys,
@@ -32,7 +35,7 @@ def tallies_query(nights: Collection[Night]) -> Select[Any]:
             func.max(ends).label("last_end_at"),
             func.max(sent).label("last_sent_at"),
         )
-        .where(tuple_(_s.batch, _s.partition_key).in_(named))
+        .select_from(wanted.join(submissions, of_wanted))
         .group_by(*keys)
         .order_by(*keys)
     )
