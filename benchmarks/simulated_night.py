@@ -9,7 +9,7 @@ takes pictures and keeps none; Dagster, whose runs and sensor are threads here. 
 a provider begin at once, and pictures are collected when their night has ended, by a run that the
 sensor asks for: the one way of a scheduled night.
 
-20 × 150 prompts; 20 × 5,000 with BENCH_FULL=1, which takes half an hour and more on two cores.
+20 × 150 prompts; 20 × 5,000 with BENCH_FULL=1, which takes 20 minutes and more on two cores.
 """
 
 from __future__ import annotations
