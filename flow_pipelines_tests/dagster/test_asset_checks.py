@@ -33,6 +33,7 @@ GOOD = NightSummary(
     stale=0,
     without_image=0,
     images=4,
+    stored=4,
     cost_usd=Decimal("0.10"),
     runs_cost_unknown=0,
     estimated_usd=Decimal("0.10"),
