@@ -23,6 +23,10 @@ PARTS = (
 
 
 def main(wanted: list[str]) -> int:
+    unknown = [part for part in wanted if part not in PARTS]
+    if unknown:
+        print(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}", file=sys.stderr)
+        return 2
     clock, figures = SystemClock(), list[Figure]()
     for part in wanted or PARTS:
         began = clock.monotonic()

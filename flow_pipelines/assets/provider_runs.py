@@ -26,6 +26,7 @@ from flow_pipelines.lifecycle import (
     Ports,
     SubmitSummary,
     each_submission,
+    pages_with_outputs,
     regenerate,
     submit_night,
 )
@@ -164,11 +165,9 @@ def _left_of(
 def _table(night: Night, ports: Ports) -> Any:
     import pyarrow as pa
 
-    tables = [runs_table([], {})]
-    for page in ports.ledger.submission_pages(night):
-        outputs = ports.ledger.outputs_of([one.submission_key for one in page])
-        tables.append(runs_table(page, outputs))
-    return pa.concat_tables(tables)
+    pages = pages_with_outputs(ports.ledger, night)
+    tables = [runs_table(page, outputs) for page, outputs in pages]
+    return pa.concat_tables([runs_table([], {}), *tables])
 
 
 def _daily_budget(batch: Batch, context: dg.AssetExecutionContext) -> Decimal | None:

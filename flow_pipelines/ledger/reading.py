@@ -62,6 +62,7 @@ class Reading(Costs):
         page = self._submissions(query)
         while page:
             yield page
+            # Each generation is rendered from one table, so no two rows share this place.
             last = page[-1]
             after = (last.row_number, last.copy, last.generation)
             page = self._submissions(query.where(tuple_(*_BY_ROW) > tuple_(*after)))

@@ -6,7 +6,11 @@ from flow_pipelines.lifecycle.agenda import Agenda, Todo, agenda
 from flow_pipelines.lifecycle.cancel import CancelSummary, cancel_night
 from flow_pipelines.lifecycle.collect import collect_night, write_tables
 from flow_pipelines.lifecycle.location import belongs_to_another, claim_batch
-from flow_pipelines.lifecycle.pages import each_submission, each_with_outputs
+from flow_pipelines.lifecycle.pages import (
+    each_submission,
+    each_with_outputs,
+    pages_with_outputs,
+)
 from flow_pipelines.lifecycle.plan import (
     PlannedNight,
     plan_night,
@@ -42,6 +46,7 @@ __all__ = [
     "each_with_outputs",
     "held_lease",
     "night_progress",
+    "pages_with_outputs",
     "plan_night",
     "poll_due",
     "read_source",

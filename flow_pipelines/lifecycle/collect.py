@@ -17,6 +17,7 @@ from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.ledger.night_pages import PAGE
 from flow_pipelines.lifecycle.links import needs_links, unsealed_links
 from flow_pipelines.lifecycle.noting import Carried, Carrier, note_as_they_end, note_problem
+from flow_pipelines.lifecycle.pages import pages_with_outputs
 from flow_pipelines.lifecycle.poll import record_report
 from flow_pipelines.lifecycle.ports import Ports, collect_lease, held_lease
 from flow_pipelines.lifecycle.summary import NightSummary, summarize_night
@@ -273,8 +274,7 @@ def _write_tables_once(night: Night, ports: Ports) -> int:
     folder = (night.batch, path_safe(night.partition_key))
     store = ports.store
     runs, manifest = ParquetFile(RUNS_SCHEMA), ParquetFile(MANIFEST_SCHEMA)
-    for page in ports.ledger.submission_pages(night, size=PAGE):
-        outputs = ports.ledger.outputs_of([one.submission_key for one in page])
+    for page, outputs in pages_with_outputs(ports.ledger, night, PAGE):
         runs.add(runs_table(page, outputs))
         manifest.add(manifest_table(page, outputs, store.uri))
     store.put(store.key(*folder, "runs.parquet"), runs.content(), media_type=PARQUET)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 
 from flow_pipelines.ledger.contract import RunLedger
@@ -25,7 +25,14 @@ def each_with_outputs(
     ledger: RunLedger, night: Night
 ) -> Iterator[tuple[Submission, Sequence[Output]]]:
     """Give each submission of a night with its outputs."""
-    for page in ledger.submission_pages(night):
-        outputs = ledger.outputs_of([one.submission_key for one in page])
+    for page, outputs in pages_with_outputs(ledger, night):
         for submission in page:
             yield submission, outputs.get(submission.submission_key, ())
+
+
+def pages_with_outputs(
+    ledger: RunLedger, night: Night, page: int = PAGE
+) -> Iterator[tuple[Sequence[Submission], Mapping[str, Sequence[Output]]]]:
+    """Give a night page by page, each with its outputs by submission key."""
+    for submissions in ledger.submission_pages(night, size=page):
+        yield submissions, ledger.outputs_of([one.submission_key for one in submissions])

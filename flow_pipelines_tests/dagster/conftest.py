@@ -184,3 +184,24 @@ def materialize(
     return job.get_subset(asset_selection=keys).execute_in_process(
         instance=instance, partition_key=partition_key, raise_on_error=False, **more
     )
+
+
+def tick(
+    defs: dg.Definitions,
+    instance: dg.DagsterInstance,
+    cursor: str | None = None,
+    *,
+    provider: str = "floyo",
+    **resources: Any,
+) -> dg.SensorExecutionData:
+    """Let a provider's sensor tick once, as the daemon would."""
+    repository, name = defs.get_repository_def(), f"{provider}_runs_sensor"
+    context = dg.build_sensor_context(
+        instance=instance,
+        cursor=cursor,
+        repository_def=repository,
+        sensor_name=name,
+        resources={**default_resources(), "run_ledger": ManualLedgerResource(), **resources},
+    )
+    with context:
+        return repository.get_sensor_def(name).evaluate_tick(context)

@@ -6,14 +6,13 @@ import dagster as dg
 
 from flow_pipelines.ledger import SqlRunLedger
 from flow_pipelines.model import ENDED, Night, SubmissionState
-from flow_pipelines.resources import default_resources
 from flow_pipelines_tests.dagster.conftest import (
     CLOCK,
     NIGHT,
-    ManualLedgerResource,
     Project,
     World,
     materialize,
+    tick,
 )
 
 WHOLE = ("pier/prompts", "pier/provider_runs", "pier/images", "pier/contact_sheet")
@@ -50,18 +49,6 @@ def test_a_night_on_comflowy_is_bought_once_and_stored_through_a_lost_token_and_
     assert len(world.images()) == 3
 
 
-def tick(defs: dg.Definitions, instance: dg.DagsterInstance) -> None:
-    repository = defs.get_repository_def()
-    context = dg.build_sensor_context(
-        instance=instance,
-        repository_def=repository,
-        sensor_name="comflowy_runs_sensor",
-        resources={**default_resources(), "run_ledger": ManualLedgerResource()},
-    )
-    with context:
-        repository.get_sensor_def("comflowy_runs_sensor").evaluate_tick(context)
-
-
 def test_a_run_that_collects_asks_for_no_link_that_a_tick_was_given(
     project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
 ) -> None:
@@ -71,7 +58,7 @@ def test_a_run_that_collects_asks_for_no_link_that_a_tick_was_given(
         materialize(defs, instance, *WHOLE[:2])
         for _ in range(40):
             CLOCK.advance(60)
-            tick(defs, instance)
+            tick(defs, instance, provider="comflowy")
             if {one.state for one in ledger.submissions(pier)} <= ENDED:
                 break
         asked = world.control.state()["comflowy"].requests["check"]

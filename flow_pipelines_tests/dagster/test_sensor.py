@@ -8,37 +8,18 @@ import pytest
 
 from flow_pipelines.ledger import SqlRunLedger
 from flow_pipelines.model import Night, SubmissionState
-from flow_pipelines.resources import default_resources
 from flow_pipelines_tests.dagster.conftest import (
     BATCH,
     CLOCK,
     NIGHT,
-    ManualLedgerResource,
     Project,
     World,
     materialize,
+    tick,
 )
 
 GENERATION = ("harbor/prompts", "harbor/provider_runs")
 HARBOR = Night("harbor", NIGHT)
-
-
-def tick(
-    defs: dg.Definitions,
-    instance: dg.DagsterInstance,
-    cursor: str | None = None,
-    **resources: Any,
-) -> dg.SensorExecutionData:
-    repository = defs.get_repository_def()
-    context = dg.build_sensor_context(
-        instance=instance,
-        cursor=cursor,
-        repository_def=repository,
-        sensor_name="floyo_runs_sensor",
-        resources={**default_resources(), "run_ledger": ManualLedgerResource(), **resources},
-    )
-    with context:
-        return repository.get_sensor_def("floyo_runs_sensor").evaluate_tick(context)
 
 
 def run_asked_for(

@@ -9,15 +9,14 @@ import pytest
 
 from flow_pipelines.ledger import SqlRunLedger
 from flow_pipelines.model import Night
-from flow_pipelines.resources import default_resources
 from flow_pipelines_tests.dagster.conftest import (
     BATCH,
     CLOCK,
     NIGHT,
-    ManualLedgerResource,
     Project,
     World,
     materialize,
+    tick,
 )
 
 BUY = ("harbor/prompts", "harbor/provider_runs")
@@ -26,18 +25,6 @@ HARBOR = Night("harbor", NIGHT)
 
 def config(**values: Any) -> dict[str, Any]:
     return {"ops": {"harbor__provider_runs": {"config": values}}}
-
-
-def tick(defs: dg.Definitions, instance: dg.DagsterInstance) -> Any:
-    repository = defs.get_repository_def()
-    context = dg.build_sensor_context(
-        instance=instance,
-        repository_def=repository,
-        sensor_name="floyo_runs_sensor",
-        resources={**default_resources(), "run_ledger": ManualLedgerResource()},
-    )
-    with context:
-        return repository.get_sensor_def("floyo_runs_sensor").evaluate_tick(context)
 
 
 def retry_of(result: dg.ExecuteInProcessResult, number: int = 1) -> dict[str, str]:

@@ -30,6 +30,7 @@ from flow_pipelines_tests.dagster.conftest import (
     ManualLedgerResource,
     Project,
     materialize,
+    tick,
 )
 
 KEYS = {
@@ -172,20 +173,6 @@ def spoil(control: ControlClient, provider: str) -> None:
     control.add_fault(provider, FETCH[provider], "wrong_media_type", after=2, word="text/html")
 
 
-def tick(defs: dg.Definitions, instance: dg.DagsterInstance, provider: str) -> str:
-    repository = defs.get_repository_def()
-    resources = {**default_resources(), "run_ledger": ManualLedgerResource()}
-    context = dg.build_sensor_context(
-        instance=instance,
-        repository_def=repository,
-        sensor_name=f"{provider}_runs_sensor",
-        resources=resources,
-    )
-    with context:
-        data = repository.get_sensor_def(f"{provider}_runs_sensor").evaluate_tick(context)
-    return repr(data)
-
-
 def commands() -> str:
     told = []
     for line in (
@@ -294,11 +281,11 @@ def test_no_key_is_left_behind_by_a_night_in_which_everything_goes_wrong(  # noq
             result = materialize(defs, instance, *assets, f"{name}/contact_sheet")
             told += [repr(event) for event in result.all_events]
             CLOCK.advance(150)
-            told.append(tick(defs, instance, provider))
+            told.append(repr(tick(defs, instance, provider=provider)))
         told.append(repr(materialize(defs, instance, "cost_report", partition_key=None)))
         for provider, key in KEYS.items():
             control.add_fault(provider, "*", "status", status=401, body=key, count=None)
-            told.append(tick(defs, instance, provider))
+            told.append(repr(tick(defs, instance, provider=provider)))
         refused = materialize(defs, instance, "harbor/provider_runs", run_config=AGAIN)
         assert not refused.success
         told += [repr(event) for event in refused.all_events]

@@ -58,6 +58,10 @@ def crowd(
     return sorted(had)
 
 
+def pacing_of(limit: RateLimit, clock: ManualClock, store: MemoryPaceStore) -> Pacing:
+    return Pacing("acme", store=store, key="key", limit=limit, patience_seconds=60.0, clock=clock)
+
+
 def shares(had: list[tuple[float, Lane]]) -> dict[Lane, float]:
     counted = Counter(lane for _, lane in had)
     return {lane: count / len(had) for lane, count in counted.items()}
@@ -89,14 +93,7 @@ def test_what_is_owed_to_polls_never_stops_submits() -> None:
 def test_no_turn_is_kept_for_polls_that_are_few(requests: int, polls: int, every: float) -> None:
     """One night is submitted, a request after the other; of it, few runs end at a time."""
     clock, limit = ManualClock(), RateLimit(requests=requests, per_seconds=60.0)
-    pacing = Pacing(
-        "acme",
-        store=MemoryPaceStore(clock),
-        key="key",
-        limit=limit,
-        patience_seconds=120.0,
-        clock=clock,
-    )
+    pacing = pacing_of(limit, clock, MemoryPaceStore(clock))
     taken, tick = Counter[Lane](), every
     while clock.monotonic() < 1800:
         if clock.monotonic() >= tick:
@@ -129,12 +126,8 @@ def test_backfills_leave_nine_turns_in_ten_to_tonight_and_are_not_starved() -> N
 def test_a_backfill_takes_what_a_slow_night_leaves() -> None:
     clock = ManualClock()
     store = MemoryPaceStore(clock)
-    backfill = Pacing(
-        "acme", store=store, key="key", limit=LIMIT, patience_seconds=60.0, clock=clock
-    )
-    tonight = Pacing(
-        "acme", store=store, key="key", limit=LIMIT, patience_seconds=60.0, clock=clock
-    )
+    backfill = pacing_of(LIMIT, clock, store)
+    tonight = pacing_of(LIMIT, clock, store)
     taken = 0
     while clock.monotonic() < 120:
         tonight.take_turn(Lane.SUBMIT)
@@ -149,9 +142,7 @@ def test_a_backfill_s_patience_ends() -> None:
     clock = ManualClock()
     store = MemoryPaceStore(clock)
     store.hold_until("key", clock.now() + timedelta(hours=1))
-    backfill = Pacing(
-        "acme", store=store, key="key", limit=LIMIT, patience_seconds=60.0, clock=clock
-    )
+    backfill = pacing_of(LIMIT, clock, store)
     with pytest.raises(RateLimited, match="no turn within 60 s"):
         backfill.take_turn(Lane.BACKFILL)
     assert clock.monotonic() <= 61
@@ -198,14 +189,7 @@ def test_a_429_slows_the_pace_for_hours_and_no_longer() -> None:
 def test_answers_that_tell_the_limit_are_believed_where_they_are_to_be() -> None:
     def turns(limit: RateLimit) -> int:
         clock, count = ManualClock(), 0
-        pacing = Pacing(
-            "acme",
-            store=MemoryPaceStore(clock),
-            key="key",
-            limit=limit,
-            patience_seconds=60.0,
-            clock=clock,
-        )
+        pacing = pacing_of(limit, clock, MemoryPaceStore(clock))
         pacing.learn(300)
         while clock.monotonic() < 60:
             pacing.take_turn(Lane.POLL)
