@@ -19,7 +19,7 @@ from flow_pipelines.model import (
     SubmissionState,
     Workflow,
 )
-from flow_pipelines.provider import Capabilities, Lane, SubmitRequest
+from flow_pipelines.provider import ApiRequest, Capabilities, Lane, Resend, SubmitRequest
 
 
 class BytesDownload:
@@ -67,6 +67,16 @@ class FakeProvider:
 
     def take_turn(self, lane: Lane) -> None:
         self.before_turn()
+
+    def prepare(self, request: SubmitRequest) -> ApiRequest:
+        return ApiRequest(
+            operation="create_run",
+            method="POST",
+            url="https://api.floyo.ai/runs",
+            resend=Resend.NEVER,
+            source="this fake",
+            json={"parameters": dict(request.parameters), "name": request.label},
+        )
 
     def submit(self, request: SubmitRequest) -> Receipt:
         self.posts.append(request)

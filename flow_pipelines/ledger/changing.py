@@ -181,6 +181,7 @@ _NEW: dict[str, Any] = {
     "state": SubmissionState.PLANNED.value,
     "stale": False,
     "polls": 0,
+    "intents": 0,
     "cost_basis": "unknown",
     "reserved_usd": Decimal(0),
 }

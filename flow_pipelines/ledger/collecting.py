@@ -117,6 +117,7 @@ def _stored_values(change: NightChange, facts: StoredFacts) -> dict[str, Any]:
         "sha256": facts.sha256,
         "width": facts.width,
         "height": facts.height,
+        "bucket": facts.bucket,
         "stored_at": change.now,
         "problem": None,
         "sealed_link": None,

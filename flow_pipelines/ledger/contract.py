@@ -214,17 +214,22 @@ class RunLedger(BatchLocations, NightPages, NightSums, ProviderFiles, RunTimes, 
         how many submissions of the night may be sent in all before somebody asks again
         (`NightRecord.submit_goal`; None: all that are planned). Moves no revision."""
 
-    def begin_submission(
+    def begin_submission(  # noqa: PLR0913 - what one transaction checks and writes
         self,
         submission_key: str,
         *,
         lease: str,
         owner: str,
+        resource: str,
+        body_sha256: str,
         estimate_usd: Decimal,
         budget_usd: Decimal | None,
         daily_budget_usd: Decimal | None,
     ) -> Submission:
         """Write the intent: planned → submitting, with its reservation. Then POST, at once.
+
+        `resource` is the account that it is sent with, whatever it was planned for; with this
+        ledger's id and `body_sha256` it stays with the intent. Counts the intent.
 
         Raises: Paused; LeaseLost, unless `owner` holds `lease` now; BudgetExceeded, with its
         scope, when `estimate_usd` on top of what is reserved exceeds a budget (equal is within);

@@ -61,6 +61,7 @@ def to_output(row: RowMapping) -> Output:
             sha256=row["sha256"],
             width=row["width"],
             height=row["height"],
+            bucket=row["bucket"],
         )
     return Output(
         submission_key=row["submission_key"],

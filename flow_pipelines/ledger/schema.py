@@ -154,6 +154,9 @@ submissions = Table(
     _required("reserved_usd", MicroUsd),
     Column("collected_at", Instant),
     Column("dagster_run_id", Text),
+    _required("intents", Integer),
+    Column("intent_ledger_id", Text),
+    Column("body_sha256", Text),
     Column("claimed_by", Text),
     Column("claim_expires_at", Instant),
     _night_key(),
@@ -175,7 +178,7 @@ Index("ix_submissions_batch_state", _s.batch, _s.state, _s.planned_at)
 Index("ix_submissions_partition_state", _s.partition_key, _s.state, _s.planned_at)
 Index("ix_submissions_provider_state", _s.provider, _s.state, _s.planned_at)
 Index(
-    "ix_submissions_due", _s.provider, _s.next_poll_at,
+    "ix_submissions_due", _s.provider, _s.resource, _s.next_poll_at,
     sqlite_where=_s.next_poll_at.is_not(None), postgresql_where=_s.next_poll_at.is_not(None),
 )  # fmt: skip
 Index(
@@ -211,7 +214,58 @@ outputs = Table(
     _required("attempts", Integer),
     # Opens with the account's key only; empty once a link is of no more use.
     Column("sealed_link", Text),
+    Column("bucket", Text),
     Index("ux_outputs_id", "submission_key", "output_id", unique=True),
+)
+
+detached_outputs = Table(
+    "detached_outputs",
+    metadata,
+    # Outputs of a provider run that a person detached: stored, and nobody's. Their indexes stay
+    # taken, so that no key in the bucket is ever used for another content.
+    Column("submission_key", Text, ForeignKey(_s.submission_key), primary_key=True),
+    _required("output_index", Integer, key=True),
+    _required("provider_run_id", PlainText),
+    _required("output_id", PlainText),
+    Column("bucket", Text),
+    Column("s3_key", Text),
+    Column("sha256", Text),
+    _required("detached_at", Instant),
+)
+
+second_runs = Table(
+    "second_runs",
+    metadata,
+    # A run that a callback proved for a submission that has another one: both may be billed.
+    Column("submission_key", Text, ForeignKey(_s.submission_key), primary_key=True),
+    _required("provider_run_id", PlainText, key=True),
+    _required("heard_at", Instant),
+    # What a person found out about it; empty until then.
+    Column("settled_why", Words),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    # What a resource key stood for when it was first sent with.
+    _required("resource", Text, key=True),
+    _required("provider", Text),
+    # Ids by which the provider names the account's owner; empty where it tells none.
+    _required("identity", JsonText),
+    _required("seen_at", Instant),
+)
+
+night_places = Table(
+    "night_places",
+    metadata,
+    _required("batch", Text, key=True),
+    _required("partition_key", Text, key=True),
+    # `s3://bucket/prefix`.
+    _required("place", Text, key=True),
+    _required("first_at", Instant),
+    # When every intent of before was in the journal there; no POST goes out earlier.
+    Column("journaled_at", Instant),
+    _night_key(),
 )
 
 regenerations = Table(
@@ -233,6 +287,8 @@ settlements = Table(
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("submission_key", Text, ForeignKey(_s.submission_key), nullable=False, index=True),
     _required("action", Text),
+    # The run that was attached or detached; empty for other decisions.
+    Column("provider_run_id", PlainText),
     _required("who", Words),
     _required("why", Words),
     _required("at", Instant),

@@ -40,6 +40,7 @@ class Submitting:
     """The buying part of the ledger; see `contract.RunLedger`."""
 
     _database: Database
+    ledger_id: str
 
     def mark_night(self, night: Night) -> None:
         """Note that the bucket is about to be told of this night."""
@@ -57,12 +58,14 @@ class Submitting:
         ):
             change.set(backfill_id=backfill_id, submit_goal=goal)
 
-    def begin_submission(
+    def begin_submission(  # noqa: PLR0913 - what one transaction checks and writes
         self,
         submission_key: str,
         *,
         lease: str,
         owner: str,
+        resource: str,
+        body_sha256: str,
         estimate_usd: Decimal,
         budget_usd: Decimal | None,
         daily_budget_usd: Decimal | None,
@@ -86,6 +89,10 @@ class Submitting:
                 submitting_at=change.now,
                 reserved_usd=estimate,
                 dagster_run_id=owner,
+                resource=resource,
+                intents=row["intents"] + 1,
+                intent_ledger_id=self.ledger_id,
+                body_sha256=body_sha256,
                 reason=None,
             )
             return change.submission(submission_key)

@@ -7,6 +7,7 @@ lease, stop switch and budgets; then the POST, exactly once; then what its answe
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -203,10 +204,11 @@ class _Submitting:
         """Try to buy one submission; False: proven not accepted, and worth another try now."""
         try:
             request = self._request(submission)
+            body_sha256 = self._body_sha256(request)
             self.ports.provider.take_turn(self.lane)
             if self._account_refused():
                 return True
-            sent = self._begin(submission)
+            sent = self._begin(submission, body_sha256)
         except IllegalTransition:
             return True  # somebody canceled or settled it meanwhile
         except BudgetExceeded as error:
@@ -224,30 +226,43 @@ class _Submitting:
         request = submit_request(self.ports, submission, self.workflows)
         return with_inputs(self.ports, submission, request)
 
+    def _body_sha256(self, request: SubmitRequest) -> str:
+        """Find out what is wrong with a request before its intent is written."""
+        call = self.ports.provider.prepare(request)
+        try:
+            return hashlib.sha256(call.body()).hexdigest()
+        except (ValueError, TypeError, RecursionError) as error:
+            why = f"its body cannot be written as JSON: {error}"
+            raise RequestRejected(
+                why, provider=self.ports.provider.name, operation=call.operation
+            ) from None
+
     def _not_sent(self, submission: Submission, error: ProviderError) -> None:
-        """Do what follows from no turn, or from a picture that could not be uploaded."""
+        """Do what follows from no turn, or from a row that cannot be sent as it is."""
         if isinstance(error, AccountRejected):
             self._account_level(error)
         elif isinstance(error, RequestRejected):
-            self._refuse_picture(submission, error)
+            self._refuse(submission, error)
         else:
             self._stop(f"{error}; the rest stays planned", needs_person=False)
 
-    def _refuse_picture(self, submission: Submission, error: RequestRejected) -> None:
-        """Fail a row whose picture the provider does not take; nothing was bought."""
+    def _refuse(self, submission: Submission, error: RequestRejected) -> None:
+        """Fail a row that the provider cannot be sent; nothing was bought."""
         try:
-            sent = self._begin(submission)
+            sent = self._begin(submission, "")
         except (IllegalTransition, LeaseLost, Stopped) as problem:
             self._stop(f"{error}; {problem}", needs_person=True)
             return
         Answer(self.ports, sent).refused(error.code, str(error))
         self.summary.failed += 1
 
-    def _begin(self, submission: Submission) -> Submission:
+    def _begin(self, submission: Submission, body_sha256: str) -> Submission:
         return self.ports.ledger.begin_submission(
             submission.submission_key,
             lease=submit_lease(self.night),
             owner=self.owner,
+            resource=self.settings.resource,
+            body_sha256=body_sha256,
             estimate_usd=self.estimate,
             budget_usd=self.settings.budget_usd,
             daily_budget_usd=self.settings.daily_budget_usd,

@@ -100,6 +100,8 @@ class StoredFacts:
     sha256: str
     width: int | None
     height: int | None
+    bucket: str | None = None
+    """Where `s3_key` is; None: stored by a version that did not note it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -39,21 +39,24 @@ IN_FLIGHT = frozenset({_S.SUBMITTED, _S.QUEUED, _S.RUNNING})
 """States in which a provider run exists and has not ended as far as we know: these are polled."""
 
 ENDED = frozenset({_S.SUCCEEDED, _S.FAILED, _S.CANCELED, _S.SKIPPED})
-"""States that nothing but a regeneration follows."""
+"""States that nothing follows by itself: only a regeneration, proof of a run, or a person."""
 
-_AFTER_SENT = frozenset({_S.SUCCEEDED, _S.FAILED, _S.CANCELED})
+_AFTER_SENT = frozenset({_S.SUCCEEDED, _S.FAILED, _S.CANCELED, _S.UNRESOLVED})
+"""`unresolved` again: a person detached the run, or the journal knows of a later intent."""
 
 TRANSITIONS: Mapping[SubmissionState, frozenset[SubmissionState]] = {
-    _S.PLANNED: frozenset({_S.SUBMITTING, _S.SKIPPED, _S.CANCELED}),
+    # A callback with its token proves a run, and the journal proves an intent, that this ledger
+    # knows nothing of: both lead out of every state in which a row could be bought again.
+    _S.PLANNED: frozenset({_S.SUBMITTING, _S.SKIPPED, _S.CANCELED, _S.SUBMITTED, _S.UNRESOLVED}),
     _S.SUBMITTING: frozenset({_S.SUBMITTED, _S.PLANNED, _S.FAILED, _S.UNRESOLVED}),
     _S.UNRESOLVED: frozenset({_S.SUBMITTED, _S.PLANNED, _S.FAILED}),
     _S.SUBMITTED: frozenset({_S.QUEUED, _S.RUNNING}) | _AFTER_SENT,
     _S.QUEUED: frozenset({_S.RUNNING}) | _AFTER_SENT,
     _S.RUNNING: _AFTER_SENT,
-    _S.SUCCEEDED: frozenset(),
-    _S.FAILED: frozenset(),
-    _S.CANCELED: frozenset(),
-    _S.SKIPPED: frozenset(),
+    _S.SUCCEEDED: frozenset({_S.UNRESOLVED}),
+    _S.FAILED: frozenset({_S.SUBMITTED, _S.PLANNED, _S.UNRESOLVED}),
+    _S.CANCELED: frozenset({_S.SUBMITTED, _S.UNRESOLVED}),
+    _S.SKIPPED: frozenset({_S.SUBMITTED, _S.UNRESOLVED}),
 }
 """What may follow what; DESIGN's diagram, and nothing else, is allowed."""
 

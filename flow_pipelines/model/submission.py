@@ -108,6 +108,7 @@ class Submission:
     seed: int | None
     provider: str
     resource: str
+    """The account: as planned, and from the intent on the one that it was sent with, for good."""
     workflow: str
     workflow_version: str
     parameters: Mapping[str, Any]
@@ -144,6 +145,13 @@ class Submission:
     """When every output was in the bucket; None for a succeeded run means: not yet."""
     dagster_run_id: str | None = None
     """The Dagster run that wrote the intent."""
+    intents: int = 0
+    """How many intents were ever written for it; the last one is what the other fields tell of."""
+    intent_ledger_id: str | None = None
+    """The ledger that wrote the last intent: part of its label, callback address and idempotency
+    key. None: no intent yet, or one of a version that did not send the ledger's id."""
+    body_sha256: str | None = None
+    """Of the body of the last intent's POST; None for intents of a version that did not keep it."""
 
 
 @dataclass(frozen=True, kw_only=True)

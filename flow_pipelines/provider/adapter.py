@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from flow_pipelines.model.output import OutputRef, Receipt, RunReport
 from flow_pipelines.model.workflow import Workflow
+from flow_pipelines.provider.calls import ApiRequest
 from flow_pipelines.provider.ports import Download, Lane
 
 
@@ -84,8 +85,15 @@ class Provider(Protocol):
     def take_turn(self, lane: Lane) -> None:
         """Wait for a place under the rate limit; see `Transport.take_turn`."""
 
+    def prepare(self, request: SubmitRequest) -> ApiRequest:
+        """Return the one call that `submit` sends for `request`, byte for byte. No I/O.
+
+        Whatever is wrong with a row shows here, before its intent is written.
+        Raises: RequestRejected, where the row is at fault; ConfigurationError.
+        """
+
     def submit(self, request: SubmitRequest) -> Receipt:
-        """Buy one provider run. Sent once; billed.
+        """Buy one provider run: send what `prepare` gives. Sent once; billed.
 
         Raises: the errors of DESIGN §3.1: ProviderUnavailable, AccountRejected, NotFound (all:
         planned again), RequestRejected (failed), KeyAlreadyKnown (look up), and for everything

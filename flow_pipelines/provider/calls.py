@@ -132,6 +132,16 @@ class ApiRequest:
     provider_run_id: str | None = None
     """For error messages."""
 
+    def body(self) -> bytes:
+        """Return the JSON body as it is sent: the same request, the same bytes. Empty without one.
+
+        Raises: ValueError, TypeError, RecursionError, for what JSON cannot carry.
+        """
+        if self.json is None:
+            return b""
+        text = json.dumps(self.json, separators=(",", ":"), allow_nan=False)
+        return text.encode("ascii")
+
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentedCall:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import ssl
 from collections.abc import Callable, Mapping
@@ -201,10 +200,10 @@ def _body(request: ApiRequest) -> tuple[Any, str | None]:
     if request.json is None:
         return dict(request.form) or None, None
     try:
-        text = json.dumps(request.json, separators=(",", ":"), allow_nan=False)
+        content = request.body()
     except (ValueError, TypeError, RecursionError) as error:
         raise Unsendable(f"its body cannot be written as JSON: {error}") from None
-    return text.encode("ascii"), "application/json"
+    return content, "application/json"
 
 
 def _check_key(provider: str, secret: Secret) -> None:

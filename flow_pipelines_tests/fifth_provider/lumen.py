@@ -75,9 +75,14 @@ class LumenClient:
 
     def create_job(self, preset: str, inputs: Mapping[str, Any], title: str) -> Job:
         """Start a job; give it as it was accepted. Billed; sent once."""
+        return self._sent(self.create_job_request(preset, inputs, title))
+
+    def create_job_request(self, preset: str, inputs: Mapping[str, Any], title: str) -> ApiRequest:
+        """Return the call that `create_job` sends."""
         body = {"preset": preset, "inputs": dict(inputs), "title": title}
         body |= {} if self._studio is None else {"studio": self._studio}
-        return self._job("create_job", "POST", "/jobs", resend=Resend.NEVER, json=body)
+        url = f"{self._base_url}/jobs"
+        return _request("create_job", "POST", url, resend=Resend.NEVER, json=body)
 
     def get_job(self, job_id: str) -> Job:
         """Ask for a job. Safe to repeat; costs nothing."""
@@ -108,7 +113,9 @@ class LumenClient:
     def _job(
         self, operation: str, method: Literal["GET", "POST", "DELETE"], path: str, **declared: Any
     ) -> Job:
-        request = _request(operation, method, f"{self._base_url}{path}", **declared)
+        return self._sent(_request(operation, method, f"{self._base_url}{path}", **declared))
+
+    def _sent(self, request: ApiRequest) -> Job:
         answer = self._transport.send(request)
         job = read.members(expect_object(NAME, request, answer).get("job"))
         job_id, phase = read.identifier(job.get("id")), read.text(job.get("phase"))
@@ -160,6 +167,10 @@ class LumenProvider:
         preset = request.workflow.body["preset"]
         job = self.client.create_job(preset, request.parameters, request.label)
         return Receipt(provider_run_id=job.id, provider_status=job.phase, report=_report(job))
+
+    def prepare(self, request: SubmitRequest) -> ApiRequest:
+        preset = request.workflow.body["preset"]
+        return self.client.create_job_request(preset, request.parameters, request.label)
 
     def poll(self, provider_run_id: str, workflow: Workflow) -> RunReport:
         del workflow

@@ -70,8 +70,8 @@ class LedgerMachine(LedgerWorld):
 
         def event() -> None:
             self.desk.ledger.begin_submission(
-                key, lease=lease, owner=owner, estimate_usd=estimate,
-                budget_usd=BUDGET, daily_budget_usd=None,
+                key, lease=lease, owner=owner, resource="floyo", body_sha256="",
+                estimate_usd=estimate, budget_usd=BUDGET, daily_budget_usd=None,
             )  # fmt: skip
 
         if holder != owner or until <= self.desk.clock.monotonic():

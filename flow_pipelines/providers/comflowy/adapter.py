@@ -13,7 +13,14 @@ from flow_pipelines.batches.graphs import is_node_parameter
 from flow_pipelines.batches.keys import stable_hash
 from flow_pipelines.model import OutputRef, Receipt, RunReport, SubmissionState, Workflow
 from flow_pipelines.model.errors import ConfigurationError, OutputRefused, RequestRejected
-from flow_pipelines.provider import Capabilities, Download, Lane, SubmitRequest, Transport
+from flow_pipelines.provider import (
+    ApiRequest,
+    Capabilities,
+    Download,
+    Lane,
+    SubmitRequest,
+    Transport,
+)
 from flow_pipelines.providers.comflowy.calls import NAME, OUT_OF_CREDIT, STATES, meaning_of
 from flow_pipelines.providers.comflowy.client import ComflowyClient
 from flow_pipelines.providers.comflowy.outputs import outputs_of
@@ -56,14 +63,18 @@ class ComflowyProvider:
 
     def submit(self, request: SubmitRequest) -> Receipt:
         """Buy one run; nothing that is sent names the submission. See `provider.Provider`."""
-        wrong = [name for name in request.parameters if not is_node_parameter(name)]
-        if wrong:
-            # Nothing was sent, and nobody should have to find that out.
-            why = f'{wrong[0]!r} is not written "<node id>::<field>"'
-            raise RequestRejected(why, provider=NAME, operation="run")
+        _check_parameters(request)
         workflow_id = request.workflow.body["workflow_id"]
         run = self.client.run(workflow_id, request.parameters, on_result_url=request.callback_url)
         return Receipt(provider_run_id=run.run_id)
+
+    def prepare(self, request: SubmitRequest) -> ApiRequest:
+        """Return the call of `submit`; see `provider.Provider`."""
+        _check_parameters(request)
+        workflow_id = request.workflow.body["workflow_id"]
+        return self.client.run_request(
+            workflow_id, request.parameters, on_result_url=request.callback_url
+        )
 
     def poll(self, provider_run_id: str, workflow: Workflow) -> RunReport:
         """Ask once for a run; see `provider.Provider`."""
@@ -112,3 +123,11 @@ def _report(run: Run) -> RunReport:
         error_message=(run.error_message or f"Comflowy says: {run.status}") if failed else None,
         account_problem=failed and meaning_of(run.error_message or "") == OUT_OF_CREDIT,
     )
+
+
+def _check_parameters(request: SubmitRequest) -> None:
+    wrong = [name for name in request.parameters if not is_node_parameter(name)]
+    if wrong:
+        # Nothing was sent, and nobody should have to find that out.
+        why = f'{wrong[0]!r} is not written "<node id>::<field>"'
+        raise RequestRejected(why, provider=NAME, operation="run")

@@ -64,6 +64,25 @@ class ComflowyClient:
 
         Raises: SubmitOutcomeUnknown, when perhaps it runs; the other ProviderErrors: it does not.
         """
+        request = self.run_request(
+            workflow_id,
+            params,
+            on_result_url=on_result_url,
+            on_progress_event_url=on_progress_event_url,
+        )
+        answer = self._transport.send(request)
+        data = data_of(expect_object(NAME, request, answer))
+        return read_record(StartedRun, NAME, request, answer, data)
+
+    def run_request(
+        self,
+        workflow_id: str,
+        params: Mapping[str, Any],
+        *,
+        on_result_url: str | None = None,
+        on_progress_event_url: str | None = None,
+    ) -> ApiRequest:
+        """Return the call that `run` sends."""
         told = {"on_result_url": on_result_url, "on_progress_event_url": on_progress_event_url}
         urls = {name: url for name, url in told.items() if url is not None}
         body: dict[str, Any] = {"workflow_id": workflow_id, "params": dict(params)}
@@ -71,11 +90,9 @@ class ComflowyClient:
         body |= {"callback_urls": urls} if urls else {}
         # `success: false` without a run id: nothing was created, so this request is at fault.
         verdicts = {**VERDICTS, 200: Verdict.REJECTED}
-        request, answer = self._post(
+        return self._request(
             "run", resend=Resend.NEVER, json=body, is_error=created_nothing, verdicts=verdicts
         )
-        data = data_of(expect_object(NAME, request, answer))
-        return read_record(StartedRun, NAME, request, answer, data)
 
     def check(self, run_id: str) -> Run:
         """Ask for a run. Safe to repeat; costs nothing. Documented as a POST, with no body."""
@@ -104,8 +121,12 @@ class ComflowyClient:
         return self._transport.open(request, max_bytes=max_bytes)
 
     def _post(self, operation: str, **rest: Any) -> tuple[ApiRequest, ApiAnswer]:
+        request = self._request(operation, **rest)
+        return request, self._transport.send(request)
+
+    def _request(self, operation: str, **rest: Any) -> ApiRequest:
         declared = {"resend": Resend.SAFE, "verdicts": VERDICTS, **rest}
-        request = ApiRequest(
+        return ApiRequest(
             operation=operation,
             method="POST",
             url=f"{self._base_url}/{operation}",
@@ -113,4 +134,3 @@ class ComflowyClient:
             read_error=read_error,
             **declared,
         )
-        return request, self._transport.send(request)

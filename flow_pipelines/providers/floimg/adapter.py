@@ -20,6 +20,7 @@ from flow_pipelines.model.errors import (
     UnexpectedAnswer,
 )
 from flow_pipelines.provider import (
+    ApiRequest,
     Capabilities,
     Download,
     InputFile,
@@ -131,6 +132,11 @@ class FloImgProvider:
             provider_status=report.provider_status,
             report=report,
         )
+
+    def prepare(self, request: SubmitRequest) -> ApiRequest:
+        """Return the call of `submit`; see `provider.Provider`."""
+        workflow_id = request.workflow.body["workflow_id"]
+        return self.client.execute_workflow_request(workflow_id, request.parameters)
 
     def poll(self, provider_run_id: str, workflow: Workflow) -> RunReport:
         """Ask once for an execution; see `provider.Provider`."""

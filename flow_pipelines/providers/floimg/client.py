@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from flow_pipelines.model import json_values as read
-from flow_pipelines.provider import Download, Lane, Resend, unexpected
+from flow_pipelines.provider import ApiRequest, Download, Lane, Resend, unexpected
 from flow_pipelines.providers.floimg.calls import NAME, api_request
 from flow_pipelines.providers.floimg.listings import Listing
 from flow_pipelines.providers.floimg.records import (
@@ -42,12 +42,21 @@ class FloImgClient(StorageCalls):
         Raises: SubmitOutcomeUnknown, when perhaps it runs; RequestRejected with the code
         `workflow_failed`, for one that ended badly; the other ProviderErrors: nothing was bought.
         """
+        request = self.execute_workflow_request(workflow_id, parameters, wait_seconds=wait_seconds)
+        return read_one(Execution, request, self._transport.send(request))
+
+    def execute_workflow_request(
+        self,
+        workflow_id: str,
+        parameters: Mapping[str, Any],
+        *,
+        wait_seconds: float | None = None,
+    ) -> ApiRequest:
+        """Return the call that `execute_workflow` sends."""
         waits = wait_seconds is not None
         body = {"workflowId": workflow_id, "parameters": dict(parameters), "async": not waits}
         declared = {"resend": Resend.NEVER, "json": body, "read_seconds": wait_seconds}
-        return read_one(
-            Execution, *self._send("execute_workflow", "POST", "/workflows/execute", **declared)
-        )
+        return self._request("execute_workflow", "POST", "/workflows/execute", **declared)
 
     def get_execution(self, execution_id: str) -> Execution:
         """Ask for an execution. Safe to repeat; costs nothing.

@@ -52,11 +52,13 @@ class Sender:
     def _send(
         self, operation: str, method: Method, path: str, **declared: Any
     ) -> tuple[ApiRequest, ApiAnswer]:
-        url = f"{self._base_url}{path}"
+        request = self._request(operation, method, path, **declared)
+        return request, self._transport.send(request)
+
+    def _request(self, operation: str, method: Method, path: str, **declared: Any) -> ApiRequest:
         # The transport shows it every answer, before it raises for one.
         declared["read_quota"] = self._note_quota
-        request = api_request(operation, method, url, **declared)
-        return request, self._transport.send(request)
+        return api_request(operation, method, f"{self._base_url}{path}", **declared)
 
     def _listing(
         self, kind: type[K], operation: str, path: str, name: str, asked: Mapping[str, Any]

@@ -24,6 +24,7 @@ from flow_pipelines.model.errors import (
     RequestRejected,
 )
 from flow_pipelines.provider import (
+    ApiRequest,
     Capabilities,
     Download,
     InputFile,
@@ -74,12 +75,15 @@ class FloraProvider:
     def submit(self, request: SubmitRequest) -> Receipt:
         """Buy one run under `request.submission_key`; see `provider.Provider`."""
         run = self.client.create_technique_run(
-            request.workflow.body["slug"],
-            inputs_of(request),
-            idempotency_key=request.submission_key,
-            callback_url=request.callback_url,
+            request.workflow.body["slug"], inputs_of(request), **_names(request)
         )
         return receipt_of(run)
+
+    def prepare(self, request: SubmitRequest) -> ApiRequest:
+        """Return the call of `submit`; see `provider.Provider`."""
+        return self.client.create_technique_run_request(
+            request.workflow.body["slug"], inputs_of(request), **_names(request)
+        )
 
     def poll(self, provider_run_id: str, workflow: Workflow) -> RunReport:
         """Ask once for a run; see `provider.Provider`."""
@@ -182,6 +186,13 @@ class FloraProvider:
         if len(found) == 1:
             self._workspace_id = found[0].workspace_id
         return self._workspace_id
+
+
+def _names(request: SubmitRequest) -> dict[str, str | None]:
+    return {
+        "idempotency_key": request.submission_key,
+        "callback_url": request.callback_url,
+    }
 
 
 def _asset_error(kind: type[ProviderError], problem: str) -> ProviderError:

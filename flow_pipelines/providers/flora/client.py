@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from flow_pipelines.model import json_values as read
 from flow_pipelines.provider import (
+    ApiRequest,
     Download,
     Lane,
     Resend,
@@ -101,12 +102,27 @@ class FloraClient(AssetCalls):
         first run, or with 409 or 422 (KeyAlreadyKnown). Two sent at the same time may both run.
         `callback_url` is told when the run has ended; what comes there is for `read_callback`.
         """
+        request = self.create_technique_run_request(
+            technique, inputs, idempotency_key=idempotency_key, callback_url=callback_url
+        )
+        answer = self._transport.send(request)
+        document = expect_object(NAME, request, answer)
+        return read_record(TechniqueRun, NAME, request, answer, document)
+
+    def create_technique_run_request(
+        self,
+        technique: str,
+        inputs: Sequence[Mapping[str, str]],
+        *,
+        idempotency_key: str | None,
+        callback_url: str | None,
+    ) -> ApiRequest:
+        """Return the call that `create_technique_run` sends."""
         body: dict[str, Any] = {"inputs": [dict(one) for one in inputs], "mode": "async"}
-        return self._one(
-            TechniqueRun,
+        return make_request(
             "create_technique_run",
             "POST",
-            f"/techniques/{read.path_part(technique)}/runs",
+            f"{self._base_url}/techniques/{read.path_part(technique)}/runs",
             resend=Resend.REPLAYS if idempotency_key else Resend.NEVER,
             json=body | given(idempotency_key=idempotency_key, callback_url=callback_url),
             headers={"Idempotency-Key": idempotency_key} if idempotency_key else {},

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from flow_pipelines.batches import graphs
 from flow_pipelines.model import OutputRef, Receipt, RunReport, Workflow
@@ -19,6 +19,7 @@ from flow_pipelines.model.errors import (
     UnexpectedAnswer,
 )
 from flow_pipelines.provider import (
+    ApiRequest,
     Capabilities,
     Download,
     InputFile,
@@ -79,12 +80,12 @@ class FloyoProvider:
 
     def submit(self, request: SubmitRequest) -> Receipt:
         """Buy one run, named by `request.label`; see `provider.Provider`."""
-        try:
-            graph = graphs.set_parameters(request.workflow.body["graph"], request.parameters)
-        except ConfigurationError as error:
-            # Nothing was sent, and nobody should have to find that out.
-            raise RequestRejected(str(error), provider=NAME, operation="create_run") from error
-        return Receipt(provider_run_id=self.client.create_run(graph, name=request.label).id)
+        run = self.client.create_run(_graph_of(request), name=request.label)
+        return Receipt(provider_run_id=run.id)
+
+    def prepare(self, request: SubmitRequest) -> ApiRequest:
+        """Return the call of `submit`; see `provider.Provider`."""
+        return self.client.create_run_request(_graph_of(request), request.label)
 
     def poll(self, provider_run_id: str, workflow: Workflow) -> RunReport:
         """Ask once for a run; see `provider.Provider`."""
@@ -167,3 +168,11 @@ class FloyoProvider:
         if len(self._input_paths) >= _MOST_PATHS:
             self._input_paths.clear()
         self._input_paths[file_id] = input_path
+
+
+def _graph_of(request: SubmitRequest) -> Mapping[str, Any]:
+    try:
+        return graphs.set_parameters(request.workflow.body["graph"], request.parameters)
+    except ConfigurationError as error:
+        # Nothing was sent, and nobody should have to find that out.
+        raise RequestRejected(str(error), provider=NAME, operation="create_run") from error

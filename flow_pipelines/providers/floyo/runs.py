@@ -7,13 +7,14 @@ from typing import Any
 
 from flow_pipelines.model import json_values as read
 from flow_pipelines.provider import (
+    ApiRequest,
     Resend,
     expect_object,
     expect_objects,
     read_record,
     unexpected,
 )
-from flow_pipelines.providers.floyo.calls import CONFLICT, NAME, Caller, expansion
+from flow_pipelines.providers.floyo.calls import CONFLICT, NAME, Caller, expansion, request
 from flow_pipelines.providers.floyo.records import Cancellation, CreatedRun, ListedRun, Run
 
 
@@ -28,12 +29,17 @@ class RunCalls(Caller):
 
         Raises: ProviderError; SubmitOutcomeUnknown, when a run may have been bought.
         """
+        sent = self.create_run_request(workflow, name)
+        answer = self._transport.send(sent)
+        return read_record(CreatedRun, NAME, sent, answer, expect_object(NAME, sent, answer))
+
+    def create_run_request(self, workflow: Mapping[str, Any], name: str | None) -> ApiRequest:
+        """Return the call that `create_run` sends."""
         body: dict[str, Any] = {"workflow": workflow}
         if name is not None:
             body["name"] = name
-        request, answer = self._send("create_run", "POST", "/runs", resend=Resend.NEVER, json=body)
-        document = expect_object(NAME, request, answer)
-        return read_record(CreatedRun, NAME, request, answer, document)
+        url = f"{self._base_url}/runs"
+        return request("create_run", "POST", url, resend=Resend.NEVER, json=body)
 
     def retrieve_run(
         self,

@@ -137,6 +137,8 @@ class Desk:
             key,
             lease=lease,
             owner=owner,
+            resource="floyo",
+            body_sha256="",
             estimate_usd=Decimal(estimate),
             budget_usd=None if budget is None else Decimal(budget),
             daily_budget_usd=None if daily is None else Decimal(daily),

@@ -173,8 +173,8 @@ def test_a_holder_that_slept_past_its_lease_cannot_buy(desk: Desk) -> None:
 
     def begin() -> None:
         desk.ledger.begin_submission(
-            key, lease=lease, owner=OWNER, estimate_usd=Decimal(0),
-            budget_usd=None, daily_budget_usd=None,
+            key, lease=lease, owner=OWNER, resource="floyo", body_sha256="",
+            estimate_usd=Decimal(0), budget_usd=None, daily_budget_usd=None,
         )  # fmt: skip
 
     desk.clock.advance(60)

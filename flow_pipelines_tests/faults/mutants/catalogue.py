@@ -42,7 +42,8 @@ MUTANTS = (
         edits=(
             Edit(
                 _IN_THE_LIFE,
-                "            sent = self._begin(submission)\n        except IllegalTransition:\n"
+                "            sent = self._begin(submission, body_sha256)\n"
+                "        except IllegalTransition:\n"
                 "            return True",
                 "            sent = submission\n        except IllegalTransition:\n"
                 "            return True",
@@ -56,7 +57,7 @@ MUTANTS = (
                 _IN_THE_LIFE,
                 "            receipt = self.ports.provider.submit(request)\n",
                 "            receipt = self.ports.provider.submit(request)\n"
-                "            answer = Answer(self.ports, self._begin(sent))\n",
+                '            answer = Answer(self.ports, self._begin(sent, body_sha256=""))\n',
             ),
         ),
         tests=(_SUBMIT, _DEATHS),

@@ -176,6 +176,8 @@ def test_a_pause_and_what_waits_for_a_person_are_yellow(machine: Machine, home: 
         first.submission_key,
         lease=f"submit:{NIGHT}",
         owner="run-1",
+        resource="floyo",
+        body_sha256="",
         estimate_usd=Decimal(0),
         budget_usd=None,
         daily_budget_usd=None,

@@ -40,6 +40,8 @@ class Desk:
             key,
             lease=f"submit:{NIGHT}",
             owner="run-1",
+            resource="floyo",
+            body_sha256="",
             estimate_usd=Decimal("0.02"),
             budget_usd=None,
             daily_budget_usd=None,

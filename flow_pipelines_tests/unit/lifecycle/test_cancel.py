@@ -122,6 +122,8 @@ def test_what_may_have_been_bought_is_left_to_a_person(lab: Lab) -> None:
         one.submission_key,
         lease=f"submit:{lab.night}",
         owner="run-1",
+        resource="floyo",
+        body_sha256="",
         estimate_usd=lab.provider.price,
         budget_usd=None,
         daily_budget_usd=None,

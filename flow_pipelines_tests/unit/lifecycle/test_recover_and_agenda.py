@@ -32,6 +32,8 @@ def die_in_the_post(lab: Lab, *, accepted: bool) -> None:
         submission.submission_key,
         lease=lease,
         owner="dead",
+        resource="floyo",
+        body_sha256="",
         estimate_usd=Decimal(0),
         budget_usd=None,
         daily_budget_usd=None,
