@@ -76,6 +76,7 @@ format: $(INSTALLED) ## let ruff put the code in order
 docs: $(INSTALLED) ## write the pages that are made from the tests
 	$(BIN)/python -m flow_pipelines_tests.faults.alphabet.document
 	$(BIN)/python -m flow_pipelines_tests.conformance.calls.document
+	$(BIN)/python -m flow_pipelines_tests.cases.document
 
 lock: ## pin every dependency again (needs uv)
 	uv pip compile -q pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements.lock

@@ -61,6 +61,7 @@ def ledger(before_0008: Before) -> Iterator[SqlRunLedger]:
 @pytest.mark.case(
     "a ledger of the release before is opened by this one",
     "no night turns stale, no reservation moves, no output and no decision is lost",
+    area="old ledger",
 )
 def test_an_upgrade_changes_nothing_that_was_written(before_0008: Before) -> None:
     left = rows_of(before_0008)
@@ -107,6 +108,7 @@ def buy(settings: BatchSettings, night: Night, ports: Ports) -> None:
 @pytest.mark.case(
     "finished nights of the release before are materialized again",
     "nothing is bought, no row is stale, and their tables are written as they were",
+    area="old ledger",
 )
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_finished_nights_materialized_again_buy_nothing(
@@ -132,6 +134,7 @@ def test_finished_nights_materialized_again_buy_nothing(
 @pytest.mark.case(
     "the release changes in the middle of a night",
     "the rest is bought once, what was in flight is stored, and what is in doubt is not bought",
+    area="old ledger",
 )
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_night_cut_in_half_goes_on_and_ends_whole(
