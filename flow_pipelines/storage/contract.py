@@ -20,6 +20,15 @@ class StoredObject:
     media_type: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListedObject:
+    """An object as a listing names it."""
+
+    key: str
+    """Full key, prefix included."""
+    size_bytes: int
+
+
 class ImageStore(Protocol):
     """Where outputs, tables and reports live. Safe to share between threads.
 
@@ -62,8 +71,27 @@ class ImageStore(Protocol):
     def head(self, key: str) -> StoredObject | None:
         """Give what is known of an object; None when there is none."""
 
-    def list_keys(self, prefix: str, limit: int = 1000) -> Iterator[str]:
-        """Give up to `limit` full keys that start with the full key `prefix`."""
+    def put_once(self, key: str, content: bytes, *, seconds: float) -> bool:
+        """Store a small JSON object that is never rewritten; True: it is there, with this content.
+
+        False: another content has the key, and keeps it. Ends within `seconds`, retries included;
+        a request that hangs longer is left to itself, and may still store `content`.
+
+        Raises: StorageError, also when the time is over; ConfigurationError.
+        """
+
+    def list_keys(self, prefix: str, limit: int | None = None) -> Iterator[str]:
+        """Give the full keys that start with the full key `prefix`, in their order: all of them,
+        or the first `limit`."""
+
+    def list_objects(self, prefix: str, limit: int | None = None) -> Iterator[ListedObject]:
+        """Give what `list_keys` gives, with sizes."""
+
+    def list_folders(self, prefix: str) -> Iterator[str]:
+        """Give the names of the folders right below `prefix`, which ends with a slash, in order."""
+
+    def at(self, bucket: str, prefix: str) -> ImageStore:
+        """Return the same store at another bucket and prefix. No call is made."""
 
     def presigned_url(self, key: str, seconds: int) -> str:
         """Give a link that opens one object to whoever holds it, for `seconds` from now.

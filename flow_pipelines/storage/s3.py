@@ -16,7 +16,8 @@ from botocore.exceptions import ClientError
 
 from flow_pipelines.clock import Clock
 from flow_pipelines.model.errors import ObjectDiffers, StorageError
-from flow_pipelines.storage.contract import StoredObject
+from flow_pipelines.storage.contract import ListedObject, StoredObject
+from flow_pipelines.storage.deadline import within
 from flow_pipelines.storage.s3_errors import RetryBudget, Retrying, code_of, status_of
 from flow_pipelines.storage.s3_upload import Upload, answers_that_it_exists, send
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MIB = 1024 * 1024
+_PAGE = 1000
+"""Keys in an answer; no store gives more."""
 _ABSENT = ("NoSuchKey", "NotFound", "404")
 _PROBE = b'{"purpose": "shows whether this store honors If-None-Match"}\n'
 
@@ -42,7 +45,7 @@ class S3ImageStore:
     Source: docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a place, and what is known of its store
         self,
         bucket: str,
         prefix: str,
@@ -51,10 +54,12 @@ class S3ImageStore:
         *,
         extra_put_args: Mapping[str, Any] | None = None,
         budget: RetryBudget | None = None,
+        honors_condition: bool | None = None,
     ) -> None:
         """Use `client` (see `make_client`) for `bucket`; no call is made yet.
 
         `extra_put_args` go with every write, e.g. `{"ServerSideEncryption": "aws:kms"}`.
+        `honors_condition` is what is known of the store; None: it is found out.
         """
         self.bucket = bucket
         self.prefix = prefix.strip("/")
@@ -64,7 +69,7 @@ class S3ImageStore:
         self._budget = budget or RetryBudget()
         self._retrying = Retrying(bucket=bucket, clock=clock, budget=self._budget)
         self._lock = threading.Lock()
-        self._honors_condition: bool | None = None
+        self._honors_condition = honors_condition
         self._bucket_seen = False
 
     def key(self, *parts: str) -> str:
@@ -116,7 +121,34 @@ class S3ImageStore:
         A try whose answer was lost may have stored it: after False, read it back.
         """
         text = json.dumps(document, ensure_ascii=False, indent=1) + "\n"
-        return self._create(self._upload_bytes(key, text.encode(), "application/json"))
+        return self.create(key, text.encode())
+
+    def create(self, key: str, content: bytes) -> bool:
+        """Store JSON as `create_json` does, as it is."""
+        return self._create(self._upload_bytes(key, content, "application/json"))
+
+    def put_once(self, key: str, content: bytes, *, seconds: float) -> bool:
+        """Store a small JSON object that is never rewritten; see `ImageStore.put_once`."""
+        budget = RetryBudget(total_seconds=seconds * 0.8, first_delay_seconds=0.25)
+        hurried = self._copy(self.bucket, self.prefix, budget)
+
+        def write() -> bool:
+            for _ in range(budget.attempts):
+                if hurried.create(key, content):
+                    return True
+                existing = hurried.get(key)
+                if existing is not None:
+                    return existing == content
+                self._clock.sleep(budget.first_delay_seconds)
+            message = f"Cannot store {self.uri(key)}: another writer is always in the way."
+            raise StorageError(message)
+
+        try:
+            return within(seconds, write)
+        except TimeoutError:
+            raise StorageError(
+                f"Cannot store {self.uri(key)}: the bucket did not answer within {seconds:g} s"
+            ) from None
 
     def get(self, key: str, *, max_bytes: int = 256 * _MIB) -> bytes | None:
         """Give an object's content; None when there is none."""
@@ -147,24 +179,25 @@ class S3ImageStore:
             media_type=answer.get("ContentType", "application/octet-stream"),
         )
 
-    def list_keys(self, prefix: str, limit: int = 1000) -> Iterator[str]:
-        """Give up to `limit` full keys that start with the full key `prefix`, in their order."""
-        more: dict[str, str] = {}
-        while limit > 0:
-            size, place = min(limit, 1000), dict(more)
-            page = self._call(
-                lambda size=size, place=place: self._client.list_objects_v2(  # type: ignore[misc]
-                    Bucket=self.bucket, Prefix=prefix, MaxKeys=size, **place
-                ),
-                doing="list",
-                key=prefix,
-            )
-            keys = [found["Key"] for found in page.get("Contents", ())][:limit]
-            yield from keys
-            limit -= len(keys)
-            if not page.get("IsTruncated"):
-                return
-            more = {"ContinuationToken": page["NextContinuationToken"]}
+    def list_keys(self, prefix: str, limit: int | None = None) -> Iterator[str]:
+        """Give the full keys that start with the full key `prefix`; see `ImageStore.list_keys`."""
+        return (found.key for found in self.list_objects(prefix, limit))
+
+    def list_objects(self, prefix: str, limit: int | None = None) -> Iterator[ListedObject]:
+        """Give what `list_keys` gives, with sizes."""
+        for page in self._pages(prefix, limit, {}):
+            for found in page.get("Contents", ()):
+                yield ListedObject(key=found["Key"], size_bytes=found["Size"])
+
+    def list_folders(self, prefix: str) -> Iterator[str]:
+        """Give the names of the folders right below `prefix`, in their order."""
+        for page in self._pages(prefix, None, {"Delimiter": "/"}):
+            for found in page.get("CommonPrefixes", ()):
+                yield found["Prefix"].removeprefix(prefix).rstrip("/")
+
+    def at(self, bucket: str, prefix: str) -> S3ImageStore:
+        """Return the same store at another bucket and prefix. No call is made."""
+        return self._copy(bucket, prefix, self._budget)
 
     def presigned_url(self, key: str, seconds: int) -> str:
         """Give a link that opens one object for a while; see `ImageStore.presigned_url`."""
@@ -193,6 +226,49 @@ class S3ImageStore:
         return self._call(
             lambda: self._client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, MaxKeys=1),
             doing="list the bucket",
+            key=prefix,
+        )
+
+    def _copy(self, bucket: str, prefix: str, budget: RetryBudget) -> S3ImageStore:
+        return S3ImageStore(
+            bucket,
+            prefix,
+            self._client,
+            self._clock,
+            extra_put_args=self._extra,
+            budget=budget,
+            honors_condition=self._honors_condition if bucket == self.bucket else None,
+        )
+
+    def _pages(
+        self, prefix: str, limit: int | None, more: dict[str, Any]
+    ) -> Iterator[ListObjectsV2OutputTypeDef]:
+        """Give a listing page by page, to its end or to the object `limit`."""
+        place: dict[str, str] = {}
+        while limit is None or limit > 0:
+            page = self._page(
+                prefix, _PAGE if limit is None else min(limit, _PAGE), {**more, **place}
+            )
+            if limit is not None:
+                page["Contents"] = page.get("Contents", [])[:limit]
+                limit -= len(page["Contents"])
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            token = str(page.get("NextContinuationToken", ""))
+            if token in ("", place.get("ContinuationToken")):
+                raise StorageError(
+                    f"{self.uri(prefix)} cannot be listed to its end: the store says that there "
+                    "is more, and not where"
+                )
+            place = {"ContinuationToken": token}
+
+    def _page(self, prefix: str, size: int, more: dict[str, Any]) -> ListObjectsV2OutputTypeDef:
+        return self._call(
+            lambda: self._client.list_objects_v2(
+                Bucket=self.bucket, Prefix=prefix, MaxKeys=size, **more
+            ),
+            doing="list",
             key=prefix,
         )
 

@@ -127,6 +127,31 @@ class ImageStoreContract:
         assert list(store.list_keys(folder, limit=2)) == wanted[:2]
         assert list(store.list_keys(store.key("nobody"))) == []
 
+    def test_a_listing_tells_sizes(self, store: ImageStore) -> None:
+        for size in (1, 20):
+            store.put(store.key("sizes", f"{size:02}.png"), b"x" * size, media_type=PNG)
+        found = store.list_objects(store.key("sizes") + "/")
+        assert [one.size_bytes for one in found] == [1, 20]
+
+    def test_folders_are_listed_without_what_is_in_them(self, store: ImageStore) -> None:
+        for parts in [("b", "1.json"), ("b", "2.json"), ("a", "deep", "3.json"), ("c.json",)]:
+            store.put(store.key("above", *parts), b"x", media_type="application/json")
+        assert list(store.list_folders(store.key("above") + "/")) == ["a", "b"]
+        assert list(store.list_folders(store.key("nothing") + "/")) == []
+
+    def test_what_is_put_once_is_never_rewritten(self, store: ImageStore) -> None:
+        key = store.key("once.json")
+        assert store.put_once(key, b"first", seconds=10)
+        assert store.put_once(key, b"first", seconds=10)
+        assert not store.put_once(key, b"other", seconds=10)
+        assert store.get(key) == b"first"
+
+    def test_the_same_store_works_at_another_prefix(self, store: ImageStore) -> None:
+        there = store.at(store.bucket, "elsewhere")
+        assert there.key("a.png") == "elsewhere/a.png"
+        put_new(there, there.key("a.png"), b"x")
+        assert store.get("elsewhere/a.png") == b"x"
+
     def test_a_deleted_object_is_gone_and_its_neighbours_stay(self, store: ImageStore) -> None:
         key, neighbour = store.key("gone.txt"), store.key("gone.txt.bak")
         for one in (key, neighbour):
@@ -154,11 +179,14 @@ class ImageStoreContract:
             lambda store: put_new(store, "k", b"x" * LARGE),
             lambda store: store.create_json("k", {}),
             lambda store: list(store.list_keys("k")),
+            lambda store: list(store.list_folders("k/")),
+            lambda store: store.put_once("k", b"x", seconds=10),
             lambda store: store.delete("k"),
             lambda store: store.server_time(),
         ],
         ids=[
             *("check", "head", "get", "put", "put_new", "in parts", "create_json", "list_keys"),
+            *("list_folders", "put_once"),
             *("delete", "server_time"),
         ],
     )

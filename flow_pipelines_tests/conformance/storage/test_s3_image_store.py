@@ -97,6 +97,10 @@ def test_no_store_leaves_out_or_replaces_a_test_of_the_contract() -> None:
         assert inspect.getmro(store)[-2] is ImageStoreContract
 
 
+@pytest.mark.case(
+    "a listing of keys ended at 1,000 without a word",
+    "it goes on to its end, unless whoever asks names a limit",
+)
 def test_a_listing_goes_on_past_the_first_thousand(bucket_server: BucketServer) -> None:
     folder = bucket_server.root / bucket_server.bucket / "flow" / "many"
     folder.mkdir(parents=True)
@@ -104,8 +108,20 @@ def test_a_listing_goes_on_past_the_first_thousand(bucket_server: BucketServer) 
         (folder / f"{number:04}.png").touch()
     store = S3ImageStore(bucket_server.bucket, "flow", bucket_server.client(), ManualClock())
     names = [f"flow/many/{number:04}.png" for number in range(1005)]
+    assert list(store.list_keys("flow/many/")) == names
+    assert [found.key for found in store.list_objects("flow/many/")] == names
     assert list(store.list_keys("flow/many/", limit=5000)) == names
     assert list(store.list_keys("flow/many/", limit=1002)) == names[:1002]
+
+
+def test_folders_past_the_first_thousand_are_listed(bucket_server: BucketServer) -> None:
+    above = bucket_server.root / bucket_server.bucket / "flow" / "posters"
+    for number in range(1005):
+        (above / f"{number:04}").mkdir(parents=True)
+        (above / f"{number:04}" / "a.json").touch()
+    store = S3ImageStore(bucket_server.bucket, "flow", bucket_server.client(), ManualClock())
+    found = list(store.list_folders("flow/posters/"))
+    assert found == [f"{number:04}" for number in range(1005)]
 
 
 def test_a_store_without_a_prefix_uses_the_bucket_itself(bucket_server: BucketServer) -> None:

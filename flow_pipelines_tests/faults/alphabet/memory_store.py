@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.model.errors import ConfigurationError, ObjectDiffers, StorageError
-from flow_pipelines.storage.contract import StoredObject
+from flow_pipelines.storage.contract import ListedObject, StoredObject
 
 
 class MemoryImageStore:
@@ -81,10 +81,31 @@ class MemoryImageStore:
         self.check()
         return self._objects[key][1] if key in self._objects else None
 
-    def list_keys(self, prefix: str, limit: int = 1000) -> Iterator[str]:
+    def put_once(self, key: str, content: bytes, *, seconds: float) -> bool:
+        self.check()
+        with self._lock:
+            if key not in self._objects:
+                self._keep(key, content, "application/json")
+            return self._objects[key][0] == content
+
+    def list_keys(self, prefix: str, limit: int | None = None) -> Iterator[str]:
+        return (found.key for found in self.list_objects(prefix, limit))
+
+    def list_objects(self, prefix: str, limit: int | None = None) -> Iterator[ListedObject]:
         self.check()
         found = sorted(key for key in self._objects if key.startswith(prefix))
-        yield from islice(found, limit)
+        for key in islice(found, limit):
+            yield ListedObject(key=key, size_bytes=len(self._objects[key][0]))
+
+    def list_folders(self, prefix: str) -> Iterator[str]:
+        below = [key.removeprefix(prefix) for key in self.list_keys(prefix)]
+        yield from sorted({rest.partition("/")[0] for rest in below if "/" in rest})
+
+    def at(self, bucket: str, prefix: str) -> MemoryImageStore:
+        there = MemoryImageStore(bucket, prefix, exists=self._exists)
+        if bucket == self.bucket:
+            there._objects = self._objects
+        return there
 
     def delete(self, key: str) -> None:
         self.check()

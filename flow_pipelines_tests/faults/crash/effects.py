@@ -68,7 +68,19 @@ LEDGER_READS = frozenset(
     }
 )
 STORE_READS = frozenset(
-    {"check", "get", "head", "key", "list_keys", "presigned_url", "server_time", "uri"}
+    {
+        "at",
+        "check",
+        "get",
+        "head",
+        "key",
+        "list_folders",
+        "list_keys",
+        "list_objects",
+        "presigned_url",
+        "server_time",
+        "uri",
+    }
 )
 TRANSPORT_READS = frozenset({"take_turn"})
 """A turn is taken in the pace store, which is watched itself."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -293,3 +294,60 @@ def test_the_original_error_stays_visible_as_the_cause(store: S3ImageStore, play
         store.get(KEY)
     assert isinstance(raised.value.__cause__, ClientError)
     assert "Odd" in "".join(traceback.format_exception(raised.value))
+
+
+def test_a_write_whose_answer_was_lost_is_known_by_its_content(
+    store: S3ImageStore, client: S3Client, play: Play
+) -> None:
+    store.create_json("flow/other.json", {})
+
+    def stored_and_lost() -> Exception:
+        assert client.put_object(Bucket=store.bucket, Key=KEY, Body=b"{}")
+        return ReadTimeoutError(endpoint_url=URL)
+
+    play("PutObject", stored_and_lost, None)
+    assert store.put_once(KEY, b"{}", seconds=10)
+
+
+@pytest.mark.case(
+    "a bucket that hangs keeps an intent waiting until it may not be sent any more",
+    "the write ends within its seconds, with nothing sent",
+)
+def test_a_write_with_a_deadline_ends_in_time_whatever_hangs(
+    store: S3ImageStore, play: Play
+) -> None:
+    store.create_json("flow/other.json", {})
+    hanging = threading.Event()
+
+    def hang() -> None:
+        hanging.wait(30)
+
+    play("PutObject", hang)
+    try:
+        with pytest.raises(StorageError, match=r"did not answer within 0\.2 s"):
+            store.put_once(KEY, b"{}", seconds=0.2)
+    finally:
+        hanging.set()
+
+
+def test_retries_end_before_the_deadline(
+    store: S3ImageStore, play: Play, clock: ManualClock
+) -> None:
+    store.create_json("flow/other.json", {})
+    play("PutObject", *(answer(503, "SlowDown") for _ in range(99)))
+    with pytest.raises(StorageError, match="SlowDown"):
+        store.put_once(KEY, b"{}", seconds=10)
+    assert 0 < sum(clock.slept) < 10
+
+
+def test_a_listing_that_says_there_is_more_and_not_where_is_refused(
+    store: S3ImageStore, play: Play
+) -> None:
+    body = (
+        b"<ListBucketResult><IsTruncated>true</IsTruncated>"
+        b"<NextContinuationToken>same</NextContinuationToken></ListBucketResult>"
+    )
+    listings = play("ListObjectsV2", *(answer(200, body=body) for _ in range(9)))
+    with pytest.raises(StorageError, match="cannot be listed to its end"):
+        list(store.list_keys("flow/"))
+    assert len(listings.requests) == 2
