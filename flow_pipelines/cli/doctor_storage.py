@@ -106,9 +106,24 @@ def _contents(url: str, ledger: SqlRunLedger) -> Iterator[Finding]:
         says = f"paused by {pause.who} since {pause.at:%Y-%m-%d %H:%M} UTC: {pause.why}"
         do = "`flow-pipelines resume`, once that is over."
         yield Finding(check="submitting", mark=Mark.YELLOW, says=says, do=do)
+    yield from _second_runs(ledger)
     unresolved = len(ledger.search(state=SubmissionState.UNRESOLVED, limit=_COUNTED))
     if unresolved:
         many = f"{unresolved} or more" if unresolved == _COUNTED else unresolved
         says = f"{many} of unknown outcome, perhaps bought"
         do = "`flow-pipelines runs --state unresolved`, then `flow-pipelines resolve` each."
         yield Finding(check="submissions", mark=Mark.YELLOW, says=says, do=do)
+
+
+def _second_runs(ledger: SqlRunLedger) -> Iterator[Finding]:
+    """Name submissions that have two provider runs until a person has looked into each."""
+    found = ledger.unsettled_second_runs(limit=_COUNTED)
+    if found:
+        first = found[0]
+        key, run_id = first.submission_key, first.provider_run_id
+        says = (
+            f"{len(found)} with a second provider run, such as {key} with {run_id}: both may be "
+            "billed"
+        )
+        do = f"`flow-pipelines resolve {key}` shows it; --settle-second {run_id} says what it was."
+        yield Finding(check="second runs", mark=Mark.RED, says=says, do=do)

@@ -31,6 +31,7 @@ from typing import Protocol
 from flow_pipelines.ledger.batch_locations import BatchLocations
 from flow_pipelines.ledger.night_pages import NightPages
 from flow_pipelines.ledger.night_sums import NightSums
+from flow_pipelines.ledger.proofs import Proofs
 from flow_pipelines.ledger.provider_files import ProviderFiles
 from flow_pipelines.ledger.records import (
     AccountStop,
@@ -82,7 +83,9 @@ UNDER_WAY = timedelta(minutes=15)
 minute, each of its timeouts is a minute or less, and clocks are five minutes apart at the most."""
 
 
-class RunLedger(BatchLocations, NightPages, NightSums, ProviderFiles, RunTimes, Spending, Protocol):
+class RunLedger(
+    BatchLocations, NightPages, NightSums, Proofs, ProviderFiles, RunTimes, Spending, Protocol
+):
     """See the module's text for what holds for every method."""
 
     ledger_id: str
@@ -286,12 +289,6 @@ class RunLedger(BatchLocations, NightPages, NightSums, ProviderFiles, RunTimes, 
         """submitting → unresolved for all whose night's submit lease is free: their process died
         between intent and receipt. Gives what it parked."""
 
-    def attach(self, submission_key: str, receipt: Receipt, *, who: str, why: str) -> Submission:
-        """unresolved → submitted, due for a poll now; who, when and why are kept.
-
-        Raises: IllegalTransition; LedgerError, when another submission has this provider run.
-        """
-
     def settle_not_created(self, submission_key: str, *, who: str, why: str) -> Submission:
         """unresolved → planned, on a person's word; who, when and why are kept.
 
@@ -299,9 +296,6 @@ class RunLedger(BatchLocations, NightPages, NightSums, ProviderFiles, RunTimes, 
         the night's submit lease, and while a copy may be under way: a POST that is still on its
         way would be billed beside the next one. IllegalTransition.
         """
-
-    def settlements(self, submission_key: str) -> Sequence[Settlement]:
-        """Give what was decided about a submission by `attach` and `settle_not_created`."""
 
     def unresolved(self, batches: Collection[str], limit: int = 100) -> Sequence[Submission]:
         """Give unresolved submissions of these batches, the oldest intent first."""
@@ -351,9 +345,10 @@ class RunLedger(BatchLocations, NightPages, NightSums, ProviderFiles, RunTimes, 
         A state that goes back (running → queued) or is unknown keeps the state and counts the
         poll. A poll that changes neither state nor outputs moves no revision. An ended run sets
         `finished_at`, `run_ms` (the report's, else since `submitted_at`), `flotime_ms`, cost,
-        `reserved_usd`, and its outputs: each `output_id` gets the next free index in the order
-        of the report, once and for ever; twice in a report is one output. A report for a run
-        that ended before may add outputs, which clears `collected_at`, and nothing else.
+        `reserved_usd`, and its outputs: each `output_id` gets the next index that no output, nor
+        a detached one, ever had, in the order of the report, once and for ever; twice in a report
+        is one output. A report for a run that ended before may add outputs, which clears
+        `collected_at`, and nothing else.
         `sealed_links` (by `output_id`) are kept with outputs that are new until those
         are stored. A link that is not sealed never gets here.
         """

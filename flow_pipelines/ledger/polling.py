@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, insert, or_, select, update
 
+from flow_pipelines.ledger.attaching import next_output_index
 from flow_pipelines.ledger.changing import NightChange, changing, of_night
 from flow_pipelines.ledger.column_types import storable
 from flow_pipelines.ledger.database import Database, chunks
@@ -263,6 +264,7 @@ def _add_outputs(
             new[output_id] = ref
     if not new:
         return
+    first = next_output_index(change.connection, key)
     values = [
         {
             "submission_key": key,
@@ -273,7 +275,7 @@ def _add_outputs(
             "attempts": 0,
             "sealed_link": sealed_links.get(ref.output_id),
         }
-        for index, ref in enumerate(new.values(), start=len(seen))
+        for index, ref in enumerate(new.values(), start=first)
     ]
     change.connection.execute(insert(outputs), values)
     # A picture that shows up late has to be fetched too, also where all seemed collected.

@@ -39,13 +39,41 @@ class AccountStop:
 
 @dataclass(frozen=True, kw_only=True)
 class Settlement:
-    """What a person, or a callback, decided about an unresolved submission."""
+    """What a person, or a proof, decided about a submission."""
 
     action: str
-    """`attach` or `settle_not_created`."""
+    """`attach`, `detach`, `settle_not_created` or `settle_second_run`."""
     who: str
     why: str
     at: datetime
+    provider_run_id: str | None = None
+    """The run that it was about; None for other decisions, and in entries of before it was kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetachedOutput:
+    """An output of a run that a person detached: it belongs to none."""
+
+    submission_key: str
+    output_index: int
+    provider_run_id: str
+    output_id: str
+    bucket: str | None
+    s3_key: str | None
+    """Where it is stored, and stays; None: it never was."""
+    sha256: str | None
+    detached_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecondRun:
+    """A run that was proven for a submission that has another one: both may be billed."""
+
+    submission_key: str
+    provider_run_id: str
+    heard_at: datetime
+    settled_why: str | None
+    """What a person found out about it; None: nobody has looked."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -152,6 +152,8 @@ submissions = Table(
     Column("cost_usd", MicroUsd),
     _required("cost_basis", Text),
     _required("reserved_usd", MicroUsd),
+    # What the last intent reserved; empty for intents of before it was kept.
+    Column("estimate_usd", MicroUsd),
     Column("collected_at", Instant),
     Column("dagster_run_id", Text),
     _required("intents", Integer),
@@ -243,6 +245,12 @@ second_runs = Table(
     # What a person found out about it; empty until then.
     Column("settled_why", Words),
 )
+
+_r = second_runs.c
+Index(
+    "ix_second_runs_open", _r.heard_at,
+    sqlite_where=_r.settled_why.is_(None), postgresql_where=_r.settled_why.is_(None),
+)  # fmt: skip
 
 accounts = Table(
     "accounts",

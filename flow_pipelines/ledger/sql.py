@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from flow_pipelines.ledger.attaching import Attaching
 from flow_pipelines.ledger.collecting import Collecting
 from flow_pipelines.ledger.database import Database
 from flow_pipelines.ledger.files import Files
@@ -17,7 +18,9 @@ from flow_pipelines.ledger.submitting import Submitting
 from flow_pipelines.ledger.timing import Timing
 
 
-class SqlRunLedger(Planning, Reading, Leases, Files, Submitting, Polling, Collecting, Timing):
+class SqlRunLedger(
+    Planning, Reading, Leases, Files, Submitting, Attaching, Polling, Collecting, Timing
+):
     """`contract.RunLedger` on one SQL database. Safe to share between threads.
 
     Made by `open_ledger`. Holds pooled connections between calls, none while it is idle that

@@ -7,8 +7,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, select
+from sqlalchemy import Connection, RowMapping, select
 
+from flow_pipelines.ledger.attaching import accept, settle
 from flow_pipelines.ledger.changing import (
     NightChange,
     changing,
@@ -16,12 +17,12 @@ from flow_pipelines.ledger.changing import (
     of_night,
     utc_day,
 )
-from flow_pipelines.ledger.column_types import storable, usd
-from flow_pipelines.ledger.contract import UNDER_WAY, Settlement
+from flow_pipelines.ledger.column_types import usd
+from flow_pipelines.ledger.contract import UNDER_WAY
 from flow_pipelines.ledger.database import Database, chunks
 from flow_pipelines.ledger.leases import check_lease, check_not_paused, lease_in_force
 from flow_pipelines.ledger.rows import night_of
-from flow_pipelines.ledger.schema import budget_days, nights, settlements, submissions
+from flow_pipelines.ledger.schema import budget_days, nights, submissions
 from flow_pipelines.model import Night, Receipt, Submission, SubmissionState
 from flow_pipelines.model.errors import (
     BudgetExceeded,
@@ -88,6 +89,7 @@ class Submitting:
                 _S.SUBMITTING,
                 submitting_at=change.now,
                 reserved_usd=estimate,
+                estimate_usd=estimate,
                 dagster_run_id=owner,
                 resource=resource,
                 intents=row["intents"] + 1,
@@ -106,7 +108,10 @@ class Submitting:
         sent: Submission | None = None,
     ) -> Submission:
         """Write the receipt: submitting → submitted."""
-        return self._accept(submission_key, _S.SUBMITTING, receipt, next_poll_at, sent=sent)
+        with changing(self._database, submission_key) as (change, row):
+            _require(row, _S.SUBMITTING, _S.SUBMITTED, sent)
+            accept(change, row, receipt, next_poll_at=next_poll_at)
+            return change.submission(submission_key)
 
     def return_to_plan(
         self, submission_key: str, reason: str, *, sent: Submission | None = None
@@ -139,7 +144,7 @@ class Submitting:
         with changing(self._database, key) as (change, row):
             _require(row, _S.UNRESOLVED, after, sent)
             change.move([row], after, next_poll_at=None, **_refused(after, code, why))
-            _settle(change, key, "settle_not_created", (_OURSELVES, why))
+            settle(change, key, "settle_not_created", (_OURSELVES, why))
             return change.submission(key)
 
     def park_abandoned(self, batches: Collection[str]) -> Sequence[Submission]:
@@ -158,33 +163,14 @@ class Submitting:
                     parked += _park_abandoned(change)
         return parked
 
-    def attach(self, submission_key: str, receipt: Receipt, *, who: str, why: str) -> Submission:
-        """unresolved → submitted, due for a poll now."""
-        return self._accept(
-            submission_key, _S.UNRESOLVED, receipt, self._database.clock.now(), settler=(who, why)
-        )
-
     def settle_not_created(self, submission_key: str, *, who: str, why: str) -> Submission:
         """unresolved → planned, on a person's word."""
         with changing(self._database, submission_key) as (change, row):
             _require(row, _S.UNRESOLVED, _S.PLANNED)
             _refuse_under_way(change, row)
             change.move([row], _S.PLANNED, reason=why, reserved_usd=_NOTHING, next_poll_at=None)
-            _settle(change, submission_key, "settle_not_created", (who, why))
+            settle(change, submission_key, "settle_not_created", (who, why))
             return change.submission(submission_key)
-
-    def settlements(self, submission_key: str) -> Sequence[Settlement]:
-        """Give what people decided about a submission, in order."""
-        query = (
-            select(settlements)
-            .where(settlements.c.submission_key == submission_key)
-            .order_by(settlements.c.id)
-        )
-        with self._database.read() as connection:
-            return [
-                Settlement(action=row["action"], who=row["who"], why=row["why"], at=row["at"])
-                for row in connection.execute(query).mappings()
-            ]
 
     def skip(self, submission_keys: Collection[str], reason: str) -> int:
         """planned → skipped; what is not planned is left alone."""
@@ -200,34 +186,6 @@ class Submitting:
         with changing(self._database, submission_key) as (change, row):
             _require(row, _S.SUBMITTING, after, sent)
             change.move([row], after, **values)
-            return change.submission(submission_key)
-
-    def _accept(
-        self,
-        submission_key: str,
-        before: SubmissionState,
-        receipt: Receipt,
-        next_poll_at: datetime,
-        *,
-        settler: tuple[str, str] | None = None,
-        sent: Submission | None = None,
-    ) -> Submission:
-        with changing(self._database, submission_key) as (change, row):
-            _require(row, before, _S.SUBMITTED, sent)
-            _refuse_second_owner(change.connection, row, receipt.provider_run_id)
-            change.move(
-                [row],
-                _S.SUBMITTED,
-                provider_run_id=receipt.provider_run_id,
-                provider_status=receipt.provider_status,
-                submitted_at=change.now,
-                next_poll_at=next_poll_at,
-                reason=None,
-            )
-            if settler is None:
-                change.set(submit_attempts=0, collect_attempts=0)
-            else:
-                _settle(change, submission_key, "attach", settler)
             return change.submission(submission_key)
 
     def _drop(self, keys: Collection[str], after: SubmissionState, reason: str) -> int:
@@ -312,30 +270,6 @@ def _check_budget(scope: str, reserved: Decimal, estimate: Decimal, budget: Deci
             f"and the next submission may cost {estimate}",
             scope=scope,
         )
-
-
-def _refuse_second_owner(connection: Connection, row: RowMapping, provider_run_id: str) -> None:
-    columns = submissions.c
-    query = select(columns.submission_key).where(
-        columns.provider == row["provider"],
-        columns.provider_run_id == provider_run_id,
-        columns.provider_run_id.is_not(None),
-    )
-    owner = connection.execute(query).scalar_one_or_none()
-    if owner is not None:
-        run = storable(provider_run_id)
-        raise LedgerError(f"provider run {run} already belongs to submission {owner}")
-
-
-def _settle(
-    change: NightChange, submission_key: str, action: str, settler: tuple[str, str]
-) -> None:
-    who, why = settler
-    change.connection.execute(
-        insert(settlements).values(
-            submission_key=submission_key, action=action, who=who, why=why, at=change.now
-        )
-    )
 
 
 def _park_abandoned(change: NightChange) -> Sequence[Submission]:

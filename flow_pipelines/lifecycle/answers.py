@@ -70,8 +70,12 @@ class Answer:
         try:
             self._ledger.attach(self._key, receipt, who="flow-pipelines", why=why)
         except IllegalTransition:
-            if self._ledger.submission(self._key).provider_run_id != receipt.provider_run_id:
-                raise
+            has = self._ledger.submission(self._key).provider_run_id
+            if has == receipt.provider_run_id:
+                return
+            if has is not None:
+                self._ledger.note_second_run(self._key, receipt.provider_run_id)
+            raise
 
     def _settle(self, after: SubmissionState, code: str | None, said: str) -> object:
         if self._ports.provider.capabilities.replays:

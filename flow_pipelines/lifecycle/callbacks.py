@@ -1,7 +1,8 @@
 """Addresses that providers may call back: one a submission, which nobody can guess.
 
-The token at an address's end is made from our secret and the submission's name. So it is the same
-on every host and for every copy of a request, and it is kept nowhere.
+The token at an address's end is made from our secret and the submission's name, which holds the id
+of the ledger that sent it. So it is the same on every host and for every copy of a request, and it
+is kept nowhere.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Sequence
 from urllib.parse import quote, urlsplit
 
@@ -20,6 +22,7 @@ URL_VARIABLE = "FLOW_PIPELINES_WEBHOOK_URL"
 SECRET_VARIABLE = "FLOW_PIPELINES_WEBHOOK_SECRET"  # noqa: S105 - a variable's name
 SHORTEST_SECRET = 32
 _LONGEST_NAME = 200
+_NAME = re.compile(r"(.+)\.([0-9a-f]{32})", re.DOTALL)
 
 
 def read_secrets(text: str, variable: str = SECRET_VARIABLE) -> tuple[Secret, ...]:
@@ -45,10 +48,11 @@ class CallbackAddresses:
         self._secret = secrets[0]
         self._provider = provider
 
-    def url(self, submission_key: str) -> str:
-        """Give a submission's address, token included: for the provider alone."""
-        names = f"{quote(self._provider, safe='')}/{quote(submission_key, safe='')}"
-        token = _token(self._secret, self._provider, submission_key)
+    def url(self, submission_key: str, ledger_id: str | None) -> str:
+        """Return a submission's address, token included: for the provider alone."""
+        name = name_of(submission_key, ledger_id)
+        names = f"{quote(self._provider, safe='')}/{quote(name, safe='')}"
+        token = _token(self._secret, self._provider, name)
         return f"{self._base_url}/callbacks/{names}/{token}"
 
 
@@ -74,19 +78,29 @@ def check_base_url(base_url: str, *, provider_url: str) -> None:
         )
 
 
-def is_ours(secrets: Sequence[Secret], provider: str, submission_key: str, token: str) -> bool:
-    """Tell whether a token is the one of this submission; takes as long either way."""
-    if max(len(provider), len(submission_key), len(token)) > _LONGEST_NAME:
+def name_of(submission_key: str, ledger_id: str | None) -> str:
+    """Return what a submission is called at a provider."""
+    return submission_key if ledger_id is None else f"{submission_key}.{ledger_id}"
+
+
+def read_name(name: str) -> tuple[str, str | None]:
+    """Return the submission key and the ledger of what `name_of` made."""
+    found = _NAME.fullmatch(name)
+    return (name, None) if found is None else (found[1], found[2])
+
+
+def is_ours(secrets: Sequence[Secret], provider: str, name: str, token: str) -> bool:
+    """Tell whether a token is the one of what has this name; takes as long either way."""
+    if max(len(provider), len(name), len(token)) > _LONGEST_NAME:
         return False
     given = token.encode("utf-8", "replace")
     found = [
-        hmac.compare_digest(_token(secret, provider, submission_key).encode(), given)
-        for secret in secrets
+        hmac.compare_digest(_token(secret, provider, name).encode(), given) for secret in secrets
     ]
     return any(found)
 
 
-def _token(secret: Secret, provider: str, submission_key: str) -> str:
-    name = f"{provider}/{submission_key}".encode("utf-8", "replace")
-    digest = hmac.new(secret.reveal().encode(), name, hashlib.sha256).digest()
+def _token(secret: Secret, provider: str, name: str) -> str:
+    whole = f"{provider}/{name}".encode("utf-8", "replace")
+    digest = hmac.new(secret.reveal().encode(), whole, hashlib.sha256).digest()
     return base64.urlsafe_b64encode(digest).decode("ascii").rstrip("=")

@@ -25,9 +25,9 @@ def refuse_uri(uri: str) -> bytes:
     raise ConfigurationError(message)
 
 
-def no_callback(submission_key: str) -> str | None:
-    """Give no address: the provider is polled."""
-    del submission_key
+def no_callback(submission_key: str, ledger_id: str | None) -> str | None:
+    """Return no address: the provider is polled."""
+    del submission_key, ledger_id
     return None
 
 
@@ -43,8 +43,9 @@ class Ports:
     """Gets one line a time for people; never a secret."""
     read_uri: Callable[[str], bytes] = refuse_uri
     """Reads an `s3://` prompt table or workflow."""
-    callback_url: Callable[[str], str | None] = no_callback
-    """Submission key → where its provider may tell that the run ended; the same at every call."""
+    callback_url: Callable[[str, str | None], str | None] = no_callback
+    """Submission key and the ledger of its intent (None: an intent of before there was one in the
+    address) → where its provider may tell that the run ended; the same at every call."""
     seal: Seal | None = None
     """Lets links that expire be kept in the ledger; None: each is asked for again to collect."""
     memory: Memory = field(default_factory=Memory, repr=False, compare=False)

@@ -9,9 +9,9 @@ from datetime import timedelta
 from flow_pipelines.lifecycle.inputs import with_inputs
 from flow_pipelines.lifecycle.ports import Ports
 from flow_pipelines.lifecycle.replay import is_due, may_replay, replay
+from flow_pipelines.lifecycle.requests import submit_request
 from flow_pipelines.lifecycle.schedule import age_seconds
 from flow_pipelines.lifecycle.search import SKEW, Candidates, candidates, last_creation
-from flow_pipelines.lifecycle.submit import submit_request
 from flow_pipelines.model import Receipt, Submission, Workflow
 from flow_pipelines.model.errors import (
     KeyAlreadyKnown,

@@ -27,6 +27,7 @@ from flow_pipelines.lifecycle.ports import (
     held_lease,
     submit_lease,
 )
+from flow_pipelines.lifecycle.requests import submit_request
 from flow_pipelines.lifecycle.search import SKEW, candidates
 from flow_pipelines.model import (
     BatchSettings,
@@ -381,23 +382,3 @@ class _Submitting:
         self.ports.log(f"{self.night}: stopped submitting: {reason}")
         self.summary.stopped = reason
         self.summary.needs_person = needs_person
-
-
-def submit_request(
-    ports: Ports, submission: Submission, workflows: dict[str, Workflow]
-) -> SubmitRequest:
-    """Build the one request of a submission from what the ledger froze: the same every time."""
-    version = submission.workflow_version
-    if version not in workflows:
-        workflows[version] = ports.ledger.workflow(version)
-    night = submission.night
-    return SubmitRequest(
-        submission_key=submission.submission_key,
-        workflow=workflows[version],
-        parameters=submission.parameters,
-        label=(
-            f"{night} {submission.prompt_id} #{submission.copy}"
-            f".{submission.generation} {submission.submission_key}"
-        ),
-        callback_url=ports.callback_url(submission.submission_key),
-    )

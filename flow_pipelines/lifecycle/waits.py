@@ -132,7 +132,8 @@ def hasten(ports: Ports, submission: Submission) -> None:
 
 
 def _called_back(ports: Ports, submission: Submission) -> bool:
-    return ports.callback_url(submission.submission_key) is not None
+    address = ports.callback_url(submission.submission_key, submission.intent_ledger_id)
+    return address is not None
 
 
 def _first_seconds(ports: Ports, submission: Submission) -> float:

@@ -150,6 +150,8 @@ class Submission:
     intent_ledger_id: str | None = None
     """The ledger that wrote the last intent: part of its label, callback address and idempotency
     key. None: no intent yet, or one of a version that did not send the ledger's id."""
+    estimate_usd: Decimal | None = None
+    """What the last intent reserved; None for intents of a version that did not keep it."""
     body_sha256: str | None = None
     """Of the body of the last intent's POST; None for intents of a version that did not keep it."""
 

@@ -43,9 +43,12 @@ class SubmitRequest:
     workflow: Workflow
     parameters: Mapping[str, Any]
     label: str
-    """Unique name for people, holding the submission key: `batch/partition/prompt #copy · key`."""
+    """Unique name for people, holding the idempotency key at its end."""
+    idempotency_key: str
+    """The submission key and, where the intent has one, the id of the ledger that wrote it: what
+    tells this submission from every other, those of other ledgers on one account too."""
     callback_url: str | None = field(default=None, repr=False)
-    """Where the provider may tell that the run has ended: holds a token, so it is never printed
+    """Where the provider may tell that the run has ended. Holds a token, so it is never printed
     nor stored. The same for every copy of a request."""
 
 

@@ -14,8 +14,10 @@ from flow_pipelines.provider import ProviderProfile
 from flow_pipelines.resources.environment import setting
 
 
-def callback_url(profile: ProviderProfile, provider_url: str) -> Callable[[str], str | None]:
-    """Give submission key → address for `profile` at `provider_url`: none unless both are set.
+def callback_url(
+    profile: ProviderProfile, provider_url: str
+) -> Callable[[str, str | None], str | None]:
+    """Return what makes addresses for `profile` at `provider_url`: none unless both are set.
 
     Raises: ConfigurationError, naming the variable that cannot be used as it is.
     """

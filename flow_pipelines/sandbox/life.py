@@ -189,7 +189,7 @@ class Life:
 
     def _conceive(self, order: RunOrder, identity: tuple[str, str, str], now: float) -> Run:
         copy = self._copies[identity] = self._copies.get(identity, 0) + 1
-        rng = Random(f"{self.tuning.seed}|{order.label}|{'|'.join(identity)}|{copy}")
+        rng = Random(f"{self.tuning.seed}|{'|'.join(identity)}|{copy}")
         seconds = rng.lognormvariate(math.log(self.tuning.median_seconds), self.tuning.sigma)
         cached = order.caches and self._ran_before(identity, now)
         fails = not cached and rng.random() < self.tuning.failure_rate

@@ -40,7 +40,7 @@ class TooLong(Exception):
 def make_app(desk: Desk, *, body_seconds: float = BODY_SECONDS) -> Starlette:
     """Make the application: callbacks at the addresses we gave away, and `GET /health`."""
     door = _Door(desk, body_seconds)
-    address = "/callbacks/{provider}/{submission_key:path}/{token}"
+    address = "/callbacks/{provider}/{name:path}/{token}"
     app = Starlette(
         routes=[
             Route("/health", _health, methods=["GET"]),
@@ -65,10 +65,10 @@ class _Door:
 
     async def open(self, request: Request) -> Response:
         """Answer one callback. Nothing is read, or asked of the ledger, before its token fits."""
-        provider, submission_key, token = (
-            request.path_params[name] for name in ("provider", "submission_key", "token")
+        provider, name, token = (
+            request.path_params[part] for part in ("provider", "name", "token")
         )
-        if not self._desk.knows(provider, submission_key, token):
+        if not self._desk.knows(provider, name, token):
             return _answer(Reply.REFUSED)
         try:
             body = await _read_body(request, self._body_seconds)
@@ -86,9 +86,7 @@ class _Door:
         try:
             take = self._desk.take
             return _answer(
-                await to_thread.run_sync(
-                    take, provider, submission_key, callback, limiter=self._workers()
-                )
+                await to_thread.run_sync(take, provider, name, callback, limiter=self._workers())
             )
         finally:
             self._inside -= 1

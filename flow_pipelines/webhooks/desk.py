@@ -8,8 +8,8 @@ from enum import IntEnum
 
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.lifecycle.callback_effects import CallbackEffects, Effect
 from flow_pipelines.lifecycle.callbacks import is_ours
-from flow_pipelines.lifecycle.news import Effect, News
 from flow_pipelines.model.errors import LedgerError
 from flow_pipelines.provider import Callback, CallbackReader, CallbackRefused, CallbackRequest
 from flow_pipelines.redaction import Secret
@@ -67,12 +67,12 @@ class Desk:
     ) -> None:
         """Take our secrets, newest first, and what `log` tells people, a line a time."""
         self._clock, self._secrets, self._senders, self._log = clock, secrets, senders, log
-        self._news = News(ledger, clock, log)
+        self._effects = CallbackEffects(ledger, clock, log)
         self._memory = Memory(clock)
 
-    def knows(self, provider: str, submission_key: str, token: str) -> bool:
+    def knows(self, provider: str, name: str, token: str) -> bool:
         """Tell whether an address is one that we gave to this provider."""
-        ours = is_ours(self._secrets, provider, submission_key, token)
+        ours = is_ours(self._secrets, provider, name, token)
         return ours and provider in self._senders
 
     def read(self, provider: str, headers: Mapping[str, str], body: bytes) -> Callback | None:
@@ -89,30 +89,33 @@ class Desk:
             self._log(f"a callback of {provider} could not be read: {type(error).__name__}")
         return None
 
-    def take(self, provider: str, submission_key: str, callback: Callback) -> Reply:
-        """Let the ledger know. May wait for it; never raises."""
+    def take(self, provider: str, name: str, callback: Callback) -> Reply:
+        """Let the ledger know; `name` is what the address calls the submission.
+
+        May wait for the ledger; never raises.
+        """
         event = f"{provider} event {callback.event_id}" if callback.event_id else None
         if event is not None and self._memory.heard(event, within_seconds=EVENT_SECONDS):
             return Reply.TAKEN
-        run = f"{provider} {submission_key} {callback.provider_run_id}"
+        run = f"{provider} {name} {callback.provider_run_id}"
         if self._memory.heard(run, within_seconds=MARK_SECONDS):
             return Reply.TAKEN
         try:
-            effect = self._tell(provider, submission_key, callback)
+            effect = self._tell(provider, name, callback)
         except LedgerError as error:
-            self._log(f"{submission_key}: the ledger cannot be told now: {error}")
+            self._log(f"{name}: the ledger cannot be told now: {error}")
             return Reply.AGAIN
         except Exception as error:  # noqa: BLE001 - a fault of ours; the provider may try again
-            self._log(f"{submission_key}: a callback failed: {type(error).__name__}")
+            self._log(f"{name}: a callback failed: {type(error).__name__}")
             return Reply.AGAIN
         self._remember(effect, event, run)
         reply = _REPLIES[effect]
-        self._log(f"callback of {provider} for {submission_key}: {effect.name.lower()} ({reply})")
+        self._log(f"callback of {provider} for {name}: {effect.name.lower()} ({reply})")
         return reply
 
-    def _tell(self, provider: str, submission_key: str, callback: Callback) -> Effect:
+    def _tell(self, provider: str, name: str, callback: Callback) -> Effect:
         for left in reversed(range(TRIES)):
-            effect = self._news.take_in(provider, submission_key, callback)
+            effect = self._effects.take_in(provider, name, callback)
             if effect is not Effect.LATER:
                 return effect
             if left:

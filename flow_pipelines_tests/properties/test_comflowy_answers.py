@@ -29,6 +29,7 @@ ORDER = SubmitRequest(
     workflow=KEPT,
     parameters={"6::text": "a dog"},
     label="x",
+    idempotency_key="0f" * 16,
     callback_url="https://a.example/callbacks/1",
 )
 ENDS = ("check_success", "check_failed", "check_running", "check_unheard_of")

@@ -17,7 +17,13 @@ from flow_pipelines_tests.properties.bent_answers import NOW, Scripted, bent, re
 
 EXECUTION, WORKFLOW, IMAGE = "exec_abc123", "wf_abc123", "img_abc123"
 KEPT = Workflow(reference=WORKFLOW, version="1", body={"workflow_id": WORKFLOW})
-ORDER = SubmitRequest(submission_key="0f" * 16, workflow=KEPT, parameters={"a": 1}, label="x")
+ORDER = SubmitRequest(
+    submission_key="0f" * 16,
+    workflow=KEPT,
+    parameters={"a": 1},
+    label="x",
+    idempotency_key="0f" * 16,
+)
 FILE = InputFile(content=b"cat", file_name="cat.png", media_type="image/png", sha256="0" * 64)
 ERRORS = ("invalid_request", "rate_limited", "workflow_failed")
 

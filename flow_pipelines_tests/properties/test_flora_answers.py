@@ -35,7 +35,11 @@ KEPT = Workflow(
     },
 )
 ORDER = SubmitRequest(
-    submission_key="0f" * 16, workflow=KEPT, parameters={"prompt": "a cat"}, label="x"
+    submission_key="0f" * 16,
+    workflow=KEPT,
+    parameters={"prompt": "a cat"},
+    label="x",
+    idempotency_key="0f" * 16,
 )
 SINCE = datetime(2024, 1, 1, tzinfo=UTC)
 FILE = InputFile(content=b"cat", file_name="cat.png", media_type="image/png", sha256="0" * 64)

@@ -34,7 +34,13 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
 BEFORE = datetime(2026, 11, 21, tzinfo=UTC)
 GRAPH = {"9": {"class_type": "SaveImage", "inputs": {"filename_prefix": "a"}}}
 WORKFLOW = Workflow(reference="w.json", version="1", body={"graph": GRAPH})
-ORDER = SubmitRequest(submission_key="0f" * 16, workflow=WORKFLOW, parameters={}, label=LABEL)
+ORDER = SubmitRequest(
+    submission_key="0f" * 16,
+    workflow=WORKFLOW,
+    parameters={},
+    label=LABEL,
+    idempotency_key="0f" * 16,
+)
 PICTURE = InputFile(content=b"cat", file_name="cat.png", media_type="image/png", sha256="0" * 64)
 
 patient = settings(

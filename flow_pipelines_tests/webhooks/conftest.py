@@ -61,11 +61,21 @@ class Post:
         self.app: Starlette = make_app(self.desk, body_seconds=0.05)
 
     def path(self, key: str, provider: str = PROVIDER, secret: Secret = OURS) -> str:
-        return CallbackAddresses("https://us.example", [secret], provider).url(key)[18:]
+        return self.path_of(key, self.ledger.ledger.ledger_id, provider, secret)
+
+    def path_of(
+        self, key: str, ledger_id: str | None, provider: str = PROVIDER, secret: Secret = OURS
+    ) -> str:
+        addresses = CallbackAddresses("https://us.example", [secret], provider)
+        return addresses.url(key, ledger_id)[18:]
 
     def tell(self, key: str, run: str | None, *, ended: bool = True, **more: Any) -> Answer:
+        return self.tell_at(self.path(key), run, ended=ended, **more)
+
+    def tell_at(self, path: str, run: str | None, *, ended: bool = True, **more: Any) -> Answer:
+        """Tell at an address of any kind."""
         body = json.dumps({"run": run, "ended": ended, **more}).encode()
-        return ask(self.app, self.path(key), body)
+        return ask(self.app, path, body)
 
     def is_due(self, key: str) -> bool:
         due_at = self.ledger.ledger.submission(key).next_poll_at

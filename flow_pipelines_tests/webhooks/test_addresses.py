@@ -16,8 +16,8 @@ from flow_pipelines.lifecycle.callbacks import (
     is_ours,
     read_secrets,
 )
+from flow_pipelines.lifecycle.requests import submit_request
 from flow_pipelines.lifecycle.schedule import first_poll_seconds, next_poll_at
-from flow_pipelines.lifecycle.submit import submit_request
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.providers import profile
 from flow_pipelines.resources import (
@@ -33,6 +33,8 @@ from flow_pipelines_tests.webhooks.conftest import OURS
 __all__ = ["lab"]
 
 KEY = "0123456789abcdef0123456789abcdef"
+LEDGER = "fedcba9876543210fedcba9876543210"
+NAME = f"{KEY}.{LEDGER}"
 REAL, STAND_IN = "https://app.flora.ai/api/v1", "http://127.0.0.1:9000/flora"
 BASE = "https://hooks.example.com/flow"
 
@@ -50,17 +52,18 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Environment:
 
 def test_an_address_is_the_same_every_time_and_opens_its_own_submission_only() -> None:
     old = read_secrets("0" * 32)[0]
-    address = CallbackAddresses(f"{BASE}/", [OURS, old], "flora").url(KEY)
-    assert address == CallbackAddresses(BASE, [OURS], "flora").url(KEY)
+    address = CallbackAddresses(f"{BASE}/", [OURS, old], "flora").url(KEY, LEDGER)
+    assert address == CallbackAddresses(BASE, [OURS], "flora").url(KEY, LEDGER)
     head, _, token = address.rpartition("/")
-    assert head == f"{BASE}/callbacks/flora/{KEY}"
+    assert head == f"{BASE}/callbacks/flora/{NAME}"
     assert len(token) == 43
-    assert is_ours([old, OURS], "flora", KEY, token)
-    assert not is_ours([old], "flora", KEY, token)
-    assert not is_ours([OURS], "comflowy", KEY, token)
-    assert not is_ours([OURS], "flora", KEY[::-1], token)
-    assert not is_ours([OURS], "flora", KEY, token + "=")
-    assert not is_ours([OURS], "flora", KEY, "")
+    assert is_ours([old, OURS], "flora", NAME, token)
+    assert not is_ours([old], "flora", NAME, token)
+    assert not is_ours([OURS], "comflowy", NAME, token)
+    assert not is_ours([OURS], "flora", KEY, token)
+    assert not is_ours([OURS], "flora", f"{LEDGER}.{KEY}", token)
+    assert not is_ours([OURS], "flora", NAME, token + "=")
+    assert not is_ours([OURS], "flora", NAME, "")
     assert not is_ours([OURS], "flora", KEY * 100, token)
 
 
@@ -114,14 +117,14 @@ def test_without_both_variables_nobody_is_told_to_call(
     environment: Environment, given: dict[str, str]
 ) -> None:
     environment(**given)
-    assert callback_url(profile("flora"), REAL)(KEY) is None
+    assert callback_url(profile("flora"), REAL)(KEY, LEDGER) is None
 
 
 def test_only_providers_that_call_back_are_told_to(environment: Environment) -> None:
     environment(URL=BASE, SECRET=OURS.reveal())
-    assert callback_url(profile("floyo"), "https://api.floyo.ai")(KEY) is None
-    url = callback_url(profile("flora"), REAL)(KEY)
-    assert url == CallbackAddresses(BASE, [OURS], "flora").url(KEY)
+    assert callback_url(profile("floyo"), "https://api.floyo.ai")(KEY, LEDGER) is None
+    url = callback_url(profile("flora"), REAL)(KEY, LEDGER)
+    assert url == CallbackAddresses(BASE, [OURS], "flora").url(KEY, LEDGER)
 
 
 def test_steps_and_ticks_get_it_from_the_environment(
@@ -132,10 +135,12 @@ def test_steps_and_ticks_get_it_from_the_environment(
         image_store=ImageStoreResource(bucket="a-bucket"),
         run_ledger=RunLedgerResource(url=f"sqlite:///{tmp_path / 'ledger.db'}"),
     )
-    assert open_ports(resources, "flora", print).callback_url(KEY) is None
+    assert open_ports(resources, "flora", print).callback_url(KEY, LEDGER) is None
     environment(URL=BASE, SECRET=OURS.reveal())
     ports = open_ports(resources, "flora", print)
-    assert ports.callback_url(KEY) == CallbackAddresses(BASE, [OURS], "flora").url(KEY)
+    assert ports.callback_url(KEY, LEDGER) == CallbackAddresses(BASE, [OURS], "flora").url(
+        KEY, LEDGER
+    )
     ports.ledger.close()
 
 
@@ -158,7 +163,7 @@ def test_every_request_of_a_submission_has_the_same_address(lab: Lab) -> None:
     [row] = lab.ledger.submissions(lab.night)
     first, again = (submit_request(ports, row, {}) for _ in range(2))
     assert first == again
-    assert first.callback_url == addresses.url(row.submission_key)
+    assert first.callback_url == addresses.url(row.submission_key, lab.ledger.ledger_id)
     assert first.callback_url not in repr(first)
     assert submit_request(plain, row, {}).callback_url is None
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flow_pipelines.lifecycle.callbacks import is_ours
+from flow_pipelines.lifecycle.callbacks import is_ours, name_of
 from flow_pipelines.redaction import Secret, redact
 from flow_pipelines.webhooks import Sender
 from flow_pipelines.webhooks.app import MAX_BODY_BYTES
@@ -111,8 +111,9 @@ def test_a_wrong_address_is_refused_like_a_wrong_signature(
 
 def test_another_receivers_addresses_are_refused(post: Post, key: str) -> None:
     other = Secret("other-0123456789abcdef0123456789abcdef")
+    name = name_of(key, post.ledger.ledger.ledger_id)
     assert ask(post.app, post.path(key, secret=other), b"{}").status == 403
-    assert is_ours([other, OURS], "flora", key, post.path(key, "flora").rpartition("/")[2])
+    assert is_ours([other, OURS], "flora", name, post.path(key, "flora").rpartition("/")[2])
 
 
 def test_the_address_of_one_provider_does_not_open_another_ones_submission(post: Post) -> None:
@@ -179,9 +180,10 @@ def test_no_token_and_no_secret_is_in_any_line(
 
 
 def test_an_address_in_a_text_is_masked(post: Post, key: str) -> None:
+    name = name_of("0123456789abcdef", post.ledger.ledger.ledger_id)
     url = f"https://us.example/flow{post.path('0123456789abcdef')}"
     assert redact(f"POST {url} failed") == (
-        "POST https://us.example/flow/callbacks/floyo/0123456789abcdef/*** failed"
+        f"POST https://us.example/flow/callbacks/floyo/{name}/*** failed"
     )
 
 

@@ -120,7 +120,7 @@ def test_no_token_gets_into_what_the_ledger_keeps_or_people_read(street: Street)
     street.poll()
 
     [row] = street.rows()
-    address = street.ports.callback_url(row.submission_key)
+    address = street.ports.callback_url(row.submission_key, row.intent_ledger_id)
     assert address is not None
     token = address.rpartition("/")[2]
     assert token in street.control.deliveries()[0].url

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flow_pipelines.lifecycle.news import Effect, News
+from flow_pipelines.lifecycle.callback_effects import CallbackEffects, Effect
 from flow_pipelines.model import Receipt, SubmissionState
 from flow_pipelines.model.errors import ProviderError, ProviderUnavailable, SubmitOutcomeUnknown
 from flow_pipelines.provider import Callback, SubmitRequest
@@ -16,9 +16,9 @@ __all__ = ["lab"]
 def told(lab: Lab, request: SubmitRequest) -> Receipt:
     """Create the run and let its callback come at once."""
     receipt = lab.provider.accept(request)
-    news = News(lab.ledger, lab.clock, lab.lines.append)
+    effects = CallbackEffects(lab.ledger, lab.clock, lab.lines.append)
     callback = Callback(provider_run_id=receipt.provider_run_id, ended=True)
-    assert news.take_in("floyo", request.submission_key, callback) is Effect.ATTACHED
+    assert effects.take_in("floyo", request.idempotency_key, callback) is Effect.ATTACHED
     return receipt
 
 
@@ -63,3 +63,5 @@ def test_an_answer_with_another_run_is_told_to_people_and_never_overwrites(lab: 
     [row] = lab.ledger.submissions(lab.night)
     assert (row.state, row.provider_run_id) == (SubmissionState.SUBMITTED, "run_0001")
     assert any("run_0002" in line for line in lab.lines)
+    [second] = lab.ledger.unsettled_second_runs()
+    assert second.provider_run_id == "run_0002"

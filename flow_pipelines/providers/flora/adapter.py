@@ -73,7 +73,7 @@ class FloraProvider:
         self._transport.take_turn(lane)
 
     def submit(self, request: SubmitRequest) -> Receipt:
-        """Buy one run under `request.submission_key`; see `provider.Provider`."""
+        """Buy one run under `request.idempotency_key`; see `provider.Provider`."""
         run = self.client.create_technique_run(
             request.workflow.body["slug"], inputs_of(request), **_names(request)
         )
@@ -190,7 +190,7 @@ class FloraProvider:
 
 def _names(request: SubmitRequest) -> dict[str, str | None]:
     return {
-        "idempotency_key": request.submission_key,
+        "idempotency_key": request.idempotency_key,
         "callback_url": request.callback_url,
     }
 

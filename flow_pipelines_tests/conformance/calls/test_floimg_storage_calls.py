@@ -170,6 +170,7 @@ def test_a_picture_becomes_an_input_whose_link_is_asked_for_once(account: Accoun
         workflow=provider.read_workflow("wf_painted_photo", lambda _: b""),
         parameters={"prompt": "in oil", "image": link},
         label="posters/2026-11-21/cat #0 · 0f0f",
+        idempotency_key="0f" * 16,
     )
     run_id = provider.submit(order).provider_run_id
     assert account.wait_for(run_id, SubmissionState.SUCCEEDED).outputs

@@ -241,6 +241,7 @@ def test_a_picture_becomes_an_input_whose_address_is_asked_for_once(
         workflow=provider.read_workflow("painted-over", lambda _: b""),
         parameters={"picture": link, "prompt": "in oil"},
         label="posters/2026-11-21/cat #0 · 0f0f",
+        idempotency_key="0f" * 16,
     )
     run_id = provider.submit(order).provider_run_id
     account.clock.advance(600)

@@ -23,6 +23,11 @@ def _attach(desk: Desk, key: str) -> object:
     return desk.ledger.attach(key, receipt, who="ann", why="it is there")
 
 
+def _tell(desk: Desk, key: str) -> object:
+    receipt = Receipt(provider_run_id=f"told {key}")
+    return desk.ledger.attach_told(key, receipt, who="callback", why="its token")
+
+
 def _refuse_late(desk: Desk, key: str, after: SubmissionState) -> object:
     sent = desk.ledger.submission(key)
     return desk.ledger.settle_refused(sent, after, code="bad", why="HTTP 400")
@@ -53,6 +58,14 @@ EVENTS: dict[str, tuple[Event, dict[SubmissionState, SubmissionState]]] = {
         {S.UNRESOLVED: S.FAILED},
     ),
     "attached": (_attach, {S.UNRESOLVED: S.SUBMITTED}),
+    "told of by a callback": (
+        _tell,
+        dict.fromkeys((S.PLANNED, S.SKIPPED, S.UNRESOLVED), S.SUBMITTED),
+    ),
+    "detached": (
+        lambda desk, key: desk.ledger.detach(key, who="ann", why="not its own"),
+        dict.fromkeys(IN_FLIGHT | ENDED_AT_PROVIDER, S.UNRESOLVED),
+    ),
     "not created": (
         lambda desk, key: desk.settle_not_created(key),
         {S.UNRESOLVED: S.PLANNED},

@@ -92,6 +92,7 @@ class Account:
             workflow=workflow or self.kept_workflow,
             parameters=parameters,
             label=f"posters/2026-11-21/row #0 · {key}",
+            idempotency_key=key,
         )
 
     def buy(self, order: SubmitRequest | None = None) -> str:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from flow_pipelines.lifecycle import each_submission
-from flow_pipelines.lifecycle.submit import submit_request
+from flow_pipelines.lifecycle.requests import submit_request
 from flow_pipelines.provider import Lane
 from flow_pipelines.providers import profile
 from flow_pipelines_tests.faults.crash import night as scenes

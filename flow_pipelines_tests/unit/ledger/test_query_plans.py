@@ -74,6 +74,17 @@ HOT: dict[str, Callable[[Desk], object]] = {
     "collected": lambda desk: desk.ledger.mark_collected(KEY),
     "record_collected": lambda desk: desk.ledger.record_collected(NIGHT, {KEY: {0: facts()}}),
     "settlements": lambda desk: desk.ledger.settlements(KEY),
+    "attach_told": lambda desk: desk.ledger.attach_told(
+        key_of(NIGHT, 1), Receipt(provider_run_id="told"), who="callback", why="its token"
+    ),
+    "detach": lambda desk: desk.ledger.detach(KEY, who="ann", why="not its own"),
+    "detached_outputs": lambda desk: desk.ledger.detached_outputs(KEY),
+    "note_second_run": lambda desk: desk.ledger.note_second_run(KEY, "second"),
+    "second_runs": lambda desk: desk.ledger.second_runs([KEY, key_of(NIGHT, 1)]),
+    "unsettled_second_runs": lambda desk: desk.ledger.unsettled_second_runs(),
+    "settle_second_run": lambda desk: desk.ledger.settle_second_run(
+        KEY, "second", who="ann", why="refunded"
+    ),
     "search by batch and state": lambda desk: desk.ledger.search(batch="posters", state=S.FAILED),
     "search by provider and state": lambda desk: desk.ledger.search(provider="f", state=S.FAILED),
     "tallies": lambda desk: desk.ledger.tallies(NIGHT),
@@ -118,6 +129,8 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "plan a frozen night": ("begin",),
     "receipt": ("intent",),
     "attach": ("unresolved row",),
+    "detach": ("intent", "receipt"),
+    "settle_second_run": ("note_second_run",),
     "poll": ("intent", "receipt"),
     "postpone": ("intent", "receipt"),
     "stored": ("intent", "receipt", "poll"),

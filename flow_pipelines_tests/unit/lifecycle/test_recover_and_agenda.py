@@ -39,7 +39,7 @@ def die_in_the_post(lab: Lab, *, accepted: bool) -> None:
         daily_budget_usd=None,
     )
     if accepted:
-        from flow_pipelines.lifecycle.submit import submit_request
+        from flow_pipelines.lifecycle.requests import submit_request
 
         lab.provider.accept(submit_request(lab.ports, submission, {}))
 

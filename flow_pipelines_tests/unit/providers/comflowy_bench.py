@@ -60,6 +60,7 @@ def order(**parameters: Any) -> SubmitRequest:
         workflow=workflow(),
         parameters=parameters or {"6::text": "a dog", "57:8::seed": 2**64 - 1, "5::tall": True},
         label="posters/2026-11-21/cat #0 · 0f0f",
+        idempotency_key="0f" * 16,
     )
 
 

@@ -59,6 +59,7 @@ ORDER = SubmitRequest(
     workflow=KEPT,
     parameters={"prompt": "a dog", "width": 2**53 + 1},
     label="posters/2026-11-21/cat #0 · 0f0f",
+    idempotency_key="0f" * 16,
 )
 
 

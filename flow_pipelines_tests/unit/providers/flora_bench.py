@@ -55,6 +55,7 @@ def order(frozen: Workflow | None = None, **parameters: Any) -> SubmitRequest:
         workflow=frozen or workflow(),
         parameters=parameters or {"prompt": "a dog"},
         label="posters/2026-11-21/cat #0 · 0f0f",
+        idempotency_key=KEY,
     )
 
 

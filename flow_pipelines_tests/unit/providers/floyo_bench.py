@@ -61,6 +61,7 @@ def order(**parameters: Any) -> SubmitRequest:
         workflow=workflow(),
         parameters=parameters or {"6::text": "a dog", "3::seed": 2**64 - 1},
         label="posters/2026-11-21/cat #0 · 0f0f",
+        idempotency_key="0f" * 16,
     )
 
 

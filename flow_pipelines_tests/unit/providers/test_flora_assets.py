@@ -207,6 +207,7 @@ def test_a_run_is_told_where_to_call_back_and_its_copy_is_the_same_bytes() -> No
         workflow=plain.workflow,
         parameters=plain.parameters,
         label=plain.label,
+        idempotency_key=plain.idempotency_key,
         callback_url=url,
     )
     with Wire(*[sample("create_run")] * 3) as wire:

@@ -21,6 +21,7 @@ def upgrade() -> None:
     )
     op.add_column("submissions", sa.Column("intent_ledger_id", sa.Text()))
     op.add_column("submissions", sa.Column("body_sha256", sa.Text()))
+    op.add_column("submissions", sa.Column("estimate_usd", sa.BigInteger()))
     op.execute(_COUNT)
     _index_due()
     op.add_column("outputs", sa.Column("bucket", sa.Text()))
@@ -69,6 +70,14 @@ def _tables() -> None:
         _instant("heard_at"),
         sa.Column("settled_why", sa.Text()),
         sa.PrimaryKeyConstraint("submission_key", "provider_run_id"),
+    )
+    open_ones = sa.text("settled_why IS NULL")
+    op.create_index(
+        "ix_second_runs_open",
+        "second_runs",
+        ["heard_at"],
+        sqlite_where=open_ones,
+        postgresql_where=open_ones,
     )
     op.create_table(
         "accounts",

@@ -46,17 +46,6 @@ def test_what_is_not_at_the_provider_stays_as_it_is(post: Post, state: S) -> Non
     assert post.ledger.everything(key) == before
 
 
-@pytest.mark.parametrize("state", [S.PLANNED, S.SKIPPED])
-def test_a_run_of_what_was_never_sent_is_told_to_people(post: Post, state: S) -> None:
-    key = post.ledger.reach(state)
-    before = post.ledger.everything(key)
-
-    assert post.tell(key, "run x").status == 409
-
-    assert post.ledger.everything(key) == before
-    assert "both may be billed" in post.lines[0]
-
-
 @pytest.mark.parametrize("told", [{"run": None, "ended": False}, {"run": "own", "ended": False}])
 def test_progress_lets_nothing_be_asked_after(post: Post, told: dict[str, object]) -> None:
     key, run = in_flight(post)
@@ -118,6 +107,8 @@ def test_a_callback_of_another_run_is_refused_and_told_to_people(post: Post) -> 
 
     assert post.ledger.everything(key) == before
     assert "'run of somebody else'" in post.lines[0]
+    [second] = post.ledger.ledger.second_runs([key])
+    assert (second.provider_run_id, second.settled_why) == ("run of somebody else", None)
 
 
 def test_a_callback_settles_what_is_unresolved(post: Post) -> None:

@@ -1,0 +1,280 @@
+"""Whose a provider run is: attached, told of by a callback, detached; and runs too many."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+
+from flow_pipelines.ledger.changing import NightChange, changing
+from flow_pipelines.ledger.column_types import storable, usd
+from flow_pipelines.ledger.database import Database, chunks
+from flow_pipelines.ledger.records import DetachedOutput, SecondRun, Settlement
+from flow_pipelines.ledger.schema import (
+    detached_outputs,
+    outputs,
+    second_runs,
+    settlements,
+    submissions,
+    workflows,
+)
+from flow_pipelines.model import CostBasis, Receipt, Submission, SubmissionState, Workflow
+from flow_pipelines.model.errors import IllegalTransition, LedgerError
+
+_S = SubmissionState
+_TOLD_OF = frozenset({_S.PLANNED, _S.SKIPPED, _S.CANCELED, _S.FAILED, _S.UNRESOLVED})
+"""States without a run that a callback may give one to; `submitting` takes it as its receipt."""
+_OF_A_RUN: dict[str, Any] = {
+    **dict.fromkeys(("provider_run_id", "provider_status", "error_code", "error_message")),
+    **dict.fromkeys(("submitted_at", "finished_at", "next_poll_at", "asked_at", "collected_at")),
+    **dict.fromkeys(("run_ms", "flotime_ms", "cost_usd", "claimed_by", "claim_expires_at")),
+    "polls": 0,
+    "cost_basis": CostBasis.UNKNOWN.value,
+}
+"""What a submission knows from its provider run, and without one."""
+
+
+class Attaching:
+    """The part of the ledger that says whose a run is; see `proofs.Proofs`."""
+
+    _database: Database
+    ledger_id: str
+
+    def attach(
+        self, submission_key: str, receipt: Receipt, *, who: str, why: str, by_person: bool = False
+    ) -> Submission:
+        """unresolved → submitted, due for a poll now."""
+        with changing(self._database, submission_key) as (change, row):
+            if _S(row["state"]) is not _S.UNRESOLVED:
+                raise IllegalTransition(submission_key, row["state"], _S.SUBMITTED)
+            if not by_person:
+                _refuse_detached(change.connection, submission_key, receipt)
+            return _attach(change, row, receipt, (who, why))
+
+    def attach_told(
+        self, submission_key: str, receipt: Receipt, *, who: str, why: str
+    ) -> Submission:
+        """planned, skipped, canceled, failed without a run, or unresolved → submitted."""
+        with changing(self._database, submission_key) as (change, row):
+            if _S(row["state"]) not in _TOLD_OF or row["provider_run_id"] is not None:
+                raise IllegalTransition(submission_key, row["state"], _S.SUBMITTED)
+            _refuse_detached(change.connection, submission_key, receipt)
+            values = {} if row["intents"] else self._first_intent(change)
+            if row["reserved_usd"] == 0:
+                price = _price(change.connection, row["workflow_version"])
+                values["reserved_usd"] = _estimate(row, price)
+            return _attach(change, row, receipt, (who, why), **values)
+
+    def _first_intent(self, change: NightChange) -> dict[str, Any]:
+        """Return the intent of a run that this ledger knows nothing of."""
+        return {"intents": 1, "submitting_at": change.now, "intent_ledger_id": self.ledger_id}
+
+    def detach(self, submission_key: str, *, who: str, why: str) -> Submission:
+        """Undo an attachment: any state with a provider run → unresolved, without it."""
+        with changing(self._database, submission_key) as (change, row):
+            run_id = row["provider_run_id"]
+            if run_id is None:
+                raise IllegalTransition(submission_key, row["state"], _S.UNRESOLVED)
+            _detach_outputs(change, submission_key, run_id)
+            reserved = _estimate(row, row["reserved_usd"])
+            reason = f"its run was detached: {why}"
+            change.move(
+                [row], _S.UNRESOLVED, **{**_OF_A_RUN, "reserved_usd": reserved, "reason": reason}
+            )
+            settle(change, submission_key, "detach", (who, why), run_id)
+            return change.submission(submission_key)
+
+    def detached_outputs(self, submission_key: str) -> Sequence[DetachedOutput]:
+        """Return what belongs to none any more, by index."""
+        query = (
+            select(detached_outputs)
+            .where(detached_outputs.c.submission_key == submission_key)
+            .order_by(detached_outputs.c.output_index)
+        )
+        with self._database.read() as connection:
+            return [DetachedOutput(**row) for row in connection.execute(query).mappings()]
+
+    def settlements(self, submission_key: str) -> Sequence[Settlement]:
+        """Return what was decided about a submission, in order."""
+        columns = settlements.c
+        query = (
+            select(columns.action, columns.who, columns.why, columns.at, columns.provider_run_id)
+            .where(columns.submission_key == submission_key)
+            .order_by(columns.id)
+        )
+        with self._database.read() as connection:
+            return [Settlement(**row) for row in connection.execute(query).mappings()]
+
+    def note_second_run(self, submission_key: str, provider_run_id: str) -> bool:
+        """Keep a run that was proven for a submission that has another one."""
+        run_id = storable(provider_run_id)
+        with changing(self._database, submission_key) as (change, row):
+            if row["provider_run_id"] == run_id:
+                return False
+            query = self._database.upsert(second_runs).values(
+                submission_key=submission_key, provider_run_id=run_id, heard_at=change.now
+            )
+            change.connection.execute(query.on_conflict_do_nothing())
+            return True
+
+    def second_runs(self, submission_keys: Collection[str]) -> Sequence[SecondRun]:
+        """Return the second runs of these submissions, the first heard of first."""
+        found: list[SecondRun] = []
+        with self._database.read() as connection:
+            for chunk in chunks(sorted(set(submission_keys))):
+                query = select(second_runs).where(second_runs.c.submission_key.in_(chunk))
+                found += [SecondRun(**row) for row in connection.execute(query).mappings()]
+        return sorted(found, key=lambda one: (one.heard_at, one.provider_run_id))
+
+    def unsettled_second_runs(self, limit: int = 100) -> Sequence[SecondRun]:
+        """Return second runs that no person has looked into, the first heard of first."""
+        query = (
+            select(second_runs)
+            .where(second_runs.c.settled_why.is_(None))
+            .order_by(second_runs.c.heard_at)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [SecondRun(**row) for row in connection.execute(query).mappings()]
+
+    def settle_second_run(
+        self, submission_key: str, provider_run_id: str, *, who: str, why: str
+    ) -> None:
+        """Note what a person found out about a second run."""
+        with changing(self._database, submission_key) as (change, _row):
+            if not _settle_second(change.connection, submission_key, provider_run_id, why):
+                raise LedgerError(
+                    f"no second run {storable(provider_run_id)} of {submission_key} was heard of"
+                )
+            settle(change, submission_key, "settle_second_run", (who, why), provider_run_id)
+
+
+def settle(
+    change: NightChange,
+    submission_key: str,
+    action: str,
+    settler: tuple[str, str],
+    provider_run_id: str | None = None,
+) -> None:
+    """Keep what was decided about a submission; `settler` is who, and why."""
+    who, why = settler
+    change.connection.execute(
+        insert(settlements).values(
+            submission_key=submission_key,
+            action=action,
+            provider_run_id=provider_run_id,
+            who=who,
+            why=why,
+            at=change.now,
+        )
+    )
+
+
+def accept(change: NightChange, row: RowMapping, receipt: Receipt, **values: Any) -> None:
+    """Give a locked submission its run. Raises: LedgerError, when another one has it."""
+    _refuse_second_owner(change.connection, row, receipt.provider_run_id)
+    change.move(
+        [row],
+        _S.SUBMITTED,
+        provider_run_id=receipt.provider_run_id,
+        provider_status=receipt.provider_status,
+        submitted_at=change.now,
+        reason=None,
+        **values,
+    )
+    change.set(submit_attempts=0, collect_attempts=0)
+
+
+def _refuse_second_owner(connection: Connection, row: RowMapping, provider_run_id: str) -> None:
+    columns = submissions.c
+    query = select(columns.submission_key).where(
+        columns.provider == row["provider"],
+        columns.provider_run_id == provider_run_id,
+        columns.provider_run_id.is_not(None),
+    )
+    owner = connection.execute(query).scalar_one_or_none()
+    if owner is not None:
+        run = storable(provider_run_id)
+        raise LedgerError(f"provider run {run} already belongs to submission {owner}")
+
+
+def next_output_index(connection: Connection, submission_key: str) -> int:
+    """Return the index above every one that an output of this submission ever had."""
+    highest = [
+        connection.execute(
+            select(func.max(table.c.output_index)).where(table.c.submission_key == submission_key)
+        ).scalar_one()
+        for table in (outputs, detached_outputs)
+    ]
+    return 1 + max(-1 if index is None else index for index in highest)
+
+
+def _attach(
+    change: NightChange, row: RowMapping, receipt: Receipt, settler: tuple[str, str], **values: Any
+) -> Submission:
+    key, run_id = row["submission_key"], receipt.provider_run_id
+    if change.before["frozen_at"] is None:
+        change.set(frozen_at=change.now)
+    accept(
+        change, row, receipt, next_poll_at=change.now, error_code=None, error_message=None, **values
+    )
+    _settle_second(change.connection, key, run_id, f"attached: {settler[1]}")
+    settle(change, key, "attach", settler, run_id)
+    return change.submission(key)
+
+
+def _estimate(row: RowMapping, otherwise: Decimal | None) -> Decimal:
+    known = row["estimate_usd"]
+    return usd(known if known is not None else otherwise or Decimal(0))
+
+
+def _price(connection: Connection, workflow_version: str) -> Decimal | None:
+    query = select(workflows.c.content).where(workflows.c.version == workflow_version)
+    content = connection.execute(query).scalar_one_or_none()
+    return None if content is None else Workflow.from_json(content).price_usd
+
+
+def _refuse_detached(connection: Connection, submission_key: str, receipt: Receipt) -> None:
+    query = (
+        select(settlements.c.id)
+        .where(
+            settlements.c.submission_key == submission_key,
+            settlements.c.action == "detach",
+            settlements.c.provider_run_id == receipt.provider_run_id,
+        )
+        .limit(1)
+    )
+    if connection.execute(query).one_or_none() is not None:
+        run = storable(receipt.provider_run_id)
+        raise LedgerError(
+            f"a person detached provider run {run} from submission {submission_key}: only a "
+            "person attaches it again"
+        )
+
+
+def _detach_outputs(change: NightChange, submission_key: str, run_id: str) -> None:
+    mine = outputs.c.submission_key == submission_key
+    kept = ("submission_key", "output_index", "output_id", "bucket", "s3_key", "sha256")
+    rows = change.connection.execute(select(*(outputs.c[name] for name in kept)).where(mine))
+    values = [
+        {**row, "provider_run_id": run_id, "detached_at": change.now} for row in rows.mappings()
+    ]
+    if values:
+        change.connection.execute(insert(detached_outputs), values)
+        change.connection.execute(delete(outputs).where(mine))
+
+
+def _settle_second(
+    connection: Connection, submission_key: str, provider_run_id: str, why: str
+) -> bool:
+    query = (
+        update(second_runs)
+        .where(
+            second_runs.c.submission_key == submission_key,
+            second_runs.c.provider_run_id == storable(provider_run_id),
+        )
+        .values(settled_why=why)
+    )
+    return bool(connection.execute(query).rowcount)

@@ -1,0 +1,43 @@
+"""The one request of a submission, and the names that it bears at the provider.
+
+Two ledgers with one batch name make the same submission keys. So a label, a callback address and
+an idempotency key carry the id of the ledger that wrote the intent beside the key: what bears them
+is this submission's and no other ledger's. Intents of a version that did not do so keep the key
+alone, so that their copies are the same to the byte and their labels are found.
+"""
+
+from __future__ import annotations
+
+from flow_pipelines.lifecycle.callbacks import name_of
+from flow_pipelines.lifecycle.ports import Ports
+from flow_pipelines.model import Submission, SubmissionState, Workflow
+from flow_pipelines.provider import SubmitRequest
+
+
+def submit_request(
+    ports: Ports, submission: Submission, workflows: dict[str, Workflow]
+) -> SubmitRequest:
+    """Build the one request of a submission from what the ledger froze: the same every time."""
+    version = submission.workflow_version
+    if version not in workflows:
+        workflows[version] = ports.ledger.workflow(version)
+    ledger_id = _named_by(ports, submission)
+    name = name_of(submission.submission_key, ledger_id)
+    return SubmitRequest(
+        submission_key=submission.submission_key,
+        workflow=workflows[version],
+        parameters=submission.parameters,
+        label=(
+            f"{submission.night} {submission.prompt_id} #{submission.copy}"
+            f".{submission.generation} {name}"
+        ),
+        idempotency_key=name,
+        callback_url=ports.callback_url(submission.submission_key, ledger_id),
+    )
+
+
+def _named_by(ports: Ports, submission: Submission) -> str | None:
+    """Return the ledger in a submission's names: of its next intent, or of its last one."""
+    if submission.state is SubmissionState.PLANNED:
+        return ports.ledger.ledger_id
+    return submission.intent_ledger_id
