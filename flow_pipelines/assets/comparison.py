@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -11,9 +12,10 @@ from flow_pipelines.assets.columns import comparison_columns
 from flow_pipelines.assets.preview import MAX_PREVIEW_BYTES
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.lifecycle.places import Places
 from flow_pipelines.lifecycle.plan import latest
-from flow_pipelines.model import Night, SubmissionState
-from flow_pipelines.model.errors import StorageError
+from flow_pipelines.model import Night, StoredFacts, SubmissionState
+from flow_pipelines.model.errors import ConfigurationError, StorageError
 from flow_pipelines.model.states import ENDED
 from flow_pipelines.reports.compared import ColumnSummary, ComparedColumn
 from flow_pipelines.reports.comparison import comparison_html
@@ -22,6 +24,7 @@ from flow_pipelines.reports.side_by_side import Side, SideBySide, verdict
 from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
 from flow_pipelines.storage.contract import ImageStore
+from flow_pipelines.storage.places import read_stored
 
 COMPARISON_TAG = "flow_pipelines/comparison"
 SENSOR = "comparisons_sensor"
@@ -114,14 +117,14 @@ def comparison_asset(comparison: Comparison) -> dg.AssetsDefinition:
             nights = [night_of(side.batch, context) for side in comparison.sides]
             ledger = context.resources.run_ledger.get_ledger()
             store = context.resources.image_store.get_store()
-            found = _look(ledger, comparison, nights)
+            found = _look(ledger, store, comparison, nights)
             page = store.key(comparison.name, path_safe(nights[0].partition_key), "comparison.html")
             said = verdict(found.summaries(), len(found.matched))
-            rows = found.rows(lambda key: _loader(store, key), lambda key: _href(page, key))
+            rows = found.rows(partial(_loader, store), partial(_href, store, page))
             html = comparison_html(_title(comparison, nights[0]), said, found.columns, rows)
             store.put(page, html, media_type="text/html; charset=utf-8")
             return dg.MaterializeResult(
-                value=found.table(store.uri),
+                value=found.table(),
                 metadata={
                     "gallery": dg.MetadataValue.path(store.uri(page)),
                     **_metadata(found, said, store),
@@ -131,12 +134,14 @@ def comparison_asset(comparison: Comparison) -> dg.AssetsDefinition:
     return compare
 
 
-def _look(ledger: RunLedger, comparison: Comparison, nights: Sequence[Night]) -> SideBySide:
+def _look(
+    ledger: RunLedger, store: ImageStore, comparison: Comparison, nights: Sequence[Night]
+) -> SideBySide:
     return SideBySide.of([
         Side(
             column=side.column,
             submissions=list(latest(ledger.submissions(night)).values()),
-            outputs=ledger.outputs(night),
+            outputs=Places(ledger, store, night).noted(ledger.outputs(night)),
         )
         for side, night in zip(comparison.sides, nights, strict=True)
     ])  # fmt: skip
@@ -147,20 +152,23 @@ def _title(comparison: Comparison, night: Night) -> str:
     return comparison.name if whole else f"{comparison.name}, {night.partition_key}"
 
 
-def _loader(store: ImageStore, key: str) -> Callable[[], bytes | None]:
+def _loader(store: ImageStore, facts: StoredFacts) -> Callable[[], bytes | None]:
     def load() -> bytes | None:
         try:
-            return store.get(key, max_bytes=MAX_PREVIEW_BYTES)
-        except StorageError:
-            return None  # too large to draw: it is stored, and the page says the rest
+            return read_stored(store, facts, max_bytes=MAX_PREVIEW_BYTES)
+        except (StorageError, ConfigurationError):
+            return None  # too large to draw, or in a bucket that is closed: the page says the rest
 
     return load
 
 
-def _href(page: str, key: str) -> str:
-    """Give the way from the page to a picture; every part of either is safe in a URL."""
+def _href(store: ImageStore, page: str, facts: StoredFacts) -> str:
+    """Return the way from the page to a picture, every part of either safe in a URL; empty where
+    it is in another place than the page."""
     *root, _name, _partition, _file = page.split("/")
-    return "../../" + key.removeprefix("/".join([*root, ""]))
+    top = "/".join([*root, ""])
+    beside = facts.s3_key.startswith(top) and facts.bucket in {None, store.bucket}
+    return "../../" + facts.s3_key.removeprefix(top) if beside else ""
 
 
 def _metadata(found: SideBySide, said: str, store: ImageStore) -> dict[str, Any]:
@@ -242,7 +250,7 @@ def _examples(found: SideBySide, store: ImageStore) -> Iterator[bytes]:
         ]
         if all(images):
             for first, *_ in images:
-                content = _loader(store, first.stored.s3_key)() if first.stored else None
+                content = _loader(store, first.stored)() if first.stored else None
                 if content is not None:
                     yield content
             return

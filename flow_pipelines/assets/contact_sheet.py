@@ -11,11 +11,13 @@ from flow_pipelines.assets.versions import CODE
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.lifecycle import summarize_night
 from flow_pipelines.lifecycle.plan import latest
-from flow_pipelines.model.errors import StorageError
+from flow_pipelines.model import StoredFacts
+from flow_pipelines.model.errors import ConfigurationError, StorageError
 from flow_pipelines.reports.cards import night_cards
 from flow_pipelines.reports.night_sheet import NightSheet
 from flow_pipelines.resources.failures import failures
 from flow_pipelines.storage.contract import ImageStore
+from flow_pipelines.storage.places import read_stored
 
 _DESCRIPTION = """\
 The partition at a glance, beside its images in the bucket.
@@ -48,7 +50,8 @@ def contact_sheet_asset(batch: Batch) -> dg.AssetsDefinition:
             folder = store.key(night.batch, path_safe(night.partition_key))
             rows = list(latest(ledger.submissions(night)).values())
             get = partial(_content, store)
-            cards = list(night_cards(rows, ledger.outputs(night), folder=folder, get=get))
+            outputs = ledger.outputs(night)
+            cards = list(night_cards(rows, outputs, folder=folder, bucket=store.bucket, get=get))
             sheet = NightSheet(str(night), sentence(summarize_night(ledger, night)), cards)
             stored = {
                 file.name: store.put(
@@ -74,8 +77,8 @@ def contact_sheet_asset(batch: Batch) -> dg.AssetsDefinition:
     return contact_sheet
 
 
-def _content(store: ImageStore, key: str) -> bytes | None:
+def _content(store: ImageStore, facts: StoredFacts) -> bytes | None:
     try:
-        return store.get(key, max_bytes=MAX_PREVIEW_BYTES)
-    except StorageError:
-        return None  # too large to draw: it is stored, and the page links it
+        return read_stored(store, facts, max_bytes=MAX_PREVIEW_BYTES)
+    except (StorageError, ConfigurationError):
+        return None  # too large to draw, or in a bucket that is closed: the page says so

@@ -6,6 +6,7 @@ from flow_pipelines.lifecycle import NightSummary, usd
 from flow_pipelines.model.errors import FlowPipelinesError
 from flow_pipelines.reports.preview import preview_markdown
 from flow_pipelines.storage.contract import ImageStore
+from flow_pipelines.storage.places import read_stored
 
 MAX_PREVIEW_BYTES = 32 * 1024 * 1024
 
@@ -36,9 +37,9 @@ def sentence(summary: NightSummary) -> str:
 
 
 def _images(summary: NightSummary, store: ImageStore) -> Iterator[bytes]:
-    for key in summary.picture_keys:
+    for facts in summary.pictures:
         try:
-            content = store.get(key, max_bytes=MAX_PREVIEW_BYTES)
+            content = read_stored(store, facts, max_bytes=MAX_PREVIEW_BYTES)
         except FlowPipelinesError:
             continue  # a preview is not worth an error: the image itself is stored
         if content is not None:

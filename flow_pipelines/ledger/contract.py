@@ -44,6 +44,7 @@ from flow_pipelines.ledger.records import (
 )
 from flow_pipelines.ledger.run_times import RunTimes
 from flow_pipelines.ledger.spending import Spending
+from flow_pipelines.ledger.stored_files import StoredFiles
 from flow_pipelines.model import (
     CostBasis,
     Night,
@@ -84,7 +85,15 @@ minute, each of its timeouts is a minute or less, and clocks are five minutes ap
 
 
 class RunLedger(
-    BatchLocations, NightPages, NightSums, Proofs, ProviderFiles, RunTimes, Spending, Protocol
+    BatchLocations,
+    NightPages,
+    NightSums,
+    Proofs,
+    ProviderFiles,
+    RunTimes,
+    Spending,
+    StoredFiles,
+    Protocol,
 ):
     """See the module's text for what holds for every method."""
 

@@ -17,7 +17,7 @@ from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.ledger.night_pages import PAGE
 from flow_pipelines.lifecycle.links import needs_links, unsealed_links
 from flow_pipelines.lifecycle.noting import Carried, Carrier, note_as_they_end, note_problem
-from flow_pipelines.lifecycle.pages import pages_with_outputs
+from flow_pipelines.lifecycle.places import pages_with_places
 from flow_pipelines.lifecycle.poll import record_report
 from flow_pipelines.lifecycle.ports import Ports, collect_lease, held_lease
 from flow_pipelines.lifecycle.summary import NightSummary, summarize_night
@@ -274,9 +274,9 @@ def _write_tables_once(night: Night, ports: Ports) -> int:
     folder = (night.batch, path_safe(night.partition_key))
     store = ports.store
     runs, manifest = ParquetFile(RUNS_SCHEMA), ParquetFile(MANIFEST_SCHEMA)
-    for page, outputs in pages_with_outputs(ports.ledger, night, PAGE):
+    for page, outputs in pages_with_places(ports.ledger, store, night):
         runs.add(runs_table(page, outputs))
-        manifest.add(manifest_table(page, outputs, store.uri))
+        manifest.add(manifest_table(page, outputs))
     store.put(store.key(*folder, "runs.parquet"), runs.content(), media_type=PARQUET)
     store.put(store.key(*folder, "manifest.parquet"), manifest.content(), media_type=PARQUET)
     ports.ledger.night_collected(night, record.revision)

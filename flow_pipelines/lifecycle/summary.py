@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from flow_pipelines.ledger.contract import RunLedger
 from flow_pipelines.lifecycle.pages import each_submission, each_with_outputs
-from flow_pipelines.model import Night, Output, Submission, SubmissionState
+from flow_pipelines.model import Night, Output, StoredFacts, Submission, SubmissionState
 
 _S = SubmissionState
 PICTURES = 4
@@ -72,8 +72,8 @@ class NightSummary:
     """Outputs that arrived and were refused as images."""
     failures: Sequence[Mapping[str, str]]
     """A row for each current submission without its picture, with the reason."""
-    picture_keys: Sequence[str]
-    """S3 keys of a few images, for a preview."""
+    pictures: Sequence[StoredFacts]
+    """A few images, for a preview."""
 
     @property
     def cost_per_image_usd(self) -> float:
@@ -136,7 +136,7 @@ class _Sums:
         self.seconds = array("d")
         self.digests: set[str] = set()
         self.failures: list[Mapping[str, str]] = []
-        self.picture_keys: list[str] = []
+        self.pictures: list[StoredFacts] = []
 
     def add(self, submission: Submission, outputs: Sequence[Output]) -> None:
         """Add what counts of every submission: what was paid for, and what came of it."""
@@ -159,8 +159,8 @@ class _Sums:
         if output.kind == "file":
             self.counted["images"] += 1
             self.digests.add(output.stored.sha256)
-            if len(self.picture_keys) < PICTURES:
-                self.picture_keys.append(output.stored.s3_key)
+            if len(self.pictures) < PICTURES:
+                self.pictures.append(output.stored)
 
     def add_current(self, submission: Submission, outputs: Sequence[Output]) -> None:
         """Add what counts of the latest generation of a row alone: how it stands."""
@@ -189,7 +189,7 @@ class _Sums:
             run_seconds_p95=_quantile(seconds, 0.95),
             duplicate_images=counted["images"] - len(self.digests),
             failures=self.failures,
-            picture_keys=self.picture_keys,
+            pictures=self.pictures,
         )
 
 

@@ -66,7 +66,8 @@ def night_cards(
     outputs: Mapping[str, Sequence[Output]],
     *,
     folder: str,
-    get: Callable[[str], bytes | None],
+    bucket: str,
+    get: Callable[[StoredFacts], bytes | None],
 ) -> Iterator[Card]:
     """Give the cards of a night in the order of its table. Nothing is loaded yet.
 
@@ -74,7 +75,8 @@ def night_cards(
         rows: Of each row and copy the submission that counts.
         outputs: By submission key.
         folder: Key of the night's folder; links are relative to it.
-        get: Gives the content under a key, None where it is not to be shown.
+        bucket: Where that is; a picture in another one has no link.
+        get: Gives a stored file's content, None where it is not to be shown.
     """
     for row in rows:
         files = [one for one in outputs.get(row.submission_key, ()) if one.kind == "file"]
@@ -87,8 +89,8 @@ def night_cards(
                 cost_usd=shares[index],
                 image=index + 1,
                 images=len(stored),
-                load=partial(get, facts.s3_key),
-                href=facts.s3_key.removeprefix(f"{folder}/"),
+                load=partial(get, facts),
+                href=_href(facts, folder, bucket),
                 size=_size(facts),
             )
         if missing or not stored:
@@ -124,6 +126,11 @@ def _reason(row: Submission, missing: Sequence[Output]) -> str:
     if told or row.state is not SubmissionState.SUCCEEDED:
         return told
     return "not collected yet" if missing else "the provider run ended without a picture"
+
+
+def _href(facts: StoredFacts, folder: str, bucket: str) -> str:
+    beside = facts.s3_key.startswith(f"{folder}/") and facts.bucket in {None, bucket}
+    return facts.s3_key.removeprefix(f"{folder}/") if beside else ""
 
 
 def _size(facts: StoredFacts) -> str:

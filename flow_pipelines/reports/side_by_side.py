@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from flow_pipelines.model.output import Output
+from flow_pipelines.model.output import Output, StoredFacts
 from flow_pipelines.model.states import SubmissionState
 from flow_pipelines.model.submission import CostBasis, Submission
 from flow_pipelines.reports.compared import (
@@ -19,6 +19,7 @@ from flow_pipelines.reports.compared import (
     summarize_columns,
 )
 from flow_pipelines.reports.pictures import LoadPicture
+from flow_pipelines.storage.places import uri_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,10 +79,10 @@ class SideBySide:
 
     def rows(
         self,
-        load: Callable[[str], LoadPicture] | None = None,
-        href: Callable[[str], str] | None = None,
+        load: Callable[[StoredFacts], LoadPicture] | None = None,
+        href: Callable[[StoredFacts], str] | None = None,
     ) -> Sequence[ComparedRow]:
-        """Give the rows of the page; `load` and `href` are asked with a picture's full key."""
+        """Give the rows of the page; `load` and `href` are asked with a stored picture."""
         copies = any(copy for _, copy in self.matched)
         return [
             ComparedRow(
@@ -99,12 +100,12 @@ class SideBySide:
         """Sum every side up."""
         return summarize_columns(self.columns, self.rows())
 
-    def table(self, uri: Callable[[str], str]) -> pa.Table:
+    def table(self) -> pa.Table:
         """Give a row a prompt, copy and side: state, money, time and the first picture."""
         import pyarrow as pa
 
         records = [
-            _record(one, side, uri)
+            _record(one, side)
             for found in self.matched.values()
             for one, side in zip(found, self.sides, strict=True)
             if one is not None
@@ -115,16 +116,16 @@ class SideBySide:
 def _cell(
     row: Submission,
     images: Sequence[Output],
-    load: Callable[[str], LoadPicture] | None,
-    href: Callable[[str], str] | None,
+    load: Callable[[StoredFacts], LoadPicture] | None,
+    href: Callable[[StoredFacts], str] | None,
 ) -> ComparedCell:
     first = images[0].stored if images else None
     return ComparedCell(
         state=row.state.value,
         reason=row.error_message or row.reason or "",
-        load=load(first.s3_key) if load and first else None,
+        load=load(first) if load and first else None,
         images=len(images),
-        href=href(first.s3_key) if href and first else "",
+        href=href(first) if href and first else "",
         seed=row.seed,
         cost_usd=row.cost_usd,
         cost_estimated=row.cost_basis is CostBasis.ESTIMATED,
@@ -139,7 +140,7 @@ def _may_cost(row: Submission) -> bool:
     return row.provider_run_id is not None or row.state in {_S.SUBMITTING, _S.UNRESOLVED}
 
 
-def _record(row: Submission, side: Side, uri: Callable[[str], str]) -> dict[str, Any]:
+def _record(row: Submission, side: Side) -> dict[str, Any]:
     images = side.images(row)
     first = images[0].stored if images else None
     return {
@@ -154,7 +155,7 @@ def _record(row: Submission, side: Side, uri: Callable[[str], str]) -> dict[str,
         "seed": row.seed,
         "status": row.state.value,
         "images": len(images),
-        "s3_uri": uri(first.s3_key) if first else None,
+        "s3_uri": uri_of(first) if first else None,
         "submitted_at": row.submitted_at,
         "finished_at": row.finished_at,
         "run_ms": row.run_ms,

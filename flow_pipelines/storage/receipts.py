@@ -88,6 +88,15 @@ def mark_night(
         raise StorageError(f"{store.uri(key)} could not be kept; nothing was submitted.")
 
 
+def marked_at(store: ImageStore, folder: str) -> datetime | None:
+    """Return when the night of this folder, a full key, was first marked there; None: never."""
+    content = store.get(f"{folder}/{_MARKER}", max_bytes=_MAX_BYTES)
+    try:
+        return None if content is None else datetime.fromisoformat(json.loads(content)["marked_at"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
 def night_has_receipts(store: ImageStore, batch: str, partition_path: str) -> bool:
     """Tell whether anything in the bucket shows that a night was bought, or begun."""
     folder = store.key(batch, partition_path)

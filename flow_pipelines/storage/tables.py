@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from flow_pipelines.model.output import Output
 from flow_pipelines.model.submission import Submission
+from flow_pipelines.storage.places import uri_of
 
 _MICRO = 6
 _MONEY = pa.decimal128(18, _MICRO)
@@ -83,9 +84,8 @@ def runs_table(
 def manifest_table(
     submissions: Iterable[Submission],
     outputs: Mapping[str, Sequence[Output]],
-    uri: Callable[[str], str],
 ) -> pa.Table:
-    """Give a row a stored output of any generation; `uri` makes a full key a URI.
+    """Give a row a stored output of any generation, with where it is; null where nobody knows.
 
     The `cost_usd` of a run's rows add up to the run's cost exactly; null where it is unknown.
     """
@@ -97,7 +97,7 @@ def manifest_table(
         )
         shares = cost_shares(submission.cost_usd, len(stored))
         rows += [
-            _identity(submission) | _image_row(output, uri) | {"cost_usd": share}
+            _identity(submission) | _image_row(output) | {"cost_usd": share}
             for output, share in zip(stored, shares, strict=True)
         ]
     return _table(rows, MANIFEST_SCHEMA)
@@ -204,7 +204,7 @@ def _run_row(submission: Submission, outputs: int) -> dict[str, Any]:
     }
 
 
-def _image_row(output: Output, uri: Callable[[str], str]) -> dict[str, Any]:
+def _image_row(output: Output) -> dict[str, Any]:
     facts = output.stored
     if facts is None:
         raise ValueError(f"output {output.output_index} of {output.submission_key} is not stored")
@@ -216,7 +216,7 @@ def _image_row(output: Output, uri: Callable[[str], str]) -> dict[str, Any]:
         "height": facts.height,
         "size_bytes": facts.size_bytes,
         "sha256": facts.sha256,
-        "s3_uri": uri(facts.s3_key),
+        "s3_uri": uri_of(facts),
     }
 
 

@@ -96,6 +96,7 @@ def store_output(
         sha256=sha256,
         width=facts.width,
         height=facts.height,
+        bucket=store.bucket,
     )
 
 

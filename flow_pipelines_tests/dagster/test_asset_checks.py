@@ -44,7 +44,7 @@ GOOD = NightSummary(
     duplicate_images=0,
     undecodable_images=0,
     failures=(),
-    picture_keys=(),
+    pictures=(),
 )
 
 

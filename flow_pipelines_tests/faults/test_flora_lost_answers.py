@@ -155,7 +155,7 @@ def test_a_night_is_stored_with_its_texts_and_its_exact_charge(night: FloraNight
     assert picture.stored is not None
     assert caption.stored is not None
     assert (picture.kind, caption.kind) == ("file", "text")
-    assert summary.picture_keys == [picture.stored.s3_key]
+    assert summary.pictures == [picture.stored]
     assert night.lab.store.get(caption.stored.s3_key) == b"What this shows: a cat"
 
 

@@ -94,6 +94,7 @@ def facts(content: str = "content") -> StoredFacts:
         sha256=content,
         width=8,
         height=8,
+        bucket="pictures",
     )
 
 

@@ -125,7 +125,7 @@ def test_a_link_is_in_no_submission_table_or_repr(desk: Desk) -> None:
     shown = [repr(submissions), repr(stored), repr(desk.ledger.night(night))]
     for found in (outputs, {key: [stored]}):
         shown.append(repr(runs_table(submissions, found).to_pylist()))
-        shown.append(repr(manifest_table(submissions, found, lambda name: name).to_pylist()))
+        shown.append(repr(manifest_table(submissions, found).to_pylist()))
 
     assert "images/content.png" in shown[-1]
     assert not any("sealed" in text for text in shown)

@@ -73,6 +73,8 @@ HOT: dict[str, Callable[[Desk], object]] = {
     "stored": lambda desk: desk.ledger.record_stored(KEY, 0, facts()),
     "collected": lambda desk: desk.ledger.mark_collected(KEY),
     "record_collected": lambda desk: desk.ledger.record_collected(NIGHT, {KEY: {0: facts()}}),
+    "note_bucket": lambda desk: desk.ledger.note_bucket(NIGHT, {KEY: [0]}, "pictures"),
+    "record_missing": lambda desk: desk.ledger.record_missing(KEY, {0: facts()}, "gone"),
     "settlements": lambda desk: desk.ledger.settlements(KEY),
     "attach_told": lambda desk: desk.ledger.attach_told(
         key_of(NIGHT, 1), Receipt(provider_run_id="told"), who="callback", why="its token"
@@ -135,6 +137,8 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "postpone": ("intent", "receipt"),
     "stored": ("intent", "receipt", "poll"),
     "record_collected": ("intent", "receipt", "poll"),
+    "note_bucket": ("intent", "receipt", "poll", "stored"),
+    "record_missing": ("intent", "receipt", "poll", "stored"),
     "collected": ("intent", "receipt", "poll", "stored"),
     "claim_due": ("intent", "receipt"),
     "park_abandoned": ("intent", "wait"),

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from flow_pipelines.model import Output, Submission, SubmissionState
+from flow_pipelines.model import Output, StoredFacts, Submission, SubmissionState
 from flow_pipelines.model.submission import CostBasis
 from flow_pipelines.reports.cards import Card, night_cards
 from flow_pipelines_tests.unit.storage.samples import output, submission
@@ -16,10 +16,14 @@ from flow_pipelines_tests.unit.storage.samples import output, submission
 FOLDER = "flow/posters/2026-11-21"
 
 
+def get(facts: StoredFacts) -> bytes:
+    return facts.s3_key.encode()
+
+
 def cards_of(
     *rows: Submission, outputs: Mapping[str, Sequence[Output]] | None = None
 ) -> list[Card]:
-    return list(night_cards(rows, outputs or {}, folder=FOLDER, get=lambda key: key.encode()))
+    return list(night_cards(rows, outputs or {}, folder=FOLDER, bucket="pictures", get=get))
 
 
 def cards_with(row: Submission, *outputs: Output) -> list[Card]:
@@ -34,6 +38,17 @@ def test_a_stored_picture_has_a_card_that_loads_and_links_it() -> None:
     assert (card.state, card.size, card.in_vain) == ("succeeded", "768 × 512", False)
     assert (card.prompt, card.seed, card.provider) == ("a lighthouse", 7, "floyo")
     assert (card.run_ms, card.flotime_ms) == (9, 5)
+
+
+def test_a_picture_in_another_bucket_or_folder_is_loaded_and_has_no_link() -> None:
+    here = output()
+    assert here.stored is not None
+    moved = replace(here, stored=replace(here.stored, bucket="elsewhere"))
+    other = replace(here, stored=replace(here.stored, s3_key="old/posters/images/p1.png"))
+    for one in (moved, other):
+        [card] = cards_with(submission(), one)
+        assert card.load is not None
+        assert card.href == ""
 
 
 def test_each_picture_of_a_run_has_its_share_of_the_cost() -> None:

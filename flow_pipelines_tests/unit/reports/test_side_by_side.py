@@ -61,6 +61,7 @@ def side(name: str, *rows: Submission, images: int = 1) -> Side:
                     sha256="x",
                     width=1,
                     height=1,
+                    bucket="bucket",
                 ),
             )
             for index in range(images)
@@ -137,7 +138,7 @@ def test_the_verdict_says_what_is_not_known_or_estimated() -> None:
 def test_the_table_has_a_row_a_prompt_and_side() -> None:
     a = side("a", row("a", "p"), images=2)
     b = side("b", row("b", "p", state=S.FAILED, cost_usd=None, cost_basis=CostBasis.UNKNOWN))
-    table = SideBySide.of([a, b]).table(lambda key: f"s3://bucket/{key}").to_pylist()
+    table = SideBySide.of([a, b]).table().to_pylist()
     assert [(one["side"], one["status"], one["images"]) for one in table] == [
         ("a", "succeeded", 2),
         ("b", "failed", 0),

@@ -64,6 +64,7 @@ def output(index: int = 0, *, key: str = SUBMISSION.submission_key, **changes: A
         sha256=f"{index:064x}",
         width=768,
         height=512,
+        bucket="pictures",
     )
     made = Output(
         submission_key=key,

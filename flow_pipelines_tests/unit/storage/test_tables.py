@@ -39,24 +39,20 @@ KEY = submission().submission_key
 micro_usd = st.integers(min_value=0, max_value=10**11).map(lambda n: Decimal(n).scaleb(-6))
 
 
-def uri(key: str) -> str:
-    return f"s3://pictures/{key}"
-
-
 def read(table: pa.Table) -> pd.DataFrame:
     return pd.read_parquet(io.BytesIO(parquet_bytes(table)))
 
 
 def test_the_columns_are_the_published_ones_in_their_order() -> None:
     assert " ".join(runs_table([], {}).column_names) == RUNS
-    assert " ".join(manifest_table([], {}, uri).column_names) == MANIFEST
+    assert " ".join(manifest_table([], {}).column_names) == MANIFEST
 
 
 def test_an_empty_night_has_the_same_types_as_a_full_one() -> None:
     night = [submission(cost_usd=Decimal(1))]
     assert runs_table([], {}).schema.equals(runs_table(night, {}).schema, check_metadata=True)
-    full = manifest_table(night, {KEY: [output()]}, uri)
-    assert manifest_table([], {}, uri).schema.equals(full.schema, check_metadata=True)
+    full = manifest_table(night, {KEY: [output()]})
+    assert manifest_table([], {}).schema.equals(full.schema, check_metadata=True)
     assert runs_table([], {}).schema == RUNS_SCHEMA
     assert full.schema == MANIFEST_SCHEMA
 
@@ -112,7 +108,7 @@ def test_rows_keep_the_prompt_tables_order() -> None:
 
 def test_the_manifest_has_a_row_for_each_stored_output_only() -> None:
     outputs = {KEY: [output(2), output(0), output(1, stored=None, problem="cut")]}
-    frame = read(manifest_table([submission(cost_usd=Decimal("0.1"))], outputs, uri))
+    frame = read(manifest_table([submission(cost_usd=Decimal("0.1"))], outputs))
     assert list(frame["output_index"]) == [0, 2]
     assert frame["s3_uri"][0] == "s3://pictures/flow/posters/2026-11-21/images/p1.0.01234567.0.png"
     assert frame["file_name"][0] == "p1.0.01234567.0.png"
@@ -121,7 +117,7 @@ def test_the_manifest_has_a_row_for_each_stored_output_only() -> None:
 
 def test_an_unknown_cost_is_not_a_cost_of_zero() -> None:
     night = [submission(cost_usd=None)]
-    table = manifest_table(night, {KEY: [output(0), output(1)]}, uri)
+    table = manifest_table(night, {KEY: [output(0), output(1)]})
     assert table["cost_usd"].null_count == 2
     assert runs_table(night, {})["cost_usd"].null_count == 1
 
@@ -147,7 +143,7 @@ def test_the_manifests_costs_add_up_to_those_of_the_runs_with_images(
         row.submission_key: [output(index, key=row.submission_key) for index in range(count)]
         for row, (_, count) in zip(night, costs, strict=True)
     }
-    manifest = pq.read_table(io.BytesIO(parquet_bytes(manifest_table(night, outputs, uri))))
+    manifest = pq.read_table(io.BytesIO(parquet_bytes(manifest_table(night, outputs))))
     runs = pq.read_table(io.BytesIO(parquet_bytes(runs_table(night, outputs))))
     paid = sum((cost for cost, count in costs if count), Decimal(0))
     assert sum(manifest["cost_usd"].to_pylist(), Decimal(0)) == paid

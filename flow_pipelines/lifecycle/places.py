@@ -1,0 +1,65 @@
+"""Where a night's files are, also those stored by a release that did not note it.
+
+Such a file is in the bucket at hand if the night was marked there, beside the file, before the
+file was stored: the mark is made before the first POST, and again in each place that is new. What
+else has no bucket may be anywhere, and stays without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger.night_pages import PAGE
+from flow_pipelines.lifecycle.pages import pages_with_outputs
+from flow_pipelines.model import Night, Output, Submission
+from flow_pipelines.storage.contract import ImageStore
+from flow_pipelines.storage.receipts import marked_at
+
+Outputs = Mapping[str, Sequence[Output]]
+"""By submission key."""
+
+
+def pages_with_places(
+    ledger: RunLedger, store: ImageStore, night: Night, page: int = PAGE
+) -> Iterator[tuple[Sequence[Submission], Outputs]]:
+    """Give a night page by page with its outputs, after noting the bucket of those without one."""
+    places = Places(ledger, store, night)
+    for submissions, outputs in pages_with_outputs(ledger, night, page):
+        yield submissions, places.noted(outputs)
+
+
+class Places:
+    """Notes where a night's files are."""
+
+    def __init__(self, ledger: RunLedger, store: ImageStore, night: Night) -> None:
+        """Look at nothing yet."""
+        self._ledger, self._store, self._night = ledger, store, night
+        self._marks: dict[str, datetime | None] = {}
+
+    def noted(self, outputs: Outputs) -> Outputs:
+        """Return `outputs` with their bucket, noted in the ledger, where it can be told."""
+        placed = {key: [self._placed(one) for one in each] for key, each in outputs.items()}
+        here = {key: _changed(outputs[key], each) for key, each in placed.items()}
+        here = {key: indexes for key, indexes in here.items() if indexes}
+        if here:
+            self._ledger.note_bucket(self._night, here, self._store.bucket)
+        return placed
+
+    def _placed(self, output: Output) -> Output:
+        stored = output.stored
+        if stored is None or stored.bucket is not None or output.stored_at is None:
+            return output
+        folder = stored.s3_key.rpartition("/images/")[0]
+        if folder not in self._marks:
+            self._marks[folder] = marked_at(self._store, folder)
+        marked = self._marks[folder]
+        if marked is None or marked > output.stored_at:
+            return output
+        return replace(output, stored=replace(stored, bucket=self._store.bucket))
+
+
+def _changed(before: Sequence[Output], after: Sequence[Output]) -> Sequence[int]:
+    return [now.output_index for was, now in zip(before, after, strict=True) if now is not was]
