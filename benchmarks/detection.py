@@ -84,7 +84,7 @@ def _note_ends(here: Account, seen: dict[str, datetime]) -> None:
 def _by_ticks(here: Account, night: Night) -> None:
     while _in_flight(here, night):
         began = here.clock.monotonic()
-        poll_due(here.ports, batches=[night.batch], owner="tick", budget_seconds=32.0)
+        poll_due(here.ports, owner="tick", budget_seconds=32.0)
         took = here.clock.monotonic() - began
         here.clock.sleep(max(TICK_EVERY_SECONDS - took, TICK_STARTS_SECONDS))
 

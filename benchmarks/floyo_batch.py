@@ -58,8 +58,8 @@ def tick(here: Place) -> None:
     ports = here.ports()
     while not (here.folder / "done").exists():
         owner, began = uuid.uuid4().hex, ports.clock.monotonic()
-        recover(ports, batches=[BATCH])
-        poll_due(ports, batches=[BATCH], owner=owner, budget_seconds=TICK_BUDGET_SECONDS)
+        recover(ports)
+        poll_due(ports, owner=owner, budget_seconds=TICK_BUDGET_SECONDS)
         agenda(ports.ledger, ports.clock, batches=[BATCH])
         took = ports.clock.monotonic() - began
         ports.clock.sleep(max(TICK_EVERY_SECONDS - took, TICK_STARTS_SECONDS))

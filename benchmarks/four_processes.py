@@ -87,9 +87,9 @@ def _poll(here: Place, number: int) -> None:
     """Ask after whatever is there, again and again: there is always more to ask than turns."""
     ports = here.ports()
     while not (here.folder / "done").exists():
-        runs = ports.ledger.in_flight(
-            batches=["tonight", "backfill"], provider="floyo", limit=20 * (number + 1)
-        )[20 * number :]
+        runs = ports.ledger.in_flight(provider="floyo", resource="floyo", limit=20 * (number + 1))[
+            20 * number :
+        ]
         for run in runs:
             workflow = ports.ledger.workflow(run.workflow_version)
             ports.provider.poll(run.provider_run_id or "", workflow)

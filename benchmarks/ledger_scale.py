@@ -84,7 +84,7 @@ def _claim(estate: Estate) -> None:
     """Claim what a poller claims at a time, and give it back."""
     ledger, owner = estate.desk.ledger, uuid.uuid4().hex
     estate.desk.clock.advance(700)
-    claimed = ledger.claim_due(owner, batches=NAMES, provider=PROVIDER, limit=5)
+    claimed = ledger.claim_due(owner, provider=PROVIDER, resource=PROVIDER, limit=5)
     estate.desk.clock.advance(-700)
     assert claimed
     ledger.release_claims(owner)
@@ -97,13 +97,14 @@ def _tick(estate: Estate) -> None:
     ports = Ports(
         ledger=ledger,
         provider=provider,
+        resource=PROVIDER,
         store=MemoryImageStore("bench", "flow"),
         clock=clock,
         log=lambda _line: None,
     )
     ledger.batch_locations(NAMES)
-    recover(ports, batches=NAMES, resource=PROVIDER)
-    poll_due(ports, batches=NAMES, owner=uuid.uuid4().hex, budget_seconds=30)
+    recover(ports)
+    poll_due(ports, owner=uuid.uuid4().hex, budget_seconds=30)
     ledger.paused()
     agenda(ledger, clock, batches=NAMES)
     ledger.nights_to_do(NAMES)

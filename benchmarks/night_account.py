@@ -134,6 +134,7 @@ class AccountNight:
         return Ports(
             ledger=LongLeases(self.ledger, 10_000.0),
             provider=NightProvider(self.account, pacing, asks_for),
+            resource=self.provider,
             store=self.bucket,
             clock=self.clock,
             log=lambda _line: None,
@@ -152,9 +153,9 @@ class AccountNight:
             began = self.clock.monotonic()
             assert began < _LONGEST_SECONDS
             ports = self._ports(TICK_PATIENCE_SECONDS, "poll")
-            recover(ports, batches=self.names, resource=self.provider)
+            recover(ports)
             owner = uuid.uuid4().hex
-            poll_due(ports, batches=self.names, owner=owner, budget_seconds=TICK_BUDGET_SECONDS)
+            poll_due(ports, owner=owner, budget_seconds=TICK_BUDGET_SECONDS)
             for todo in agenda(ports.ledger, ports.clock, batches=self.names).todos:
                 assert todo.kind == "collect", todo
                 self.asked.add(todo.night.batch)
@@ -168,7 +169,7 @@ class AccountNight:
             counts = self._counts(name)
             if name not in self.ended_at and set(counts) <= ENDED and counts:
                 self.ended_at[name] = self.clock.monotonic()
-        due = self.ledger.next_due_at(batches=self.names, provider=self.provider)
+        due = self.ledger.next_due_at(provider=self.provider, resource=self.provider)
         if due is not None:
             late = (self.clock.now() - due).total_seconds()
             self.late_seconds = max(self.late_seconds, late)

@@ -100,6 +100,7 @@ class Place:
         return Ports(
             ledger=LongLeases(ledger, self.scale * LONGER),  # type: ignore[arg-type]
             provider=connect("floyo", self.environment, clock, ledger.pace, self.wrap),
+            resource="floyo",
             store=MemoryImageStore("bench", "flow"),
             clock=clock,
             log=lambda _line: None,

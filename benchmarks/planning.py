@@ -61,6 +61,7 @@ def _ports(url: str) -> Ports:
     return Ports(
         ledger=ledger,
         provider=connect("floyo", NOWHERE, clock, ledger.pace, lambda it: it),
+        resource="floyo",
         store=MemoryImageStore("bench", "flow"),
         clock=clock,
         log=lambda _line: None,

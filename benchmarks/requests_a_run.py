@@ -65,13 +65,12 @@ def _in_one_run(here: Account, night: Night) -> Ports:
     return here.ports
 
 
-def _by_the_sensor(here: Account, night: Night) -> Ports:
+def _by_the_sensor(here: Account) -> Ports:
     """Tick until all have ended; give ports of a process that knows what the ledger tells."""
-    due = {"batches": [night.batch], "provider": here.provider}
+    due = {"provider": here.provider, "resource": here.provider}
     while here.ports.ledger.in_flight(**due):
         poll_due(
             _another_process(here),
-            batches=[night.batch],
             owner="tick",
             budget_seconds=TICK_BUDGET_SECONDS,
         )

@@ -115,6 +115,7 @@ class Scene:
         return Ports(
             ledger=ledger,
             provider=LinkedProvider(self.cdn, ledger.pace),
+            resource="floyo",
             store=S3ImageStore(BUCKET, name, make_client(), SystemClock()),
             clock=SystemClock(),
             log=print,
@@ -209,7 +210,12 @@ def _end_night(scene: Scene) -> None:
     ledger = open_ledger(f"sqlite:///{folder / _ENDED}", clock)
     store = MemoryImageStore("bench", "flow")
     ports = Ports(
-        ledger=ledger, provider=FakeProvider(), store=store, clock=clock, log=lambda _line: None
+        ledger=ledger,
+        provider=FakeProvider(),
+        resource="floyo",
+        store=store,
+        clock=clock,
+        log=lambda _line: None,
     )
     plan_night(settings, NIGHT.partition_key, ports)
     submit_night(settings, NIGHT, ports, owner="night")

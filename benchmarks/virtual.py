@@ -67,6 +67,7 @@ def account(provider: str, folder: Path) -> Iterator[Account]:
         ledger = open_ledger(f"sqlite:///{folder / 'ledger.db'}", clock)
         ports = Ports(
             ledger=LongLeases(ledger, 1000.0),  # type: ignore[arg-type]
+            resource=provider,
             provider=connect(
                 provider,
                 sandbox.environment(),

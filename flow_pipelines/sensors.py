@@ -1,9 +1,10 @@
-"""One sensor a provider: it asks after provider runs and for the Dagster runs that they need."""
+"""One sensor a provider: it polls provider runs, and asks for the Dagster runs that they need."""
 
 import hashlib
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
@@ -21,18 +22,20 @@ from flow_pipelines.assets.last_night import (
 )
 from flow_pipelines.assets.observations import observation, tenths_told
 from flow_pipelines.assets.sensor_memory import SensorMemory
+from flow_pipelines.assets.strays import tell_strays
 from flow_pipelines.clock import Clock
+from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger.records import Outstanding
 from flow_pipelines.lifecycle import (
     NightProgress,
     Todo,
     agenda,
     belongs_to_another,
-    poll_due,
-    recover,
+    serve_accounts,
 )
-from flow_pipelines.model import IN_FLIGHT, UNPARTITIONED, NightRecord
+from flow_pipelines.model import UNPARTITIONED, NightRecord
 from flow_pipelines.model.errors import FlowPipelinesError
-from flow_pipelines.resources.ports import open_ports
+from flow_pipelines.resources.ports import OpenAccounts, open_accounts
 from flow_pipelines.resources.provider import IN_A_TICK
 from flow_pipelines.schedules import NIGHT_PRIORITY, PRIORITY_TAG
 
@@ -65,8 +68,9 @@ def provider_runs_sensor(provider: str, resource_keys: frozenset[str]) -> dg.Sen
         default_status=dg.DefaultSensorStatus.RUNNING,
         required_resource_keys={*resource_keys, "image_store", "run_ledger"},
         description=(
-            f"Polls provider runs at {provider} and asks for Dagster runs: to store what ended, to "
-            "go on with a night that was cut short, to bring the cost report up to date."
+            f"Polls every provider run at {provider} of this code location and asks for Dagster "
+            "runs: to store what ended, to go on with a night that was cut short, to bring the "
+            "cost report up to date."
         ),
     )
     def runs_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
@@ -78,27 +82,26 @@ def provider_runs_sensor(provider: str, resource_keys: frozenset[str]) -> dg.Sen
 @dataclass(frozen=True, kw_only=True)
 class _SensedBatch:
     name: str
+    provider: str
     resource: str
     partitions_def: dg.PartitionsDefinition[str] | None
     expectation: Expectation | None = None
     """What its schedule promises; None without one."""
 
 
-def batches_of(
-    repository: dg.RepositoryDefinition | None, provider: str
-) -> Mapping[str, _SensedBatch]:
-    """Give the batches of a provider in this code location, found by their tags."""
+def batches_of(repository: dg.RepositoryDefinition | None) -> Mapping[str, _SensedBatch]:
+    """Return the batches of this code location, found by their tags."""
     found: dict[str, _SensedBatch] = {}
     if repository is None:
         return found
     for node in repository.asset_graph.asset_nodes:
         is_images = len(node.key.path) > 1 and node.key.path[-1] == "images"
-        if is_images and node.tags.get(PROVIDER_TAG) == provider and BATCH_TAG in node.tags:
-            name = node.tags[BATCH_TAG]
-            resource = node.tags.get(RESOURCE_TAG, provider)
+        if is_images and PROVIDER_TAG in node.tags and BATCH_TAG in node.tags:
+            name, provider = node.tags[BATCH_TAG], node.tags[PROVIDER_TAG]
             found[name] = _SensedBatch(
                 name=name,
-                resource=resource,
+                provider=provider,
+                resource=node.tags.get(RESOURCE_TAG, provider),
                 partitions_def=node.partitions_def,
                 expectation=expectation_of(repository.asset_graph, node, name),
             )
@@ -121,13 +124,16 @@ class _Tick:
         clock: Clock = self.context.resources.run_ledger.get_clock()
         return clock
 
+    @property
+    def location(self) -> str | None:
+        """The code location that this tick is of; None in process."""
+        origin = self.context.code_location_origin
+        return None if origin is None else origin.location_name
+
     def result(self) -> dg.SensorResult:
-        batches = self._own(batches_of(self.context.repository_def, self.provider))
         memory = SensorMemory.read(self.context.cursor)
-        self._work(batches, memory)
-        memory.told = self.under_way
-        self._report(batches, memory)
-        self._last_nights(batches, memory)
+        with self._telling():
+            self._work(memory)
         told = self.words[:_SHOWN] or ["nothing is waiting"]
         if len(self.words) > _SHOWN:
             told.append(f"… and {len(self.words) - _SHOWN} more")
@@ -138,69 +144,118 @@ class _Tick:
             asset_events=self.events,
         )
 
-    def _own(self, batches: Mapping[str, _SensedBatch]) -> Mapping[str, _SensedBatch]:
-        """Leave out what another code location works on: it has other keys and other settings."""
-        origin = self.context.code_location_origin
-        if origin is None:
-            return batches
-        here = origin.location_name
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Say in words what is wrong with a part of the work; the others go on."""
         try:
-            owners = self.context.resources.run_ledger.get_ledger().batch_locations(batches)
+            yield
         except FlowPipelinesError as error:
             self.words.append(str(error))
-            return {}
+
+    def _work(self, memory: SensorMemory) -> None:
+        deadline = self.clock.monotonic() + BUDGET_SECONDS - RESERVE_SECONDS
+        ledger: RunLedger = self.context.resources.run_ledger.get_ledger()
+        defined = batches_of(self.context.repository_def)
+        batches = self._own(defined, ledger)
+        with self._telling():
+            self._poll(batches, defined.keys(), deadline)
+        with self._telling():
+            self._nights(ledger, batches, memory)
+        memory.told = self.under_way
+        with self._telling():
+            self._last_nights(ledger, batches, memory)
+
+    def _own(
+        self, defined: Mapping[str, _SensedBatch], ledger: RunLedger
+    ) -> Mapping[str, _SensedBatch]:
+        """Leave out what another code location works on: it has other keys and other settings."""
+        mine = {name: one for name, one in defined.items() if one.provider == self.provider}
+        here = self.location
+        if here is None:
+            return mine
+        owners = ledger.batch_locations(mine)
         foreign = {name: owner for name, owner in owners.items() if owner != here}
         self.words += [belongs_to_another(name, owner, here) for name, owner in foreign.items()]
-        return {name: batch for name, batch in batches.items() if name not in foreign}
+        return {name: batch for name, batch in mine.items() if name not in foreign}
 
-    def _work(self, batches: Mapping[str, _SensedBatch], memory: SensorMemory) -> None:
-        """Work through the accounts; what is wrong with one does not stop the others."""
-        accounts = sorted({batch.resource for batch in batches.values()})
-        for account in accounts:
-            mine = {n: batch for n, batch in batches.items() if batch.resource == account}
-            try:
-                self._account(account, mine, BUDGET_SECONDS / len(accounts), memory)
-            except FlowPipelinesError as error:
-                self.words.append(f"{account}: {error}")
-
-    def _account(
-        self,
-        account: str,
-        batches: Mapping[str, _SensedBatch],
-        budget_seconds: float,
-        memory: SensorMemory,
+    def _poll(
+        self, batches: Mapping[str, _SensedBatch], defined: Collection[str], deadline: float
     ) -> None:
-        deadline = self.clock.monotonic() + budget_seconds - RESERVE_SECONDS
-        ports = open_ports(
-            self.context.resources,
-            account,
-            self.context.log.info,
-            patience=IN_A_TICK,
-        )
-        recovered = recover(ports, batches=batches, resource=account)
-        polled = poll_due(
-            ports,
-            batches=batches,
+        """Poll everything that this code location has at the provider, of batches defined or not.
+
+        Of all accounts that it was sent with; and what is at providers that no sensor is left for.
+        """
+        accounts = self._open()
+        ledger, here = accounts.ledger, self.location
+        ledger.park_abandoned(location=here)
+        outstanding = ledger.outstanding(location=here)
+        waiting = [one for one in outstanding if self._serves(one.provider)]
+        self._check(accounts, batches, waiting)
+        done = serve_accounts(
+            accounts,
+            waiting,
             # Two ticks may overlap when one was cut off; a claim is to keep them apart.
             owner=f"{self.context.sensor_name}/{uuid.uuid4().hex[:8]}",
-            budget_seconds=max(deadline - self.clock.monotonic(), 0.0),
+            budget_seconds=deadline - self.clock.monotonic(),
+            location=here,
         )
-        self.words += polled.errors
-        if recovered.waiting:
+        self.words += done.problems
+        if done.unresolved:
             self.words.append(
-                f"{recovered.waiting} unresolved submission(s): see `flow-pipelines resolve`"
+                f"{done.unresolved} unresolved submission(s): see `flow-pipelines resolve`"
             )
-        pause = ports.ledger.paused()
-        if pause is not None:
+        self.words += tell_strays(
+            waiting,
+            ledger.nights_besides(defined, location=here),
+            batches=batches,
+            defined=defined,
+            serves=self._serves,
+        )
+
+    def _open(self) -> OpenAccounts:
+        repository = self.context.repository_def
+        return open_accounts(
+            self.context.resources,
+            self.context.log.info,
+            patience=IN_A_TICK,
+            others=repository.get_top_level_resources() if repository else None,
+        )
+
+    def _serves(self, provider: str) -> bool:
+        """Tell whether this sensor polls a provider: its own, or one that no sensor is left for."""
+        repository = self.context.repository_def
+        if provider == self.provider or repository is None:
+            return provider == self.provider
+        return not repository.has_sensor_def(f"{provider}_runs_sensor")
+
+    def _check(
+        self,
+        accounts: OpenAccounts,
+        batches: Mapping[str, _SensedBatch],
+        waiting: Sequence[Outstanding],
+    ) -> None:
+        """Tell which accounts of batches cannot be opened before anything waits for them."""
+        served = {one.resource for one in waiting}
+        for resource in sorted({batch.resource for batch in batches.values()} - served):
+            with self._telling():
+                accounts.open(resource)
+
+    def _nights(
+        self, ledger: RunLedger, batches: Mapping[str, _SensedBatch], memory: SensorMemory
+    ) -> None:
+        """Ask for the runs that nights need, and for the cost report."""
+        found = agenda(ledger, self.clock, batches=batches)
+        if found.pause is not None:
             self.words.append(
-                f"submitting is paused by {pause.who}: {pause.why} (`flow-pipelines resume`)"
+                f"submitting is paused by {found.pause.who}: {found.pause.why} "
+                "(`flow-pipelines resume`)"
             )
-        found = agenda(ports.ledger, ports.clock, batches=batches)
         self.words += found.waiting
         for progress in found.progress:
             self._observe(progress, batches[progress.night.batch], memory)
         for todo in found.todos:
             self._request(todo, batches[todo.night.batch])
+        self._report(found.nights, memory)
 
     def _observe(self, progress: NightProgress, batch: _SensedBatch, memory: SensorMemory) -> None:
         """Tell how far a night has come, once for each tenth of it."""
@@ -224,15 +279,8 @@ class _Tick:
             return
         self.requests.append(run_request(todo, None if batch.partitions_def is None else key))
 
-    def _report(self, batches: Mapping[str, _SensedBatch], memory: SensorMemory) -> None:
+    def _report(self, records: Sequence[NightRecord], memory: SensorMemory) -> None:
         """Ask for the cost report after a change, once all is still or every ten minutes."""
-        try:
-            ledger = self.context.resources.run_ledger.get_ledger()
-            records = ledger.nights_to_do(batches)
-        except FlowPipelinesError as error:
-            self.words.append(str(error))
-            return
-        self._strangers(records, batches)
         seen, now = _fingerprint(records), self.clock.now()
         if seen != memory.seen and memory.changed_at is None:
             memory.changed_at = now
@@ -246,15 +294,13 @@ class _Tick:
             self.requests.append(report)
             memory.changed_at = None
 
-    def _last_nights(self, batches: Mapping[str, _SensedBatch], memory: SensorMemory) -> None:
+    def _last_nights(
+        self, ledger: RunLedger, batches: Mapping[str, _SensedBatch], memory: SensorMemory
+    ) -> None:
         """Report whether each scheduled batch has its last night, when that has changed."""
         expected = [batch.expectation for batch in batches.values() if batch.expectation]
-        try:
-            ledger = self.context.resources.run_ledger.get_ledger()
-            for batch, verdict in judge_all(expected, ledger, self.clock).items():
-                self._last_night(batch, verdict, memory)
-        except FlowPipelinesError as error:
-            self.words.append(str(error))
+        for batch, verdict in judge_all(expected, ledger, self.clock).items():
+            self._last_night(batch, verdict, memory)
 
     def _last_night(self, batch: str, verdict: Verdict, memory: SensorMemory) -> None:
         since = memory.expected_since.setdefault(batch, self.clock.now())
@@ -266,20 +312,6 @@ class _Tick:
         if memory.last_nights.get(batch) != told:
             self.events.append(evaluation(batch, verdict))
             memory.last_nights[batch] = told
-
-    def _strangers(
-        self, records: Iterable[NightRecord], batches: Mapping[str, _SensedBatch]
-    ) -> None:
-        """Tell of runs that are asked after with another account than the one that bought them."""
-        for record in records:
-            present = batches[record.night.batch].resource
-            in_flight = sum(record.counts.get(state, 0) for state in IN_FLIGHT)
-            if in_flight and record.resource != present:
-                self.words.append(
-                    f"{record.night}: {in_flight} run(s) were bought with the resource "
-                    f"{record.resource!r} and are asked after with {present!r}; if that is another "
-                    f"account, go back to {record.resource!r} until they are collected"
-                )
 
 
 def _has_partition(batch: _SensedBatch, key: str) -> bool:

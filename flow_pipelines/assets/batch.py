@@ -104,7 +104,11 @@ def ports_of(
     Raises: ConfigurationError, also when the batch is another location's; LedgerError.
     """
     ports = open_ports(
-        context.resources, batch.settings.resource, context.log.info, key_required=key_required
+        context.resources,
+        batch.settings.resource,
+        context.log.info,
+        key_required=key_required,
+        others=context.job_def.resource_defs,
     )
     claim_batch(ports.ledger, batch.name, location_of(context.run))
     return ports

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,15 +11,12 @@ import click
 from flow_pipelines.cli.environment import open_existing_ledger
 from flow_pipelines.cli.keys import find_submission
 from flow_pipelines.cli.location import Accounts
-from flow_pipelines.clock import SystemClock
 from flow_pipelines.ledger import SqlRunLedger
 from flow_pipelines.ledger.contract import RunLedger
-from flow_pipelines.lifecycle import Ports
 from flow_pipelines.lifecycle.cancel import UNSETTLED, CancelSummary, cancel_night
 from flow_pipelines.model import IN_FLIGHT, Night, NightRecord, SubmissionState
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.providers import profile
-from flow_pipelines.resources import ImageStoreResource, ProviderResource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,25 +26,29 @@ class Target:
     record: NightRecord
     keys: frozenset[str] | None
     planned: int
-    in_flight: int
+    in_flight: Mapping[str, int]
+    """By provider: a night may have runs at several."""
     unsettled: int
 
     @property
     def provider(self) -> str:
-        """The provider as it writes itself."""
-        return profile(self.record.provider).title
+        """The providers that its runs are at, as they write themselves."""
+        return " and ".join(
+            profile(name).title for name in self.in_flight or [self.record.provider]
+        )
 
     @property
     def asks_provider(self) -> bool:
-        """Whether there is something to cancel at the provider, and a way to."""
-        return bool(self.in_flight) and profile(self.record.provider).capabilities.cancel
+        """Whether there is something to cancel at a provider, and a way to."""
+        return any(profile(name).capabilities.cancel for name in self.in_flight)
 
     def in_words(self) -> str:
         """Say what would be canceled."""
         parts = [f"{self.planned} not sent yet"]
-        if self.in_flight:
-            how = "" if self.asks_provider else ", which go on: it has no way to cancel"
-            parts.append(f"{self.in_flight} at {self.provider}{how}")
+        for name, count in self.in_flight.items():
+            known = profile(name)
+            how = "" if known.capabilities.cancel else ", which go on: it has no way to cancel"
+            parts.append(f"{count} at {known.title}{how}")
         if self.unsettled:
             parts.append(f"{self.unsettled} of unknown outcome, which stay")
         return f"{self.record.night}: {'; '.join(parts)}"
@@ -75,14 +77,15 @@ def _target(ledger: RunLedger, night: Night, keys: Collection[str] | None) -> Ta
     record = ledger.night(night)
     if record is None:
         raise ConfigurationError(f"{night} is not in this ledger")
-    states = [
-        one.state for one in ledger.submissions(night) if keys is None or one.submission_key in keys
+    chosen = [
+        one for one in ledger.submissions(night) if keys is None or one.submission_key in keys
     ]
+    states = [one.state for one in chosen]
     return Target(
         record=record,
         keys=None if keys is None else frozenset(keys),
         planned=states.count(SubmissionState.PLANNED),
-        in_flight=sum(state in IN_FLIGHT for state in states),
+        in_flight=Counter(sorted(one.provider for one in chosen if one.state in IN_FLIGHT)),
         unsettled=sum(state in UNSETTLED for state in states),
     )
 
@@ -120,24 +123,12 @@ def _cancel_all(
     targets: Sequence[Target], ledger: SqlRunLedger, accounts: Accounts, why: str
 ) -> int:
     code = 0
+    opened = accounts.opened(ledger, click.echo)
     for target in targets:
-        summary = _cancel(target, ledger, accounts, why)
+        summary = cancel_night(target.record.night, opened, why=why, keys=target.keys)
         _print(target, summary)
         code |= bool(summary.going_on or summary.unsettled or summary.errors)
     return code
-
-
-def _cancel(target: Target, ledger: SqlRunLedger, accounts: Accounts, why: str) -> CancelSummary:
-    clock = SystemClock()
-    account = accounts.get(target.record.resource, ProviderResource)
-    ports = Ports(
-        ledger=ledger,
-        provider=account.get_provider(ledger.pace, clock, key_required=target.asks_provider),
-        store=accounts.get("image_store", ImageStoreResource).get_store(),
-        clock=clock,
-        log=click.echo,
-    )
-    return cancel_night(target.record.night, ports, why=why, keys=target.keys)
 
 
 def _print(target: Target, summary: CancelSummary) -> None:

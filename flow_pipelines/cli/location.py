@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import dagster as dg
 
 from flow_pipelines.assets import Batch
+from flow_pipelines.clock import SystemClock
 from flow_pipelines.component import BatchSource
+from flow_pipelines.ledger import SqlRunLedger
 from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError
 from flow_pipelines.resources import (
     ImageStoreResource,
+    OpenAccounts,
     ProviderResource,
     default_resources,
 )
@@ -59,6 +62,15 @@ class Accounts:
             message = "; ".join(one.message for one in error.errors)
             raise ConfigurationError(f"resource {key!r}: {message}") from None
         return ready if isinstance(ready, kind) else found
+
+    def opened(self, ledger: SqlRunLedger, log: Callable[[str], None]) -> OpenAccounts:
+        """Return what opens these accounts on a ledger. Raises: ConfigurationError."""
+        image_store = self.get("image_store", ImageStoreResource)
+
+        def find(key: str) -> ProviderResource:
+            return self.get(key, ProviderResource)
+
+        return OpenAccounts(ledger, SystemClock(), image_store, find, log)
 
 
 def load_location(module: str) -> dg.Definitions:

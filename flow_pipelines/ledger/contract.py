@@ -45,6 +45,7 @@ from flow_pipelines.ledger.records import (
 from flow_pipelines.ledger.run_times import RunTimes
 from flow_pipelines.ledger.spending import Spending
 from flow_pipelines.ledger.stored_files import StoredFiles
+from flow_pipelines.ledger.under_way import UnderWay
 from flow_pipelines.model import (
     CostBasis,
     Night,
@@ -93,6 +94,7 @@ class RunLedger(
     RunTimes,
     Spending,
     StoredFiles,
+    UnderWay,
     Protocol,
 ):
     """See the module's text for what holds for every method."""
@@ -294,10 +296,6 @@ class RunLedger(
         Raises: IllegalTransition, also when the row has another intent by now.
         """
 
-    def park_abandoned(self, batches: Collection[str]) -> Sequence[Submission]:
-        """submitting → unresolved for all whose night's submit lease is free: their process died
-        between intent and receipt. Gives what it parked."""
-
     def settle_not_created(self, submission_key: str, *, who: str, why: str) -> Submission:
         """unresolved → planned, on a person's word; who, when and why are kept.
 
@@ -306,35 +304,11 @@ class RunLedger(
         way would be billed beside the next one. IllegalTransition.
         """
 
-    def unresolved(self, batches: Collection[str], limit: int = 100) -> Sequence[Submission]:
-        """Give unresolved submissions of these batches, the oldest intent first."""
-
     def skip(self, submission_keys: Collection[str], reason: str) -> int:
         """planned → skipped; what is not planned is left alone. Gives how many."""
 
     def cancel_planned(self, submission_keys: Collection[str], reason: str) -> int:
         """planned → canceled; what is not planned is left alone. Gives how many."""
-
-    def claim_due(
-        self,
-        owner: str,
-        *,
-        batches: Collection[str],
-        provider: str,
-        night: Night | None = None,
-        limit: int = 20,
-        ttl_seconds: float = 60.0,
-    ) -> Sequence[Submission]:
-        """Claim in-flight submissions whose `next_poll_at` has come, the longest due first.
-
-        A claim hides them from every other `owner` for `ttl_seconds`, until `record_poll` or
-        `release_claims`. PostgreSQL: concurrent claims do not wait for each other.
-        """
-
-    def next_due_at(
-        self, *, batches: Collection[str], provider: str, night: Night | None = None
-    ) -> datetime | None:
-        """Give when the next in-flight submission falls due; None when none is in flight."""
 
     def release_claims(self, owner: str) -> None:
         """Give back what `owner` claimed and did not poll."""

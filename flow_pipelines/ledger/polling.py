@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,6 +13,7 @@ from flow_pipelines.ledger.attaching import next_output_index
 from flow_pipelines.ledger.changing import NightChange, changing, of_night
 from flow_pipelines.ledger.column_types import storable
 from flow_pipelines.ledger.database import Database, chunks
+from flow_pipelines.ledger.elsewhere import not_elsewhere
 from flow_pipelines.ledger.rows import to_submission
 from flow_pipelines.ledger.schema import outputs, submissions
 from flow_pipelines.ledger.timing import measure
@@ -37,12 +38,13 @@ class Polling:
 
     _database: Database
 
-    def claim_due(
+    def claim_due(  # noqa: PLR0913 - what narrows it, each by its name
         self,
         owner: str,
         *,
-        batches: Collection[str],
         provider: str,
+        resource: str,
+        location: str | None = None,
         night: Night | None = None,
         limit: int = 20,
         ttl_seconds: float = 60.0,
@@ -50,7 +52,7 @@ class Polling:
         """Claim in-flight submissions whose `next_poll_at` has come, the longest due first."""
         now = self._database.clock.now()
         columns = submissions.c
-        due = _in_flight(select(submissions), batches, provider, night).where(
+        due = _in_flight(select(submissions), provider, resource, location, night).where(
             columns.next_poll_at <= now,
             or_(
                 columns.claimed_by.is_(None),
@@ -67,18 +69,25 @@ class Polling:
         return [to_submission(row) for row in rows]
 
     def next_due_at(
-        self, *, batches: Collection[str], provider: str, night: Night | None = None
+        self,
+        *,
+        provider: str,
+        resource: str,
+        location: str | None = None,
+        night: Night | None = None,
     ) -> datetime | None:
-        """Give when the next in-flight submission falls due; None when none is in flight."""
-        query = _in_flight(select(submissions.c.next_poll_at), batches, provider, night).limit(1)
+        """Return when the next in-flight submission falls due; None when none is in flight."""
+        when = select(submissions.c.next_poll_at)
+        query = _in_flight(when, provider, resource, location, night).limit(1)
         with self._database.read() as connection:
             return connection.execute(query).scalar_one_or_none()
 
     def in_flight(
-        self, *, batches: Collection[str], provider: str, limit: int = 20
+        self, *, provider: str, resource: str, location: str | None = None, limit: int = 20
     ) -> Sequence[Submission]:
-        """Give submissions in flight, the next due first. Claims nothing."""
-        query = _in_flight(select(submissions), batches, provider, None).limit(limit)
+        """Return submissions in flight, the next due first. Claims nothing."""
+        everything = select(submissions)
+        query = _in_flight(everything, provider, resource, location, None).limit(limit)
         with self._database.read() as connection:
             return [to_submission(row) for row in connection.execute(query).mappings()]
 
@@ -176,16 +185,17 @@ def _claim(connection: Connection, keys: Sequence[str], claim: dict[str, Any]) -
 
 
 def _in_flight(
-    query: Select[Any], batches: Collection[str], provider: str, night: Night | None
+    query: Select[Any], provider: str, resource: str, location: str | None, night: Night | None
 ) -> Select[Any]:
     columns = submissions.c
     query = query.where(
         columns.provider == provider,
+        columns.resource == resource,
         columns.next_poll_at.is_not(None),
         # Of what has a next poll, this leaves what is in flight. Naming those states would say the
         # same, and lead PostgreSQL astray: it takes them for rare also among what has one.
         columns.state != SubmissionState.UNRESOLVED,
-        columns.batch.in_(sorted(batches)),
+        not_elsewhere(columns.batch, location),
     )
     if night is not None:
         query = query.where(*of_night(night))

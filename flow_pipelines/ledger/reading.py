@@ -8,17 +8,19 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, case, func, select, tuple_
 
 from flow_pipelines.ledger.changing import is_night, of_night, utc_day
 from flow_pipelines.ledger.costs import Costs
 from flow_pipelines.ledger.database import Database, chunks, unindexed
+from flow_pipelines.ledger.elsewhere import not_elsewhere
 from flow_pipelines.ledger.night_pages import PAGE
-from flow_pipelines.ledger.records import Tally
+from flow_pipelines.ledger.records import Outstanding, Tally
 from flow_pipelines.ledger.rows import COUNT_COLUMNS, to_night_record, to_output, to_submission
 from flow_pipelines.ledger.schema import budget_days, nights, outputs, submissions
 from flow_pipelines.ledger.tallies import tallies_query, tally
 from flow_pipelines.model import (
+    IN_FLIGHT,
     Night,
     NightRecord,
     Output,
@@ -29,6 +31,7 @@ from flow_pipelines.model.errors import SubmissionNotFound
 
 _s = submissions.c
 _BY_ROW = (_s.row_number, _s.copy, _s.generation)
+_OUTSTANDING = IN_FLIGHT | {SubmissionState.UNRESOLVED}
 
 
 class Reading(Costs):
@@ -110,15 +113,47 @@ class Reading(Costs):
         )
         return self._submissions(query)
 
-    def unresolved(self, batches: Collection[str], limit: int = 100) -> Sequence[Submission]:
-        """Give unresolved submissions of these batches, the oldest intent first."""
+    def unresolved(
+        self,
+        *,
+        provider: str,
+        resource: str,
+        location: str | None = None,
+        night: Night | None = None,
+        limit: int = 100,
+    ) -> Sequence[Submission]:
+        """Return an account's unresolved submissions, the oldest intent first."""
         query = (
             select(submissions)
-            .where(_s.state == SubmissionState.UNRESOLVED, _s.batch.in_(sorted(batches)))
+            .where(_s.provider == provider, _s.state == SubmissionState.UNRESOLVED)
+            .where(_s.resource == resource, not_elsewhere(_s.batch, location))
             .order_by(_s.submitting_at, _s.submission_key)
             .limit(limit)
         )
-        return self._submissions(query)
+        return self._submissions(query if night is None else query.where(*of_night(night)))
+
+    def outstanding(
+        self, *, location: str | None = None, night: Night | None = None
+    ) -> Sequence[Outstanding]:
+        """Return what is in flight or unresolved, by provider, account and batch."""
+        keys = (_s.provider, _s.resource, _s.batch)
+        unsettled = _s.state == SubmissionState.UNRESOLVED
+        query = (
+            # In the order of an index, every submission ever would be walked.
+            select(
+                *(unindexed(key).label(key.name) for key in keys),
+                func.count(case((~unsettled, 1))).label("in_flight"),
+                func.count(case((unsettled, 1))).label("unresolved"),
+                func.min(case((~unsettled, _s.next_poll_at))).label("due_at"),
+            )
+            .where(_s.state.in_(sorted(_OUTSTANDING)), not_elsewhere(_s.batch, location))
+            .group_by(*(unindexed(key) for key in keys))
+            .order_by(*(unindexed(key) for key in keys))
+        )
+        if night is not None:
+            query = query.where(*of_night(night))
+        with self._database.read() as connection:
+            return [Outstanding(**row) for row in connection.execute(query).mappings()]
 
     def night(self, night: Night) -> NightRecord | None:
         """Give a night with its counts; None when it was never planned."""
@@ -142,6 +177,20 @@ class Reading(Costs):
         query = (
             select(nights)
             .where(columns.attention.is_(True), columns.batch.in_(sorted(batches)))
+            .order_by(columns.changed_at.desc(), columns.batch, columns.partition_key)
+            .limit(limit)
+        )
+        return self._nights(query)
+
+    def nights_besides(
+        self, batches: Collection[str], *, location: str | None = None, limit: int = 200
+    ) -> Sequence[NightRecord]:
+        """Return nights with something to do of all batches but these, the latest change first."""
+        columns = nights.c
+        query = (
+            select(nights)
+            .where(columns.attention.is_(True), columns.batch.not_in(sorted(batches)))
+            .where(not_elsewhere(columns.batch, location))
             .order_by(columns.changed_at.desc(), columns.batch, columns.partition_key)
             .limit(limit)
         )

@@ -123,6 +123,25 @@ class SpendLine:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Outstanding:
+    """What one account still owes one batch: runs at the provider, or of unknown outcome."""
+
+    provider: str
+    resource: str
+    """The account that they were sent with."""
+    batch: str
+    in_flight: int
+    unresolved: int
+    due_at: datetime | None
+    """When the first of those in flight is to be polled, or was."""
+
+    @property
+    def runs(self) -> int:
+        """Count all of them."""
+        return self.in_flight + self.unresolved
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tally:
     """The submissions of a night that are of one generation and in one state, summed up."""
 

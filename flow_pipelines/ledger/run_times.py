@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
-
-from flow_pipelines.model import Submission
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +36,3 @@ class RunTimes(Protocol):
 
     def workload(self, resource: str) -> Workload:
         """Give what waits to be submitted with an account, and what is in flight."""
-
-    def in_flight(
-        self, *, batches: Collection[str], provider: str, limit: int = 20
-    ) -> Sequence[Submission]:
-        """Give submissions in flight, the next due first. Claims nothing."""

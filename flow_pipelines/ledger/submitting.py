@@ -14,12 +14,14 @@ from flow_pipelines.ledger.changing import (
     NightChange,
     changing,
     changing_night,
+    is_night,
     of_night,
     utc_day,
 )
 from flow_pipelines.ledger.column_types import usd
 from flow_pipelines.ledger.contract import UNDER_WAY
 from flow_pipelines.ledger.database import Database, chunks
+from flow_pipelines.ledger.elsewhere import not_elsewhere
 from flow_pipelines.ledger.leases import check_lease, check_not_paused, lease_in_force
 from flow_pipelines.ledger.rows import night_of
 from flow_pipelines.ledger.schema import budget_days, nights, submissions
@@ -147,20 +149,27 @@ class Submitting:
             settle(change, key, "settle_not_created", (_OURSELVES, why))
             return change.submission(key)
 
-    def park_abandoned(self, batches: Collection[str]) -> Sequence[Submission]:
-        """submitting → unresolved for all whose night's submit lease is free."""
+    def park_abandoned(
+        self, *, location: str | None = None, night: Night | None = None, owner: str = ""
+    ) -> Sequence[Submission]:
+        """submitting → unresolved for all whose night's submit lease is free, or `owner`'s."""
         columns = nights.c
         query = (
             select(columns.batch, columns.partition_key)
-            .where(columns.attention.is_(True), columns.batch.in_(sorted(batches)))
+            .where(columns.attention.is_(True), not_elsewhere(columns.batch, location))
             .where(columns[f"count_{_S.SUBMITTING}"] > 0)
             .order_by(columns.batch, columns.partition_key)
         )
+        if night is not None:
+            query = query.where(*is_night(night))
+        with self._database.read() as connection:
+            found = [night_of(where) for where in connection.execute(query).mappings()]
         parked: list[Submission] = []
-        with self._database.write() as connection:
-            for where in connection.execute(query).mappings().all():
-                with changing_night(self._database, connection, night_of(where)) as change:
-                    parked += _park_abandoned(change)
+        if found:
+            with self._database.write() as connection:
+                for one in found:
+                    with changing_night(self._database, connection, one) as change:
+                        parked += _park_abandoned(change, owner)
         return parked
 
     def settle_not_created(self, submission_key: str, *, who: str, why: str) -> Submission:
@@ -272,8 +281,9 @@ def _check_budget(scope: str, reserved: Decimal, estimate: Decimal, budget: Deci
         )
 
 
-def _park_abandoned(change: NightChange) -> Sequence[Submission]:
-    if lease_in_force(change.connection, f"submit:{change.night}", change.now) is not None:
+def _park_abandoned(change: NightChange, owner: str) -> Sequence[Submission]:
+    lease = lease_in_force(change.connection, f"submit:{change.night}", change.now)
+    if lease is not None and lease.owner != owner:
         return []
     query = select(submissions.c.submission_key).where(
         *of_night(change.night), submissions.c.state == _S.SUBMITTING

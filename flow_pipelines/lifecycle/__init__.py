@@ -22,6 +22,7 @@ from flow_pipelines.lifecycle.poll import PollSummary, poll_due, wait_for_night
 from flow_pipelines.lifecycle.ports import Ports, collect_lease, held_lease, submit_lease
 from flow_pipelines.lifecycle.progress import NightProgress, night_progress, usd
 from flow_pipelines.lifecycle.recover import RecoverSummary, recover
+from flow_pipelines.lifecycle.rounds import Round, serve_accounts
 from flow_pipelines.lifecycle.submit import SubmitSummary, submit_night
 from flow_pipelines.lifecycle.summary import NightSummary, summarize_night
 
@@ -34,6 +35,7 @@ __all__ = [
     "PollSummary",
     "Ports",
     "RecoverSummary",
+    "Round",
     "SubmitSummary",
     "Todo",
     "agenda",
@@ -53,6 +55,7 @@ __all__ = [
     "read_workflow",
     "recover",
     "regenerate",
+    "serve_accounts",
     "submit_lease",
     "submit_night",
     "summarize_night",

@@ -9,7 +9,7 @@ from typing import Literal
 
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger.contract import MAX_ATTEMPTS, RunLedger
-from flow_pipelines.ledger.records import Tally
+from flow_pipelines.ledger.records import Pause, Tally
 from flow_pipelines.lifecycle.ports import collect_lease, submit_lease
 from flow_pipelines.lifecycle.progress import NightProgress, night_progress
 from flow_pipelines.model import IN_FLIGHT, Night, NightRecord, SubmissionState
@@ -44,6 +44,9 @@ class Agenda:
     waiting: tuple[str, ...]
     progress: tuple[NightProgress, ...] = ()
     """Of the nights that somebody asked to buy, whether a run is asked for or not."""
+    nights: tuple[NightRecord, ...] = ()
+    """Those with something to do, as they were looked at."""
+    pause: Pause | None = None
 
 
 def agenda(ledger: RunLedger, clock: Clock, *, batches: Collection[str]) -> Agenda:
@@ -69,7 +72,13 @@ def agenda(ledger: RunLedger, clock: Clock, *, batches: Collection[str]) -> Agen
             waiting.append(_asked_for(record, kind))
         else:
             todos.append(todo)
-    return Agenda(todos=tuple(todos), waiting=tuple(waiting), progress=tuple(under_way))
+    return Agenda(
+        todos=tuple(todos),
+        waiting=tuple(waiting),
+        progress=tuple(under_way),
+        nights=tuple(look.listed),
+        pause=look.pause,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +90,7 @@ class _Look:
     """Those that somebody asked to buy and nobody works on, as whoever did left them."""
     tallies: Mapping[Night, Sequence[Tally]]
     """Of those that somebody asked to buy."""
-    paused: bool
+    pause: Pause | None
 
 
 def _look(ledger: RunLedger, batches: Collection[str]) -> _Look:
@@ -94,7 +103,7 @@ def _look(ledger: RunLedger, batches: Collection[str]) -> _Look:
         # Read after the leases: their holder may have finished since the nights were listed.
         free=ledger.night_records(nobodys),
         tallies=ledger.tallies_of(asked_for),
-        paused=ledger.paused() is not None,
+        pause=ledger.paused(),
     )
 
 
@@ -106,7 +115,7 @@ def _progress(look: _Look, listed: NightRecord, now: datetime) -> NightProgress 
 
 
 def _needs(look: _Look, record: NightRecord, now: datetime) -> Kind | None:
-    if _may_submit(record) and not look.paused:
+    if _may_submit(record) and look.pause is None:
         return "submit"
     behind = record.revision != record.collected_revision or record.uncollected
     if behind and not _in_time(record, look.tallies[record.night], now):

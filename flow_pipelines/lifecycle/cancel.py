@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from flow_pipelines.lifecycle.accounts import by_account
 from flow_pipelines.lifecycle.poll import record_report
-from flow_pipelines.lifecycle.ports import Ports
+from flow_pipelines.lifecycle.ports import Ports, Workplace
 from flow_pipelines.model import (
     ENDED,
     IN_FLIGHT,
@@ -47,10 +48,15 @@ class CancelSummary:
     errors: list[str] = field(default_factory=list)
     """One line for each kind of thing that went wrong."""
 
+    def note(self, line: str) -> None:
+        """Keep a line once."""
+        if line not in self.errors:
+            self.errors.append(line)
+
 
 def cancel_night(
     night: Night,
-    ports: Ports,
+    ports: Workplace,
     *,
     why: str,
     keys: Collection[str] | None = None,
@@ -71,16 +77,30 @@ def cancel_night(
     summary.planned = ports.ledger.cancel_planned([one.submission_key for one in planned], why)
     # Read afterwards: what was planned a moment ago may have been sent meanwhile.
     in_flight = _chosen(ports, night, IN_FLIGHT, keys)
-    if ports.provider.capabilities.cancel:
-        _Canceling(ports, summary).run(in_flight, _timeout(ports, night), budget_seconds)
-    else:
-        summary.going_on = len(in_flight)
+    _cancel_in_flight(night, ports, in_flight, summary, budget_seconds)
     summary.unsettled = len(_chosen(ports, night, UNSETTLED, keys))
     return summary
 
 
+def _cancel_in_flight(
+    night: Night,
+    ports: Workplace,
+    in_flight: Sequence[Submission],
+    summary: CancelSummary,
+    budget_seconds: float,
+) -> None:
+    """Cancel what is at providers, each run with the account that it was sent with."""
+    deadline = ports.clock.monotonic() + budget_seconds
+    summary.going_on = len(in_flight)
+    for account, mine in by_account(ports, in_flight, summary.note):
+        if account.provider.capabilities.cancel:
+            summary.going_on -= len(mine)
+            left = max(deadline - ports.clock.monotonic(), 0.0)
+            _Canceling(account, summary).run(mine, _timeout(ports, night), left)
+
+
 def _chosen(
-    ports: Ports,
+    ports: Workplace,
     night: Night,
     states: Collection[SubmissionState],
     keys: Collection[str] | None,
@@ -89,7 +109,7 @@ def _chosen(
     return [one for one in found if keys is None or one.submission_key in keys]
 
 
-def _timeout(ports: Ports, night: Night) -> float:
+def _timeout(ports: Workplace, night: Night) -> float:
     record = ports.ledger.night(night)
     return record.run_timeout_seconds if record else 0.0
 
@@ -108,7 +128,7 @@ class _Canceling:
         deadline = self._ports.clock.monotonic() + budget_seconds
         for done, submission in enumerate(in_flight):
             if self._ports.clock.monotonic() >= deadline:
-                self._note(f"not done within {budget_seconds:.0f} s; repeat it for the rest")
+                self._summary.note("not done in the time that there was; repeat it for the rest")
             elif self._cancel(submission, timeout_seconds):
                 continue
             self._summary.going_on += len(in_flight) - done
@@ -125,7 +145,7 @@ class _Canceling:
             self._refused(submission, error)
             return False
         except ProviderError as error:
-            self._note(str(error))
+            self._summary.note(str(error))
             self._summary.going_on += 1
             return True
         after = record_report(self._ports, submission, report, timeout_seconds)
@@ -133,7 +153,7 @@ class _Canceling:
         return True
 
     def _refused(self, submission: Submission, error: ProviderError) -> None:
-        self._note(str(error))
+        self._summary.note(str(error))
         if isinstance(error, AccountRejected):
             self._ports.ledger.stop_account(
                 submission.resource, error.code or str(error.status), error.vendor_message
@@ -146,10 +166,6 @@ class _Canceling:
             self._summary.ended += 1
         else:
             self._summary.ending += 1
-
-    def _note(self, line: str) -> None:
-        if line not in self._summary.errors:
-            self._summary.errors.append(line)
 
     def _workflow(self, version: str) -> Workflow:
         if version not in self._workflows:

@@ -15,11 +15,12 @@ from typing import NamedTuple
 
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.ledger.night_pages import PAGE
+from flow_pipelines.lifecycle.accounts import by_account
 from flow_pipelines.lifecycle.links import needs_links, unsealed_links
 from flow_pipelines.lifecycle.noting import Carried, Carrier, note_as_they_end, note_problem
 from flow_pipelines.lifecycle.places import pages_with_places
 from flow_pipelines.lifecycle.poll import record_report
-from flow_pipelines.lifecycle.ports import Ports, collect_lease, held_lease
+from flow_pipelines.lifecycle.ports import Ports, Workplace, collect_lease, held_lease
 from flow_pipelines.lifecycle.summary import NightSummary, summarize_night
 from flow_pipelines.model import (
     Night,
@@ -72,7 +73,7 @@ class Links(NamedTuple):
     """What to say of an output that is not among them."""
 
 
-def collect_night(night: Night, ports: Ports, *, owner: str) -> NightSummary:
+def collect_night(night: Night, ports: Workplace, *, owner: str) -> NightSummary:
     """Store every output of a night's finished runs and write `runs.parquet`, `manifest.parquet`.
 
     An output that cannot be stored is noted with its reason and does not stop the others; a
@@ -86,16 +87,19 @@ def collect_night(night: Night, ports: Ports, *, owner: str) -> NightSummary:
         return write_tables(night, ports)
 
 
-def _store_outputs(night: Night, ports: Ports) -> None:
-    """Store what is missing, a page of the night at a time."""
+def _store_outputs(night: Night, ports: Workplace) -> None:
+    """Store what is missing, a page at a time, each with the account that it was bought with."""
     pages = ports.ledger.submission_pages(night, states={SubmissionState.SUCCEEDED}, size=PAGE)
     with ThreadPoolExecutor(TRANSFERS, thread_name_prefix="collect") as pool:
         for page in pages:
             todo = [submission for submission in page if submission.collected_at is None]
             outputs = ports.ledger.outputs_of([one.submission_key for one in todo])
             futures = [
-                pool.submit(_collect, ports, submission, outputs.get(submission.submission_key, ()))
-                for submission in todo
+                pool.submit(
+                    _collect, account, submission, outputs.get(submission.submission_key, ())
+                )
+                for account, mine in by_account(ports, todo, ports.log)
+                for submission in mine
             ]
             note_as_they_end(ports, night, futures)
 
@@ -251,7 +255,7 @@ def _open(ports: Ports, ref: OutputRef) -> AbstractContextManager[Download]:
     return ports.provider.fetch(ref, max_bytes=LIMITS.max_bytes)
 
 
-def write_tables(night: Night, ports: Ports) -> NightSummary:
+def write_tables(night: Night, ports: Workplace) -> NightSummary:
     """Write the night's two tables from the ledger, and note how far they reach.
 
     A process that slept past its lease may have put older tables over newer ones, which the
@@ -265,7 +269,7 @@ def write_tables(night: Night, ports: Ports) -> NightSummary:
     return summarize_night(ports.ledger, night)
 
 
-def _write_tables_once(night: Night, ports: Ports) -> int:
+def _write_tables_once(night: Night, ports: Workplace) -> int:
     """Give the revision, read before the rows: a change in between is collected again."""
     record = ports.ledger.night(night)
     if record is None:

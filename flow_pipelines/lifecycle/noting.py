@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from dataclasses import dataclass
 
-from flow_pipelines.lifecycle.ports import Ports
+from flow_pipelines.lifecycle.ports import Workplace
 from flow_pipelines.model import Night, Output, StoredFacts
 from flow_pipelines.model.errors import LedgerError
 
@@ -31,7 +31,7 @@ class Carried:
 class Carrier:
     """What one collection carries of one run; it holds back the note of the latest output."""
 
-    def __init__(self, ports: Ports, submission_key: str) -> None:
+    def __init__(self, ports: Workplace, submission_key: str) -> None:
         """Hold nothing yet."""
         self._ports, self._key = ports, submission_key
         self._latest: tuple[Output, StoredFacts] | None = None
@@ -52,13 +52,15 @@ class Carrier:
         return Carried(submission_key=self._key, last=self._latest)
 
 
-def note_problem(ports: Ports, output: Output, problem: str) -> None:
+def note_problem(ports: Workplace, output: Output, problem: str) -> None:
     """Note why an output is not stored."""
     ports.ledger.record_output_problem(output.submission_key, output.output_index, problem)
     ports.log(f"{output.submission_key} output {output.output_index} is not stored: {problem}")
 
 
-def note_as_they_end(ports: Ports, night: Night, futures: Sequence[Future[Carried | None]]) -> None:
+def note_as_they_end(
+    ports: Workplace, night: Night, futures: Sequence[Future[Carried | None]]
+) -> None:
     """Wait for all, and note what they carried; after the first error begin no more, and raise it.
 
     What ended whole is noted also then, and when somebody interrupts: a link may be gone later.
@@ -94,7 +96,7 @@ def _cancel(futures: set[Future[Carried | None]]) -> None:
         future.cancel()
 
 
-def _note(ports: Ports, night: Night, carried: Sequence[Carried]) -> None:
+def _note(ports: Workplace, night: Night, carried: Sequence[Carried]) -> None:
     """Note many at once; where the ledger refuses, each alone, so that one stops no other."""
     if not carried:
         return
@@ -110,7 +112,7 @@ def _by_index(carried: Carried) -> dict[int, StoredFacts]:
     return {} if carried.last is None else {carried.last[0].output_index: carried.last[1]}
 
 
-def _note_run(ports: Ports, carried: Carried) -> None:
+def _note_run(ports: Workplace, carried: Carried) -> None:
     if carried.last is not None and not _note_output(ports, *carried.last):
         return
     try:
@@ -120,7 +122,7 @@ def _note_run(ports: Ports, carried: Carried) -> None:
         ports.log(f"{carried.submission_key} is not collected whole yet: {error}")
 
 
-def _note_output(ports: Ports, output: Output, facts: StoredFacts) -> bool:
+def _note_output(ports: Workplace, output: Output, facts: StoredFacts) -> bool:
     try:
         ports.ledger.record_stored(output.submission_key, output.output_index, facts)
     except LedgerError as error:

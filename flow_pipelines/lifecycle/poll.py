@@ -1,12 +1,13 @@
-"""Asking after provider runs, within a time budget. Spends requests, never money."""
+"""Polling provider runs within a time budget. Spends requests, never money."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from flow_pipelines.lifecycle.accounts import each_account
 from flow_pipelines.lifecycle.links import needs_links, sealed_links
-from flow_pipelines.lifecycle.ports import Ports
+from flow_pipelines.lifecycle.ports import Ports, Workplace
 from flow_pipelines.lifecycle.progress import night_progress
 from flow_pipelines.lifecycle.schedule import is_given_up
 from flow_pipelines.lifecycle.waits import FEW, Mood, hasten, mood, poll_again_at, workload
@@ -56,24 +57,26 @@ class PollSummary:
 def poll_due(
     ports: Ports,
     *,
-    batches: Collection[str],
     owner: str,
     budget_seconds: float,
+    location: str | None = None,
     night: Night | None = None,
 ) -> PollSummary:
-    """Poll what is due until nothing is, or `budget_seconds` are over.
+    """Poll what is due of the account of `ports` until nothing is, or `budget_seconds` are over.
 
-    Safe to repeat and to run in many processes: a claim keeps each run to one poller.
+    Of all batches, defined or not, but those of another code location than `location`. Safe to
+    repeat and to run in many processes: a claim keeps each run to one poller.
     """
     summary = PollSummary()
     deadline = ports.clock.monotonic() + budget_seconds
-    _use_spare_turns(ports, batches)
+    _use_spare_turns(ports, location)
     try:
         while (now := ports.clock.monotonic()) < deadline:
             due = ports.ledger.claim_due(
                 owner,
-                batches=batches,
                 provider=ports.provider.name,
+                resource=ports.resource,
+                location=location,
                 night=night,
                 limit=CLAIM,
                 ttl_seconds=CLAIM_SECONDS,
@@ -90,9 +93,11 @@ def poll_due(
     return summary
 
 
-def _use_spare_turns(ports: Ports, batches: Collection[str]) -> None:
+def _use_spare_turns(ports: Ports, location: str | None) -> None:
     """Bring polls forward that were put off for what waited to be submitted, and does no more."""
-    in_flight = ports.ledger.in_flight(batches=batches, provider=ports.provider.name, limit=FEW + 1)
+    in_flight = ports.ledger.in_flight(
+        provider=ports.provider.name, resource=ports.resource, location=location, limit=FEW + 1
+    )
     if len(in_flight) > FEW:
         return
     for submission in in_flight:
@@ -197,33 +202,40 @@ def record_report(
         return None
 
 
-def wait_for_night(ports: Ports, night: Night, *, owner: str, wait_seconds: float) -> int:
+def wait_for_night(ports: Workplace, night: Night, *, owner: str, wait_seconds: float) -> int:
     """Poll a night's runs until all have ended or `wait_seconds` are over; give how many have not.
 
-    Logs a line when a tenth of the night's rows has ended, so that a night of any size has about
-    ten. The wait is bounded; nothing is lost when it ends early.
+    Each with the account it was sent with. Those of an account that is not configured are named
+    and not waited for. Logs a line when a tenth of the night's rows has ended, so that a night of
+    any size has about ten. The wait is bounded; nothing is lost when it ends early.
     """
     deadline = ports.clock.monotonic() + wait_seconds
     told: object = None
+    missing: set[str] = set()
     while True:
-        left = deadline - ports.clock.monotonic()
-        summary = poll_due(
-            ports,
-            batches=[night.batch],
-            owner=owner,
-            budget_seconds=max(min(left, 30.0), 1.0),
-            night=night,
-        )
-        for line in summary.errors:
-            ports.log(line)
+        waiting = [one for one in ports.ledger.outstanding(night=night) if one.in_flight]
+        accounts = list(each_account(ports, waiting, missing.add))
+        _poll_each(accounts, night, owner, deadline)
         in_flight = _in_flight(ports, night)
         told = _tell(ports, night, told)
-        if not in_flight or ports.clock.monotonic() >= deadline:
+        if not in_flight or not accounts or ports.clock.monotonic() >= deadline:
+            for line in sorted(missing):
+                ports.log(line)
             return in_flight
         ports.clock.sleep(min(IDLE_SECONDS, max(deadline - ports.clock.monotonic(), 0.0)))
 
 
-def _tell(ports: Ports, night: Night, told: object) -> object:
+def _poll_each(accounts: Sequence[Ports], night: Night, owner: str, deadline: float) -> None:
+    """Poll a night's runs once, each account for its share of the time."""
+    for ports in accounts:
+        left = deadline - ports.clock.monotonic()
+        budget_seconds = max(min(left, 30.0) / len(accounts), 1.0)
+        summary = poll_due(ports, owner=owner, budget_seconds=budget_seconds, night=night)
+        for line in summary.errors:
+            ports.log(line)
+
+
+def _tell(ports: Workplace, night: Night, told: object) -> object:
     """Log how far a night has come, where that is news; give what was told last."""
     progress = night_progress(night, ports.ledger.tallies(night), ports.clock.now())
     now = (progress.generation, progress.percent // 10, progress.under_way)
@@ -232,7 +244,7 @@ def _tell(ports: Ports, night: Night, told: object) -> object:
     return now
 
 
-def _in_flight(ports: Ports, night: Night) -> int:
+def _in_flight(ports: Workplace, night: Night) -> int:
     record = ports.ledger.night(night)
     if record is None:
         return 0

@@ -6,12 +6,13 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger.contract import RunLedger
 from flow_pipelines.lifecycle.memory import Memory
 from flow_pipelines.model import Night
-from flow_pipelines.model.errors import ConfigurationError, LeaseLost
+from flow_pipelines.model.errors import AccountMissing, ConfigurationError, LeaseLost
 from flow_pipelines.provider import Provider, Seal
 from flow_pipelines.storage.contract import ImageStore
 
@@ -31,12 +32,46 @@ def no_callback(submission_key: str, ledger_id: str | None) -> str | None:
     return None
 
 
+class Workplace(Protocol):
+    """What work on a whole night needs, whatever accounts it was bought with."""
+
+    @property
+    def ledger(self) -> RunLedger:
+        """Return the ledger that all of them share."""
+
+    @property
+    def store(self) -> ImageStore:
+        """Return the bucket."""
+
+    @property
+    def clock(self) -> Clock:
+        """Return the clock that ledger and bucket go by."""
+
+    @property
+    def log(self) -> Callable[[str], None]:
+        """Return what takes one line a time for people; never a secret."""
+
+    def for_account(self, resource: str, provider: str) -> Ports:
+        """Return the ports of the account that a submission was sent with.
+
+        Raises: AccountMissing, where none has that key, or where it is another provider's now;
+        ConfigurationError, for one that cannot be opened.
+        """
+
+
+def no_account(resource: str) -> Ports:
+    """Raise AccountMissing: no other account was configured."""
+    raise AccountMissing(f"no account is configured under the resource key {resource!r}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ports:
     """One account of one provider, with the ledger, the bucket and the clock it works with."""
 
     ledger: RunLedger
     provider: Provider
+    resource: str
+    """The account: its resource key."""
     store: ImageStore
     clock: Clock
     log: Callable[[str], None]
@@ -50,6 +85,17 @@ class Ports:
     """Lets links that expire be kept in the ledger; None: each is asked for again to collect."""
     memory: Memory = field(default_factory=Memory, repr=False, compare=False)
     """What this process measured or was told a moment ago."""
+    others: Callable[[str], Ports] = field(default=no_account, repr=False, compare=False)
+    """Resource key → another account's ports, opened once; raises ConfigurationError."""
+
+    def for_account(self, resource: str, provider: str) -> Ports:
+        """Return the ports of the account that a submission was sent with; see `Workplace`."""
+        found = self if resource == self.resource else self.others(resource)
+        if found.provider.name != provider:
+            raise AccountMissing(
+                f"the resource {resource!r} is {found.provider.name}'s here, not {provider}'s"
+            )
+        return found
 
 
 def submit_lease(night: Night) -> str:
@@ -63,7 +109,9 @@ def collect_lease(night: Night) -> str:
 
 
 @contextlib.contextmanager
-def held_lease(ports: Ports, name: str, owner: str, *, wait_seconds: float = 0.0) -> Iterator[None]:
+def held_lease(
+    ports: Workplace, name: str, owner: str, *, wait_seconds: float = 0.0
+) -> Iterator[None]:
     """Hold a lease, renewing it from a thread, until the block ends.
 
     Waits up to `wait_seconds` for another holder. Raises: LeaseLost, when it stays taken.
@@ -89,7 +137,7 @@ def held_lease(ports: Ports, name: str, owner: str, *, wait_seconds: float = 0.0
         ports.ledger.release_lease(name, owner)
 
 
-def _renew(ports: Ports, name: str, owner: str, ended: threading.Event) -> None:
+def _renew(ports: Workplace, name: str, owner: str, ended: threading.Event) -> None:
     while not ended.wait(LEASE_SECONDS / 3):
         try:
             ports.ledger.acquire_lease(name, owner, LEASE_SECONDS)

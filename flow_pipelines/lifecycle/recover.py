@@ -12,7 +12,7 @@ from flow_pipelines.lifecycle.replay import is_due, may_replay, replay
 from flow_pipelines.lifecycle.requests import submit_request
 from flow_pipelines.lifecycle.schedule import age_seconds
 from flow_pipelines.lifecycle.search import SKEW, Candidates, candidates, last_creation
-from flow_pipelines.model import Receipt, Submission, Workflow
+from flow_pipelines.model import Night, Receipt, Submission, Workflow
 from flow_pipelines.model.errors import (
     KeyAlreadyKnown,
     LeaseLost,
@@ -44,25 +44,23 @@ class RecoverSummary:
 
 
 def recover(
-    ports: Ports, *, batches: Collection[str], resource: str | None = None
+    ports: Ports, *, location: str | None = None, night: Night | None = None
 ) -> RecoverSummary:
     """Park what a dead process was sending, and settle unresolved submissions where possible.
 
-    With `resource`, the account of `ports` settles only what was planned for it: another account
-    knows neither the runs nor the keys of this one, so a copy sent to it would be a new purchase.
-    Sends nothing that could be billed a second time; see `lifecycle.replay` for what it sends
-    again. Safe to repeat and to run in many processes.
+    Settles only what was sent with the account of `ports`: another knows neither its runs nor its
+    keys, so a copy sent there would be a new purchase. Of all batches, defined or not, but those
+    of another code location than `location`. Sends nothing that could be billed a second time; see
+    `lifecycle.replay` for what it sends again. Safe to repeat and to run in many processes.
     """
-    summary = RecoverSummary(parked=len(ports.ledger.park_abandoned(batches)))
-    unresolved = [
-        submission
-        for submission in ports.ledger.unresolved(batches)
-        if submission.provider == ports.provider.name
-    ]
+    parked = ports.ledger.park_abandoned(location=location, night=night)
+    unresolved = ports.ledger.unresolved(
+        provider=ports.provider.name, resource=ports.resource, location=location, night=night
+    )
+    summary = RecoverSummary(parked=len(parked))
     capabilities = ports.provider.capabilities
     if capabilities.find or capabilities.replays:
-        mine = [one for one in unresolved if resource in {None, one.resource}]
-        summary.found = _settle_due(ports, mine)
+        summary.found = _settle_due(ports, unresolved)
     summary.waiting = len(unresolved) - summary.found
     return summary
 

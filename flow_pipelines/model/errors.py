@@ -4,6 +4,7 @@
 #   ConfigurationError           fix the configuration, then run again
 #     InvalidBatch               the same, with every problem's file, line and column
 #     WrongLedger                this ledger must not buy for this batch
+#     AccountMissing             the account that a submission was sent with is not at hand
 #   ProviderError                something a provider said or failed to say
 #     ProviderUnavailable        nothing was accepted; wait, then ask again
 #       RateLimited              nothing was accepted; wait `retry_after_seconds`
@@ -102,6 +103,10 @@ def _listed(problems: Sequence[Problem], shown: int) -> Iterator[str]:
 
 class WrongLedger(ConfigurationError):
     """The bucket says that another ledger has bought for this batch or partition."""
+
+
+class AccountMissing(ConfigurationError):
+    """The account that submissions were sent with is not configured here, or not theirs now."""
 
 
 class ProviderError(FlowPipelinesError):

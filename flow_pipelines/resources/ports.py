@@ -1,9 +1,16 @@
 """Ports for the rooms below, built from a step's or a tick's resources."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import dagster as dg
+
+from flow_pipelines.clock import Clock
+from flow_pipelines.ledger import SqlRunLedger
 from flow_pipelines.lifecycle import Ports
+from flow_pipelines.lifecycle.memory import Memory
+from flow_pipelines.lifecycle.ports import no_account
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources.callbacks import callback_url
 from flow_pipelines.resources.image_store import ImageStoreResource
@@ -13,6 +20,90 @@ from flow_pipelines.resources.run_ledger import RunLedgerResource
 T = TypeVar("T")
 
 
+class OpenAccounts:
+    """Opens accounts that share a ledger, a bucket and a clock, each once and when it is needed."""
+
+    def __init__(
+        self,
+        ledger: SqlRunLedger,
+        clock: Clock,
+        image_store: ImageStoreResource,
+        find: Callable[[str], Any],
+        log: Callable[[str], None],
+        *,
+        patience: Patience = IN_A_STEP,
+    ) -> None:
+        """`find` gives the resource under a key, ready for use; None, where there is none.
+
+        Raises: ConfigurationError, naming the variable that is missing.
+        """
+        self.ledger, self.clock, self.log = ledger, clock, log
+        self.store = image_store.get_store()
+        self._image_store, self._find, self._patience = image_store, find, patience
+        self._memory = Memory()
+        self._open: dict[str, Ports] = {}
+        self._lock = threading.Lock()
+
+    def open(self, account: str, *, key_required: bool = True) -> Ports:
+        """Return the ports of the account under this resource key; the same at every call.
+
+        Without `key_required`, a missing key is an error only once a request is sent.
+        Raises: AccountMissing, where there is none; ConfigurationError.
+        """
+        with self._lock:
+            if account not in self._open:
+                self._open[account] = self._ports(account, key_required=key_required)
+            return self._open[account]
+
+    def for_account(self, resource: str, provider: str) -> Ports:
+        """Return the ports of the account that a submission was sent with; see `Ports`."""
+        return self.open(resource).for_account(resource, provider)
+
+    def _ports(self, account: str, *, key_required: bool) -> Ports:
+        found = self._find(account)
+        if found is None:
+            return no_account(account)
+        provider = _expect(found, account, ProviderResource)
+        return Ports(
+            ledger=self.ledger,
+            provider=provider.get_provider(
+                self.ledger.pace, self.clock, patience=self._patience, key_required=key_required
+            ),
+            resource=account,
+            store=self.store,
+            clock=self.clock,
+            log=self.log,
+            read_uri=self._image_store.read_uri,
+            callback_url=callback_url(provider.profile, provider.base_url_in_use()),
+            seal=provider.link_seal(),
+            memory=self._memory,
+            others=self.open,
+        )
+
+
+def open_accounts(
+    resources: Any,
+    log: Callable[[str], None],
+    *,
+    patience: Patience = IN_A_STEP,
+    others: Mapping[str, dg.ResourceDefinition] | None = None,
+) -> OpenAccounts:
+    """Return what opens accounts from `context.resources`.
+
+    `others` are all resources of the code location: a step and a sensor are given only those that
+    they name, and a night may have been bought with another account than its batch names now.
+    """
+    run_ledger = _expect(resources.run_ledger, "run_ledger", RunLedgerResource)
+    return OpenAccounts(
+        run_ledger.get_ledger(),
+        run_ledger.get_clock(),
+        _expect(resources.image_store, "image_store", ImageStoreResource),
+        lambda key: getattr(resources, key, None) or _initialized(key, others or {}),
+        log,
+        patience=patience,
+    )
+
+
 def open_ports(
     resources: Any,
     account: str,
@@ -20,33 +111,29 @@ def open_ports(
     *,
     patience: Patience = IN_A_STEP,
     key_required: bool = True,
+    others: Mapping[str, dg.ResourceDefinition] | None = None,
 ) -> Ports:
-    """Build the ports of one account from `context.resources`; `account` is its resource key.
-
-    Without `key_required`, a missing key is an error only once a request is sent.
+    """Return the ports of one account from `context.resources`; `account` is its resource key.
 
     Raises: ConfigurationError for whatever is missing, naming the variable; LedgerError.
     """
-    provider = _resource(resources, account, ProviderResource)
-    image_store = _resource(resources, "image_store", ImageStoreResource)
-    run_ledger = _resource(resources, "run_ledger", RunLedgerResource)
-    ledger, clock = run_ledger.get_ledger(), run_ledger.get_clock()
-    return Ports(
-        ledger=ledger,
-        provider=provider.get_provider(
-            ledger.pace, clock, patience=patience, key_required=key_required
-        ),
-        store=image_store.get_store(),
-        clock=clock,
-        log=log,
-        read_uri=image_store.read_uri,
-        callback_url=callback_url(provider.profile, provider.base_url_in_use()),
-        seal=provider.link_seal(),
-    )
+    accounts = open_accounts(resources, log, patience=patience, others=others)
+    return accounts.open(account, key_required=key_required)
 
 
-def _resource(resources: Any, key: str, kind: type[T]) -> T:
-    found = getattr(resources, key)
+def _initialized(key: str, others: Mapping[str, dg.ResourceDefinition]) -> Any:
+    """Return a resource that Dagster has not made ready; a provider's needs no tearing down."""
+    if key not in others:
+        return None
+    try:
+        with dg.build_resources({key: others[key]}) as ready:
+            return getattr(ready, key)
+    except dg.DagsterInvalidConfigError as error:
+        message = "; ".join(one.message for one in error.errors)
+        raise ConfigurationError(f"resource {key!r}: {message}") from None
+
+
+def _expect(found: Any, key: str, kind: type[T]) -> T:
     if not isinstance(found, kind):
         raise ConfigurationError(
             f"the resource {key!r} is a {type(found).__name__}; a {kind.__name__} is needed there"

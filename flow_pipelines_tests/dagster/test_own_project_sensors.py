@@ -18,6 +18,7 @@ from flow_pipelines_tests.dagster.conftest import (
     World,
     materialize,
 )
+from flow_pipelines_tests.dagster.test_sensor import asked
 
 GENERATION = ("harbor/prompts", "harbor/provider_runs")
 
@@ -102,18 +103,16 @@ def test_the_refusal_names_both_locations_and_the_way_out(ledger: SqlRunLedger) 
         assert words in str(caught.value)
 
 
-def test_runs_that_another_account_bought_are_named(
+@pytest.mark.case(
+    "Another resource named in mid-night: its key polled runs that it does not know.",
+    "Each run is polled with the account that it was sent with.",
+)
+def test_runs_that_another_account_bought_are_polled_with_it(
     project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
 ) -> None:
-    world.control.configure(time_scale=0.001)
-    try:
-        bought_by("east", project, instance, ledger)
-        project.add("harbor", BATCH.replace("workflow:", "resource: second\n  workflow:"))
-        with project.load(second=FloyoResource()) as defs:
-            data = tick(defs, instance, "east")
-    finally:
-        world.control.configure(time_scale=100.0)
-    said = data.skip_message or ""
-    assert (
-        "3 run(s) were bought with the resource 'floyo' and are asked after with 'second'" in said
-    )
+    bought_by("east", project, instance, ledger)
+    project.add("harbor", BATCH.replace("workflow:", "resource: second\n  workflow:"))
+    with project.load(second=FloyoResource(api_key="another key")) as defs:
+        data = tick(defs, instance, "east")
+    assert asked_about(world) == 3
+    assert asked(data) == [("harbor/images", NIGHT)]

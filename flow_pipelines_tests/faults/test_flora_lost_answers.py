@@ -54,7 +54,7 @@ class FloraNight:
     def look_after(self, minutes: int) -> list[str]:
         for _ in range(minutes * 2):
             self.lab.clock.advance(30)
-            recover(self.lab.ports, batches=[self.lab.night.batch])
+            recover(self.lab.ports)
         return self.lab.states()
 
     def lose(self, action: str = "drop_after_accept", **details: Any) -> None:

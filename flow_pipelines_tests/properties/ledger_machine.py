@@ -142,7 +142,7 @@ class LedgerMachine(LedgerWorld):
             if row.state is S.SUBMITTING
             and self.leases.get(f"submit:{row.night}", ("", 0.0))[1] <= now
         }
-        parked = self.desk.ledger.park_abandoned([self.world])
+        parked = self.desk.ledger.park_abandoned(location=self.world)
         assert {one.submission_key for one in parked} == abandoned
         for key in abandoned:
             self.rows[key].state = S.UNRESOLVED
@@ -199,7 +199,7 @@ class LedgerMachine(LedgerWorld):
             if row.state in IN_FLIGHT and row.claimed_by in {None, owner}
         }
         got = self.desk.ledger.claim_due(
-            owner, batches=[self.world], provider=self.world, limit=limit, ttl_seconds=10**6
+            owner, provider=self.world, resource="floyo", limit=limit, ttl_seconds=10**6
         )
         keys = {one.submission_key for one in got}
         assert keys <= free

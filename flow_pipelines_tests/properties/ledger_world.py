@@ -62,6 +62,8 @@ class LedgerWorld(RuleBasedStateMachine):
         self.days: set[date] = set()
         self.requested: dict[str, int] = {}
         self.generations: Counter[Night] = Counter()
+        # Other worlds leave it alone, as other code locations would.
+        self.desk.ledger.claim_batch(self.world, self.world)
         for name in ("one", "two"):
             night = Night(self.world, name)
             self.desk.plan(night, range(3), provider=self.world)

@@ -62,6 +62,7 @@ class Street:
         self.ports = Ports(
             ledger=self.ledger,
             provider=self.account.provider,
+            resource=provider,
             store=MemoryImageStore("a-bucket", "flow"),
             clock=clock,
             log=self.lines.append,
@@ -118,7 +119,7 @@ class Street:
 
     def poll(self) -> int:
         """Poll what is due, as a tick of the sensor does; give how many ended."""
-        return poll_due(self.ports, batches=[NIGHT.batch], owner="tick", budget_seconds=30).ended
+        return poll_due(self.ports, owner="tick", budget_seconds=30).ended
 
     def rows(self) -> list[Submission]:
         return list(self.ledger.submissions(NIGHT))

@@ -12,7 +12,7 @@ from flow_pipelines.model.errors import LedgerBusy
 from flow_pipelines_tests.conformance.ledger.desk import PROVIDER, S, key_of, new_night
 from flow_pipelines_tests.webhooks.conftest import Post
 
-CLAIM = {"batches": ["posters"], "provider": PROVIDER}
+CLAIM = {"provider": PROVIDER, "resource": PROVIDER}
 
 
 def in_flight(post: Post, *, poll_in: float = 300) -> tuple[str, str]:

@@ -131,6 +131,7 @@ class Desk:
         estimate: str = "0.02",
         budget: str | None = None,
         daily: str | None = None,
+        resource: str = "floyo",
     ) -> Submission:
         lease = f"submit:{key.split('#', maxsplit=1)[0]}"
         self.ledger.acquire_lease(lease, owner, 60)
@@ -138,7 +139,7 @@ class Desk:
             key,
             lease=lease,
             owner=owner,
-            resource="floyo",
+            resource=resource,
             body_sha256="",
             estimate_usd=Decimal(estimate),
             budget_usd=None if budget is None else Decimal(budget),

@@ -119,7 +119,7 @@ def test_claims_never_overlap_and_leave_nothing(desk: Desk) -> None:
         keys: list[str] = []
         while True:
             got = desk.ledger.claim_due(
-                f"owner {number}", batches=["posters"], provider=PROVIDER, limit=4
+                f"owner {number}", provider=PROVIDER, resource=PROVIDER, limit=4
             )
             if not got:
                 return keys
@@ -162,14 +162,12 @@ def test_everything_at_once_neither_deadlocks_nor_miscounts(desk: Desk) -> None:
             except IllegalTransition:
                 pass
             desk.ledger.skip(chance.sample(keys, 3), "no budget")
-            for due in desk.ledger.claim_due(
-                owner, batches=["posters"], provider=PROVIDER, limit=3
-            ):
+            for due in desk.ledger.claim_due(owner, provider=PROVIDER, resource=PROVIDER, limit=3):
                 if chance.random() < 0.5:
                     desk.poll(due.submission_key, S.SUCCEEDED, cost="0.02")
             desk.ledger.release_claims(owner)
             desk.plan(nights[number % 2], range(number, 7), content=chance.choice("ab"))
-            desk.ledger.park_abandoned(["posters"])
+            desk.ledger.park_abandoned()
 
     assert [one for one in together(work) if one is not None] == []
     _assert_sums(desk, nights)
@@ -202,7 +200,7 @@ def test_on_postgresql_a_claim_does_not_wait_for_a_row_in_work(
     with desk.ledger._database.write() as connection:
         connection.execute(in_work)
 
-        claimed = impatient.claim_due("owner", batches=["posters"], provider=PROVIDER)
+        claimed = impatient.claim_due("owner", provider=PROVIDER, resource=PROVIDER)
 
     assert [one.submission_key for one in claimed] == [key_of(night, 1)]
     impatient.close()

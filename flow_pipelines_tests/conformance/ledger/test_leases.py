@@ -67,9 +67,9 @@ def test_a_submission_is_abandoned_once_the_lease_of_its_night_is_free(desk: Des
     desk.clock.advance(30)
     desk.begin(key_of(other, 0))
 
-    assert desk.ledger.park_abandoned(["posters", "covers"]) == []
+    assert desk.ledger.park_abandoned() == []
     desk.clock.advance(30)
-    parked = desk.ledger.park_abandoned(["posters", "covers"])
+    parked = desk.ledger.park_abandoned()
 
     assert [s.submission_key for s in parked] == [key_of(night, 0)]
     assert parked[0].state is S.UNRESOLVED
@@ -78,15 +78,26 @@ def test_a_submission_is_abandoned_once_the_lease_of_its_night_is_free(desk: Des
     assert desk.state(key_of(other, 0)) is S.SUBMITTING
 
 
-def test_only_the_named_batches_are_searched_for_the_abandoned(desk: Desk) -> None:
+def test_another_location_and_another_night_leave_the_abandoned_alone(desk: Desk) -> None:
     night = new_night()
     desk.plan(night)
     desk.begin(key_of(night, 0))
     desk.clock.advance(3600)
+    desk.ledger.claim_batch(night.batch, "here")
 
-    assert desk.ledger.park_abandoned(["covers"]) == []
-    assert desk.ledger.park_abandoned([]) == []
+    assert desk.ledger.park_abandoned(location="there") == []
+    assert desk.ledger.park_abandoned(night=new_night()) == []
     assert desk.state(key_of(night, 0)) is S.SUBMITTING
+    assert len(desk.ledger.park_abandoned(location="here", night=night)) == 1
+
+
+def test_who_has_the_lease_and_sent_nothing_parks_what_a_process_before_it_sent(desk: Desk) -> None:
+    night = new_night()
+    desk.plan(night)
+    desk.begin(key_of(night, 0), owner="run-1")
+
+    assert desk.ledger.park_abandoned(owner="run-2") == []
+    assert len(desk.ledger.park_abandoned(owner="run-1")) == 1
 
 
 def test_the_newest_refusal_of_an_account_is_kept(desk: Desk) -> None:

@@ -31,7 +31,7 @@ def _sent(desk: Desk, *delays: float, batch: str = "posters") -> list[str]:
 
 
 def _claim(desk: Desk, owner: str = "poller", **how) -> list[str]:
-    how = {"batches": ["posters"], "provider": PROVIDER, **how}
+    how = {"provider": PROVIDER, "resource": PROVIDER, **how}
     return [s.submission_key for s in desk.ledger.claim_due(owner, **how)]
 
 
@@ -82,14 +82,16 @@ def test_a_poll_ends_the_claim(desk: Desk, said: S | None) -> None:
     assert _claim(desk, "two") == [key]
 
 
-def test_only_the_asked_batches_provider_and_night_are_claimed(desk: Desk) -> None:
+def test_only_the_asked_account_location_and_night_are_claimed(desk: Desk) -> None:
     (poster,) = _sent(desk, 0)
     (cover,) = _sent(desk, 0, batch="covers")
     night = desk.ledger.submission(poster).night
+    desk.ledger.claim_batch("posters", "here")
 
-    assert _claim(desk, batches=[]) == []
+    assert _claim(desk, resource="floyo_second") == []
     assert _claim(desk, provider="flora") == []
-    assert _claim(desk, batches=["covers"]) == [cover]
+    assert _claim(desk, location="there") == [cover]
+    desk.ledger.release_claims("poller")
     assert _claim(desk, night=new_night()) == []
     assert _claim(desk, night=night) == [poster]
 
@@ -98,7 +100,7 @@ def test_the_next_due_time_is_that_of_what_is_in_flight(desk: Desk) -> None:
     start = desk.clock.now()
     first, second = _sent(desk, 5, 9)
     night = desk.ledger.submission(first).night
-    asked = {"batches": ["posters"], "provider": PROVIDER}
+    asked = {"provider": PROVIDER, "resource": PROVIDER}
 
     assert desk.ledger.next_due_at(**asked) == start + timedelta(seconds=5)
     desk.poll(first, S.SUCCEEDED)
@@ -133,7 +135,7 @@ def test_the_search_for_an_unresolved_run_is_postponed_and_never_polled(desk: De
 
     assert desk.ledger.submission(key).next_poll_at == later
     assert _claim(desk) == []
-    assert desk.ledger.next_due_at(batches=["posters"], provider=PROVIDER) is None
+    assert desk.ledger.next_due_at(provider=PROVIDER, resource=PROVIDER) is None
     desk.settle_not_created(key)
     assert desk.ledger.submission(key).next_poll_at is None
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -113,10 +115,59 @@ def test_unresolved_submissions_come_by_their_intent(desk: Desk) -> None:
     for _ in range(3):
         keys.append(desk.reach(S.UNRESOLVED))
         desk.clock.advance(1)
-    desk.reach(S.UNRESOLVED, new_night("covers"))
+    elsewhere = desk.reach(S.UNRESOLVED, new_night("covers"))
+    desk.ledger.claim_batch("covers", "there")
 
-    assert [s.submission_key for s in desk.ledger.unresolved(["posters"])] == keys
-    assert [s.submission_key for s in desk.ledger.unresolved(["posters"], limit=1)] == keys[:1]
+    def found(**how: Any) -> list[str]:
+        how = {"provider": PROVIDER, "resource": PROVIDER, **how}
+        return [s.submission_key for s in desk.ledger.unresolved(**how)]
+
+    assert found(location="here") == keys
+    assert found(limit=1) == keys[:1]
+    assert found() == [*keys, elsewhere]
+    assert found(night=desk.ledger.submission(elsewhere).night) == [elsewhere]
+    assert found(resource="floyo_second") == found(provider="flora") == []
+
+
+def test_what_is_outstanding_is_told_by_account_and_batch(desk: Desk) -> None:
+    start = desk.clock.now()
+    night, gone = new_night(), new_night("gone")
+    desk.plan(night, range(4))
+    desk.plan(gone)
+    desk.submit(key_of(night, 0), poll_in=20)
+    desk.submit(key_of(night, 1), poll_in=10)
+    desk.begin(key_of(night, 2), resource="floyo_second")
+    desk.ledger.park_submission(key_of(night, 2), "lost")
+    desk.submit(key_of(gone, 0), poll_in=30)
+    desk.ledger.claim_batch("gone", "there")
+
+    def told(**how: Any) -> list[tuple[str, str, int, int]]:
+        found = desk.ledger.outstanding(**how)
+        return [(one.resource, one.batch, one.in_flight, one.unresolved) for one in found]
+
+    posters = [("floyo", "posters", 2, 0), ("floyo_second", "posters", 0, 1)]
+    assert told() == [("floyo", "gone", 1, 0), *posters]
+    assert told(location="here") == posters
+    assert told(night=gone) == [("floyo", "gone", 1, 0)]
+    due = [one.due_at for one in desk.ledger.outstanding(night=night)]
+    assert due == [start + timedelta(seconds=10), None]
+
+
+def test_nights_of_batches_that_nobody_names_are_told(desk: Desk) -> None:
+    desk.plan(new_night())
+    gone, away = new_night("gone"), new_night("away")
+    desk.plan(gone)
+    desk.plan(away)
+    desk.ledger.claim_batch("away", "there")
+
+    found = desk.ledger.nights_besides(["posters"], location="here")
+    assert [record.night for record in found] == [gone]
+    assert {record.night.batch for record in desk.ledger.nights_besides([])} == {
+        "posters",
+        "gone",
+        "away",
+    }
+    assert len(desk.ledger.nights_besides([], limit=1)) == 1
 
 
 def test_nights_with_something_to_do_come_by_their_latest_change(desk: Desk) -> None:

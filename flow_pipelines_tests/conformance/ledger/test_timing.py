@@ -106,7 +106,7 @@ def test_what_is_in_flight_is_listed_and_claimed_by_nobody(desk: Desk) -> None:
     desk.plan(night, range(3))
     for number, delay in enumerate((30, 10)):
         desk.submit(key_of(night, number), poll_in=delay)
-    asked = {"batches": [night.batch], "provider": PROVIDER}
+    asked = {"provider": PROVIDER, "resource": PROVIDER}
 
     listed = [one.submission_key for one in desk.ledger.in_flight(**asked)]
 

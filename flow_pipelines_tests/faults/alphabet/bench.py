@@ -138,6 +138,7 @@ class Bench:
         return Ports(
             ledger=self.ledger,
             provider=self.provider,
+            resource=self.name,
             store=self.store,
             clock=self.clock,
             log=self.lines.append,
@@ -194,7 +195,7 @@ class Bench:
         self.lines.append(str(done))
 
     def poll(self) -> None:
-        done = poll_due(self.ports, batches=[NIGHT.batch], owner=OWNER, budget_seconds=20)
+        done = poll_due(self.ports, owner=OWNER, budget_seconds=20)
         self.lines += done.errors
 
     def collect(self) -> None:
@@ -207,7 +208,7 @@ class Bench:
 
     def tick(self) -> None:
         """Do what a sensor's tick does, and the runs that it asks for."""
-        recover(self.ports, batches=[NIGHT.batch])
+        recover(self.ports)
         self.poll()
         found = agenda(self.ledger, self.clock, batches=[NIGHT.batch])
         for todo in found.todos:

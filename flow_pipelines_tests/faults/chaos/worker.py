@@ -92,8 +92,8 @@ class Worker:
 
     def _tick(self, provider: str) -> None:
         ports, settings = self._of(provider), self._world.settings(provider)
-        recover(ports, batches=[settings.name])
-        poll_due(ports, batches=[settings.name], owner=self._owner(), budget_seconds=60)
+        recover(ports)
+        poll_due(ports, owner=self._owner(), budget_seconds=60)
         todos = agenda(ports.ledger, ports.clock, batches=[settings.name]).todos
         for todo in todos:
             self._guarded(lambda todo=todo: self._carry_out(provider, todo))

@@ -71,6 +71,7 @@ class World:
         bucket = self.environment["FLOW_PIPELINES_BUCKET"]
         return Ports(
             ledger=LongLeases(ledger),
+            resource=provider,
             provider=connect(
                 provider, self.environment, self.clock, ledger.pace, lambda transport: transport
             ),

@@ -100,6 +100,7 @@ class Bench:
         return Ports(
             ledger=Watched(ledger, "ledger", LEDGER_WRITES, effects),
             provider=self._connect(Watched(ledger.pace, "pace", PACE_WRITES, effects), effects),
+            resource=self.provider,
             store=Watched(store, "store", STORE_WRITES, effects),
             clock=self.clock,
             log=lambda _line: None,

@@ -63,8 +63,8 @@ def by_sensors(settings: BatchSettings, ports: Ports, owner: str) -> None:
     """Tick until nothing is left to do, carrying out at once what each tick asks for."""
     quiet = 0
     for tick in range(TICKS):
-        recover(ports, batches=[NIGHT.batch])
-        poll_due(ports, batches=[NIGHT.batch], owner=f"{owner}/{tick}", budget_seconds=30)
+        recover(ports)
+        poll_due(ports, owner=f"{owner}/{tick}", budget_seconds=30)
         todos = agenda(ports.ledger, ports.clock, batches=[NIGHT.batch]).todos
         for todo in todos:
             _carry_out(settings, ports, todo, f"{owner}-{tick}")

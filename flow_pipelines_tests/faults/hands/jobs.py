@@ -80,7 +80,7 @@ def go_on_buying(place: Place, gate: Barrier | None, owner: str, ahead: float) -
     host = _open(place, gate, ahead_seconds=ahead)
     submitted = 0
     for attempt in range(TICKS):
-        recover(host.ports, batches=[NIGHT.batch])
+        recover(host.ports)
         record = host.ledger.night(NIGHT)
         assert record is not None
         if not {"planned", "submitting", "unresolved"} & {s.value for s in record.counts}:
@@ -96,7 +96,7 @@ def go_on_buying(place: Place, gate: Barrier | None, owner: str, ahead: float) -
 def recover_and_buy(place: Place, owner: str, ahead: float) -> dict[str, Any]:
     """Look after what a dead process left, then submit the rest."""
     host = _open(place, None, ahead_seconds=ahead)
-    found = recover(host.ports, batches=[NIGHT.batch])
+    found = recover(host.ports)
     summary = submit_night(place.settings, NIGHT, host.ports, owner=owner)
     return {**asdict(summary), "parked": found.parked, "found": found.found}
 
@@ -150,9 +150,9 @@ def _tick_on(place: Place, gate: Barrier | None, name: str, *, carry_out: bool) 
 
 
 def _tick(host: Host, name: str) -> tuple[Todo, ...]:
-    recover(host.ports, batches=[NIGHT.batch])
+    recover(host.ports)
     owner = f"{name}/{uuid.uuid4().hex[:8]}"
-    poll_due(host.ports, batches=[NIGHT.batch], owner=owner, budget_seconds=30)
+    poll_due(host.ports, owner=owner, budget_seconds=30)
     return agenda(host.ports.ledger, host.clock, batches=[NIGHT.batch]).todos
 
 

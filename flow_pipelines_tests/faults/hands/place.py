@@ -122,6 +122,7 @@ class Host:
         self.ports = Ports(
             ledger=LivingLeases(self.ledger),  # type: ignore[arg-type]  # stands in for it
             provider=self._connect(),
+            resource=PROVIDER,
             store=S3ImageStore(bucket, self.place.folder.name, self._s3(), self.clock),
             clock=self.clock,
             log=self.lines.append,

@@ -67,7 +67,7 @@ def test_a_host_far_ahead_takes_the_lease_within_a_post_and_nothing_is_sent_twic
             return
         lab.clock.advance(14)
         with another_host(lab, ahead_seconds=40) as ports:
-            parked = recover(ports, batches=[lab.night.batch]).parked
+            parked = recover(ports).parked
             summary = submit_night(lab.settings, lab.night, ports, owner="run-2")
             told.append((parked, summary.submitted))
         assert lab.ledger.acquire_lease(submit_lease(lab.night), holder, LEASE_SECONDS)

@@ -42,7 +42,7 @@ def test_a_slow_poller_does_not_ask_after_runs_that_another_has_taken_over(lab: 
     asked: list[tuple[str, float]] = []
 
     def poll(owner: str) -> None:
-        poll_due(lab.ports, batches=[lab.night.batch], owner=owner, budget_seconds=300)
+        poll_due(lab.ports, owner=owner, budget_seconds=300)
 
     def slowly(run: str) -> RunReport:
         asked.append((run, lab.clock.monotonic()))
@@ -132,7 +132,7 @@ def test_tables_of_a_collector_that_slept_never_hide_what_came_later(lab: Lab) -
     lab.submit()
     lab.provider.on_poll = lambda run: running(run) if run == "run_0002" else None
     lab.clock.advance(10)
-    poll_due(lab.ports, batches=[lab.night.batch], owner="sensor", budget_seconds=30)
+    poll_due(lab.ports, owner="sensor", budget_seconds=30)
 
     def sleep_too_long() -> None:
         lab.clock.advance(AFTER_THE_LEASE)

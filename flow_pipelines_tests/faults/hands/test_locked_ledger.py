@@ -147,7 +147,7 @@ def test_a_receipt_that_no_ledger_takes_is_told_and_its_run_found_later(
     lock.let_go()
     (run,) = sqlite_runs(host)
     later = hosts(ahead_seconds=AFTER_THE_LEASE)
-    found = recover(later.ports, batches=[NIGHT.batch])
+    found = recover(later.ports)
 
     assert any(f"--attach {run}" in line for line in host.lines)
     assert (found.parked, found.found) == (1, 1)

@@ -27,7 +27,7 @@ def buy(lab: Lab, *prompts: str) -> None:
 
 def end_runs(lab: Lab) -> None:
     lab.clock.advance(60)
-    poll_due(lab.ports, batches=[lab.night.batch], owner="poller", budget_seconds=30)
+    poll_due(lab.ports, owner="poller", budget_seconds=30)
 
 
 def collect(lab: Lab) -> None:

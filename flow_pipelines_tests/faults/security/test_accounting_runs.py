@@ -73,7 +73,7 @@ def test_two_lost_runs_of_one_submission_are_left_to_a_person(lab: Lab) -> None:
     lab.clock.advance(UNDER_WAY.total_seconds())
     lab.ledger.settle_not_created(lost, who="anna", why="a wrong guess")
     lab.submit("run-2")
-    summary = recover(lab.ports, batches=[lab.night.batch])
+    summary = recover(lab.ports)
     assert (summary.found, summary.waiting) == (0, 1)
     assert "a person has to decide" in (lab.ledger.submission(lost).reason or "")
 
@@ -84,11 +84,12 @@ def test_two_lost_runs_of_one_submission_are_left_to_a_person(lab: Lab) -> None:
 def test_a_copy_is_never_sent_to_another_account_than_the_first_request(lab: Lab) -> None:
     lab.provider = KeyedProvider(lab.clock)
     lose_answers(lab, "a cat", accepted=False)
+    lab.others["floyo_second"] = lab.provider
     before = len(lab.provider.posts)
     lab.clock.advance(600)
-    summary = recover(lab.ports, batches=[lab.night.batch], resource="floyo_second")
-    assert (len(lab.provider.posts), summary.waiting) == (before, 1)
-    recover(lab.ports, batches=[lab.night.batch], resource="floyo")
+    summary = recover(lab.ports_of("floyo_second"))
+    assert (len(lab.provider.posts), summary.waiting) == (before, 0)
+    recover(lab.ports_of("floyo"))
     assert len(lab.provider.posts) == before + 1
 
 

@@ -14,11 +14,9 @@ from click.testing import CliRunner, Result
 
 from flow_pipelines.cli import main
 from flow_pipelines.cli.location import Accounts, find_batch, load_location
-from flow_pipelines.clock import SystemClock
 from flow_pipelines.ledger import SqlRunLedger, open_ledger
 from flow_pipelines.lifecycle import Ports, plan_night, submit_night
 from flow_pipelines.model import BatchSettings, Night, SubmissionState
-from flow_pipelines.resources import ImageStoreResource, ProviderResource
 from flow_pipelines.sandbox.control_client import ControlClient
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
@@ -86,14 +84,8 @@ class Machine:
         return f"{self.module}.definitions"
 
     def ports(self, resource: str) -> Ports:
-        accounts, clock = Accounts.of(self.definitions), SystemClock()
-        return Ports(
-            ledger=self.ledger,
-            provider=accounts.get(resource, ProviderResource).get_provider(self.ledger.pace, clock),
-            store=accounts.get("image_store", ImageStoreResource).get_store(),
-            clock=clock,
-            log=lambda _line: None,
-        )
+        accounts = Accounts.of(self.definitions)
+        return accounts.opened(self.ledger, lambda _line: None).open(resource)
 
     def plan(self, night: Night = NIGHT) -> tuple[BatchSettings, Ports]:
         """Plan a night, as Dagster would."""

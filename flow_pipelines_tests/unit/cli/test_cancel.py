@@ -83,13 +83,13 @@ def test_rows_that_were_not_sent_are_canceled_without_a_key(
 
 def test_a_second_account_is_found_in_the_module_that_has_it(machine: Machine) -> None:
     machine.add_batch(NIGHT.batch, "resource: floyo_studio")
-    machine.plan()
+    machine.buy(1)
 
     unknown = machine.type("cancel", *NIGHT_WORDS, "--yes")
     assert unknown.exit_code == 1
-    assert "'floyo_studio'" in unknown.output
+    assert "1 run(s) at floyo wait for the account 'floyo_studio'" in unknown.output
     assert "--module" in unknown.output
-    assert machine.states() == [S.PLANNED] * 3
+    assert machine.states() == [S.SUBMITTED, S.CANCELED, S.CANCELED]
 
     known = machine.type("cancel", *NIGHT_WORDS, "--yes", "-m", machine.definitions)
     assert known.exit_code == 0, known.output

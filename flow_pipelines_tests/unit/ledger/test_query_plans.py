@@ -19,7 +19,7 @@ from flow_pipelines_tests.fakes import ManualClock
 
 NIGHT = Night("posters", "2026-11-21")
 KEY = key_of(NIGHT, 0)
-DUE: dict[str, Any] = {"batches": ["posters", "covers"], "provider": "floyo"}
+DUE: dict[str, Any] = {"provider": "floyo", "resource": "floyo", "location": "here"}
 
 HOT: dict[str, Callable[[Desk], object]] = {
     "plan": lambda desk: desk.plan(NIGHT, range(3)),
@@ -44,7 +44,11 @@ HOT: dict[str, Callable[[Desk], object]] = {
     "search by state": lambda desk: desk.ledger.search(state=S.FAILED),
     "search by all": lambda desk: desk.ledger.search(batch="posters", provider="f", state=S.FAILED),
     "known_runs": lambda desk: desk.ledger.known_runs("floyo", ["run a", "run b"]),
-    "unresolved": lambda desk: desk.ledger.unresolved(["posters", "covers"]),
+    "unresolved": lambda desk: desk.ledger.unresolved(**DUE),
+    "unresolved of a night": lambda desk: desk.ledger.unresolved(**DUE, night=NIGHT),
+    "outstanding": lambda desk: desk.ledger.outstanding(location="here"),
+    "outstanding of a night": lambda desk: desk.ledger.outstanding(night=NIGHT),
+    "nights_besides": lambda desk: desk.ledger.nights_besides(["posters"], location="here"),
     "night": lambda desk: desk.ledger.night(NIGHT),
     "night_records": lambda desk: desk.ledger.night_records([NIGHT, Night("covers", "x")]),
     "nights_to_do": lambda desk: desk.ledger.nights_to_do(["posters", "covers"]),
@@ -57,7 +61,8 @@ HOT: dict[str, Callable[[Desk], object]] = {
     "reserved_usd": lambda desk: desk.ledger.reserved_usd("floyo", desk.clock.now()),
     "begin": lambda desk: desk.begin(key_of(NIGHT, 1), budget="9", daily="9"),
     "receipt": lambda desk: desk.receive(KEY),
-    "park_abandoned": lambda desk: desk.ledger.park_abandoned(["posters", "covers"]),
+    "park_abandoned": lambda desk: desk.ledger.park_abandoned(location="here"),
+    "park_abandoned of a night": lambda desk: desk.ledger.park_abandoned(night=NIGHT),
     "attach": lambda desk: desk.ledger.attach(
         key_of(NIGHT, 2), Receipt(provider_run_id="r"), who="ann", why="found"
     ),

@@ -11,6 +11,7 @@ import pytest
 from flow_pipelines.ledger import open_ledger
 from flow_pipelines.ledger.contract import RunLedger
 from flow_pipelines.lifecycle import Ports, plan_night, submit_night
+from flow_pipelines.lifecycle.ports import no_account
 from flow_pipelines.lifecycle.submit import SubmitSummary
 from flow_pipelines.model import BatchSettings, Night, SubmissionState
 from flow_pipelines.storage import S3ImageStore
@@ -32,13 +33,24 @@ class Lab:
     clock: ManualClock
     settings: BatchSettings
     night: Night = NIGHT
+    others: dict[str, FakeProvider] = field(default_factory=dict)
+    """Further accounts, by resource key."""
     lines: list[str] = field(default_factory=list)
 
     @property
     def ports(self) -> Ports:
+        return self.ports_of(self.settings.resource)
+
+    def ports_of(self, resource: str) -> Ports:
+        """Open an account: the one under the provider's name, or one of `others`."""
+        provider = self.others.get(resource)
+        if provider is None and resource != self.provider.name:
+            return no_account(resource)
         return Ports(
             ledger=self.ledger,
-            provider=self.provider,
+            provider=provider or self.provider,
+            resource=resource,
+            others=self.ports_of,
             store=self.store,
             clock=self.clock,
             log=self.lines.append,

@@ -162,10 +162,10 @@ def test_a_run_that_never_ends_is_collected_around_and_failed_after_seven_days(l
     assert wait_for_night(lab.ports, lab.night, owner="run-1", wait_seconds=300) == 1
     assert collect_night(lab.night, lab.ports, owner="run-1").images == 1
     lab.clock.advance(6 * 86400)
-    poll_due(lab.ports, batches=[lab.night.batch], owner="s", budget_seconds=40)
+    poll_due(lab.ports, owner="s", budget_seconds=40)
     assert summarize_night(lab.ledger, lab.night).in_flight == 1
     lab.clock.advance(2 * 86400)
-    poll_due(lab.ports, batches=[lab.night.batch], owner="s", budget_seconds=40)
+    poll_due(lab.ports, owner="s", budget_seconds=40)
     assert summarize_night(lab.ledger, lab.night).failed == 1
 
 

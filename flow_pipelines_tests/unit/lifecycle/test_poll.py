@@ -15,7 +15,7 @@ AN_HOUR = 3600.0
 
 
 def poll(lab: Lab) -> PollSummary:
-    return poll_due(lab.ports, batches=[lab.night.batch], owner="sensor", budget_seconds=30)
+    return poll_due(lab.ports, owner="sensor", budget_seconds=30)
 
 
 @pytest.mark.parametrize("rows", [1, FEW + 1])  # spare turns go to few only

@@ -47,9 +47,9 @@ def die_in_the_post(lab: Lab, *, accepted: bool) -> None:
 def test_a_dead_submitters_run_is_found_and_not_bought_again(lab: Lab) -> None:
     lab.plan("a cat", "a dog")
     die_in_the_post(lab, accepted=True)
-    assert recover(lab.ports, batches=[lab.night.batch]).parked == 0
+    assert recover(lab.ports).parked == 0
     lab.clock.advance(46)
-    summary = recover(lab.ports, batches=[lab.night.batch])
+    summary = recover(lab.ports)
     assert (summary.parked, summary.found, summary.waiting) == (1, 1, 0)
     lab.submit()
     assert len(lab.provider.runs) == 2
@@ -61,7 +61,7 @@ def test_a_run_that_cannot_be_found_waits_for_a_person(lab: Lab) -> None:
     lab.plan("a cat")
     die_in_the_post(lab, accepted=True)
     lab.clock.advance(46)
-    assert recover(lab.ports, batches=[lab.night.batch]).waiting == 1
+    assert recover(lab.ports).waiting == 1
     lab.submit()
     assert lab.states() == ["unresolved"]
     assert len(lab.provider.runs) == 1
@@ -71,7 +71,7 @@ def test_not_finding_it_proves_nothing(lab: Lab) -> None:
     lab.plan("a cat")
     die_in_the_post(lab, accepted=False)
     lab.clock.advance(46)
-    recover(lab.ports, batches=[lab.night.batch])
+    recover(lab.ports)
     assert lab.states() == ["unresolved"]
 
 
@@ -90,7 +90,7 @@ def test_a_night_cut_in_half_goes_on_by_itself(lab: Lab) -> None:
     die_in_the_post(lab, accepted=True)
     assert todo_kinds(lab) == []
     lab.clock.advance(46)
-    recover(lab.ports, batches=[lab.night.batch])
+    recover(lab.ports)
     assert todo_kinds(lab) == ["submit"]
     assert todo_kinds(lab) == []
     lab.clock.advance(3600)

@@ -65,7 +65,7 @@ class AtProvider:
         self.account.control.reset()
         self.lab.submit()
         self.lab.clock.advance(1800)
-        poll_due(self.process(), batches=["posters"], owner="sensor", budget_seconds=600)
+        poll_due(self.process(), owner="sensor", budget_seconds=600)
         assert self.lab.states() == ["succeeded"] * ROWS
 
     def collect(self) -> float:

@@ -75,7 +75,7 @@ class SensorNight:
         self.lab.submit()
         self.lab.clock.advance(3600)
         sensor = self.process(seal)
-        poll_due(sensor, batches=[self.lab.night.batch], owner="sensor", budget_seconds=60)
+        poll_due(sensor, owner="sensor", budget_seconds=60)
         assert set(self.lab.states()) == {"succeeded"}
         self.polled = len(self.provider.polls)
 
@@ -333,7 +333,7 @@ def test_of_a_run_that_failed_no_link_is_kept(night: SensorNight) -> None:
     night.lab.plan("a cat")
     night.lab.submit()
     night.lab.clock.advance(3600)
-    poll_due(night.process(), batches=[night.lab.night.batch], owner="sensor", budget_seconds=60)
+    poll_due(night.process(), owner="sensor", budget_seconds=60)
 
     assert [output.sealed_link for output in night.outputs()] == [None]
 

@@ -95,7 +95,7 @@ def test_a_run_being_submitted_now_is_not_taken_for_a_lost_one(
         if number != 2:
             return None
         receipt = keyed.accept(request)
-        recover(lab.ports, batches=[lab.night.batch])
+        recover(lab.ports)
         lost = lab.ledger.search(partition_key="2026-11-21")
         seen.extend(one.state for one in lost)
         return receipt

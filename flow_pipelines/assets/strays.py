@@ -1,0 +1,54 @@
+"""What a sensor's tick says of runs whose batch is not, or not as it was, in this code location."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+from flow_pipelines.ledger.records import Outstanding
+from flow_pipelines.model import IN_FLIGHT, NightRecord, SubmissionState
+
+
+def tell_strays(
+    waiting: Iterable[Outstanding],
+    nights: Iterable[NightRecord],
+    *,
+    batches: Collection[str],
+    defined: Collection[str],
+    serves: Callable[[str], bool],
+) -> Iterator[str]:
+    """Yield a line for each batch that the agenda of this provider says nothing of.
+
+    `batches` are those of the provider, `defined` all of the code location; `waiting` is what the
+    sensor polls, and `nights` are those of batches that are not defined. Both may be of providers
+    that another sensor `serves`.
+    """
+    moved: Counter[tuple[str, str]] = Counter()
+    for one in waiting:
+        if one.batch in defined and one.batch not in batches:
+            moved[one.batch, one.provider] += one.runs
+    for (batch, provider), runs in sorted(moved.items()):
+        yield f"{batch}: {runs} run(s) at {provider}, where it was bought before, are polled"
+    at_ours = {one.batch for one in waiting}
+    gone: dict[str, Counter[str]] = {}
+    for record in nights:
+        if record.night.batch in at_ours or serves(record.provider):
+            gone.setdefault(record.night.batch, Counter()).update(_left(record))
+    for batch, left in sorted(gone.items()):
+        if left.total():
+            told = ", ".join(f"{count} {word}" for word, count in left.items() if count)
+            yield (
+                f"no batch {batch!r} is in this code location any more: {told}; what is in flight "
+                f"is polled, and `flow-pipelines collect {batch}` stores it"
+            )
+
+
+def _left(record: NightRecord) -> dict[str, int]:
+    """Return what is still to be done for a night, by what it is called."""
+    counts = record.counts
+    unwritten = record.marked_at is not None and record.revision != record.collected_revision
+    return {
+        "in flight": sum(counts.get(state, 0) for state in IN_FLIGHT),
+        "being sent": counts.get(SubmissionState.SUBMITTING, 0),
+        "unresolved": counts.get(SubmissionState.UNRESOLVED, 0),
+        "not stored": record.uncollected,
+        "night(s) behind in the tables": int(unwritten),
+    }

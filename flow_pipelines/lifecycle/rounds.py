@@ -1,0 +1,72 @@
+"""One round over all accounts that something waits for: settle what is lost, poll what is due."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from flow_pipelines.ledger.records import Outstanding
+from flow_pipelines.lifecycle.accounts import each_account
+from flow_pipelines.lifecycle.poll import poll_due
+from flow_pipelines.lifecycle.ports import Ports, Workplace
+from flow_pipelines.lifecycle.recover import recover
+from flow_pipelines.model import Night
+from flow_pipelines.model.errors import FlowPipelinesError
+
+
+@dataclass(kw_only=True)
+class Round:
+    """What a round came to."""
+
+    unresolved: int = 0
+    """Submissions whose outcome is still unknown."""
+    problems: list[str] = field(default_factory=list)
+    """One line for each kind of thing that went wrong."""
+
+    def note(self, line: str) -> None:
+        """Keep a line once."""
+        if line not in self.problems:
+            self.problems.append(line)
+
+
+def serve_accounts(
+    work: Workplace,
+    waiting: Iterable[Outstanding],
+    *,
+    owner: str,
+    budget_seconds: float,
+    location: str | None = None,
+    night: Night | None = None,
+) -> Round:
+    """Recover and poll for each account in `waiting`, within a time that they share.
+
+    What one leaves of its share is for the next; what is wrong with one does not stop the others.
+    Spends requests, never money. Safe to repeat and to run in many processes.
+    """
+    done = Round()
+    deadline = work.clock.monotonic() + budget_seconds
+    accounts = list(each_account(work, waiting, done.note))
+    for served, ports in enumerate(accounts):
+        share = (deadline - work.clock.monotonic()) / (len(accounts) - served)
+        try:
+            _serve(ports, done, owner, share, location=location, night=night)
+        except FlowPipelinesError as error:
+            done.note(f"{ports.resource}: {error}")
+    return done
+
+
+def _serve(
+    ports: Ports,
+    done: Round,
+    owner: str,
+    budget_seconds: float,
+    *,
+    location: str | None,
+    night: Night | None,
+) -> None:
+    deadline = ports.clock.monotonic() + budget_seconds
+    done.unresolved += recover(ports, location=location, night=night).waiting
+    left = max(deadline - ports.clock.monotonic(), 0.0)
+    polled = poll_due(ports, owner=owner, budget_seconds=left, location=location, night=night)
+    for line in polled.errors:
+        done.note(line)
