@@ -145,8 +145,8 @@ def test_a_night_cut_in_half_goes_on_and_ends_whole(
     left = before_0008.control.state()[provider]
     buy(settings, night, ports)
     for _ in range(ROUNDS):
-        recover(ports, batches=[night.batch])
-        poll_due(ports, batches=[night.batch], owner="today", budget_seconds=60)
+        recover(ports)
+        poll_due(ports, owner="today", budget_seconds=60)
         before_0008.clock.advance(600)
     collect_night(night, ports, owner="today")
     found = {one.prompt_id: one for one in ledger.submissions(night)}
