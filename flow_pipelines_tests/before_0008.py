@@ -118,6 +118,7 @@ class Before:
         return Ports(
             ledger=ledger,
             provider=connect(provider, self.environment, self.clock, ledger.pace, lambda t: t),
+            resource=provider,
             store=self.store(),
             clock=self.clock,
             log=self.lines.append,

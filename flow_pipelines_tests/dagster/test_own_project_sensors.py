@@ -104,8 +104,8 @@ def test_the_refusal_names_both_locations_and_the_way_out(ledger: SqlRunLedger) 
 
 
 @pytest.mark.case(
-    "Another resource named in mid-night: its key polled runs that it does not know.",
-    "Each run is polled with the account that it was sent with.",
+    "resource: changed in mid-night: runs were polled with a key that does not know them",
+    "each run is polled with the account that it was sent with",
 )
 def test_runs_that_another_account_bought_are_polled_with_it(
     project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
