@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from flow_pipelines.lifecycle import NightSummary, usd
+from flow_pipelines.lifecycle.absent import AbsentFiles
 from flow_pipelines.model import BatchSettings
 
 _DESCRIPTIONS = {
@@ -53,14 +54,15 @@ def check_results(
     settings: BatchSettings,
     summary: NightSummary,
     failures: dg.TableMetadataValue | None = None,
+    absent: AbsentFiles | None = None,
 ) -> Sequence[dg.AssetCheckResult]:
     """Judge a night by its numbers: one result for every spec, always.
 
     `failures` is the table of the rows without a picture. The first check shows it: whoever
-    follows a red mark in the UI arrives there.
+    follows a red mark in the UI arrives there. `absent` is what a listing of the bucket lacks.
     """
     findings = {
-        "complete": _complete(summary, failures),
+        "complete": _complete(summary, failures, absent or AbsentFiles()),
         "no_failed_runs": _no_failed_runs(summary),
         "no_unresolved_runs": _no_unresolved_runs(summary),
         "images_decodable": _images_decodable(summary),
@@ -89,7 +91,9 @@ def _warning(description: str, *, passed: bool, **metadata: float) -> _Finding:
     return _Finding(passed, description, dg.AssetCheckSeverity.WARN, {**metadata})
 
 
-def _complete(summary: NightSummary, failures: dg.TableMetadataValue | None) -> _Finding:
+def _complete(
+    summary: NightSummary, failures: dg.TableMetadataValue | None, absent: AbsentFiles
+) -> _Finding:
     whole = summary.succeeded - summary.without_image
     missing = summary.rows - whole
     words = f"{whole} of {summary.rows} rows have all their images"
@@ -97,12 +101,33 @@ def _complete(summary: NightSummary, failures: dg.TableMetadataValue | None) -> 
         return _warning("nothing was planned for this partition", passed=False, missing=0)
     if summary.in_flight:
         words += f"; {summary.in_flight} not ended yet ({summary.planned} of them not sent)"
+    gone = absent.files + absent.unseen
+    words += _gone_in_words(summary, absent)
     # One that passes is an ERROR too: the UI marks all nights with the severity of the last one.
-    judge = _warning if 0 < missing == summary.in_flight else _finding
-    found = judge(words, passed=not missing, missing=missing, in_flight=summary.in_flight)
+    judge = _warning if 0 < missing == summary.in_flight and not gone else _finding
+    found = judge(
+        words,
+        passed=not missing and not gone,
+        missing=missing,
+        in_flight=summary.in_flight,
+        absent_files=gone,
+    )
     if failures is not None and failures.records:
         found.metadata["failures"] = failures
     return found
+
+
+def _gone_in_words(summary: NightSummary, absent: AbsentFiles) -> str:
+    words = ""
+    if absent.files:
+        words = (
+            f"; {absent.files} stored file(s) are not in the bucket, or of another size: "
+            f"`flow-pipelines verify {summary.night.batch} --partition "
+            f"{summary.night.partition_key} --repair`"
+        )
+    if absent.unseen:
+        words += f"; {absent.unseen} could not be looked for: {absent.why_unseen}"
+    return words
 
 
 def _no_failed_runs(summary: NightSummary) -> _Finding:

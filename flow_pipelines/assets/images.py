@@ -29,6 +29,7 @@ from flow_pipelines.lifecycle import (
     held_lease,
     wait_for_night,
 )
+from flow_pipelines.lifecycle.absent import absent_files
 from flow_pipelines.model import Night
 from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
@@ -96,7 +97,13 @@ def images_asset(batch: Batch) -> dg.AssetsDefinition:
                     **place_of(batch, ports.store),
                 },
                 data_version=stored_version(each_with_outputs(ports.ledger, night)),
-                check_results=check_results(key, batch.settings, summary, without),
+                check_results=check_results(
+                    key,
+                    batch.settings,
+                    summary,
+                    without,
+                    absent_files(night, ports.ledger, ports.store),
+                ),
             )
 
     return images

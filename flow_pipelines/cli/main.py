@@ -12,7 +12,7 @@ import click
 
 from flow_pipelines.cli.ledger_commands import ledger_group, pause, resolve, resume, runs
 from flow_pipelines.cli.local_commands import demo, sandbox
-from flow_pipelines.cli.night_commands import cancel, doctor, estimate, workflows
+from flow_pipelines.cli.night_commands import cancel, doctor, estimate, verify, workflows
 from flow_pipelines.cli.webhooks import webhooks
 from flow_pipelines.model.errors import FlowPipelinesError
 
@@ -36,7 +36,7 @@ def main() -> None:
 
 for _command in (
     *(demo, sandbox),
-    *(doctor, estimate, workflows),
+    *(doctor, estimate, workflows, verify),
     *(runs, resolve, cancel, pause, resume),
     *(ledger_group, webhooks),
 ):

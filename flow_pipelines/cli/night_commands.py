@@ -82,6 +82,23 @@ def estimate(*, batch: str, partition_key: str | None, as_json: bool, module: st
 
 
 @click.command()
+@click.argument("batch")
+@click.option("--partition", "partition_key", help="Only this partition key.  [default: all]")
+@click.option("--repair", is_flag=True, help="Collect again what is missing.")
+@_module
+def verify(*, batch: str, partition_key: str | None, repair: bool, module: str | None) -> None:
+    """Look whether the stored files of BATCH are there, each with its size and checksum.
+
+    --repair collects what is missing again while the provider still has it, and notes the rest as
+    lost. Nothing is ever overwritten. Costs nothing; exit code 1: something is not as it was
+    stored.
+    """
+    from flow_pipelines.cli.verify import run_verify
+
+    raise SystemExit(run_verify(batch, partition_key, repair=repair, module=module))
+
+
+@click.command()
 @click.argument("provider")
 @click.argument("reference", metavar="[ID]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of YAML.")

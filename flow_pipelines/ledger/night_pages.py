@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from flow_pipelines.model import Night, Output, Submission, SubmissionState
+from flow_pipelines.model import Night, NightRecord, Output, Submission, SubmissionState
 
 PAGE = 500
 """Submissions that are read at a time where a night is read in pages: about a MB."""
@@ -13,6 +13,9 @@ PAGE = 500
 
 class NightPages(Protocol):
     """See `contract.RunLedger` for what holds for every method."""
+
+    def nights_of(self, batch: str, *, after: str = "", limit: int = PAGE) -> Sequence[NightRecord]:
+        """Give the first nights of a batch by partition key, those after the key `after`."""
 
     def submission_pages(
         self,

@@ -196,6 +196,17 @@ class Reading(Costs):
         )
         return self._nights(query)
 
+    def nights_of(self, batch: str, *, after: str = "", limit: int = PAGE) -> Sequence[NightRecord]:
+        """Give the first nights of a batch by partition key, those after the key `after`."""
+        columns = nights.c
+        query = (
+            select(nights)
+            .where(columns.batch == batch, columns.partition_key > after)
+            .order_by(columns.partition_key)
+            .limit(limit)
+        )
+        return self._nights(query)
+
     def counts_by_state(self, batches: Collection[str]) -> Mapping[SubmissionState, int]:
         """Give how many submissions are in each state, all generations; absent where none are."""
         sums = (func.sum(nights.c[name]) for name in COUNT_COLUMNS.values())

@@ -15,6 +15,9 @@ from flow_pipelines.lifecycle.ports import Workplace
 from flow_pipelines.model import Night, Output, StoredFacts
 from flow_pipelines.model.errors import LedgerError
 
+LOST = "lost: "
+"""How the problem begins of an output that was stored, is not there any more, and cannot be stored
+again so far."""
 NOTE_SECONDS = 0.25
 """How long what is in the bucket may wait for its note in the ledger."""
 
@@ -53,7 +56,9 @@ class Carrier:
 
 
 def note_problem(ports: Workplace, output: Output, problem: str) -> None:
-    """Note why an output is not stored."""
+    """Note why an output is not stored; of one that was stored before, that it is lost."""
+    if (output.problem or "").startswith(LOST) and not problem.startswith(LOST):
+        problem = f"{LOST}{problem}"
     ports.ledger.record_output_problem(output.submission_key, output.output_index, problem)
     ports.log(f"{output.submission_key} output {output.output_index} is not stored: {problem}")
 

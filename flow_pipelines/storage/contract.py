@@ -71,6 +71,10 @@ class ImageStore(Protocol):
     def head(self, key: str) -> StoredObject | None:
         """Give what is known of an object; None when there is none."""
 
+    def inspect(self, key: str) -> StoredObject | None:
+        """Return what `head` gives, with the SHA-256 in any case: where the metadata has none, the
+        object is read for it."""
+
     def put_once(self, key: str, content: bytes, *, seconds: float) -> bool:
         """Store a small JSON object that is never rewritten; True: it is there, with this content.
 

@@ -95,7 +95,7 @@ class S3ImageStore:
                 return StoredObject(
                     key=key, size_bytes=size_bytes, sha256=sha256, media_type=media_type
                 )
-            existing = self._existing(key)
+            existing = self.inspect(key)
             if existing is not None:
                 return self._same_or_refuse(existing, upload)
             # 409: another writer's upload was under way, and has ended in nothing since.
@@ -177,6 +177,27 @@ class S3ImageStore:
             size_bytes=answer["ContentLength"],
             sha256=answer.get("Metadata", {}).get("sha256"),
             media_type=answer.get("ContentType", "application/octet-stream"),
+        )
+
+    def inspect(self, key: str) -> StoredObject | None:
+        """Return what is known of an object, its SHA-256 at any price; see `ImageStore.inspect`."""
+        found = self.head(key)
+        if found is None or found.sha256 is not None:
+            return found
+
+        def read() -> str:
+            digest = hashlib.sha256()
+            answer = self._client.get_object(Bucket=self.bucket, Key=key)
+            with closing(answer["Body"]) as body:
+                for chunk in body.iter_chunks(_MIB):
+                    digest.update(chunk)
+            return digest.hexdigest()
+
+        sha256 = self._unless_absent(read, doing="read", key=key)
+        if sha256 is None:
+            return None
+        return StoredObject(
+            key=key, size_bytes=found.size_bytes, sha256=sha256, media_type=found.media_type
         )
 
     def list_keys(self, prefix: str, limit: int | None = None) -> Iterator[str]:
@@ -337,27 +358,6 @@ class S3ImageStore:
             return False
 
         return self._call(write, doing="try a conditional write", key=upload.key)
-
-    def _existing(self, key: str) -> StoredObject | None:
-        """Look at an object; its SHA-256 is computed when the metadata does not have it."""
-        found = self.head(key)
-        if found is None or found.sha256 is not None:
-            return found
-
-        def read() -> str:
-            digest = hashlib.sha256()
-            answer = self._client.get_object(Bucket=self.bucket, Key=key)
-            with closing(answer["Body"]) as body:
-                for chunk in body.iter_chunks(_MIB):
-                    digest.update(chunk)
-            return digest.hexdigest()
-
-        sha256 = self._unless_absent(read, doing="read", key=key)
-        if sha256 is None:
-            return None
-        return StoredObject(
-            key=key, size_bytes=found.size_bytes, sha256=sha256, media_type=found.media_type
-        )
 
     def _same_or_refuse(self, existing: StoredObject, upload: Upload) -> StoredObject:
         if existing.sha256 == upload.sha256:

@@ -10,6 +10,7 @@ import pytest
 from flow_pipelines.asset_checks import check_results, check_specs
 from flow_pipelines.assets.images import failures_table
 from flow_pipelines.lifecycle import NightSummary
+from flow_pipelines.lifecycle.absent import AbsentFiles
 from flow_pipelines.model import BatchSettings, Night
 
 IMAGES = dg.AssetKey(["harbor", "images"])
@@ -105,6 +106,22 @@ def test_the_first_check_names_the_rows_without_a_picture_when_there_are_some() 
     assert told["complete"].metadata["failures"] == table
     good = check_results(IMAGES, SETTINGS, GOOD, failures_table(()))
     assert not any("failures" in one.metadata for one in good)
+
+
+@pytest.mark.parametrize(
+    "absent", [AbsentFiles(files=2), AbsentFiles(unseen=1, why_unseen="access is denied")]
+)
+def test_a_night_is_not_complete_while_files_of_it_are_not_in_the_bucket(
+    absent: AbsentFiles,
+) -> None:
+    results = check_results(IMAGES, SETTINGS, replace(GOOD, in_flight=0), absent=absent)
+    [complete] = [one for one in results if one.check_name == "complete"]
+    assert not complete.passed
+    assert complete.severity == dg.AssetCheckSeverity.ERROR
+    assert absent.why_unseen in str(complete.description)
+    if absent.files:
+        told = f"flow-pipelines verify {GOOD.night.batch} --partition {GOOD.night.partition_key}"
+        assert f"{told} --repair" in str(complete.description)
 
 
 def test_a_whole_night_does_not_turn_the_mark_of_a_failed_one_yellow() -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -103,13 +104,16 @@ class ImageStoreContract:
     def test_what_is_not_there_is_none(self, store: ImageStore) -> None:
         assert store.get(store.key("missing")) is None
         assert store.head(store.key("missing")) is None
+        assert store.inspect(store.key("missing")) is None
 
     def test_looking_at_an_object_gives_its_size_and_type(self, store: ImageStore) -> None:
         put_new(store, store.key("look.png"), b"four")
         found = store.head(store.key("look.png"))
         assert found is not None
         assert (found.size_bytes, found.media_type) == (4, PNG)
-        assert found.sha256 in (None, hashlib.sha256(b"four").hexdigest())
+        digest = hashlib.sha256(b"four").hexdigest()
+        assert found.sha256 in (None, digest)
+        assert store.inspect(store.key("look.png")) == replace(found, sha256=digest)
 
     def test_more_than_the_limit_is_not_read_into_memory(self, store: ImageStore) -> None:
         key = store.key("big.bin")

@@ -81,6 +81,9 @@ class MemoryImageStore:
         self.check()
         return self._objects[key][1] if key in self._objects else None
 
+    def inspect(self, key: str) -> StoredObject | None:
+        return self.head(key)
+
     def put_once(self, key: str, content: bytes, *, seconds: float) -> bool:
         self.check()
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flow_pipelines_tests.faults.mutants.mutant import Edit, Mutant
+from flow_pipelines_tests.faults.mutants.stored_files import STORED_FILES
 
 INTENT = "Intent before the POST"
 LEASE = "One submitter at a time"
@@ -244,4 +245,5 @@ MUTANTS = (
         ),
         tests=(_SECRETS, _ADDRESSES, _DOWNLOADS),
     ),
+    *STORED_FILES,
 )

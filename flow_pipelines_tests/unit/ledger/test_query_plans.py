@@ -78,6 +78,7 @@ HOT: dict[str, Callable[[Desk], object]] = {
     "stored": lambda desk: desk.ledger.record_stored(KEY, 0, facts()),
     "collected": lambda desk: desk.ledger.mark_collected(KEY),
     "record_collected": lambda desk: desk.ledger.record_collected(NIGHT, {KEY: {0: facts()}}),
+    "nights_of": lambda desk: desk.ledger.nights_of("posters", after="2026-11-20"),
     "note_bucket": lambda desk: desk.ledger.note_bucket(NIGHT, {KEY: [0]}, "pictures"),
     "record_missing": lambda desk: desk.ledger.record_missing(KEY, {0: facts()}, "gone"),
     "settlements": lambda desk: desk.ledger.settlements(KEY),

@@ -30,7 +30,7 @@ def elsewhere(lab: Lab, bucket_server: BucketServer) -> ImageStore:
 
 def finish(lab: Lab) -> None:
     lab.clock.advance(600)
-    poll_due(lab.ports, batches=[lab.night.batch], owner="poll", budget_seconds=30)
+    poll_due(lab.ports, owner="poll", budget_seconds=30)
     collect_night(lab.night, lab.ports, owner="collect")
 
 

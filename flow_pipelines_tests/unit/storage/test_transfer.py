@@ -57,7 +57,7 @@ def test_an_output_arrives_with_what_was_verified_about_it(
     facts = store_output(
         BytesDownload(content, announced=len(content)), store, key_for, limits=limits
     )
-    assert facts.s3_key == "flow/posters/images/a.webp"
+    assert (facts.bucket, facts.s3_key) == (store.bucket, "flow/posters/images/a.webp")
     assert (facts.media_type, facts.width, facts.height) == ("image/webp", 40, 30)
     assert facts.size_bytes == len(content)
     assert facts.sha256 == hashlib.sha256(content).hexdigest()

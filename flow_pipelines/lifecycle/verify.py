@@ -1,0 +1,158 @@
+"""Whether the files that the ledger calls stored are there, and bringing back those that are not.
+
+Verifying looks at every object, and costs a request each. Nothing is ever overwritten: an object
+that differs from what was stored stays as it is, for a person to look at.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.lifecycle.collect import LEASE_WAIT_SECONDS, collect_night
+from flow_pipelines.lifecycle.noting import LOST
+from flow_pipelines.lifecycle.places import pages_with_places
+from flow_pipelines.lifecycle.ports import Workplace, collect_lease, held_lease
+from flow_pipelines.model import Night, Output, StoredFacts
+from flow_pipelines.model.errors import ConfigurationError, StorageError
+from flow_pipelines.storage.contract import ImageStore, StoredObject
+from flow_pipelines.storage.places import store_of, uri_of
+
+LOOKS = 8
+"""Objects that are looked at, at a time."""
+
+Kind = Literal["missing", "differs", "unknown", "unseen", "lost"]
+"""Not there; there with another content; stored nobody knows where; in a bucket that cannot be
+looked into; missing, and given up by its provider."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileProblem:
+    """A file that is not as it was stored."""
+
+    kind: Kind
+    output: Output
+    says: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NightFiles:
+    """What a look at a night's files found."""
+
+    night: Night
+    files: int
+    """How many should be there."""
+    problems: Sequence[FileProblem]
+
+
+def verify_night(night: Night, ledger: RunLedger, store: ImageStore) -> NightFiles:
+    """Look at each stored file of a night: is it there, with its size and checksum?
+
+    Free of charge; safe to repeat. The only change is that the bucket of files of the release
+    before is noted, where it can be told.
+    """
+    problems: list[FileProblem] = []
+    files, looks = 0, _Looks(store)
+    with ThreadPoolExecutor(LOOKS, thread_name_prefix="verify") as pool:
+        for _, outputs in pages_with_places(ledger, store, night):
+            each = [one for found in outputs.values() for one in found if _counts(one)]
+            files += len(each)
+            problems += [problem for problem in pool.map(looks.look, each) if problem]
+    problems = list(_noted(night, ledger, store, problems))
+    return NightFiles(night=night, files=files, problems=problems)
+
+
+def repair_night(found: NightFiles, ports: Workplace, *, owner: str) -> NightFiles:
+    """Collect again what is missing, through the accounts it was bought with; look once more.
+
+    What the provider has no more is noted as lost: its row is not complete any more.
+
+    Raises: LeaseLost, when another run keeps collecting this night; StorageError,
+    ConfigurationError.
+    """
+    missing: dict[str, dict[int, StoredFacts]] = defaultdict(dict)
+    for output in (one.output for one in found.problems if one.kind == "missing"):
+        if output.stored is not None:
+            missing[output.submission_key][output.output_index] = output.stored
+    if not missing:
+        return found
+    lease = collect_lease(found.night)
+    with held_lease(ports, lease, owner, wait_seconds=LEASE_WAIT_SECONDS):
+        for key, each in missing.items():
+            ports.ledger.record_missing(key, each, f"{LOST}it is not in the bucket any more")
+        collect_night(found.night, ports, owner=owner)
+    return verify_night(found.night, ports.ledger, ports.store)
+
+
+def _counts(output: Output) -> bool:
+    return output.stored is not None or (output.problem or "").startswith(LOST)
+
+
+class _Looks:
+    """Looks at files; a bucket that fails once is not tried again for each further file."""
+
+    def __init__(self, store: ImageStore) -> None:
+        self._store = store
+        self._closed: dict[str, str] = {}
+
+    def look(self, output: Output) -> FileProblem | None:
+        """Return what is wrong with one file."""
+        facts = output.stored
+        if facts is None:
+            return FileProblem(kind="lost", output=output, says=output.problem or "")
+        bucket = facts.bucket or self._store.bucket
+        if bucket not in self._closed:
+            try:
+                there = store_of(self._store, facts).inspect(facts.s3_key)
+            except (StorageError, ConfigurationError) as error:
+                self._closed[bucket] = str(error)
+            else:
+                return _compared(output, facts, there)
+        says = f"s3://{bucket}/{facts.s3_key}: {self._closed[bucket]}"
+        return FileProblem(kind="unseen", output=output, says=says)
+
+
+def _compared(output: Output, facts: StoredFacts, there: StoredObject | None) -> FileProblem | None:
+    uri = uri_of(facts)
+    if uri is None:
+        return _of_unknown_place(output, facts, there)
+    if there is None:
+        return FileProblem(kind="missing", output=output, says=uri)
+    if _same(facts, there):
+        return None
+    says = (
+        f"{uri} has {there.size_bytes} bytes, SHA-256 {str(there.sha256)[:12]}…; stored were "
+        f"{facts.size_bytes} bytes, {facts.sha256[:12]}…"
+    )
+    return FileProblem(kind="differs", output=output, says=says)
+
+
+def _same(facts: StoredFacts, there: StoredObject) -> bool:
+    return (there.size_bytes, there.sha256) == (facts.size_bytes, facts.sha256)
+
+
+def _of_unknown_place(
+    output: Output, facts: StoredFacts, there: StoredObject | None
+) -> FileProblem:
+    """Tell whether a file that may be anywhere is here: `says` is empty then."""
+    here = there is not None and _same(facts, there)
+    says = "" if here else f"{facts.s3_key}: stored by an earlier release, in a bucket not noted"
+    return FileProblem(kind="unknown", output=output, says=says)
+
+
+def _noted(
+    night: Night, ledger: RunLedger, store: ImageStore, problems: Iterable[FileProblem]
+) -> Iterator[FileProblem]:
+    """Note the bucket of files that turned out to be here; give the other problems."""
+    here: dict[str, list[int]] = defaultdict(list)
+    for one in problems:
+        if one.says:
+            yield one
+        else:
+            here[one.output.submission_key].append(one.output.output_index)
+    if here:
+        ledger.note_bucket(night, here, store.bucket)
