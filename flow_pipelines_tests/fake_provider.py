@@ -117,7 +117,7 @@ class FakeProvider:
         return [
             Receipt(provider_run_id=run_id)
             for run_id, sent in self.runs.items()
-            if sent.submission_key == request.submission_key
+            if sent.idempotency_key == request.idempotency_key
         ]
 
     @contextlib.contextmanager

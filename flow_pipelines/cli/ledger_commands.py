@@ -41,14 +41,19 @@ def runs(  # noqa: PLR0913 - a filter an option
 ) -> None:
     """Show submissions in the ledger, the latest planned first; or a bar a night with --watch."""
     from flow_pipelines.cli.environment import open_existing_ledger
-    from flow_pipelines.cli.show import print_submissions, print_submissions_json
+    from flow_pipelines.cli.show import (
+        print_second_runs,
+        print_submissions,
+        print_submissions_json,
+    )
 
     if watched:
         if state or wide or as_json:
             raise click.UsageError("--watch takes --batch, --partition and --provider only.")
         _watch(batch, partition_key, provider)
         return
-    found = open_existing_ledger().search(
+    ledger = open_existing_ledger()
+    found = ledger.search(
         batch=batch,
         partition_key=partition_key,
         provider=provider,
@@ -59,6 +64,7 @@ def runs(  # noqa: PLR0913 - a filter an option
         print_submissions_json(found)
     else:
         print_submissions(found, wide=wide)
+        print_second_runs(ledger.second_runs([one.submission_key for one in found]))
 
 
 def _watch(batch: str | None, partition_key: str | None, provider: str | None) -> None:
@@ -80,33 +86,64 @@ def _watch(batch: str | None, partition_key: str | None, provider: str | None) -
 
 @click.command()
 @click.argument("submission_key")
-@click.option("--attach", "provider_run_id", help="This provider run is the submission's.")
+@click.option("--attach", "attached", help="This provider run is the submission's.")
+@click.option("--unchecked", is_flag=True, help="With --attach: do not ask the provider for it.")
 @click.option("--not-created", is_flag=True, help="The provider has no run of it.")
-@click.option("--why", required=True, help="How you know; kept in the ledger.")
-def resolve(
-    *, submission_key: str, provider_run_id: str | None, not_created: bool, why: str
+@click.option("--detach", is_flag=True, help="The provider run that it has is not its own.")
+@click.option("--settle-second", help="You looked into this second provider run of it.")
+@click.option("--why", help="How you know; kept in the ledger. Needed with each of the above.")
+@click.option("-m", "--module", help="Module of your Dagster definitions, for their accounts.")
+def resolve(  # noqa: PLR0913 - an answer an option
+    *,
+    submission_key: str,
+    attached: str | None,
+    unchecked: bool,
+    not_created: bool,
+    detach: bool,
+    settle_second: str | None,
+    why: str | None,
+    module: str | None,
 ) -> None:
-    """Settle an unresolved submission: a POST whose answer was lost.
+    """Settle a submission whose answer was lost; without an option, show what is known of it.
 
-    Look at the provider's own list of runs first. With --not-created the row is planned again, and
-    the next run buys it; if a provider run exists after all, it is paid twice. That is refused for
-    a quarter of an hour after it was sent, and while its run still submits.
+    Shown are its history and, while it is unresolved, the provider's runs of that time: none of
+    them is taken by itself. --attach asks the provider for the run first, and refuses one that it
+    does not know, that another submission has, or that is older than the request.
+
+    With --not-created the row is planned again, and the next run buys it; if a provider run exists
+    after all, it is paid twice. That is refused for a quarter of an hour after it was sent, and
+    while its run still submits. With --detach the row is unresolved again; what was stored stays
+    in the bucket, and belongs to none.
     """
     from flow_pipelines.cli.environment import open_existing_ledger
     from flow_pipelines.cli.keys import find_submission
-    from flow_pipelines.model import Receipt
+    from flow_pipelines.cli.location import Accounts
+    from flow_pipelines.cli.resolve import attach, show
 
-    if (provider_run_id is None) == (not not_created):
-        raise click.UsageError("Give either --attach RUN_ID or --not-created.")
+    given = sum((attached is not None, not_created, detach, settle_second is not None))
+    if given > 1 or (unchecked and attached is None):
+        raise click.UsageError("Give one of --attach, --not-created, --detach, --settle-second.")
     ledger = open_existing_ledger()
-    submission_key = find_submission(ledger, submission_key).submission_key
-    if provider_run_id is not None:
-        receipt = Receipt(provider_run_id=provider_run_id)
-        settled = ledger.attach(submission_key, receipt, who=me(), why=why)
-        click.echo(f"{settled.submission_key} is {provider_run_id}; it will be polled and stored.")
+    submission = find_submission(ledger, submission_key)
+    key = submission.submission_key
+    if not given:
+        show(ledger, submission, module)
+        return
+    if why is None:
+        raise click.UsageError("Missing option '--why': how you know; kept in the ledger.")
+    told = {"who": me(), "why": why}
+    if attached is not None:
+        accounts = None if unchecked else Accounts.of(module)
+        click.echo(attach(ledger, submission, attached, accounts=accounts, **told))
+    elif detach:
+        ledger.detach(key, **told)
+        click.echo(f"{key} is unresolved again; the run's outputs belong to none.")
+    elif settle_second is not None:
+        ledger.settle_second_run(key, settle_second, **told)
+        click.echo(f"{settle_second} of {key} is settled.")
     else:
-        settled = ledger.settle_not_created(submission_key, who=me(), why=why)
-        click.echo(f"{settled.submission_key} is planned again; the next run of its night buys it.")
+        ledger.settle_not_created(key, **told)
+        click.echo(f"{key} is planned again; the next run of its night buys it.")
 
 
 @click.command()

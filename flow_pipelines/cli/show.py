@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flow_pipelines.cli.keys import SHORT
+from flow_pipelines.ledger.records import SecondRun
 from flow_pipelines.model import Submission, SubmissionState
 
 _STYLES = {
@@ -83,6 +84,18 @@ def _print_notes(submissions: Sequence[Submission]) -> None:
         console.print(f"{one.submission_key[:SHORT]} [dim]{escape(_why(one))}[/]", highlight=False)
     if len(noted) > _NOTES:
         console.print(f"… and {len(noted) - _NOTES} more; --wide has them all", highlight=False)
+
+
+def print_second_runs(runs: Sequence[SecondRun]) -> None:
+    """Print a line for each second run that nobody has looked into."""
+    console = Console()
+    for one in runs:
+        if one.settled_why is None:
+            key, run_id = one.submission_key[:SHORT], escape(one.provider_run_id)
+            console.print(
+                f"[bold red]{key} has a second provider run, {run_id}: both may be billed[/]",
+                highlight=False,
+            )
 
 
 def _prompt(one: Submission) -> str:

@@ -96,6 +96,11 @@ class Attaching:
         with self._database.read() as connection:
             return [DetachedOutput(**row) for row in connection.execute(query).mappings()]
 
+    def note_key_known(self, submission_key: str, why: str) -> None:
+        """Note that the provider refused its idempotency key as known."""
+        with changing(self._database, submission_key) as (change, _row):
+            settle(change, submission_key, "key_known", ("provider", why))
+
     def settlements(self, submission_key: str) -> Sequence[Settlement]:
         """Return what was decided about a submission, in order."""
         columns = settlements.c
@@ -185,6 +190,7 @@ def accept(change: NightChange, row: RowMapping, receipt: Receipt, **values: Any
         **values,
     )
     change.set(submit_attempts=0, collect_attempts=0)
+    _settle_second(change.connection, row["submission_key"], receipt.provider_run_id, "its own run")
 
 
 def _refuse_second_owner(connection: Connection, row: RowMapping, provider_run_id: str) -> None:
@@ -220,7 +226,6 @@ def _attach(
     accept(
         change, row, receipt, next_poll_at=change.now, error_code=None, error_message=None, **values
     )
-    _settle_second(change.connection, key, run_id, f"attached: {settler[1]}")
     settle(change, key, "attach", settler, run_id)
     return change.submission(key)
 

@@ -30,10 +30,11 @@ class Proofs(Protocol):
     ) -> Submission:
         """planned, skipped, canceled, failed without a run, or unresolved → submitted.
 
-        For a run that bears this submission's token, wherever the row has gone since: it exists,
-        and is not bought again. It is due for a poll now, the night for collection. Where nothing
-        is reserved, what the last intent reserved is, on the day of that intent; where nobody
-        knows that, the workflow's price. A row without any intent has one from now on.
+        For a run that its token, or the answer to its own POST, proves to be this submission's,
+        wherever the row has gone since: it exists, and is not bought again. It is due for a poll
+        now, the night for collection. Where nothing is reserved, what the last intent reserved is,
+        on the day of that intent; where nobody knows that, the workflow's price. A row without any
+        intent has one from now on.
         Raises: as `attach`.
         """
 
@@ -48,9 +49,16 @@ class Proofs(Protocol):
     def detached_outputs(self, submission_key: str) -> Sequence[DetachedOutput]:
         """Return what belongs to none any more, by index."""
 
+    def note_key_known(self, submission_key: str, why: str) -> None:
+        """Note that the provider refused its idempotency key as known: no copy is sent any more.
+
+        How old the key is nobody knows then, and the provider may soon have forgotten it.
+        """
+
     def settlements(self, submission_key: str) -> Sequence[Settlement]:
         """Return what was decided about a submission, in order: by `attach`, `attach_told`,
-        `detach`, `settle_not_created`, `settle_refused` and `settle_second_run`."""
+        `detach`, `note_key_known`, `settle_not_created`, `settle_refused` and
+        `settle_second_run`."""
 
     def note_second_run(self, submission_key: str, provider_run_id: str) -> bool:
         """Keep a run that was proven for a submission that has another one. Again: fine.

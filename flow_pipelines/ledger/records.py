@@ -42,7 +42,7 @@ class Settlement:
     """What a person, or a proof, decided about a submission."""
 
     action: str
-    """`attach`, `detach`, `settle_not_created` or `settle_second_run`."""
+    """`attach`, `detach`, `key_known`, `settle_not_created` or `settle_second_run`."""
     who: str
     why: str
     at: datetime

@@ -19,7 +19,7 @@ ANSWER_TRIES = 5
 
 
 class Answer:
-    """What came of one intent; exactly one of its methods is called."""
+    """What came of one intent; each of its methods but `key_known` is the last that is called."""
 
     def __init__(self, ports: Ports, sent: Submission) -> None:
         """Take the intent as `begin_submission` gave it."""
@@ -57,6 +57,10 @@ class Answer:
         """Park it: perhaps there is a provider run."""
         self._leave(lambda: self._ledger.park_submission(self._key, reason, sent=self._sent))
 
+    def key_known(self, reason: str) -> None:
+        """Note that an earlier intent used its key: no copy of it is sent any more."""
+        self._offer(lambda: self._ledger.note_key_known(self._key, reason))
+
     def _write_receipt(self, receipt: Receipt) -> None:
         next_poll_at = first_poll_at(self._ports, self._sent)
         try:
@@ -65,16 +69,16 @@ class Answer:
             self._attach_late(receipt)
 
     def _attach_late(self, receipt: Receipt) -> None:
-        """Settle what was parked while its answer was on its way, unless that was done already."""
+        """Attach the run wherever its row has gone meanwhile, unless that was done already."""
         why = "the answer to its own submit arrived late"
         try:
-            self._ledger.attach(self._key, receipt, who="flow-pipelines", why=why)
+            self._ledger.attach_told(self._key, receipt, who="flow-pipelines", why=why)
         except IllegalTransition:
             has = self._ledger.submission(self._key).provider_run_id
             if has == receipt.provider_run_id:
                 return
-            if has is not None:
-                self._ledger.note_second_run(self._key, receipt.provider_run_id)
+            # It is this submission's, whatever the row is doing: the next run is one too many.
+            self._ledger.note_second_run(self._key, receipt.provider_run_id)
             raise
 
     def _settle(self, after: SubmissionState, code: str | None, said: str) -> object:

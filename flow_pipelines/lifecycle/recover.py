@@ -1,17 +1,17 @@
-"""After a death: what was being sent becomes unresolved, and what can be found is attached."""
+"""After a death: what was being sent becomes unresolved; what is proven is attached."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from flow_pipelines.lifecycle.candidates import candidates, in_words, proven
 from flow_pipelines.lifecycle.inputs import with_inputs
 from flow_pipelines.lifecycle.ports import Ports
-from flow_pipelines.lifecycle.replay import is_due, may_replay, replay
+from flow_pipelines.lifecycle.replay import is_due, may_replay, replay, replay_is_open
 from flow_pipelines.lifecycle.requests import submit_request
 from flow_pipelines.lifecycle.schedule import age_seconds
-from flow_pipelines.lifecycle.search import SKEW, Candidates, candidates, last_creation
 from flow_pipelines.model import Night, Receipt, Submission, Workflow
 from flow_pipelines.model.errors import (
     KeyAlreadyKnown,
@@ -28,7 +28,6 @@ REPLAYS = 1
 """Copies sent in a call: each may take as long as a request can."""
 SHORTEST_SECONDS = 15.0
 LONGEST_SECONDS = 6 * 3600.0
-_NOBODY = Candidates(receipts=())
 
 
 @dataclass(kw_only=True)
@@ -72,28 +71,39 @@ def _settle_due(ports: Ports, unresolved: Collection[Submission]) -> int:
     settled, lost = 0, []
     for submission in [one for one in unresolved if is_due(one, now)][:LOOK_UPS]:
         request = submit_request(ports, submission, workflows)
-        found = _look_for(ports, submission, request)
-        if found.only is not None:
-            settled += _attach(ports, submission, found.only, "found at the provider")
+        found = _proven(ports, submission, request)
+        if len(found) == 1:
+            settled += _attach(ports, submission, found[0], "found at the provider by its name")
         elif may_replay(ports, submission):
             lost.append((submission, request))
         else:
-            _postpone(ports, submission, found)
+            wait = min(max(age_seconds(submission, now), SHORTEST_SECONDS), LONGEST_SECONDS)
+            told = _choice(ports, submission, request, found)
+            _put_off(ports, submission, now + timedelta(seconds=wait), told)
     return settled + sum(_replay(ports, *one) for one in lost[:REPLAYS])
 
 
-def _look_for(ports: Ports, submission: Submission, request: SubmitRequest) -> Candidates:
-    capabilities = ports.provider.capabilities
-    if not capabilities.find:
-        return _NOBODY
-    sent_at = submission.submitting_at or submission.planned_at
-    margin = SKEW if capabilities.finds_by_exclusion else timedelta(hours=1)
-    until = last_creation(ports, sent_at)
+def _proven(ports: Ports, submission: Submission, request: SubmitRequest) -> Sequence[Receipt]:
     try:
-        return candidates(ports, request, since=sent_at - margin, until=until)
+        return proven(ports, submission, request)
     except ProviderError as error:
         ports.log(f"{submission.submission_key}: could not be looked for: {error}")
-        return _NOBODY
+        return ()
+
+
+def _choice(
+    ports: Ports, submission: Submission, request: SubmitRequest, found: Sequence[Receipt] = ()
+) -> str:
+    """Say what a person may choose from; empty while a copy may still settle it."""
+    if found:
+        return in_words([one.provider_run_id for one in found], "bear its name")
+    if replay_is_open(ports, submission):
+        return ""
+    try:
+        return in_words([one.provider_run_id for one in candidates(ports, submission, request)])
+    except ProviderError as error:
+        ports.log(f"{submission.submission_key}: no candidates could be listed: {error}")
+        return ""
 
 
 def _replay(ports: Ports, submission: Submission, request: SubmitRequest) -> bool:
@@ -102,20 +112,19 @@ def _replay(ports: Ports, submission: Submission, request: SubmitRequest) -> boo
     try:
         receipt = replay(ports, submission, with_inputs(ports, submission, request))
     except KeyAlreadyKnown as error:
-        ports.log(f"{key}: {error}")
-        receipt = _look_for(ports, submission, request).only
+        ports.ledger.note_key_known(key, str(error))
+        told = "; ".join(filter(None, (str(error), _choice(ports, submission, request))))
+        _put_off(ports, submission, ports.ledger.submission(key).next_poll_at, told)
+        return False
     except (ProviderError, StorageError, LeaseLost) as error:
         ports.log(f"{key}: the copy's answer tells nothing of the first: {error}")
         return False
     return receipt is not None and _attach(ports, submission, receipt, "known by its key")
 
 
-def _postpone(ports: Ports, submission: Submission, found: Candidates) -> None:
-    now, count = ports.clock.now(), len(found.receipts)
-    wait = min(max(age_seconds(submission, now), SHORTEST_SECONDS), LONGEST_SECONDS)
-    why = f"{count} provider runs may be its; a person has to decide" if count else None
-    reason = why or submission.reason or "its outcome is unknown"
-    ports.ledger.postpone_poll(submission.submission_key, now + timedelta(seconds=wait), reason)
+def _put_off(ports: Ports, submission: Submission, until: datetime | None, told: str) -> None:
+    reason = told or submission.reason or "its outcome is unknown"
+    ports.ledger.postpone_poll(submission.submission_key, until or ports.clock.now(), reason)
 
 
 def _attach(ports: Ports, submission: Submission, receipt: Receipt, why: str) -> bool:

@@ -5,7 +5,7 @@ What the answer to the copy proves (DESIGN: submit once):
 | answer | proves | then |
 |---|---|---|
 | a receipt | this run is the submission's | attached |
-| the key is known | there is a run | looked for in the provider's list |
+| the key is known | there is a run | kept, no copy any more; a person chooses among candidates |
 | anything else | nothing about the first one | stays unresolved; a copy later, within the window |
 
 Never before the first request has surely ended, and never so late that the provider may have
@@ -40,18 +40,25 @@ def is_due(submission: Submission, now: datetime) -> bool:
 
 
 def may_replay(ports: Ports, submission: Submission) -> bool:
-    """Tell whether a copy of this submission's request is harmless now, and wanted.
+    """Tell whether a copy of this submission's request is harmless now, and wanted."""
+    sent_at = submission.submitting_at
+    if sent_at is None or ports.clock.now() - sent_at < EARLIEST:
+        return False
+    return ports.ledger.paused() is None and replay_is_open(ports, submission)
 
-    Not after a person said that it was never created: its first intent, from which the provider
-    counts, is an older one then.
+
+def replay_is_open(ports: Ports, submission: Submission) -> bool:
+    """Tell whether a copy of this submission's request may be sent, now or later.
+
+    Not after a person said that it was never created, nor once its key was refused as known: its
+    first intent, from which the provider counts, may be an older one then.
     """
     sent_at = submission.submitting_at
     if not ports.provider.capabilities.replays or sent_at is None:
         return False
     return (
         submission.state is SubmissionState.UNRESOLVED
-        and EARLIEST <= ports.clock.now() - sent_at <= LATEST
-        and ports.ledger.paused() is None
+        and ports.clock.now() - sent_at <= LATEST
         and not ports.ledger.settlements(submission.submission_key)
     )
 

@@ -17,6 +17,7 @@ from itertools import chain, islice
 from flow_pipelines.ledger.database import chunks
 from flow_pipelines.ledger.night_pages import PAGE
 from flow_pipelines.lifecycle.answers import Answer
+from flow_pipelines.lifecycle.candidates import candidates, in_words
 from flow_pipelines.lifecycle.inputs import with_inputs
 from flow_pipelines.lifecycle.ownership import refuse_forgotten, tell_bucket
 from flow_pipelines.lifecycle.pages import each_submission
@@ -28,7 +29,6 @@ from flow_pipelines.lifecycle.ports import (
     submit_lease,
 )
 from flow_pipelines.lifecycle.requests import submit_request
-from flow_pipelines.lifecycle.search import SKEW, candidates
 from flow_pipelines.model import (
     BatchSettings,
     Night,
@@ -322,21 +322,14 @@ class _Submitting:
     def _look_up(
         self, request: SubmitRequest, sent: Submission, answer: Answer, error: ProviderError
     ) -> None:
-        """Receive the run that has this key, if it can be told.
-
-        The key was first used by an earlier intent; a day is as long as any provider keeps one.
-        """
-        since = (sent.submitting_at or self.started_at) - timedelta(days=1)
-        until = self.ports.clock.now() + SKEW
+        """Park what an earlier intent may have bought: that its key is known proves no run."""
+        answer.key_known(str(error))
         try:
-            found = candidates(self.ports, request, since=since, until=until)
+            found = [one.provider_run_id for one in candidates(self.ports, sent, request)]
         except ProviderError as problem:
-            self._park(sent, answer, f"{error}; it could not be looked for: {problem}")
-            return
-        if found.only is not None:
-            self._receive(answer, found.only)
-        else:
-            self._park(sent, answer, f"{error}; {len(found.receipts)} runs may have its key")
+            self.ports.log(f"{sent.submission_key}: no candidates could be listed: {problem}")
+            found = []
+        self._park(sent, answer, "; ".join(filter(None, (str(error), in_words(found)))))
 
     def _park(self, sent: Submission, answer: Answer, reason: str) -> None:
         answer.unknown(reason)

@@ -61,6 +61,8 @@ class RunReport:
     """submitted, queued, running, succeeded, failed or canceled; None: a status that the
     provider does not document, so the run is polled on."""
     provider_status: str
+    created_at: datetime | None = None
+    """When the provider says that it created the run, by the provider's clock."""
     started_at: datetime | None = None
     finished_at: datetime | None = None
     run_ms: int | None = None

@@ -8,8 +8,10 @@ what each request declares about itself.
 from __future__ import annotations
 
 from flow_pipelines.provider.adapter import (
+    Candidate,
     Capabilities,
     InputFile,
+    ListsCandidates,
     ListsWorkflows,
     Provider,
     SubmitRequest,
@@ -74,6 +76,7 @@ __all__ = [
     "CallbackReader",
     "CallbackRefused",
     "CallbackRequest",
+    "Candidate",
     "Capabilities",
     "DocumentedCall",
     "Download",
@@ -81,6 +84,7 @@ __all__ = [
     "Identifier",
     "InputFile",
     "Lane",
+    "ListsCandidates",
     "ListsWorkflows",
     "MaybeAmount",
     "MaybeCount",

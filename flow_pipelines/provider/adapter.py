@@ -21,9 +21,7 @@ class Capabilities:
 
     cancel: bool = False
     find: bool = False
-    """Can look for the run of a submission whose answer was lost."""
-    finds_by_exclusion: bool = False
-    """`find` gives every run it may be: only what other submissions have tells which (FLORA)."""
+    """Its list of runs shows the labels that we gave them."""
     replays: bool = False
     """A documented idempotency key makes a second copy harmless."""
     durable_outputs: bool = False
@@ -50,6 +48,17 @@ class SubmitRequest:
     callback_url: str | None = field(default=None, repr=False)
     """Where the provider may tell that the run has ended. Holds a token, so it is never printed
     nor stored. The same for every copy of a request."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A run that may be a submission's, or anybody's: only a person can tell."""
+
+    provider_run_id: str
+    created_at: datetime | None = None
+    cost_usd: Decimal | None = None
+    link: str | None = field(default=None, repr=False)
+    """What a person may open to look at it. For a terminal only: never logged nor stored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,10 +122,9 @@ class Provider(Protocol):
         """
 
     def find(self, request: SubmitRequest, since: datetime) -> Sequence[Receipt]:
-        """Look for runs that `request` created after `since`; an empty answer proves nothing.
+        """Return runs created since `since` that bear the label of `request`: they are its own.
 
-        Safe to repeat. Empty where `capabilities.find` is False; candidates, each with its
-        `created_at`, where `capabilities.finds_by_exclusion`.
+        Safe to repeat; an empty answer proves nothing. Empty where `capabilities.find` is False.
         """
 
     def fetch(self, output: OutputRef, *, max_bytes: int) -> AbstractContextManager[Download]:
@@ -152,6 +160,20 @@ class TakesFiles(Protocol):
 
         May ask the provider once, and then remembers. Raises: NotFound, when the provider does
         not keep it any more; ProviderError.
+        """
+
+
+@runtime_checkable
+class ListsCandidates(Protocol):
+    """A provider whose list shows none of our names: it proves nothing, and helps people."""
+
+    def candidates(
+        self, request: SubmitRequest, since: datetime, until: datetime
+    ) -> Sequence[Candidate]:
+        """Return runs of the workflow of `request` created from `since` to `until`.
+
+        Newest first; safe to repeat; not billed. Some, where there are too many to see them all.
+        Raises: ProviderError.
         """
 
 

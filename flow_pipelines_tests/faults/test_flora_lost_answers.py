@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from flow_pipelines.lifecycle import collect_night, recover, wait_for_night
+from flow_pipelines.model import Receipt, SubmissionState
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
 from flow_pipelines_tests.buckets import bucket_process, bucket_server  # noqa: F401 - fixtures
@@ -83,9 +85,14 @@ def test_a_lost_answer_ends_with_one_bill(night: FloraNight, idempotency: str, a
     night.account.control.configure(flora_idempotency=idempotency)
     night.lose(action)
     assert night.buy("a cat") == ["unresolved"]
-    assert night.look_after(8) == ["submitted"]
+    told = action == "drop_before_accept" or idempotency != "duplicate_409"
+    assert night.look_after(8) == ["submitted" if told else "unresolved"]
     assert night.bills() == (1, 0)
-    assert night.copies() == (1 if action == "drop_before_accept" else 0)
+    assert night.copies() == 1
+    [row] = night.lab.ledger.submissions(night.lab.night)
+    [run] = night.account.control.runs("flora")
+    assert row.provider_run_id == (run.id if told else None)
+    assert told or f"1 provider run may be its ({run.id})" in (row.reason or "")
 
 
 @pytest.mark.parametrize("idempotency", ACCOUNTS)
@@ -102,8 +109,33 @@ def test_a_lost_answer_ends_with_one_bill_when_no_list_tells(
     assert night.look_after(8) == ["submitted" if replays else "unresolved"]
     assert night.copies() >= 1
     night.account.control.clear_faults()
-    assert night.look_after(30) == ["submitted"]
+    assert night.look_after(30) == ["submitted" if replays else "unresolved"]
     assert night.bills() == (1, 0)
+
+
+@pytest.mark.case(
+    "three rows at FLORA, one POST dropped before it was accepted: two ticks later the row had a "
+    "stranger's run, picture and cost",
+    "its copy makes its own run; without one it stays unresolved, the stranger's a candidate",
+)
+@pytest.mark.parametrize("copies_lost", [False, True])
+def test_a_strangers_run_of_the_same_technique_is_never_taken(
+    night: FloraNight, copies_lost: bool
+) -> None:
+    night.lose("drop_before_accept", contains="a dog", count=None if copies_lost else 1)
+    assert night.buy("a cat", "a dog", "a bird") == ["submitted", "unresolved", "submitted"]
+    workflow = night.account.provider.read_workflow("city-poster", lambda _: b"")
+    strangers = replace(night.account.order(workflow), parameters={"prompt": "a stranger"})
+    stranger = night.account.buy(strangers)
+
+    states = night.look_after(200)
+
+    assert states == ["submitted", "unresolved" if copies_lost else "submitted", "submitted"]
+    rows = night.lab.ledger.submissions(night.lab.night)
+    assert stranger not in {row.provider_run_id for row in rows}
+    assert night.bills() == (3 if copies_lost else 4, 0)
+    if copies_lost:
+        assert f"1 provider run may be its ({stranger})" in (rows[1].reason or "")
 
 
 @pytest.mark.parametrize("idempotency", ACCOUNTS)
@@ -165,3 +197,49 @@ def test_outputs_are_fetched_without_the_key(night: FloraNight) -> None:
     collect_night(night.lab.night, night.lab.ports, owner="c")
     seen = [one for one in night.account.control.requests() if one.operation == "download_output"]
     assert [(one.key, one.status) for one in seen] == [("", 200)]
+
+
+@pytest.mark.case(
+    "a stranger's run that was attached by hand could not be undone, and the true callback was "
+    "refused",
+    "`resolve --detach` undoes it; the true run's pictures get indexes, and keys, of their own",
+)
+def test_a_strangers_run_is_detached_and_the_true_ones_bytes_are_the_rows(
+    night: FloraNight,
+) -> None:
+    night.account.control.configure(flora_idempotency="duplicate_409")
+    night.lose()
+    assert night.buy("a cat") == ["unresolved"]
+    ledger = night.lab.ledger
+    [true] = night.account.control.runs("flora")
+    workflow = night.account.provider.read_workflow("city-poster", lambda _: b"")
+    order = replace(night.account.order(workflow), parameters={"prompt": "a stranger"})
+    stranger = night.account.buy(order)
+    [key] = night.lab.keys(SubmissionState.UNRESOLVED)
+
+    stored = []
+    for run_id in (stranger, true.id):
+        ledger.attach(key, Receipt(provider_run_id=run_id), who="ann", why="it fits")
+        assert wait_for_night(night.lab.ports, night.lab.night, owner="w", wait_seconds=600) == 0
+        summary = collect_night(night.lab.night, night.lab.ports, owner="c")
+        assert (summary.succeeded, summary.images) == (1, 1)
+        [output] = ledger.outputs(night.lab.night)[key]
+        assert output.stored is not None
+        stored.append(output)
+        if run_id == stranger:
+            ledger.detach(key, who="ann", why="a stranger's")
+
+    [detached] = ledger.detached_outputs(key)
+    row = ledger.submission(key)
+    assert (row.state, row.provider_run_id) == (SubmissionState.SUCCEEDED, true.id)
+    assert [one.output_index for one in stored] == [0, 1]
+    assert (detached.output_index, detached.s3_key) == (0, stored[0].stored.s3_key)
+    assert night.lab.store.get(stored[1].stored.s3_key) == picture_of(night, true.id)
+    assert night.lab.store.get(stored[0].stored.s3_key) == picture_of(night, stranger), "it stays"
+
+
+def picture_of(night: FloraNight, run_id: str) -> bytes:
+    """Draw what the stand-in drew for a run."""
+    world = night.account.sandbox.world
+    [run] = [one for one in world.life.runs("flora") if one.id == run_id]
+    return world.studio.png(run.outputs[0].picture)

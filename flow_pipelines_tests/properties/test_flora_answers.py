@@ -42,6 +42,7 @@ ORDER = SubmitRequest(
     idempotency_key="0f" * 16,
 )
 SINCE = datetime(2024, 1, 1, tzinfo=UTC)
+UNTIL = datetime(2025, 1, 1, tzinfo=UTC)
 FILE = InputFile(content=b"cat", file_name="cat.png", media_type="image/png", sha256="0" * 64)
 PICTURE = AssetFile(content=b"cat", file_name="cat.png", media_type="image/png")
 LARGE = bytes(4_000_001)
@@ -85,7 +86,7 @@ CALLS: dict[str, tuple[Callable[[FloraProvider], object], tuple[str, ...]]] = {
     "read_workflow": (lambda it: it.read_workflow(SLUG, lambda _: b""), ("technique",)),
     "submit": (lambda it: it.submit(ORDER), ("create_run", "create_run_replayed")),
     "poll": (lambda it: it.poll(RUN, KEPT), RUNS),
-    "find": (lambda it: it.find(ORDER, SINCE), ("technique_runs_end",)),
+    "candidates": (lambda it: it.candidates(ORDER, SINCE, UNTIL), ("technique_runs_end",)),
     "list_workflows": (lambda it: list(it.list_workflows()), ("techniques",)),
     "upload_input": (lambda it: it.upload_input(FILE), ("asset_created", "asset")),
     "input_value": (lambda it: it.input_value(ASSET), ("asset",)),

@@ -5,7 +5,7 @@ Sources: developer.flora.ai, FLORA's OpenAPI document and SDK (@flora-ai/flora 0
 
 from __future__ import annotations
 
-from flow_pipelines.providers.flora.adapter import MAX_FOUND, FloraProvider
+from flow_pipelines.providers.flora.adapter import MAX_LISTED, FloraProvider
 from flow_pipelines.providers.flora.callbacks import read_callback
 from flow_pipelines.providers.flora.client import FloraClient
 from flow_pipelines.providers.flora.media import SIGNED_URL, AssetFile
@@ -26,7 +26,7 @@ from flow_pipelines.providers.flora.reports import STATES
 from flow_pipelines.providers.flora.workflows import input_type
 
 __all__ = [
-    "MAX_FOUND",
+    "MAX_LISTED",
     "PROFILE",
     "SIGNED_URL",
     "STATES",

@@ -25,6 +25,7 @@ from flow_pipelines.model.errors import (
 )
 from flow_pipelines.provider import (
     ApiRequest,
+    Candidate,
     Capabilities,
     Download,
     InputFile,
@@ -36,11 +37,11 @@ from flow_pipelines.provider import (
 from flow_pipelines.providers.flora.calls import NAME
 from flow_pipelines.providers.flora.client import FloraClient
 from flow_pipelines.providers.flora.records import Asset
-from flow_pipelines.providers.flora.reports import STATES, receipt_of, report_of
+from flow_pipelines.providers.flora.reports import STATES, candidate_of, receipt_of, report_of
 from flow_pipelines.providers.flora.workflows import inputs_of, workflow_of
 
-MAX_FOUND = 1000
-"""Runs that are looked at to find one."""
+MAX_LISTED = 1000
+"""Runs, the newest first, among which candidates are looked for."""
 MAX_REMEMBERED = 10_000
 """Assets whose address is remembered."""
 _USD = Decimal("0.000001")
@@ -50,7 +51,7 @@ class FloraProvider:
     """FLORA behind the verbs of `provider.Provider`."""
 
     name = NAME
-    capabilities = Capabilities(find=True, finds_by_exclusion=True, replays=True)
+    capabilities = Capabilities(replays=True)
 
     def __init__(
         self, transport: Transport, base_url: str, *, workspace_id: str | None = None
@@ -94,16 +95,20 @@ class FloraProvider:
         raise ConfigurationError(f"FLORA cancels no run: {provider_run_id}, {workflow.reference}")
 
     def find(self, request: SubmitRequest, since: datetime) -> Sequence[Receipt]:
-        """Give every run of the technique created since `since`; see `provider.Provider`.
+        """Find nothing: FLORA's list of runs shows neither our names nor our keys."""
+        del request, since
+        return ()
 
-        None at all when there are too many to see them all: the one sought may be behind them.
-        """
+    def candidates(
+        self, request: SubmitRequest, since: datetime, until: datetime
+    ) -> Sequence[Candidate]:
+        """Return runs of the technique by their time; see `provider.ListsCandidates`."""
         technique_id = request.workflow.body["technique_id"]
         listed = self.client.list_technique_runs(technique_id, self._workspace())
         own = (run for run in listed if run.technique.technique_id in (None, technique_id))
-        recent = takewhile(lambda run: (run.created_at or since) >= since, own)
-        found = {run.run_id: receipt_of(run) for run in islice(recent, MAX_FOUND)}
-        return () if len(found) == MAX_FOUND else tuple(found.values())
+        recent = takewhile(lambda run: (run.created_at or since) >= since, islice(own, MAX_LISTED))
+        found = {run.run_id: run for run in recent if (run.created_at or until) <= until}
+        return [candidate_of(run) for run in found.values()]
 
     def fetch(self, output: OutputRef, *, max_bytes: int) -> AbstractContextManager[Download]:
         """Stream an output by the link of a poll; see `provider.Provider`."""

@@ -9,6 +9,7 @@ from flow_pipelines.model import OutputRef, Receipt, RunReport
 from flow_pipelines.model import SubmissionState as S
 from flow_pipelines.model import json_values as read
 from flow_pipelines.model.output import with_names_apart
+from flow_pipelines.provider import Candidate
 from flow_pipelines.providers.flora.records import RunOutput, TechniqueRun
 from flow_pipelines.providers.flora.workflows import input_type
 
@@ -31,6 +32,17 @@ def receipt_of(run: TechniqueRun) -> Receipt:
     )
 
 
+def candidate_of(run: TechniqueRun) -> Candidate:
+    """Return a listed run as one that may be a submission's."""
+    pictures = (one.url for one in run.outputs if one.url and input_type(one.type or "") != "text")
+    return Candidate(
+        provider_run_id=run.run_id,
+        created_at=run.created_at,
+        cost_usd=run.charged_cost,
+        link=next(pictures, run.poll_url),
+    )
+
+
 def report_of(run: TechniqueRun) -> RunReport:
     """Give a run as a report; one that failed was answered with 200, too."""
     status = (run.status or "")[:100]
@@ -41,6 +53,7 @@ def report_of(run: TechniqueRun) -> RunReport:
         provider_run_id=run.run_id,
         state=state,
         provider_status=status,
+        created_at=run.created_at,
         started_at=run.started_at,
         finished_at=run.completed_at,
         run_ms=_run_ms(run),

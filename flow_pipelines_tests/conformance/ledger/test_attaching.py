@@ -181,7 +181,7 @@ def test_attaching_a_second_run_settles_it(shared_desk: Desk) -> None:
     ledger.attach(key, Receipt(provider_run_id=f"two {key}"), who="ann", why="mine")
 
     [second] = ledger.second_runs([key])
-    assert second.settled_why == "attached: mine"
+    assert second.settled_why == "its own run"
     assert key not in {one.submission_key for one in ledger.unsettled_second_runs()}
 
 

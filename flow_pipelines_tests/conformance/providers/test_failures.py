@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from flow_pipelines.model import Receipt, SubmissionState
+from flow_pipelines.model import SubmissionState
 from flow_pipelines.model.errors import (
     AccountRejected,
     NotFound,
@@ -18,7 +18,7 @@ from flow_pipelines.model.errors import (
     SubmitOutcomeUnknown,
     UnexpectedAnswer,
 )
-from flow_pipelines.provider import Lane, SubmitRequest
+from flow_pipelines.provider import Lane, ListsCandidates
 from flow_pipelines.providers import profile
 from flow_pipelines_tests.conformance.providers.account import Account
 from flow_pipelines_tests.conformance.providers.conftest import Operations
@@ -167,31 +167,32 @@ def test_a_poll_answered_with_anything_but_a_run_is_unexpected(
 
 
 def test_a_run_whose_answer_was_lost_is_found(account: Account, operations: Operations) -> None:
-    if not account.provider.capabilities.find:
-        assert account.provider.find(account.order(), account.clock.now()) == ()
-        return
     since, order = account.clock.now() - timedelta(seconds=60), account.order()
-    others = {account.buy()}
+    account.buy()
     account.fault(operations.submit, "drop_after_accept")
     with pytest.raises(SubmitOutcomeUnknown):
         account.buy(order)
-    (receipt,) = _found(account, order, since, others)
-    assert receipt.provider_run_id == account.control.runs(account.name)[0].id
+    made = account.control.runs(account.name)[0].id
+    found = [receipt.provider_run_id for receipt in account.provider.find(order, since)]
+    assert found == ([made] if account.provider.capabilities.find else [])
     assert account.meter().runs_billed == 2
 
 
 def test_a_run_that_was_never_made_is_not_found(account: Account) -> None:
     since = account.clock.now()
-    others = {account.buy()}
-    assert _found(account, account.order(), since, others) == []
+    account.buy()
+    assert list(account.provider.find(account.order(), since)) == []
 
 
-def _found(
-    account: Account, order: SubmitRequest, since: datetime, others: set[str]
-) -> list[Receipt]:
-    """Look for an order's run; where nothing names it, `others` have to be left out."""
-    found = list(account.provider.find(order, since))
-    if not account.provider.capabilities.finds_by_exclusion:
-        return found
-    assert all(receipt.created_at is not None for receipt in found)
-    return [receipt for receipt in found if receipt.provider_run_id not in others]
+def test_a_list_without_names_gives_candidates(account: Account, operations: Operations) -> None:
+    if not isinstance(account.provider, ListsCandidates):
+        return
+    since, order = account.clock.now() - timedelta(seconds=60), account.order()
+    stranger = account.buy()
+    account.fault(operations.submit, "drop_after_accept")
+    with pytest.raises(SubmitOutcomeUnknown):
+        account.buy(order)
+    found = account.provider.candidates(order, since, account.clock.now())
+    made = account.control.runs(account.name)[0].id
+    assert [one.provider_run_id for one in found] == [made, stranger]
+    assert all(one.created_at is not None for one in found)

@@ -60,7 +60,7 @@ def _all(cell: Row, *names: str) -> dict[str, Row]:
     return dict.fromkeys(names, cell)
 
 
-# Floyo's runs bear our name, and FLORA's list and key tell whose a run is. Nobody else tells.
+# Floyo's runs bear our name, and FLORA's key tells whose a run is. Nobody else tells.
 _ACCEPTED: Row = {"floyo": FOUND, "floimg": SETTLED, "comflowy": SETTLED, "flora": FOUND}
 # What was never made is in no list; FLORA is sent the same again under its key, and makes it then.
 _NOT_ACCEPTED: Row = {"floyo": SETTLED, "floimg": SETTLED, "comflowy": SETTLED, "flora": FOUND}
@@ -100,7 +100,7 @@ TABLE: Mapping[Call, Mapping[str, Row]] = {
         **_all(REFUSED, *_REQUEST),
         **_all(_NOT_ACCEPTED, "reset", "drop_before", *_SERVER, "html", *_REDIRECTS),
         **_all(_ACCEPTED, "drop_after", "slow", "bad_json", "endless", "bomb"),
-        **_all(_only("flora", FOUND, NO_KEY), "idempotency_duplicate", "idempotency_conflict"),
+        **_all(_only("flora", SETTLED, NO_KEY), "idempotency_duplicate", "idempotency_conflict"),
         **_all(_only("comflowy", REFUSED, NO_WORDS), "says_no"),
         **_all(_only("comflowy", ACCOUNT, NO_WORDS), "no_credit", "no_token"),
         **_all(_only("comflowy", RENEWED, NO_TOKEN), "token_ends"),

@@ -39,6 +39,7 @@ LEDGER_READS = frozenset(
         "batch_locations",
         "cost_lines",
         "counts_by_state",
+        "detached_outputs",
         "in_flight",
         "known_runs",
         "lease",
@@ -56,6 +57,7 @@ LEDGER_READS = frozenset(
         "reserved_usd",
         "run_times",
         "search",
+        "second_runs",
         "settlements",
         "spend",
         "submission",
@@ -64,6 +66,7 @@ LEDGER_READS = frozenset(
         "tallies",
         "tallies_of",
         "unresolved",
+        "unsettled_second_runs",
         "workflow",
         "workload",
     }

@@ -10,6 +10,7 @@ import pytest
 from flow_pipelines.ledger.contract import UNDER_WAY
 from flow_pipelines.lifecycle import recover, submit_lease, submit_night
 from flow_pipelines.lifecycle.submit import SENT_WITHIN, SubmitSummary
+from flow_pipelines.model import Receipt
 from flow_pipelines.model.errors import (
     AccountRejected,
     IllegalTransition,
@@ -186,6 +187,28 @@ def test_an_old_answer_never_lands_on_an_intent_that_is_under_way(lab: Lab) -> N
 
     assert lab.states() == ["submitted"]
     assert len(lab.provider.posts) == 2
+
+
+@pytest.mark.case(
+    "a row was planned again on a person's word, and then the receipt of its POST arrived",
+    "the receipt proves its run: it is attached, and the row is not bought again",
+)
+def test_a_receipt_that_comes_after_a_persons_word_is_the_rows(lab: Lab) -> None:
+    lab.plan("a cat")
+
+    def late(request: SubmitRequest, _number: int) -> Receipt:
+        park(lab, LONG_AFTER)
+        with another_host(lab, ahead_seconds=LONG_AFTER) as ports:
+            key = request.submission_key
+            ports.ledger.settle_not_created(key, who="ann", why="not in the list")
+        return lab.provider.accept(request)
+
+    lab.provider.on_submit = late
+    lab.submit()
+    lab.submit(owner="run-2")
+
+    assert lab.states() == ["submitted"]
+    assert len(lab.provider.posts) == len(lab.provider.runs) == 1
 
 
 # -- a refusal that comes after others parked its submission

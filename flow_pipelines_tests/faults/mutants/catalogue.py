@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flow_pipelines_tests.faults.mutants.mutant import Edit, Mutant
+from flow_pipelines_tests.faults.mutants.proofs import PROOFS
 from flow_pipelines_tests.faults.mutants.stored_files import STORED_FILES
 
 INTENT = "Intent before the POST"
@@ -246,4 +247,5 @@ MUTANTS = (
         tests=(_SECRETS, _ADDRESSES, _DOWNLOADS),
     ),
     *STORED_FILES,
+    *PROOFS,
 )

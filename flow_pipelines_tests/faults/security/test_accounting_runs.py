@@ -75,7 +75,7 @@ def test_two_lost_runs_of_one_submission_are_left_to_a_person(lab: Lab) -> None:
     lab.submit("run-2")
     summary = recover(lab.ports)
     assert (summary.found, summary.waiting) == (0, 1)
-    assert "a person has to decide" in (lab.ledger.submission(lost).reason or "")
+    assert "2 provider runs bear its name" in (lab.ledger.submission(lost).reason or "")
 
 
 # -- accounts and time --------------------------------------------------------------------------

@@ -193,6 +193,20 @@ def test_a_pause_and_what_waits_for_a_person_are_yellow(machine: Machine, home: 
     assert code == 0
 
 
+def test_a_second_run_is_red_until_a_person_has_looked(machine: Machine, home: Path) -> None:
+    machine.add_batch()
+    machine.buy(limit=1)
+    first, *_ = machine.ledger.submissions(NIGHT)
+    machine.ledger.note_second_run(first.submission_key, "run_two")
+
+    found, code = examine(machine)
+
+    assert (marks(found, "red"), code) == ({"second runs"}, 1)
+    assert first.submission_key in found["second runs"]["says"]
+    machine.ledger.settle_second_run(first.submission_key, "run_two", who="ann", why="refunded")
+    assert marks(examine(machine)[0], "red") == set()
+
+
 def test_a_ledger_that_is_not_there_yet_is_not_made(
     machine: Machine, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -156,7 +156,7 @@ def test_an_attached_run_is_polled(desk: Desk) -> None:
     desk.send(KEYS[0])
     desk.ledger.park_submission(KEYS[0], "answer lost")
 
-    said = desk.type("resolve", KEYS[0], "--attach", "run_42", "--why", "seen in the account")
+    said = desk.type("resolve", KEYS[0], "--attach", "run_42", "--unchecked", "--why", "so")
 
     assert said.exit_code == 0
     assert desk.state(KEYS[0]) == SubmissionState.SUBMITTED
@@ -198,11 +198,25 @@ def test_a_receipt_is_not_settled_by_hand(desk: Desk) -> None:
     assert desk.state(KEYS[0]) == SubmissionState.SUBMITTED
 
 
-@pytest.mark.parametrize("words", [(), ("--attach", "run_1", "--not-created")])
-def test_resolving_needs_exactly_one_answer(desk: Desk, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--attach", "run_1", "--not-created"),
+        ("--detach", "--not-created"),
+        ("--not-created", "--unchecked"),
+    ],
+)
+def test_resolving_takes_one_answer(desk: Desk, words: tuple[str, ...]) -> None:
     said = desk.type("resolve", KEYS[0], *words, "--why", "because")
     assert said.exit_code == 2
-    assert "Give either --attach RUN_ID or --not-created." in said.output
+    assert "Give one of --attach, --not-created, --detach, --settle-second." in said.output
+
+
+@pytest.mark.parametrize("words", [("--not-created",), ("--detach",), ("--attach", "run_1")])
+def test_no_answer_is_taken_without_a_reason(desk: Desk, words: tuple[str, ...]) -> None:
+    said = desk.type("resolve", KEYS[0], *words)
+    assert said.exit_code == 2
+    assert "--why" in said.output
 
 
 def test_an_unknown_submission_is_said_plainly(desk: Desk) -> None:

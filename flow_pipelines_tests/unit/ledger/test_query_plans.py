@@ -85,6 +85,7 @@ HOT: dict[str, Callable[[Desk], object]] = {
     "attach_told": lambda desk: desk.ledger.attach_told(
         key_of(NIGHT, 1), Receipt(provider_run_id="told"), who="callback", why="its token"
     ),
+    "note_key_known": lambda desk: desk.ledger.note_key_known(KEY, "409"),
     "detach": lambda desk: desk.ledger.detach(KEY, who="ann", why="not its own"),
     "detached_outputs": lambda desk: desk.ledger.detached_outputs(KEY),
     "note_second_run": lambda desk: desk.ledger.note_second_run(KEY, "second"),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from flow_pipelines.lifecycle import recover
 from flow_pipelines.model import Receipt
 from flow_pipelines.model.errors import ProviderUnavailable, SubmitOutcomeUnknown
-from flow_pipelines.provider import Capabilities, SubmitRequest
+from flow_pipelines.provider import Candidate, Capabilities, SubmitRequest
 from flow_pipelines_tests.fake_provider import FakeProvider
 from flow_pipelines_tests.fakes import ManualClock
 from flow_pipelines_tests.unit.lifecycle.conftest import Lab
@@ -20,15 +20,15 @@ class KeyedProvider(FakeProvider):
     """Knows submissions by their key; its list says when a run was created, and no more."""
 
     def __init__(self, clock: ManualClock) -> None:
-        super().__init__(Capabilities(find=True, finds_by_exclusion=True, replays=True))
+        super().__init__(Capabilities(replays=True))
         self.clock = clock
         self.created: dict[str, datetime] = {}
         self.list_works = True
-        self.shown_after = timedelta()
+        self.lists = 0
 
     def accept(self, request: SubmitRequest) -> Receipt:
         for run_id, known in self.runs.items():
-            if known.submission_key == request.submission_key:
+            if known.idempotency_key == request.idempotency_key:
                 return Receipt(provider_run_id=run_id)
         return self.create(request)
 
@@ -38,12 +38,18 @@ class KeyedProvider(FakeProvider):
         return receipt
 
     def find(self, request: SubmitRequest, since: datetime) -> Sequence[Receipt]:
+        return ()
+
+    def candidates(
+        self, request: SubmitRequest, since: datetime, until: datetime
+    ) -> Sequence[Candidate]:
+        self.lists += 1
         if not self.list_works:
             raise ProviderUnavailable("down", provider=self.name, operation="list")
         return [
-            Receipt(provider_run_id=run_id, created_at=at)
+            Candidate(provider_run_id=run_id, created_at=at)
             for run_id, at in self.created.items()
-            if at >= since and self.clock.now() >= at + self.shown_after
+            if since <= at <= until
         ]
 
 

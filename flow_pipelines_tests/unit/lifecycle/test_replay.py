@@ -40,19 +40,10 @@ def keyed(lab: Lab) -> KeyedProvider:
     return lab.provider
 
 
-def test_a_lost_answer_is_found_in_the_list_without_sending_anything(
-    lab: Lab, keyed: KeyedProvider
-) -> None:
-    lose_answers(lab, "a cat")
-    assert tick(lab) == 0
-    assert lab.states() == ["submitted"]
-    assert len(keyed.runs) == 1
-
-
-def test_what_the_list_does_not_show_is_learned_from_a_copy(lab: Lab, keyed: KeyedProvider) -> None:
-    keyed.list_works = False
+def test_a_lost_answer_is_learned_from_a_copy(lab: Lab, keyed: KeyedProvider) -> None:
     lose_answers(lab, "a cat")
     assert len(copies_in(lab, 600)) == 1
+    assert keyed.lists == 0
     assert lab.states() == ["submitted"]
     assert len(keyed.runs) == 1
     assert keyed.posts[0] == keyed.posts[1]
@@ -103,7 +94,6 @@ def test_copies_keep_to_their_window_and_grow_rarer(lab: Lab, keyed: KeyedProvid
 def test_any_other_answer_to_a_copy_proves_nothing_of_the_first(
     lab: Lab, keyed: KeyedProvider, error: type[ProviderError]
 ) -> None:
-    keyed.list_works = False
     lose_answers(lab, "a cat")
 
     def refuse(_request: SubmitRequest, number: int) -> None:
@@ -118,18 +108,22 @@ def test_any_other_answer_to_a_copy_proves_nothing_of_the_first(
     assert len(keyed.runs) == 1
 
 
-def test_a_known_key_is_looked_for_in_the_list(lab: Lab, keyed: KeyedProvider) -> None:
-    keyed.list_works = False
+@pytest.mark.case(
+    "a key that FLORA refused as known was given the run that fitted by time",
+    "the row stays unresolved, no copy is sent any more, and its candidates are told",
+)
+def test_a_known_key_leaves_candidates_for_a_person(lab: Lab, keyed: KeyedProvider) -> None:
     lose_answers(lab, "a cat")
 
     def known(_request: SubmitRequest, _number: int) -> None:
-        keyed.list_works = True
         raise KeyAlreadyKnown("used before", **ALIKE)
 
     keyed.on_submit = known
-    assert len(copies_in(lab, 600)) == 1
-    assert lab.states() == ["submitted"]
-    assert len(keyed.runs) == 1
+    assert len(copies_in(lab, 7200)) == 1
+    assert lab.states() == ["unresolved"]
+    [row] = lab.ledger.submissions(lab.night)
+    assert "1 provider run may be its (run_0001); a person has to choose" in (row.reason or "")
+    assert [one.action for one in lab.ledger.settlements(row.submission_key)] == ["key_known"]
 
 
 def test_nothing_is_sent_again_while_somebody_paused(lab: Lab, keyed: KeyedProvider) -> None:
@@ -148,7 +142,6 @@ def test_nothing_is_sent_again_where_a_copy_would_buy_again(lab: Lab, keyed: Key
 
 
 def test_what_a_person_settled_before_is_never_sent_again(lab: Lab, keyed: KeyedProvider) -> None:
-    keyed.list_works = False
     lose_answers(lab, "a cat")
     (key,) = lab.keys(S.UNRESOLVED)
     lab.clock.advance(3600)
@@ -165,7 +158,6 @@ def test_what_a_person_settled_before_is_never_sent_again(lab: Lab, keyed: Keyed
 def test_of_many_that_look_after_a_night_at_once_one_sends_a_copy(
     lab: Lab, keyed: KeyedProvider
 ) -> None:
-    keyed.list_works = False
     lose_answers(lab, "a cat")
     lab.clock.advance(180)
     inner: list[int] = []
@@ -185,7 +177,6 @@ def test_of_many_that_look_after_a_night_at_once_one_sends_a_copy(
 def test_a_copy_on_its_way_elsewhere_keeps_others_from_sending_one(
     lab: Lab, keyed: KeyedProvider
 ) -> None:
-    keyed.list_works = False
     lose_answers(lab, "a cat")
     (key,) = lab.keys(S.UNRESOLVED)
     lab.clock.advance(180)
@@ -197,7 +188,6 @@ def test_a_copy_on_its_way_elsewhere_keeps_others_from_sending_one(
 def test_somebody_who_waited_for_a_turn_meanwhile_sends_nothing(
     lab: Lab, keyed: KeyedProvider
 ) -> None:
-    keyed.list_works = False
     lose_answers(lab, "a cat")
     lab.clock.advance(180)
     waited: list[int] = []
@@ -216,7 +206,6 @@ def test_somebody_who_waited_for_a_turn_meanwhile_sends_nothing(
 
 
 def test_a_copy_is_put_off_before_it_is_sent(lab: Lab, keyed: KeyedProvider) -> None:
-    keyed.list_works = False
     lose_answers(lab, "a cat")
     lab.clock.advance(180)
 
@@ -233,7 +222,12 @@ def test_a_copy_is_put_off_before_it_is_sent(lab: Lab, keyed: KeyedProvider) -> 
     assert copies_in(lab, int(CLAIM_SECONDS) - 30) == []
 
 
-def test_a_key_that_is_known_at_the_first_try_is_looked_up(lab: Lab, keyed: KeyedProvider) -> None:
+@pytest.mark.parametrize("list_works", [True, False])
+def test_a_key_that_is_known_at_the_first_try_waits_for_a_person(
+    lab: Lab, keyed: KeyedProvider, list_works: bool
+) -> None:
+    keyed.list_works = list_works
+
     def known(request: SubmitRequest, _number: int) -> None:
         keyed.accept(request)
         raise KeyAlreadyKnown("used before", **ALIKE)
@@ -241,24 +235,15 @@ def test_a_key_that_is_known_at_the_first_try_is_looked_up(lab: Lab, keyed: Keye
     keyed.on_submit = known
     lab.plan("a cat")
     lab.submit()
-    assert lab.states() == ["submitted"]
-
-
-def test_a_known_key_whose_run_cannot_be_looked_up_waits(lab: Lab, keyed: KeyedProvider) -> None:
-    def known(_request: SubmitRequest, _number: int) -> None:
-        raise KeyAlreadyKnown("used before", **ALIKE)
-
-    keyed.on_submit, keyed.list_works = known, False
-    lab.plan("a cat")
-    lab.submit()
     assert lab.states() == ["unresolved"]
+    [row] = lab.ledger.submissions(lab.night)
+    assert ("(run_0001)" in (row.reason or "")) is list_works
+    assert copies_in(lab, 7200, every=60) == [], "how old the key is nobody knows"
 
 
 def test_an_answer_that_comes_after_its_copys_changes_nothing(
     lab: Lab, keyed: KeyedProvider
 ) -> None:
-    keyed.list_works = False
-
     def sleep_through(request: SubmitRequest, number: int) -> Receipt | None:
         if number > 1:
             return None

@@ -11,7 +11,7 @@ import pytest
 
 from flow_pipelines.model import OutputRef, RunReport, SubmissionState
 from flow_pipelines.model.errors import NotFound, UnexpectedAnswer
-from flow_pipelines.providers.flora import MAX_FOUND, STATES
+from flow_pipelines.providers.flora import MAX_LISTED, STATES
 from flow_pipelines_tests.unit.providers.flora_bench import (
     RUN,
     adapter,
@@ -25,6 +25,7 @@ from flow_pipelines_tests.unit.transport.wire import Step, Wire, answer
 
 S = SubmissionState
 SINCE = datetime(2024, 3, 9, 16, 0, 15, tzinfo=UTC)
+UNTIL = SINCE + timedelta(days=1)
 POSTER = "https://media.flora.ai/runs/run_abc123/poster.png"
 
 
@@ -170,11 +171,17 @@ def test_links_are_never_shown() -> None:
 
 def found(*steps: Step, workspace: str | None = "ws_1") -> tuple[list[str], list[str]]:
     with Wire(*steps) as wire:
-        receipts = adapter(wire, workspace).find(order(), SINCE)
-    return [one.provider_run_id for one in receipts], [seen.target for seen in wire.requests]
+        runs = adapter(wire, workspace).candidates(order(), SINCE, UNTIL)
+    return [one.provider_run_id for one in runs], [seen.target for seen in wire.requests]
 
 
-def test_find_gives_all_of_the_technique_since_then_and_looks_no_further() -> None:
+def test_no_list_proves_whose_a_run_is() -> None:
+    with Wire() as wire:
+        assert adapter(wire).find(order(), SINCE) == ()
+    assert wire.requests == []
+
+
+def test_candidates_are_all_of_the_technique_since_then_and_no_further() -> None:
     ids, targets = found(sample("technique_runs"), sample("technique_runs_end"))
     assert ids == ["run_3", "run_2"]
     assert targets == [
@@ -183,13 +190,13 @@ def test_find_gives_all_of_the_technique_since_then_and_looks_no_further() -> No
     ]
 
 
-def test_find_looks_in_the_only_workspace() -> None:
+def test_candidates_are_looked_for_in_the_only_workspace() -> None:
     _, targets = found(sample("workspaces"), sample("technique_runs_end"), workspace=None)
     assert targets[0] == "/api/workspaces"
     assert "workspace_id=ws_abc123" in targets[1]
 
 
-def test_find_looks_everywhere_where_there_are_many_workspaces() -> None:
+def test_candidates_are_looked_for_everywhere_where_there_are_many_workspaces() -> None:
     many = [{"workspace_id": f"ws_{number}"} for number in range(2)]
     step = sample("workspaces", workspaces=many)
     _, targets = found(step, sample("technique_runs_end"), workspace=None)
@@ -206,23 +213,36 @@ def run(run_id: Any = "run_1", seconds: float | None = 5, **changes: Any) -> dic
     return {**recorded("run_pending")["body"], "run_id": run_id, "created_at": created, **changes}
 
 
-def test_find_leaves_out_other_techniques() -> None:
+def test_candidates_are_of_no_other_technique() -> None:
     other = run("run_9", technique={"technique_id": "tech_other"})
     assert found(listed(other, run("run_8")))[0] == ["run_8"]
 
 
-def test_find_keeps_a_run_of_unknown_time_so_that_one_is_not_taken_for_sure() -> None:
-    assert found(listed(run("run_1"), run("run_2", None)))[0] == ["run_1", "run_2"]
+def test_a_run_of_unknown_time_is_a_candidate_and_one_of_later_is_none() -> None:
+    late = run("run_9", (UNTIL - SINCE).total_seconds() + 1)
+    assert found(listed(late, run("run_1"), run("run_2", None)))[0] == ["run_1", "run_2"]
 
 
-def test_find_gives_nothing_where_it_cannot_see_to_the_end() -> None:
+def test_a_candidate_tells_when_what_and_where_a_person_may_look() -> None:
+    done = {**recorded("run_completed")["body"], "run_id": "run_1"}
+    done["created_at"] = (SINCE.timestamp() + 5) * 1000
+    with Wire(listed(done, run("run_2"))) as wire:
+        first, second = adapter(wire, "ws_1").candidates(order(), SINCE, UNTIL)
+    assert first.created_at == SINCE + timedelta(seconds=5)
+    assert first.cost_usd == Decimal(str(done["charged_cost"]))
+    assert first.link == done["outputs"][0]["url"]
+    assert second.link == recorded("run_pending")["body"].get("poll_url")
+    assert "media.flora.ai" not in repr(first)
+
+
+def test_candidates_are_looked_for_among_so_many_and_no_more() -> None:
     pages = [
         listed(*(run(f"run_{page}_{item}") for item in range(100)), cursor=f"c{page}")
-        for page in range(MAX_FOUND // 100 + 1)
+        for page in range(MAX_LISTED // 100 + 1)
     ]
     ids, targets = found(*pages)
-    assert ids == []
-    assert len(targets) == MAX_FOUND // 100
+    assert len(ids) == MAX_LISTED
+    assert len(targets) == MAX_LISTED // 100
 
 
 def test_a_cursor_that_leads_nowhere_ends() -> None:
@@ -231,7 +251,7 @@ def test_a_cursor_that_leads_nowhere_ends() -> None:
     assert len(targets) == 2
 
 
-def test_find_is_not_led_astray_by_odd_entries() -> None:
+def test_candidates_are_not_led_astray_by_odd_entries() -> None:
     odd: list[Any] = [{}, run(3), run("a/b"), "x", None, run("run_7", technique="?", status=None)]
     assert found(listed(*odd))[0] == ["run_7"]
 

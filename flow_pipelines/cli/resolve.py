@@ -1,0 +1,170 @@
+"""`flow-pipelines resolve`: what is known of a submission in doubt, and a person's word on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from flow_pipelines.cli.location import Accounts
+from flow_pipelines.clock import SystemClock
+from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.lifecycle import Ports
+from flow_pipelines.lifecycle.attachment import checked_receipt
+from flow_pipelines.lifecycle.candidates import candidates, proven
+from flow_pipelines.lifecycle.requests import submit_request
+from flow_pipelines.model import Receipt, Submission, SubmissionState
+from flow_pipelines.model.errors import ConfigurationError, IllegalTransition, ProviderError
+from flow_pipelines.provider import Candidate
+from flow_pipelines.resources import ImageStoreResource, ProviderResource
+
+
+def attach(
+    ledger: SqlRunLedger,
+    submission: Submission,
+    provider_run_id: str,
+    *,
+    who: str,
+    why: str,
+    accounts: Accounts | None,
+) -> str:
+    """Attach a run that the provider was asked for first; without `accounts`, unchecked.
+
+    Raises: ConfigurationError, saying why not; LedgerError.
+    """
+    key = submission.submission_key
+    if submission.state is not SubmissionState.UNRESOLVED:
+        raise IllegalTransition(key, submission.state, SubmissionState.SUBMITTED)
+    receipt = Receipt(provider_run_id=provider_run_id)
+    if accounts is not None:
+        account = accounts.get(submission.resource, ProviderResource)
+        provider = account.get_provider(ledger.pace, SystemClock())
+        receipt = checked_receipt(ledger, provider, submission, provider_run_id)
+    ledger.attach(key, receipt, who=who, why=why, by_person=True)
+    return f"{key} is {provider_run_id}; it will be polled and stored."
+
+
+def show(ledger: SqlRunLedger, submission: Submission, module: str | None) -> None:
+    """Print what is known of a submission and, while it is unresolved, what may be its run."""
+    console = Console()
+    for line in _facts(submission):
+        console.print(line, highlight=False, markup=False)
+    _print_table(console, "Second runs: both may be billed", _second_runs(ledger, submission))
+    _print_table(console, "History", _history(ledger, submission))
+    _print_table(console, "Outputs that belong to none any more", _detached(ledger, submission))
+    if submission.state is SubmissionState.UNRESOLVED:
+        _print_choice(console, ledger, submission, module)
+
+
+def _facts(one: Submission) -> Iterator[str]:
+    yield f"{one.submission_key}: {one.night} {one.prompt_id}.{one.copy}, {one.state}"
+    if one.submitting_at is not None:
+        yield f"sent {one.submitting_at:%Y-%m-%d %H:%M:%S} UTC with the account {one.resource}"
+    if one.provider_run_id is not None:
+        yield f"provider run {one.provider_run_id}"
+    why = one.error_message or one.reason
+    if why:
+        yield " ".join(why.split())
+
+
+Rows = Sequence[dict[str, str]]
+
+
+def _second_runs(ledger: SqlRunLedger, one: Submission) -> Rows:
+    return [
+        {
+            "provider run": run.provider_run_id,
+            "heard of": f"{run.heard_at:%Y-%m-%d %H:%M}",
+            "settled": run.settled_why or "not yet: --settle-second",
+        }
+        for run in ledger.second_runs([one.submission_key])
+    ]
+
+
+def _history(ledger: SqlRunLedger, one: Submission) -> Rows:
+    return [
+        {
+            "at": f"{entry.at:%Y-%m-%d %H:%M}",
+            "decision": entry.action.replace("_", " "),
+            "provider run": entry.provider_run_id or "–",
+            "by": entry.who,
+            "why": " ".join(entry.why.split()),
+        }
+        for entry in ledger.settlements(one.submission_key)
+    ]
+
+
+def _detached(ledger: SqlRunLedger, one: Submission) -> Rows:
+    return [
+        {
+            "provider run": output.provider_run_id,
+            "output": output.output_id,
+            "stored at": f"{output.bucket or ''}/{output.s3_key}" if output.s3_key else "nowhere",
+        }
+        for output in ledger.detached_outputs(one.submission_key)
+    ]
+
+
+def _print_choice(
+    console: Console, ledger: SqlRunLedger, submission: Submission, module: str | None
+) -> None:
+    try:
+        found = _choice(ledger, submission, module)
+    except (ConfigurationError, ProviderError) as error:
+        console.print(f"\nNo runs could be listed: {error}", highlight=False, markup=False)
+        return
+    rows = [
+        {
+            "provider run": one.provider_run_id,
+            "created (UTC)": f"{one.created_at:%Y-%m-%d %H:%M:%S}" if one.created_at else "–",
+            "cost USD": "–" if one.cost_usd is None else f"{one.cost_usd:f}",
+            "link": one.link or "–",
+        }
+        for one in found
+    ]
+    _print_table(console, "Runs that may be its; only you can tell", rows)
+    if not rows:
+        console.print("\nNo run of that time may be its, as far as the provider lists any.")
+    console.print(
+        "\n--attach RUN_ID --why TEXT takes one; --not-created --why TEXT plans the row again.",
+        highlight=False,
+        markup=False,
+    )
+
+
+def _choice(
+    ledger: SqlRunLedger, submission: Submission, module: str | None
+) -> Sequence[Candidate]:
+    """Ask the account that it was sent with. Raises: ConfigurationError, ProviderError."""
+    accounts, clock = Accounts.of(module), SystemClock()
+    ports = Ports(
+        ledger=ledger,
+        resource=submission.resource,
+        provider=accounts.get(submission.resource, ProviderResource).get_provider(
+            ledger.pace, clock
+        ),
+        store=accounts.get("image_store", ImageStoreResource).get_store(),
+        clock=clock,
+        log=click.echo,
+    )
+    request = submit_request(ports, submission, {})
+    own = [
+        Candidate(provider_run_id=one.provider_run_id, created_at=one.created_at)
+        for one in proven(ports, submission, request)
+    ]
+    return [*own, *candidates(ports, submission, request)]
+
+
+def _print_table(console: Console, title: str, rows: Rows) -> None:
+    if not rows:
+        return
+    console.print(f"\n{title}:")
+    table = Table(box=None, pad_edge=False)
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(value) for value in row.values()))
+    console.print(table)

@@ -1,0 +1,75 @@
+"""The names that a submission bears at its provider: of new intents, and of intents of before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from flow_pipelines.lifecycle.requests import submit_request
+from flow_pipelines.model import SubmissionState
+from flow_pipelines.model.errors import SubmitOutcomeUnknown
+from flow_pipelines.provider import SubmitRequest
+from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+
+
+def names(request: SubmitRequest) -> tuple[str, str, str | None]:
+    return request.label, request.idempotency_key, request.callback_url
+
+
+def with_addresses(lab: Lab) -> object:
+    return replace(lab.ports, callback_url=lambda key, ledger: f"https://us/{key}/{ledger}")
+
+
+def lose(lab: Lab) -> None:
+    def lost(_request: SubmitRequest, _number: int) -> None:
+        raise SubmitOutcomeUnknown("lost", provider="floyo", operation="create_run")
+
+    lab.provider.on_submit = lost
+    lab.plan("a cat")
+    lab.submit()
+    assert lab.states() == ["unresolved"]
+
+
+def test_every_name_of_a_new_intent_holds_the_ledger_and_stays_the_same(lab: Lab) -> None:
+    ports = with_addresses(lab)
+    lab.plan("a cat")
+    [row] = lab.ledger.submissions(lab.night)
+    planned = submit_request(ports, row, {})
+    lose(lab)
+    [sent] = lab.ledger.submissions(lab.night)
+
+    assert submit_request(ports, sent, {}) == planned
+    name = f"{row.submission_key}.{lab.ledger.ledger_id}"
+    assert names(planned) == (
+        f"{lab.night} p0 #0.0 {name}",
+        name,
+        f"https://us/{row.submission_key}/{lab.ledger.ledger_id}",
+    )
+
+
+@pytest.mark.case(
+    "an intent of the release before was written without a ledger's id",
+    "its label, its key and its address are what they were, to the byte",
+)
+def test_names_of_an_intent_of_before_are_what_they_were(lab: Lab) -> None:
+    lose(lab)
+    [sent] = lab.ledger.submissions(lab.night)
+    old = replace(sent, intent_ledger_id=None)
+    key = sent.submission_key
+
+    assert names(submit_request(with_addresses(lab), old, {})) == (
+        f"{lab.night} p0 #0.0 {key}",
+        key,
+        f"https://us/{key}/None",
+    )
+
+
+def test_the_next_intent_of_a_row_of_before_is_a_new_one(lab: Lab) -> None:
+    lose(lab)
+    [sent] = lab.ledger.submissions(lab.night)
+    planned = replace(sent, intent_ledger_id=None, state=SubmissionState.PLANNED)
+
+    request = submit_request(lab.ports, planned, {})
+
+    assert request.idempotency_key == f"{sent.submission_key}.{lab.ledger.ledger_id}"
