@@ -92,27 +92,6 @@ def test_materializing_again_buys_nothing_and_stores_nothing_new(
     assert metadata_of(again, "harbor/provider_runs")["submitted"] == 0
 
 
-@pytest.mark.case(
-    "a picture was deleted from the bucket, and its night is materialized again",
-    "the check `complete` fails and names `flow-pipelines verify --repair`",
-    area="which bucket",
-)
-def test_a_night_is_complete_only_while_its_files_are_in_the_bucket(
-    project: Project, instance: dg.DagsterInstance, world: World
-) -> None:
-    project.add("harbor")
-    with project.load() as defs:
-        materialize(defs, instance, *WHOLE)
-        next(iter(world.bucket.rglob("images/*"))).unlink()
-        again = materialize(defs, instance, "harbor/images")
-
-    [complete] = [
-        one for one in again.get_asset_check_evaluations() if one.check_name == "complete"
-    ]
-    assert not complete.passed
-    assert "flow-pipelines verify harbor" in str(complete.description)
-
-
 def test_a_materialization_has_as_many_events_for_many_images_as_for_few(
     project: Project, instance: dg.DagsterInstance, world: World
 ) -> None:
