@@ -95,7 +95,8 @@ def adopt_batch(batch: str, *, sure: bool) -> str:
     store.check()
     place = store.uri(store.key(batch, ""))
     try:
-        owner = read_owner(store, batch)
+        note = read_owner(store, batch)
+        owner = None if note is None else note.ledger_id
     except WrongLedger as unreadable:
         owner = str(unreadable)
     if owner == ledger.ledger_id:

@@ -26,7 +26,7 @@ from flow_pipelines.model.errors import IllegalTransition, LedgerError
 _S = SubmissionState
 _TOLD_OF = frozenset({_S.PLANNED, _S.SKIPPED, _S.CANCELED, _S.FAILED, _S.UNRESOLVED})
 """States without a run that a callback may give one to; `submitting` takes it as its receipt."""
-_OF_A_RUN: dict[str, Any] = {
+OF_A_RUN: dict[str, Any] = {
     **dict.fromkeys(("provider_run_id", "provider_status", "error_code", "error_message")),
     **dict.fromkeys(("submitted_at", "finished_at", "next_poll_at", "asked_at", "collected_at")),
     **dict.fromkeys(("run_ms", "flotime_ms", "cost_usd", "claimed_by", "claim_expires_at")),
@@ -77,11 +77,11 @@ class Attaching:
             run_id = row["provider_run_id"]
             if run_id is None:
                 raise IllegalTransition(submission_key, row["state"], _S.UNRESOLVED)
-            _detach_outputs(change, submission_key, run_id)
+            detach_outputs(change, submission_key, run_id)
             reserved = _estimate(row, row["reserved_usd"])
             reason = f"its run was detached: {why}"
             change.move(
-                [row], _S.UNRESOLVED, **{**_OF_A_RUN, "reserved_usd": reserved, "reason": reason}
+                [row], _S.UNRESOLVED, **{**OF_A_RUN, "reserved_usd": reserved, "reason": reason}
             )
             settle(change, submission_key, "detach", (who, why), run_id)
             return change.submission(submission_key)
@@ -259,7 +259,8 @@ def _refuse_detached(connection: Connection, submission_key: str, receipt: Recei
         )
 
 
-def _detach_outputs(change: NightChange, submission_key: str, run_id: str) -> None:
+def detach_outputs(change: NightChange, submission_key: str, run_id: str) -> None:
+    """Let a run's outputs belong to none; what is stored stays."""
     mine = outputs.c.submission_key == submission_key
     kept = ("submission_key", "output_index", "output_id", "bucket", "s3_key", "sha256")
     rows = change.connection.execute(select(*(outputs.c[name] for name in kept)).where(mine))

@@ -8,7 +8,7 @@ provider days.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -56,6 +56,11 @@ class NightChange:
     def reserved_usd(self) -> Decimal:
         """What counts against the night's budget now."""
         return self._reserved
+
+    @property
+    def counts(self) -> Mapping[SubmissionState, int]:
+        """Submissions of the night by state now."""
+        return {SubmissionState(state): count for state, count in self._counts.items()}
 
     def lock_submission(self, submission_key: str) -> RowMapping:
         """Give a submission of this night, locked. Raises: SubmissionNotFound."""

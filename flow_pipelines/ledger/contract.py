@@ -29,8 +29,10 @@ from decimal import Decimal
 from typing import Protocol
 
 from flow_pipelines.ledger.batch_locations import BatchLocations
+from flow_pipelines.ledger.journaled import Journaled
 from flow_pipelines.ledger.night_pages import NightPages
 from flow_pipelines.ledger.night_sums import NightSums
+from flow_pipelines.ledger.permits import Permits
 from flow_pipelines.ledger.proofs import Proofs
 from flow_pipelines.ledger.provider_files import ProviderFiles
 from flow_pipelines.ledger.records import (
@@ -87,8 +89,10 @@ minute, each of its timeouts is a minute or less, and clocks are five minutes ap
 
 class RunLedger(
     BatchLocations,
+    Journaled,
     NightPages,
     NightSums,
+    Permits,
     Proofs,
     ProviderFiles,
     RunTimes,
@@ -188,35 +192,6 @@ class RunLedger(
 
     def reserved_usd(self, provider: str, day: datetime) -> Decimal:
         """Give what counts against the provider's daily budget on the UTC day of `day`."""
-
-    # -- leases, switches -------------------------------------------------------------------
-
-    def acquire_lease(self, name: str, owner: str, ttl_seconds: float) -> bool:
-        """Take or renew a lease. False: another owner holds it."""
-
-    def release_lease(self, name: str, owner: str) -> None:
-        """Give a lease back; nothing happens when `owner` does not hold it."""
-
-    def lease(self, name: str) -> Lease | None:
-        """Give the lease if it is held and not expired."""
-
-    def leases(self, names: Collection[str]) -> Mapping[str, Lease]:
-        """Give those of these leases that are held and not expired, by name, as of one moment."""
-
-    def pause(self, who: str, why: str) -> None:
-        """Turn the stop switch on: every `begin_submission` raises Paused from now on."""
-
-    def resume(self) -> None:
-        """Turn the stop switch off."""
-
-    def paused(self) -> Pause | None:
-        """Give the stop switch, while it is on."""
-
-    def stop_account(self, resource: str, code: str, message: str) -> None:
-        """Note that the provider refused this account just now."""
-
-    def account_stop(self, resource: str, since: datetime) -> AccountStop | None:
-        """Give the newest refusal of this account at or after `since`."""
 
     # -- a submission's life ----------------------------------------------------------------
 

@@ -55,16 +55,15 @@ class Planning:
         """Freeze a night, or compare a frozen one with the table as it is now."""
         _require_generation(planned, 0)
         with self._database.write() as connection:
-            self._ensure_night(connection, plan)
+            ensure_night(self._database, connection, plan)
             with changing_night(self._database, connection, plan.night) as change:
                 _write_prompt_rows(connection, plan.night, rows)
                 change.set(latest_plan=plan_values(plan))
                 frozen = change.before["frozen_at"] is not None
-                if not frozen:
-                    _replace(change, plan, planned)
-                _mark_stale(change)
-                stale = _note_stale(change)
-                return PlanOutcome(planned=0 if frozen else len(planned), stale=stale)
+                new = 0 if frozen else _replace(change, plan, planned)
+                mark_stale(change)
+                stale = note_stale(change)
+                return PlanOutcome(planned=new, stale=stale)
 
     def regenerate(
         self,
@@ -92,7 +91,7 @@ class Planning:
             change.set(generation=generation, **plan)
             change.add(planned_values(row, plan) for row in planned)
             change.touch()
-            _note_stale(change)
+            note_stale(change)
             return _write_regeneration(change, requested_by, scope, generation, len(planned))
 
     def prompt_rows(self, night: Night) -> Sequence[PromptRow]:
@@ -106,16 +105,18 @@ class Planning:
         with self._database.read() as connection:
             return [to_prompt_row(row) for row in connection.execute(query).mappings()]
 
-    def _ensure_night(self, connection: Connection, plan: NightPlan) -> None:
-        values = {
-            **plan.night._asdict(),
-            **plan_values(plan),
-            **_NEW_NIGHT,
-            "latest_plan": plan_values(plan),
-            "changed_at": self._database.clock.now(),
-        }
-        query = self._database.upsert(nights).values(values)
-        connection.execute(query.on_conflict_do_nothing())
+
+def ensure_night(database: Database, connection: Connection, plan: NightPlan) -> None:
+    """Make the night of `plan`, unless it is there."""
+    values = {
+        **plan.night._asdict(),
+        **plan_values(plan),
+        **_NEW_NIGHT,
+        "latest_plan": plan_values(plan),
+        "changed_at": database.clock.now(),
+    }
+    query = database.upsert(nights).values(values)
+    connection.execute(query.on_conflict_do_nothing())
 
 
 _NEW_NIGHT: dict[str, Any] = {
@@ -152,14 +153,21 @@ def _write_prompt_rows(connection: Connection, night: Night, rows: Sequence[Prom
         connection.execute(insert(prompt_rows), chunk)
 
 
-def _replace(change: NightChange, plan: NightPlan, planned: Sequence[PlannedRow]) -> None:
-    """Write generation 0 anew. What a person asked to regenerate stays: it is bought anyway."""
-    change.connection.execute(
-        delete(submissions).where(*of_night(plan.night), submissions.c.generation == 0)
+def _replace(change: NightChange, plan: NightPlan, planned: Sequence[PlannedRow]) -> int:
+    """Write generation 0 anew. What a person asked to regenerate stays: it is bought anyway.
+
+    So does what the journal says was sent, in a night that only the journal knew.
+    """
+    first = (*of_night(plan.night), submissions.c.generation == 0)
+    change.connection.execute(delete(submissions).where(*first, submissions.c.intents == 0))
+    sent = set(
+        change.connection.execute(select(submissions.c.submission_key).where(*first)).scalars()
     )
     change.recount()
     change.set(**plan_values(plan))
-    change.add(planned_values(row, plan_values(plan)) for row in planned)
+    new = [row for row in planned if row.submission_key not in sent]
+    change.add(planned_values(row, plan_values(plan)) for row in new)
+    return len(new)
 
 
 def _table(change: NightChange) -> dict[str, str]:
@@ -171,7 +179,7 @@ def _table(change: NightChange) -> dict[str, str]:
     return {row[0]: row[1] for row in change.connection.execute(query)}
 
 
-def _mark_stale(change: NightChange) -> None:
+def mark_stale(change: NightChange) -> None:
     """Mark submissions that differ from the table as stale, and the others as not."""
     columns = submissions.c
     query = select(
@@ -187,7 +195,7 @@ def _mark_stale(change: NightChange) -> None:
         change.write(change.lock_submissions(keys), stale=stale)
 
 
-def _note_stale(change: NightChange) -> int:
+def note_stale(change: NightChange) -> int:
     """Count what of the table the night does not show, by the newest generation of each row."""
     columns = submissions.c
     query = (

@@ -106,7 +106,7 @@ def plan_values(plan: NightPlan) -> dict[str, Any]:
     return {name: getattr(plan, name) for name in _PLAN}
 
 
-def planned_values(row: PlannedRow, plan: dict[str, Any]) -> dict[str, Any]:
+def planned_values(row: PlannedRow | Submission, plan: dict[str, Any]) -> dict[str, Any]:
     """Give the columns of a submission that are its row's and its plan's."""
     return {
         "submission_key": row.submission_key,

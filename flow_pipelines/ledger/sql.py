@@ -9,6 +9,7 @@ from flow_pipelines.ledger.attaching import Attaching
 from flow_pipelines.ledger.collecting import Collecting
 from flow_pipelines.ledger.database import Database
 from flow_pipelines.ledger.files import Files
+from flow_pipelines.ledger.importing import Importing
 from flow_pipelines.ledger.keeping import Keeping
 from flow_pipelines.ledger.leases import Leases
 from flow_pipelines.ledger.pace import SqlPaceStore
@@ -20,7 +21,17 @@ from flow_pipelines.ledger.timing import Timing
 
 
 class SqlRunLedger(
-    Planning, Reading, Leases, Files, Submitting, Attaching, Polling, Collecting, Keeping, Timing
+    Planning,
+    Reading,
+    Leases,
+    Files,
+    Submitting,
+    Attaching,
+    Importing,
+    Polling,
+    Collecting,
+    Keeping,
+    Timing,
 ):
     """`contract.RunLedger` on one SQL database. Safe to share between threads.
 

@@ -18,6 +18,7 @@ from flow_pipelines.ledger.night_pages import PAGE
 from flow_pipelines.lifecycle.accounts import by_account
 from flow_pipelines.lifecycle.links import needs_links, unsealed_links
 from flow_pipelines.lifecycle.noting import Carried, Carrier, note_as_they_end, note_problem
+from flow_pipelines.lifecycle.ownership import refuse_old_tables
 from flow_pipelines.lifecycle.places import pages_with_places
 from flow_pipelines.lifecycle.poll import record_report
 from flow_pipelines.lifecycle.ports import Ports, Workplace, collect_lease, held_lease
@@ -83,6 +84,7 @@ def collect_night(night: Night, ports: Workplace, *, owner: str) -> NightSummary
     ConfigurationError; TransferError only ever lands in the ledger.
     """
     with held_lease(ports, collect_lease(night), owner, wait_seconds=LEASE_WAIT_SECONDS):
+        refuse_old_tables(night, ports)
         _store_outputs(night, ports)
         return write_tables(night, ports)
 

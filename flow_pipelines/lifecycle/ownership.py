@@ -10,47 +10,79 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 from flow_pipelines.batches.keys import path_safe
+from flow_pipelines.lifecycle.comparing import refuse_behind
+from flow_pipelines.lifecycle.journal import place_of
 from flow_pipelines.lifecycle.pages import each_submission
 from flow_pipelines.lifecycle.ports import Ports
 from flow_pipelines.model import Night, NightRecord, SubmissionState
 from flow_pipelines.model.errors import WrongLedger
 from flow_pipelines.storage.receipts import (
-    bought_submissions,
+    bought_runs,
     claim_owner,
     mark_night,
     night_has_receipts,
+    read_owner,
 )
 
 _SHOWN = 5
 
 
-def tell_bucket(night: Night, record: NightRecord, ports: Ports) -> None:
-    """Leave this ledger's id, and the night's mark, in the bucket. Safe to repeat.
+def tell_bucket(night: Night, record: NightRecord, ports: Ports) -> bool:
+    """Compare the ledger with the bucket's journal; leave its id and the night's mark there.
 
-    Raises: WrongLedger, when another ledger owns the batch, or this one does not know that the
-    night was bought; ConfigurationError, StorageError.
+    Returns whether the night has a complete journal there. Safe to repeat.
+
+    Raises: WrongLedger, when another ledger owns the batch, or this one does not
+    know that the night was bought; LedgerBehind; ConfigurationError, StorageError.
     """
     ports.store.check()
     ledger = ports.ledger
-    claim_owner(ports.store, night.batch, ledger.ledger_id)
-    folder = path_safe(night.partition_key)
-    unmarked = record.marked_at is None
-    if unmarked and night_has_receipts(ports.store, night.batch, folder) and _forgot(night, ports):
-        message = (
-            f"{night} was bought before: the bucket has its receipts at "
-            f"{ports.store.uri(ports.store.key(night.batch, folder))}, but this "
-            "ledger has no submission of it. Point FLOW_PIPELINES_LEDGER_URL at the ledger that "
-            "bought it. Nothing was submitted."
-        )
-        raise WrongLedger(message)
+    here = place_of(ports.store)
+    elsewhere = [place for place in ledger.places(night.batch) if place != here]
+    note = claim_owner(ports.store, night.batch, ledger.ledger_id, elsewhere)
+    journaled = refuse_behind(night, ports, note)
+    if record.marked_at is None:
+        _refuse_unknown(night, ports)
     ledger.mark_night(night)
     mark_night(
         ports.store,
         night,
-        partition_path=folder,
+        partition_path=path_safe(night.partition_key),
         ledger_id=ledger.ledger_id,
         at=ports.clock.now(),
     )
+    return journaled
+
+
+def refuse_old_tables(night: Night, ports: Ports) -> None:
+    """Refuse to write a night's tables from a ledger that knows less of it than the bucket does.
+
+    The tables would be written over the very evidence. Where another ledger owns the batch, or
+    none, the journal says nothing to this one.
+    Raises: LedgerBehind, after the import; WrongLedger; StorageError, ConfigurationError.
+    """
+    note = read_owner(ports.store, night.batch)
+    if note is None or note.ledger_id != ports.ledger.ledger_id:
+        return
+    journaled = refuse_behind(night, ports, note)
+    record = ports.ledger.night(night)
+    if record is None or record.marked_at is None:
+        _refuse_unknown(night, ports)
+    elif not journaled:
+        refuse_forgotten(record, ports)
+
+
+def _refuse_unknown(night: Night, ports: Ports) -> None:
+    """Refuse a night that was bought, says the bucket, and of which this ledger knows nothing."""
+    folder = path_safe(night.partition_key)
+    if night_has_receipts(ports.store, night.batch, folder) and _forgot(night, ports):
+        message = (
+            f"{night} was bought before: the bucket has its receipts at "
+            f"{ports.store.uri(ports.store.key(night.batch, folder))}, but this "
+            "ledger has no submission of it, and no whole journal is there to take it from. Point "
+            "FLOW_PIPELINES_LEDGER_URL at the ledger that bought it. Nothing was submitted."
+        )
+        raise WrongLedger(message)
 
 
 def _forgot(night: Night, ports: Ports) -> bool:
@@ -62,8 +94,8 @@ def _forgot(night: Night, ports: Ports) -> bool:
 def refuse_forgotten(record: NightRecord, ports: Ports) -> None:
     """Refuse to buy what the night's table in the bucket says was bought, though it is planned.
 
-    That is a ledger restored from a copy made in the middle of the night. It can only be told for
-    what was collected since; what was bought after the copy and never collected leaves no trace.
+    That is a ledger restored from a copy made in the middle of a night that a version without a
+    journal bought: it can only be told for what was collected since.
 
     Raises: WrongLedger; StorageError.
     """
@@ -71,7 +103,7 @@ def refuse_forgotten(record: NightRecord, ports: Ports) -> None:
         return
     night = record.night
     folder = path_safe(night.partition_key)
-    bought = bought_submissions(ports.store, night.batch, folder)
+    bought = bought_runs(ports.store, night.batch, folder).keys()
     forgotten = _planned_of(ports, night, bought) if bought else ()
     if forgotten:
         keys = " ".join(forgotten[:_SHOWN]) + (" …" if len(forgotten) > _SHOWN else "")

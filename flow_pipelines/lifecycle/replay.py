@@ -20,6 +20,7 @@ import uuid
 from datetime import datetime, timedelta
 
 from flow_pipelines.lifecycle.ports import Ports
+from flow_pipelines.lifecycle.requests import body_sha256_of
 from flow_pipelines.lifecycle.schedule import age_seconds
 from flow_pipelines.model import Receipt, Submission, SubmissionState
 from flow_pipelines.model.errors import ProviderUnavailable
@@ -66,9 +67,15 @@ def replay_is_open(ports: Ports, submission: Submission) -> bool:
 def replay(ports: Ports, submission: Submission, request: SubmitRequest) -> Receipt | None:
     """Send a copy of an unresolved submission's request; None: it is not our turn to.
 
-    `request` must be the one that was sent first, to the byte. Raises: ProviderError, as
-    `Provider.submit` does; what it proves is in the module's table.
+    `request` must be the one that was sent first, to the byte: what is not, by the hash that was
+    kept with the intent, is left to a person. Raises: ProviderError, as `Provider.submit` does;
+    what it proves is in the module's table.
     """
+    if submission.body_sha256 not in (None, body_sha256_of(ports, request)):
+        until = ports.clock.now() + LATEST
+        why = "it cannot be sent again under its key: its request would not be the same any more"
+        ports.ledger.postpone_poll(submission.submission_key, until, why)
+        return None
     try:
         ports.provider.take_turn(Lane.SUBMIT)
     except ProviderUnavailable as error:

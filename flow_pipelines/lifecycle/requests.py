@@ -8,9 +8,12 @@ alone, so that their copies are the same to the byte and their labels are found.
 
 from __future__ import annotations
 
+import hashlib
+
 from flow_pipelines.lifecycle.callbacks import name_of
 from flow_pipelines.lifecycle.ports import Ports
 from flow_pipelines.model import Submission, SubmissionState, Workflow
+from flow_pipelines.model.errors import RequestRejected
 from flow_pipelines.provider import SubmitRequest
 
 
@@ -41,3 +44,16 @@ def _named_by(ports: Ports, submission: Submission) -> str | None:
     if submission.state is SubmissionState.PLANNED:
         return ports.ledger.ledger_id
     return submission.intent_ledger_id
+
+
+def body_sha256_of(ports: Ports, request: SubmitRequest) -> str:
+    """Return the SHA-256 of the body that `request` is sent with.
+
+    Raises: ProviderError, for what is wrong with it: before an intent is written.
+    """
+    call = ports.provider.prepare(request)
+    try:
+        return hashlib.sha256(call.body()).hexdigest()
+    except (ValueError, TypeError, RecursionError) as error:
+        why = f"its body cannot be written as JSON: {error}"
+        raise RequestRejected(why, provider=ports.provider.name, operation=call.operation) from None

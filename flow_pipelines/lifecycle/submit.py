@@ -2,12 +2,12 @@
 
 The order of the steps is the promise: a turn under the rate limit first, so that nothing waits
 between intent and POST; then the intent with its reservation, in one transaction that also checks
-lease, stop switch and budgets; then the POST, exactly once; then what its answer proves.
+lease, stop switch and budgets; then its entry in the bucket's journal; then the POST, exactly once;
+then what its answer proves.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,6 +19,7 @@ from flow_pipelines.ledger.night_pages import PAGE
 from flow_pipelines.lifecycle.answers import Answer
 from flow_pipelines.lifecycle.candidates import candidates, in_words
 from flow_pipelines.lifecycle.inputs import with_inputs
+from flow_pipelines.lifecycle.journal import Journal
 from flow_pipelines.lifecycle.ownership import refuse_forgotten, tell_bucket
 from flow_pipelines.lifecycle.pages import each_submission
 from flow_pipelines.lifecycle.ports import (
@@ -28,7 +29,7 @@ from flow_pipelines.lifecycle.ports import (
     held_lease,
     submit_lease,
 )
-from flow_pipelines.lifecycle.requests import submit_request
+from flow_pipelines.lifecycle.requests import body_sha256_of, submit_request
 from flow_pipelines.model import (
     BatchSettings,
     Night,
@@ -51,6 +52,8 @@ from flow_pipelines.model.errors import (
     ProviderUnavailable,
     RequestRejected,
     Stopped,
+    StorageError,
+    WrongLedger,
 )
 from flow_pipelines.provider import Lane, SubmitRequest
 
@@ -109,16 +112,18 @@ def submit_night(  # noqa: PLR0913 - what one Dagster run may ask for
     record = _planned_night(night, ports)
     _estimate(settings, ports, record)
     with held_lease(ports, submit_lease(night), owner):
-        tell_bucket(night, record, ports)
+        journaled = tell_bucket(night, record, ports)
         goal = None if limit is None else _sent(record) + limit
         ports.ledger.note_submitter(night, backfill_id, goal)
         if regeneration is not None:
             _regenerate(regeneration, record, ports)
         record = _planned_night(night, ports)
-        refuse_forgotten(record, ports)
+        if not journaled:
+            refuse_forgotten(record, ports)
         estimate = _estimate(settings, ports, record)
         lane = Lane.SUBMIT if backfill_id is None else Lane.BACKFILL
         run = _Submitting(settings, night, ports, owner, estimate, lane)
+        run.journal.begin()
         summary = run.submit(limit)
         _note_end(ports, night, backfill_id, summary)
         if hold_for_collection:
@@ -185,6 +190,7 @@ class _Submitting:
     ) -> None:
         self.settings, self.night, self.ports = settings, night, ports
         self.owner, self.estimate, self.lane = owner, estimate, lane
+        self.journal = Journal(ports, night)
         self.started_at = ports.clock.now()
         self.summary = SubmitSummary()
         self.workflows: dict[str, Workflow] = {}
@@ -205,7 +211,7 @@ class _Submitting:
         """Try to buy one submission; False: proven not accepted, and worth another try now."""
         try:
             request = self._request(submission)
-            body_sha256 = self._body_sha256(request)
+            body_sha256 = body_sha256_of(self.ports, request)
             self.ports.provider.take_turn(self.lane)
             if self._account_refused():
                 return True
@@ -220,23 +226,16 @@ class _Submitting:
             self._not_sent(submission, error)
         else:
             answer = Answer(self.ports, sent)
-            return self._stood_still(sent, answer) or self._post(sent, answer, request)
+            return (
+                self._not_journaled(sent, answer)
+                or self._stood_still(sent, answer)
+                or self._post(sent, answer, request)
+            )
         return True
 
     def _request(self, submission: Submission) -> SubmitRequest:
         request = submit_request(self.ports, submission, self.workflows)
         return with_inputs(self.ports, submission, request)
-
-    def _body_sha256(self, request: SubmitRequest) -> str:
-        """Find out what is wrong with a request before its intent is written."""
-        call = self.ports.provider.prepare(request)
-        try:
-            return hashlib.sha256(call.body()).hexdigest()
-        except (ValueError, TypeError, RecursionError) as error:
-            why = f"its body cannot be written as JSON: {error}"
-            raise RequestRejected(
-                why, provider=self.ports.provider.name, operation=call.operation
-            ) from None
 
     def _not_sent(self, submission: Submission, error: ProviderError) -> None:
         """Do what follows from no turn, or from a row that cannot be sent as it is."""
@@ -303,6 +302,22 @@ class _Submitting:
         else:
             self._receive(answer, receipt)
         return True
+
+    def _not_journaled(self, sent: Submission, answer: Answer) -> bool:
+        """Let the bucket name the intent; where it cannot, tell, send nothing and stop."""
+        try:
+            self.journal.write(sent)
+        except WrongLedger as error:
+            answer.not_accepted(f"not sent: {error}")
+            raise
+        except (StorageError, ConfigurationError) as error:
+            answer.not_accepted(f"not sent: {error}")
+            self._stop(f"{error}; the rest stays planned", needs_person=False)
+            return True
+        except BaseException as error:
+            answer.not_accepted(f"not sent: interrupted before it by {type(error).__name__}")
+            raise
+        return False
 
     def _stood_still(self, sent: Submission, answer: Answer) -> bool:
         """Tell, send nothing and stop, when this process was suspended after its intent."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flow_pipelines.model.batch import BatchSettings
+from flow_pipelines.model.journal import Decision, JournalEntry
 from flow_pipelines.model.output import Output, OutputRef, Receipt, RunReport, StoredFacts
 from flow_pipelines.model.states import ENDED, IN_FLIGHT, TRANSITIONS, SubmissionState
 from flow_pipelines.model.submission import (
@@ -26,6 +27,8 @@ __all__ = [
     "UNPARTITIONED",
     "BatchSettings",
     "CostBasis",
+    "Decision",
+    "JournalEntry",
     "Night",
     "NightPlan",
     "NightRecord",

@@ -4,6 +4,7 @@
 #   ConfigurationError           fix the configuration, then run again
 #     InvalidBatch               the same, with every problem's file, line and column
 #     WrongLedger                this ledger must not buy for this batch
+#       LedgerBehind             it is an older copy of itself; what it lacked was taken in
 #     AccountMissing             the account that a submission was sent with is not at hand
 #   ProviderError                something a provider said or failed to say
 #     ProviderUnavailable        nothing was accepted; wait, then ask again
@@ -103,6 +104,10 @@ def _listed(problems: Sequence[Problem], shown: int) -> Iterator[str]:
 
 class WrongLedger(ConfigurationError):
     """The bucket says that another ledger has bought for this batch or partition."""
+
+
+class LedgerBehind(WrongLedger):
+    """This ledger was an older copy of itself; what the journal knew of a night was taken in."""
 
 
 class AccountMissing(ConfigurationError):

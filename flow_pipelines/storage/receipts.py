@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
@@ -22,8 +24,17 @@ _MARKER = "_receipts.json"
 _MAX_BYTES = 64 * 1024
 
 
-def read_owner(store: ImageStore, batch: str) -> str | None:
-    """Give the id of the ledger that owns a batch; None: nobody ever bought for it.
+@dataclass(frozen=True)
+class OwnerNote:
+    """Who buys for a batch, says its folder."""
+
+    ledger_id: str
+    earlier_places: tuple[str, ...] = ()
+    """`s3://bucket/prefix` of where it was bought before, or in between."""
+
+
+def read_owner(store: ImageStore, batch: str) -> OwnerNote | None:
+    """Return which ledger owns a batch; None: nobody ever bought for it.
 
     Raises: WrongLedger, when the note is there and cannot be read: nobody may buy then.
     """
@@ -32,41 +43,65 @@ def read_owner(store: ImageStore, batch: str) -> str | None:
     if content is None:
         return None
     try:
-        ledger_id = json.loads(content)["ledger_id"]
-    except (ValueError, KeyError, TypeError):
-        ledger_id = None
-    if not isinstance(ledger_id, str) or not ledger_id:
+        document = json.loads(content)
+        ledger_id, places = document["ledger_id"], document.get("earlier_places", [])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        ledger_id, places = None, []
+    if not isinstance(ledger_id, str) or not ledger_id or not isinstance(places, list):
         raise WrongLedger(
             f"{store.uri(key)} does not say which ledger owns batch {batch!r}. If this ledger "
             f"is the right one, `flow-pipelines ledger adopt` writes it anew."
         )
-    return ledger_id
+    return OwnerNote(ledger_id, tuple(str(place) for place in places))
 
 
-def claim_owner(store: ImageStore, batch: str, ledger_id: str) -> None:
+def claim_owner(
+    store: ImageStore, batch: str, ledger_id: str, places: Sequence[str] = ()
+) -> OwnerNote:
     """Make a ledger the owner of a batch that has none. Safe to repeat.
 
+    `places` are others where this ledger bought for it: the note names them from now on.
     Raises: WrongLedger, when another ledger owns it.
     """
-    owner = read_owner(store, batch)
-    if owner is None:
+    note = read_owner(store, batch)
+    if note is None:
         # Of two ledgers at the same instant one gets through; both read which one it was.
-        store.create_json(store.key(batch, _OWNER), {"ledger_id": ledger_id})
-        owner = read_owner(store, batch)
-    if owner != ledger_id:
+        store.create_json(store.key(batch, _OWNER), _document(OwnerNote(ledger_id, tuple(places))))
+        note = read_owner(store, batch)
+    if note is None or note.ledger_id != ledger_id:
         place = store.uri(store.key(batch, ""))
         raise WrongLedger(
-            f"Batch {batch!r} in {place} belongs to ledger {_short(owner)}; the ledger at hand is "
-            f"{_short(ledger_id)} and does not know what was bought. Nothing was submitted. Point "
-            "FLOW_PIPELINES_LEDGER_URL to the batch's ledger. If that one is lost, or this one is "
-            f"its restored copy, `flow-pipelines ledger adopt` hands the batch over."
+            f"Batch {batch!r} in {place} belongs to ledger {_short(note)}; the ledger at hand is "
+            f"{ledger_id[:8]} and does not know what was bought. Nothing was submitted. Point "
+            "FLOW_PIPELINES_LEDGER_URL to the batch's ledger. If that one is lost, "
+            f"`flow-pipelines ledger adopt` hands the batch over."
         )
+    if set(places) <= set(note.earlier_places):
+        return note
+    return adopt_owner(store, batch, ledger_id, places)
 
 
-def adopt_owner(store: ImageStore, batch: str, ledger_id: str) -> None:
-    """Make a ledger the owner of a batch, whoever owned it: a person's decision."""
-    document = json.dumps({"ledger_id": ledger_id}).encode()
-    store.put(store.key(batch, _OWNER), document, media_type="application/json")
+def adopt_owner(
+    store: ImageStore, batch: str, ledger_id: str, places: Sequence[str] = ()
+) -> OwnerNote:
+    """Make a ledger the owner of a batch, whoever owned it: a person's decision.
+
+    The places that the note names stay, and `places` are added.
+    """
+    try:
+        before = read_owner(store, batch)
+    except WrongLedger:
+        before = None
+    known = before.earlier_places if before is not None else ()
+    note = OwnerNote(ledger_id, tuple(dict.fromkeys([*known, *places])))
+    content = json.dumps(_document(note)).encode()
+    store.put(store.key(batch, _OWNER), content, media_type="application/json")
+    return note
+
+
+def _document(note: OwnerNote) -> dict[str, object]:
+    places = {"earlier_places": list(note.earlier_places)} if note.earlier_places else {}
+    return {"ledger_id": note.ledger_id, **places}
 
 
 def mark_night(
@@ -105,25 +140,38 @@ def night_has_receipts(store: ImageStore, batch: str, partition_path: str) -> bo
     return any(store.head(f"{folder}/{name}") is not None for name in (_MARKER, "runs.parquet"))
 
 
-def bought_submissions(store: ImageStore, batch: str, partition_path: str) -> frozenset[str]:
-    """Give the submissions that have a provider run, says the night's `runs.parquet`, by key.
+@dataclass(frozen=True)
+class BoughtRun:
+    """A provider run, says a night's `runs.parquet`."""
+
+    provider_run_id: str
+    submitted_at: datetime | None
+    """When its receipt was written."""
+
+
+def bought_runs(store: ImageStore, batch: str, partition_path: str) -> Mapping[str, BoughtRun]:
+    """Return the provider run of each submission that has one, says the night's `runs.parquet`.
 
     Raises: StorageError, also when the table is there and cannot be read.
     """
     key = store.key(batch, partition_path, "runs.parquet")
     content = store.get(key)
     if content is None:
-        return frozenset()
+        return {}
     try:
-        columns = ["submission_key", "provider_run_id"]
+        columns = ["submission_key", "provider_run_id", "submitted_at"]
         rows = pq.read_table(io.BytesIO(content), columns=columns).to_pylist()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise StorageError(
             f"{store.uri(key)} cannot be read ({type(error).__name__}), so nobody knows what was "
             "bought; nothing was submitted. Move it away to have it written anew."
         ) from error
-    return frozenset(row["submission_key"] for row in rows if row["provider_run_id"] is not None)
+    return {
+        row["submission_key"]: BoughtRun(row["provider_run_id"], row["submitted_at"])
+        for row in rows
+        if row["provider_run_id"] is not None
+    }
 
 
-def _short(ledger_id: str | None) -> str:
-    return str(ledger_id)[:8]
+def _short(note: OwnerNote | None) -> str:
+    return "nobody" if note is None else note.ledger_id[:8]

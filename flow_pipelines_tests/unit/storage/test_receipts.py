@@ -11,6 +11,7 @@ import pytest
 from flow_pipelines.model.errors import WrongLedger
 from flow_pipelines.storage import S3ImageStore
 from flow_pipelines.storage.receipts import (
+    OwnerNote,
     adopt_owner,
     claim_owner,
     mark_night,
@@ -43,7 +44,7 @@ def test_a_batch_belongs_to_the_ledger_that_claims_it_first(store: S3ImageStore)
     assert read_owner(store, "posters") is None
     claim_owner(store, "posters", OURS)
     claim_owner(store, "posters", OURS)
-    assert read_owner(store, "posters") == OURS
+    assert read_owner(store, "posters") == OwnerNote(OURS)
     assert json.loads(store.get("flow/posters/_ledger.json") or b"") == {"ledger_id": OURS}
 
 
@@ -56,7 +57,7 @@ def test_a_second_ledger_is_refused_with_the_way_out(store: S3ImageStore) -> Non
     assert THEIRS[:8] in said
     assert f"s3://{store.bucket}/flow/posters" in said
     assert "flow-pipelines ledger adopt" in said
-    assert read_owner(store, "posters") == THEIRS
+    assert read_owner(store, "posters") == OwnerNote(THEIRS)
 
 
 def test_a_ledger_that_loses_the_race_for_a_batch_is_refused(
@@ -71,6 +72,19 @@ def test_a_ledger_that_loses_the_race_for_a_batch_is_refused(
     monkeypatch.setattr(store, "create_json", be_late)
     with pytest.raises(WrongLedger):
         claim_owner(store, "posters", OURS)
+
+
+def test_the_note_names_each_place_where_the_batch_was_bought_before(
+    store: S3ImageStore,
+) -> None:
+    claim_owner(store, "posters", OURS, ["s3://old/flow"])
+    claim_owner(store, "posters", OURS)
+    assert claim_owner(store, "posters", OURS, ["s3://older/flow"]).earlier_places == (
+        "s3://old/flow",
+        "s3://older/flow",
+    )
+    assert adopt_owner(store, "posters", THEIRS) == read_owner(store, "posters")
+    assert read_owner(store, "posters") == OwnerNote(THEIRS, ("s3://old/flow", "s3://older/flow"))
 
 
 @pytest.mark.parametrize("content", [b"", b"not JSON", b"[]", b'{"ledger_id": 7}', b"{}"])

@@ -1,0 +1,231 @@
+"""The journal's side of the ledger: what it is compared with, and what is taken over from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, func, insert, select, text, update
+
+from flow_pipelines.ledger.attaching import OF_A_RUN, detach_outputs
+from flow_pipelines.ledger.changing import NightChange, changing_night, of_night
+from flow_pipelines.ledger.database import Database
+from flow_pipelines.ledger.planning import ensure_night, mark_stale, note_stale
+from flow_pipelines.ledger.rows import plan_values, planned_values, to_regeneration
+from flow_pipelines.ledger.schema import (
+    night_places,
+    nights,
+    prompt_rows,
+    regenerations,
+    settlements,
+    submissions,
+    workflows,
+)
+from flow_pipelines.model import JournalEntry, Night, Regeneration, SubmissionState, Workflow
+from flow_pipelines.model.errors import LedgerError
+
+_S = SubmissionState
+_NOT_SENT = (_S.PLANNED, _S.SKIPPED, _S.CANCELED)
+_WHY = "the journal names a later intent than this copy of the ledger knew"
+_FROM_ENTRY = (
+    "row_number", "prompt", "seed", "provider", "resource", "workflow", "workflow_version",
+    "content_hash", "request_hash", "planned_at", "submitting_at", "reserved_usd",
+    "dagster_run_id", "intents", "intent_ledger_id", "body_sha256",
+)  # fmt: skip
+
+
+class Importing:
+    """See `journaled.Journaled`."""
+
+    _database: Database
+
+    def intents(self, night: Night) -> Mapping[str, int]:
+        """Return how many intents each submission of a night had, by key; none: absent."""
+        columns = submissions.c
+        query = select(columns.submission_key, columns.intents).where(
+            *of_night(night), columns.intents > 0
+        )
+        with self._database.read() as connection:
+            self._refuse_replica(connection)
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def _refuse_replica(self, connection: Connection) -> None:
+        if self._database.engine.dialect.name != "postgresql":
+            return
+        if connection.execute(text("SELECT pg_is_in_recovery()")).scalar_one():
+            raise LedgerError(
+                "the ledger's address leads to a read replica, which lags: nobody can tell from it "
+                "what was bought"
+            )
+
+    def regenerations(self, night: Night) -> Sequence[Regeneration]:
+        """Return a night's regenerations by generation."""
+        columns = regenerations.c
+        query = (
+            select(regenerations)
+            .where(columns.batch == night.batch, columns.partition_key == night.partition_key)
+            .order_by(columns.generation)
+        )
+        with self._database.read() as connection:
+            return [to_regeneration(row) for row in connection.execute(query).mappings()]
+
+    def import_intents(
+        self, night: Night, entries: Sequence[JournalEntry], workflows: Sequence[Workflow]
+    ) -> Sequence[str]:
+        """Take over intents that another copy of this ledger wrote; return the keys."""
+        newest = max(entries, key=lambda one: (one.sent.generation, one.sent.intents))
+        with self._database.write() as connection:
+            for workflow in workflows:
+                self._keep(connection, workflow)
+            ensure_night(self._database, connection, newest.plan)
+            with changing_night(self._database, connection, night) as change:
+                _freeze_what_was_planned(change)
+                taken = [one for one in entries if _take(change, one)]
+                self._regenerated(change, taken)
+                if taken:
+                    _hold(change, max(one.sent.generation for one in taken))
+                return [one.sent.submission_key for one in taken]
+
+    def note_place(self, night: Night, place: str) -> bool:
+        """Note that a night is bought at `place`; True: its journal is complete there."""
+        values = {**night._asdict(), "place": place, "first_at": self._database.clock.now()}
+        query = self._database.upsert(night_places).values(values)
+        known = select(night_places.c.journaled_at).where(*_is_place(night, place))
+        with self._database.write() as connection:
+            connection.execute(query.on_conflict_do_nothing())
+            return connection.execute(known).scalar_one() is not None
+
+    def journaled(self, night: Night, place: str) -> None:
+        """Note that every intent of before is in the journal at `place`."""
+        query = update(night_places).where(*_is_place(night, place))
+        with self._database.write() as connection:
+            connection.execute(query.values(journaled_at=self._database.clock.now()))
+
+    def places(self, batch: str) -> Sequence[str]:
+        """Return where nights of a batch were bought, the first place first."""
+        columns = night_places.c
+        query = (
+            select(columns.place)
+            .where(columns.batch == batch)
+            .group_by(columns.place)
+            .order_by(func.min(columns.first_at))
+        )
+        with self._database.read() as connection:
+            return connection.execute(query).scalars().all()
+
+    def partition_times(self, batch: str) -> Mapping[str, datetime]:
+        """Return when each night of a batch last changed, by partition key."""
+        query = select(nights.c.partition_key, nights.c.changed_at).where(nights.c.batch == batch)
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def _keep(self, connection: Connection, workflow: Workflow) -> None:
+        values = {
+            "version": workflow.version,
+            "content": workflow.to_json(),
+            "saved_at": self._database.clock.now(),
+        }
+        query = self._database.upsert(workflows).values(values)
+        connection.execute(query.on_conflict_do_nothing())
+
+    def _regenerated(self, change: NightChange, taken: Sequence[JournalEntry]) -> None:
+        for again in {one.regeneration for one in taken if one.regeneration is not None}:
+            query = self._database.upsert(regenerations).values(
+                **change.night._asdict(),
+                requested_by=again.requested_by,
+                generation=again.generation,
+                scope=again.scope,
+                created_at=again.created_at,
+                rows=again.rows,
+            )
+            change.connection.execute(query.on_conflict_do_nothing())
+
+
+def _is_place(night: Night, place: str) -> tuple[Any, Any, Any]:
+    columns = night_places.c
+    return (
+        columns.batch == night.batch,
+        columns.partition_key == night.partition_key,
+        columns.place == place,
+    )
+
+
+def _freeze_what_was_planned(change: NightChange) -> None:
+    """Freeze a night that was planned here: another plan would replace what is not imported."""
+    if change.before["frozen_at"] is not None:
+        return
+    query = (
+        select(submissions.c.submission_key)
+        .where(*of_night(change.night), submissions.c.intents == 0)
+        .limit(1)
+    )
+    if change.connection.execute(query).first() is not None:
+        change.set(frozen_at=change.now)
+
+
+def _take(change: NightChange, entry: JournalEntry) -> bool:
+    """Make a row what the entry says; False: the ledger knows as much."""
+    sent = entry.sent
+    row = _row(change, sent.submission_key)
+    if row is None:
+        change.add([planned_values(sent, plan_values(entry.plan))])
+        row = change.lock_submission(sent.submission_key)
+    elif row["intents"] >= sent.intents:
+        return False
+    if row["provider_run_id"] is not None:
+        detach_outputs(change, sent.submission_key, row["provider_run_id"])
+    facts = {name: getattr(sent, name) for name in _FROM_ENTRY}
+    change.write(
+        [row],
+        **{**OF_A_RUN, **facts},
+        estimate_usd=sent.reserved_usd,
+        parameters=dict(sent.parameters),
+        state=_S.UNRESOLVED.value,
+        reason=f"{_WHY} ({sent.intents})",
+    )
+    _remember_decisions(change, entry)
+    return True
+
+
+def _row(change: NightChange, submission_key: str) -> RowMapping | None:
+    query = (
+        select(submissions)
+        .where(submissions.c.submission_key == submission_key, *of_night(change.night))
+        .with_for_update()
+    )
+    return change.connection.execute(query).mappings().one_or_none()
+
+
+def _remember_decisions(change: NightChange, entry: JournalEntry) -> None:
+    """Keep what was decided before this intent: it bars a copy of a request of long ago."""
+    key, columns = entry.sent.submission_key, settlements.c
+    query = select(columns.action, columns.at).where(columns.submission_key == key)
+    known = {(row[0], row[1]) for row in change.connection.execute(query)}
+    values = [
+        {"submission_key": key, **one._asdict()}
+        for one in entry.decisions
+        if (one.action, one.at) not in known
+    ]
+    if values:
+        change.connection.execute(insert(settlements), values)
+
+
+def _hold(change: NightChange, generation: int) -> None:
+    """Let the night wait for somebody who asks: what was decided since this copy is lost."""
+    sent = sum(count for state, count in change.counts.items() if state not in _NOT_SENT)
+    before = change.before
+    change.set(
+        generation=max(before["generation"], generation),
+        marked_at=before["marked_at"] or change.now,
+        submit_goal=sent,
+        submit_attempts=0,
+        collect_attempts=0,
+    )
+    table = select(prompt_rows.c.position).where(
+        prompt_rows.c.batch == change.night.batch,
+        prompt_rows.c.partition_key == change.night.partition_key,
+    )
+    if change.connection.execute(table.limit(1)).first() is not None:
+        mark_stale(change)
+        note_stale(change)
