@@ -13,6 +13,7 @@ from flow_pipelines.ledger import SqlRunLedger, open_ledger
 from flow_pipelines.ledger.contract import UNDER_WAY, PlanOutcome
 from flow_pipelines.model import (
     CostBasis,
+    JournalEntry,
     Night,
     NightPlan,
     OutputRef,
@@ -100,6 +101,19 @@ def facts(content: str = "content") -> StoredFacts:
 
 def refs(*names: str) -> tuple[OutputRef, ...]:
     return tuple(OutputRef(output_id=name, file_name=f"{name}.png") for name in names)
+
+
+def entry_of(row: Submission, **changes: Any) -> JournalEntry:
+    """Make the journal's entry of a row's intent, as another copy of the ledger wrote it."""
+    at = row.submitting_at or row.planned_at
+    facts = {"intents": 1, "submitting_at": at, "reserved_usd": Decimal("0.25")}
+    again = changes.pop("regeneration", None)
+    return JournalEntry(
+        sent=replace(row, **{**facts, **changes}),
+        run_timeout_seconds=3600.0,
+        location="location",
+        regeneration=again,
+    )
 
 
 class Desk:

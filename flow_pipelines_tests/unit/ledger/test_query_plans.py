@@ -14,7 +14,7 @@ from flow_pipelines.ledger import SqlRunLedger, open_ledger
 from flow_pipelines.ledger.contract import RunLedger
 from flow_pipelines.ledger.schema import metadata
 from flow_pipelines.model import Night, Receipt, Workflow
-from flow_pipelines_tests.conformance.ledger.desk import Desk, S, facts, key_of, refs
+from flow_pipelines_tests.conformance.ledger.desk import Desk, S, entry_of, facts, key_of, refs
 from flow_pipelines_tests.fakes import ManualClock
 
 NIGHT = Night("posters", "2026-11-21")
@@ -128,6 +128,15 @@ HOT: dict[str, Callable[[Desk], object]] = {
     "account_stop": lambda desk: desk.ledger.account_stop("floyo", desk.clock.now()),
     "provider_file": lambda desk: desk.ledger.provider_file("floyo", "sha"),
     "remember_file": lambda desk: desk.ledger.remember_file("floyo", "sha", "name"),
+    "intents": lambda desk: desk.ledger.intents(NIGHT),
+    "regenerations": lambda desk: desk.ledger.regenerations(NIGHT),
+    "import_intents": lambda desk: desk.ledger.import_intents(
+        NIGHT, [entry_of(desk.ledger.submission(key_of(NIGHT, 1)), intents=9)], []
+    ),
+    "note_place": lambda desk: desk.ledger.note_place(NIGHT, "s3://bucket/flow"),
+    "journaled": lambda desk: desk.ledger.journaled(NIGHT, "s3://bucket/flow"),
+    "places": lambda desk: desk.ledger.places("posters"),
+    "partition_times": lambda desk: desk.ledger.partition_times("posters"),
     "forget_file": lambda desk: desk.ledger.forget_file("floyo", "sha", "name"),
 }
 
