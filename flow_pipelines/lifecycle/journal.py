@@ -46,14 +46,16 @@ class Journal:
         self._kept: set[str] = set()
         self._regenerations: dict[int, Regeneration] = {}
 
-    def begin(self) -> None:
+    def begin(self, *, complete: bool) -> None:
         """Bring every intent that the ledger has into the journal at this place, once.
+
+        Again, where what said that it is `complete` is not there any more.
 
         A half journal is worse than none: before this has ended, nothing is sent.
         Raises: StorageError, ConfigurationError, LedgerError.
         """
         ledger, place = self._ports.ledger, place_of(self._ports.store)
-        if ledger.note_place(self._night, place):
+        if ledger.note_place(self._night, place) and complete:
             return
         sent = (one for one in each_submission(ledger, self._night) if one.intents)
         with ThreadPoolExecutor(_WRITERS, thread_name_prefix="journal") as pool:

@@ -123,7 +123,7 @@ def submit_night(  # noqa: PLR0913 - what one Dagster run may ask for
         estimate = _estimate(settings, ports, record)
         lane = Lane.SUBMIT if backfill_id is None else Lane.BACKFILL
         run = _Submitting(settings, night, ports, owner, estimate, lane)
-        run.journal.begin()
+        run.journal.begin(complete=journaled)
         summary = run.submit(limit)
         _note_end(ports, night, backfill_id, summary)
         if hold_for_collection:

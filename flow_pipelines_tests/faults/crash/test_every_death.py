@@ -39,6 +39,7 @@ SINGLE_WRITES = {
     "store.delete": "`doctor` alone calls it, for what it wrote itself",
     "ledger.cancel_planned": "a person's command; nothing outside goes with it",
     "ledger.forget_file": "before a picture is uploaded anew; an upload is not billed",
+    "ledger.import_intents": "one transaction a page of a night, repeated by whoever looks next",
     "ledger.mark_collected": "where many were refused at once; `record_collected` has its points",
     "ledger.move_batch": "a person's command; nothing outside goes with it",
     "ledger.pause": "a person's command; nothing outside goes with it",

@@ -10,11 +10,14 @@ INTENT = "Intent before the POST"
 LEASE = "One submitter at a time"
 RECEIPT = "Receipt after the POST"
 OWNER = "The ledger's id in the bucket"
+JOURNAL = "The bucket's journal"
 BUDGET = "Budget reserved with the intent"
 ONCE = "A paid request is sent once"
 KEYS = "The key goes to its provider only"
 
 _SUBMIT = "unit/lifecycle/test_submit.py"
+_RESTORED = "unit/lifecycle/test_restored_ledger.py"
+_JOURNAL = "unit/lifecycle/test_journal.py"
 _RECOVER = "unit/lifecycle/test_recover_and_agenda.py"
 _TRANSITIONS = "conformance/ledger/test_transitions.py"
 _LEASES = "conformance/ledger/test_leases.py"
@@ -52,8 +55,10 @@ MUTANTS = (
             ),
             Edit(
                 _IN_THE_LIFE,
-                "return self._stood_still(sent, answer) or self._post(",
-                "return self._post(",
+                "                self._not_journaled(sent, answer)\n"
+                "                or self._stood_still(sent, answer)\n"
+                "                or self._post(sent, answer, request)\n",
+                "                self._post(sent, answer, request)\n",
             ),
             Edit(
                 _IN_THE_LIFE,
@@ -158,7 +163,9 @@ MUTANTS = (
         edits=(
             Edit(
                 "lifecycle/ownership.py",
-                "    claim_owner(ports.store, night.batch, ledger.ledger_id)\n",
+                "    note = claim_owner(ports.store, night.batch, ledger.ledger_id, elsewhere)\n"
+                "    journaled = refuse_behind(night, ports, note)\n",
+                "    del elsewhere\n    journaled = False\n",
             ),
         ),
         tests=(_SUBMIT, _RECEIPTS),
@@ -166,7 +173,13 @@ MUTANTS = (
     Mutant(
         guard=OWNER,
         removed="another ledger's id in the bucket is not minded",
-        edits=(Edit("storage/receipts.py", "    if owner != ledger_id:\n", "    if False:\n"),),
+        edits=(
+            Edit(
+                "storage/receipts.py",
+                "    if note is None or note.ledger_id != ledger_id:\n",
+                "    if note is None:\n",
+            ),
+        ),
         tests=(_SUBMIT, _RECEIPTS),
     ),
     Mutant(
@@ -175,8 +188,7 @@ MUTANTS = (
         edits=(
             Edit(
                 "lifecycle/ownership.py",
-                "    if unmarked and night_has_receipts(",
-                "    if False and night_has_receipts(",
+                "    if record.marked_at is None:\n        _refuse_unknown(night, ports)\n",
             ),
         ),
         tests=(_SUBMIT, _ACCOUNTING),
@@ -184,8 +196,109 @@ MUTANTS = (
     Mutant(
         guard=OWNER,
         removed="what the night's table in the bucket calls bought is bought",
-        edits=(Edit(_IN_THE_LIFE, "        refuse_forgotten(record, ports)\n"),),
+        edits=(
+            Edit(
+                _IN_THE_LIFE,
+                "        if not journaled:\n            refuse_forgotten(record, ports)\n",
+            ),
+        ),
         tests=(_SUBMIT, _ACCOUNTING),
+    ),
+    Mutant(
+        guard=JOURNAL,
+        removed="a POST goes out that the bucket does not name",
+        edits=(
+            Edit(
+                _IN_THE_LIFE,
+                "                self._not_journaled(sent, answer)\n                or ",
+            ),
+        ),
+        tests=(_RESTORED, _JOURNAL),
+    ),
+    Mutant(
+        guard=JOURNAL,
+        removed="a night is bought without a look at its journal",
+        edits=(
+            Edit(
+                "lifecycle/ownership.py",
+                "elsewhere)\n    journaled = refuse_behind(night, ports, note)\n",
+                "elsewhere)\n    journaled = bool(note) and False\n",
+            ),
+        ),
+        tests=(_RESTORED,),
+    ),
+    Mutant(
+        guard=JOURNAL,
+        removed="tables are written without a look at the journal",
+        edits=(Edit("lifecycle/collect.py", "        refuse_old_tables(night, ports)\n"),),
+        tests=(_RESTORED,),
+    ),
+    Mutant(
+        guard=JOURNAL,
+        removed="a listing ends at its first thousand",
+        edits=(
+            Edit(
+                "storage/s3.py",
+                '            if not page.get("IsTruncated"):\n                return\n',
+                "            return\n",
+            ),
+        ),
+        tests=("conformance/storage/test_s3_image_store.py",),
+    ),
+    Mutant(
+        guard=JOURNAL,
+        removed="the ledger is read before the journal is listed",
+        edits=(
+            Edit("lifecycle/comparing.py", "    listed = journal.listed()\n"),
+            Edit(
+                "lifecycle/comparing.py",
+                "    known = books.ledger.intents(night)\n",
+                "    known = books.ledger.intents(night)\n    listed = journal.listed()\n",
+            ),
+        ),
+        tests=(_JOURNAL,),
+    ),
+    Mutant(
+        guard=JOURNAL,
+        removed="a half journal is trusted",
+        edits=(
+            Edit(
+                "lifecycle/comparing.py",
+                "not ahead or not (listed.complete or _is_marked(night, books.ledger))",
+                "not ahead",
+            ),
+        ),
+        tests=(_RESTORED,),
+    ),
+    Mutant(
+        guard=JOURNAL,
+        removed="a POST goes out before the intents of before are in the journal",
+        edits=(Edit(_IN_THE_LIFE, "        run.journal.begin(complete=journaled)\n"),),
+        tests=(_RESTORED,),
+    ),
+    Mutant(
+        guard=JOURNAL,
+        removed="a journal's write may hang as long as it likes",
+        edits=(
+            Edit(
+                "storage/s3.py",
+                "            return within(seconds, write)\n",
+                "            return within(60, write)\n",
+            ),
+        ),
+        tests=("unit/storage/test_s3_faults.py",),
+    ),
+    Mutant(
+        guard=JOURNAL,
+        removed="a copy is sent that is not the first request to the byte",
+        edits=(
+            Edit(
+                "lifecycle/replay.py",
+                "    if submission.body_sha256 not in (None, body_sha256_of(ports, request)):\n",
+                "    if False:\n",
+            ),
+        ),
+        tests=("unit/lifecycle/test_replay.py",),
     ),
     Mutant(
         guard=BUDGET,

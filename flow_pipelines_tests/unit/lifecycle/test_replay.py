@@ -258,3 +258,20 @@ def test_an_answer_that_comes_after_its_copys_changes_nothing(
     assert lab.submit().submitted == 1
     assert lab.states() == ["submitted"]
     assert len(keyed.runs) == 1
+
+
+@pytest.mark.case(
+    "a copy would be sent that is not the first request to the byte, so a second purchase",
+    "the hash kept with the intent is compared first; the row waits for a person",
+)
+def test_a_copy_that_would_not_be_the_same_to_the_byte_is_not_sent(
+    lab: Lab, keyed: KeyedProvider
+) -> None:
+    keyed.list_works = False
+    lose_answers(lab, "a cat")
+    with lab.ledger._database.write() as connection:
+        connection.exec_driver_sql("UPDATE submissions SET body_sha256 = 'of another body'")
+    assert copies_in(lab, 7200) == []
+    (submission,) = lab.ledger.submissions(lab.night)
+    assert submission.state is S.UNRESOLVED
+    assert "would not be the same" in str(submission.reason)
