@@ -13,7 +13,7 @@ from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.lifecycle.comparing import refuse_behind
 from flow_pipelines.lifecycle.journal import place_of
 from flow_pipelines.lifecycle.pages import each_submission
-from flow_pipelines.lifecycle.ports import Ports
+from flow_pipelines.lifecycle.ports import Ports, Workplace
 from flow_pipelines.model import Night, NightRecord, SubmissionState
 from flow_pipelines.model.errors import WrongLedger
 from flow_pipelines.storage.receipts import (
@@ -54,7 +54,7 @@ def tell_bucket(night: Night, record: NightRecord, ports: Ports) -> bool:
     return journaled
 
 
-def refuse_old_tables(night: Night, ports: Ports) -> None:
+def refuse_old_tables(night: Night, ports: Workplace) -> None:
     """Refuse to write a night's tables from a ledger that knows less of it than the bucket does.
 
     The tables would be written over the very evidence. Where another ledger owns the batch, or
@@ -72,7 +72,7 @@ def refuse_old_tables(night: Night, ports: Ports) -> None:
         refuse_forgotten(record, ports)
 
 
-def _refuse_unknown(night: Night, ports: Ports) -> None:
+def _refuse_unknown(night: Night, ports: Workplace) -> None:
     """Refuse a night that was bought, says the bucket, and of which this ledger knows nothing."""
     folder = path_safe(night.partition_key)
     if night_has_receipts(ports.store, night.batch, folder) and _forgot(night, ports):
@@ -85,13 +85,13 @@ def _refuse_unknown(night: Night, ports: Ports) -> None:
         raise WrongLedger(message)
 
 
-def _forgot(night: Night, ports: Ports) -> bool:
+def _forgot(night: Night, ports: Workplace) -> bool:
     """Look again: the marks may be of somebody who began the night since, in this ledger first."""
     record = ports.ledger.night(night)
     return record is None or record.marked_at is None
 
 
-def refuse_forgotten(record: NightRecord, ports: Ports) -> None:
+def refuse_forgotten(record: NightRecord, ports: Workplace) -> None:
     """Refuse to buy what the night's table in the bucket says was bought, though it is planned.
 
     That is a ledger restored from a copy made in the middle of a night that a version without a
@@ -116,6 +116,6 @@ def refuse_forgotten(record: NightRecord, ports: Ports) -> None:
         raise WrongLedger(message)
 
 
-def _planned_of(ports: Ports, night: Night, keys: AbstractSet[str]) -> Sequence[str]:
+def _planned_of(ports: Workplace, night: Night, keys: AbstractSet[str]) -> Sequence[str]:
     planned = each_submission(ports.ledger, night, states={SubmissionState.PLANNED})
     return [one.submission_key for one in planned if one.submission_key in keys]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flow_pipelines_tests.faults.mutants.journal import JOURNAL
 from flow_pipelines_tests.faults.mutants.mutant import Edit, Mutant
 from flow_pipelines_tests.faults.mutants.proofs import PROOFS
 from flow_pipelines_tests.faults.mutants.stored_files import STORED_FILES
@@ -10,14 +11,11 @@ INTENT = "Intent before the POST"
 LEASE = "One submitter at a time"
 RECEIPT = "Receipt after the POST"
 OWNER = "The ledger's id in the bucket"
-JOURNAL = "The bucket's journal"
 BUDGET = "Budget reserved with the intent"
 ONCE = "A paid request is sent once"
 KEYS = "The key goes to its provider only"
 
 _SUBMIT = "unit/lifecycle/test_submit.py"
-_RESTORED = "unit/lifecycle/test_restored_ledger.py"
-_JOURNAL = "unit/lifecycle/test_journal.py"
 _RECOVER = "unit/lifecycle/test_recover_and_agenda.py"
 _TRANSITIONS = "conformance/ledger/test_transitions.py"
 _LEASES = "conformance/ledger/test_leases.py"
@@ -205,102 +203,6 @@ MUTANTS = (
         tests=(_SUBMIT, _ACCOUNTING),
     ),
     Mutant(
-        guard=JOURNAL,
-        removed="a POST goes out that the bucket does not name",
-        edits=(
-            Edit(
-                _IN_THE_LIFE,
-                "                self._not_journaled(sent, answer)\n                or ",
-            ),
-        ),
-        tests=(_RESTORED, _JOURNAL),
-    ),
-    Mutant(
-        guard=JOURNAL,
-        removed="a night is bought without a look at its journal",
-        edits=(
-            Edit(
-                "lifecycle/ownership.py",
-                "elsewhere)\n    journaled = refuse_behind(night, ports, note)\n",
-                "elsewhere)\n    journaled = bool(note) and False\n",
-            ),
-        ),
-        tests=(_RESTORED,),
-    ),
-    Mutant(
-        guard=JOURNAL,
-        removed="tables are written without a look at the journal",
-        edits=(Edit("lifecycle/collect.py", "        refuse_old_tables(night, ports)\n"),),
-        tests=(_RESTORED,),
-    ),
-    Mutant(
-        guard=JOURNAL,
-        removed="a listing ends at its first thousand",
-        edits=(
-            Edit(
-                "storage/s3.py",
-                '            if not page.get("IsTruncated"):\n                return\n',
-                "            return\n",
-            ),
-        ),
-        tests=("conformance/storage/test_s3_image_store.py",),
-    ),
-    Mutant(
-        guard=JOURNAL,
-        removed="the ledger is read before the journal is listed",
-        edits=(
-            Edit("lifecycle/comparing.py", "    listed = journal.listed()\n"),
-            Edit(
-                "lifecycle/comparing.py",
-                "    known = books.ledger.intents(night)\n",
-                "    known = books.ledger.intents(night)\n    listed = journal.listed()\n",
-            ),
-        ),
-        tests=(_JOURNAL,),
-    ),
-    Mutant(
-        guard=JOURNAL,
-        removed="a half journal is trusted",
-        edits=(
-            Edit(
-                "lifecycle/comparing.py",
-                "not ahead or not (listed.complete or _is_marked(night, books.ledger))",
-                "not ahead",
-            ),
-        ),
-        tests=(_RESTORED,),
-    ),
-    Mutant(
-        guard=JOURNAL,
-        removed="a POST goes out before the intents of before are in the journal",
-        edits=(Edit(_IN_THE_LIFE, "        run.journal.begin(complete=journaled)\n"),),
-        tests=(_RESTORED,),
-    ),
-    Mutant(
-        guard=JOURNAL,
-        removed="a journal's write may hang as long as it likes",
-        edits=(
-            Edit(
-                "storage/s3.py",
-                "            return within(seconds, write)\n",
-                "            return within(60, write)\n",
-            ),
-        ),
-        tests=("unit/storage/test_s3_faults.py",),
-    ),
-    Mutant(
-        guard=JOURNAL,
-        removed="a copy is sent that is not the first request to the byte",
-        edits=(
-            Edit(
-                "lifecycle/replay.py",
-                "    if submission.body_sha256 not in (None, body_sha256_of(ports, request)):\n",
-                "    if False:\n",
-            ),
-        ),
-        tests=("unit/lifecycle/test_replay.py",),
-    ),
-    Mutant(
         guard=BUDGET,
         removed="the budget of a night is not looked at",
         edits=(
@@ -359,6 +261,8 @@ MUTANTS = (
         ),
         tests=(_SECRETS, _ADDRESSES, _DOWNLOADS),
     ),
+    *JOURNAL,
+    *JOURNAL,
     *STORED_FILES,
     *PROOFS,
 )
