@@ -18,7 +18,7 @@ from flow_pipelines.model import BatchSettings
 _DESCRIPTIONS = {
     "complete": "Every row has all its images in the bucket; `failures` names those that have not.",
     "no_failed_runs": "No row failed or was canceled.",
-    "no_unresolved_runs": "The outcome of every submission is known.",
+    "no_unresolved_runs": "The outcome of everything that was sent is known.",
     "images_decodable": "Every output that arrived decodes as what it claims to be.",
     "no_duplicate_images": "No two images have the same content.",
     "within_budget": "The partition cost no more than budget_usd, and left no row out for it.",
@@ -143,7 +143,10 @@ def _no_failed_runs(summary: NightSummary) -> _Finding:
 
 
 def _no_unresolved_runs(summary: NightSummary) -> _Finding:
-    words = "the outcome of every submission is known"
+    words = "the outcome of everything that was sent is known"
+    if summary.submitting and not summary.unresolved:
+        words = f"{summary.submitting} are being sent: their outcome is not known yet"
+        return _warning(words, passed=False, unresolved=0, submitting=summary.submitting)
     if summary.unresolved:
         words = (
             f"{summary.unresolved} may have been bought: nobody knows. See "

@@ -27,6 +27,7 @@ from flow_pipelines.lifecycle import (
     collect_night,
     each_with_outputs,
     held_lease,
+    open_night,
     wait_for_night,
 )
 from flow_pipelines.lifecycle.absent import absent_files
@@ -88,6 +89,7 @@ def images_asset(batch: Batch) -> dg.AssetsDefinition:
             wait = selected_with(context, batch.key("provider_runs"))
             seconds = batch.settings.inline_wait_seconds if wait else 0.0
             with canceled_with_run(context, night, ports) if wait else nullcontext():
+                open_night(night, ports, owner=context.run.run_id)
                 summary = _collect(night, ports, context.run.run_id, seconds)
             without = failures_table(summary.failures)
             return dg.MaterializeResult(

@@ -26,6 +26,7 @@ from flow_pipelines.lifecycle import (
     Ports,
     SubmitSummary,
     each_submission,
+    open_night,
     pages_with_outputs,
     regenerate,
     submit_night,
@@ -109,6 +110,7 @@ def provider_runs_asset(batch: Batch) -> dg.AssetsDefinition:
                 metadata.update(_regenerate(batch, night, ports, config, context.run))
 
             with canceled_with_run(context, night, ports):
+                open_night(night, ports, owner=context.run.run_id)
                 summary = submit_night(
                     replace(batch.settings, daily_budget_usd=_daily_budget(batch, context)),
                     night,

@@ -201,3 +201,23 @@ def adopt(*, batch: str, yes: bool, location: str | None) -> None:
     from flow_pipelines.cli.environment import adopt_batch, move_batch
 
     click.echo(move_batch(batch, location) if location else adopt_batch(batch, sure=yes))
+
+
+@ledger_group.command("forget-account")
+@click.argument("resource")
+def forget_account(*, resource: str) -> None:
+    """Forget which account the resource key RESOURCE stood for; the next submit keeps it anew.
+
+    Runs that were sent with it are polled with whatever account has that key now.
+    """
+    from flow_pipelines.cli.environment import open_existing_ledger
+
+    with open_existing_ledger() as ledger:
+        was = ledger.forget_account(resource)
+        runs = sum(one.runs for one in ledger.outstanding() if one.resource == resource)
+    if was is None:
+        click.echo(f"Nothing was kept about {resource!r}.")
+        return
+    click.echo(f"{resource!r} was an account of {was.provider} since {was.seen_at:%Y-%m-%d}.")
+    if runs:
+        click.echo(f"{runs} run(s) were sent with it, and wait: another account cannot see them.")

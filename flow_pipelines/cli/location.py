@@ -33,6 +33,7 @@ class Accounts:
     def __init__(self, resources: Mapping[str, Any] | None = None) -> None:
         """Take these; without any, those that the environment gives."""
         self._resources = default_resources() if resources is None else resources
+        self.of_location = resources is not None
 
     @classmethod
     def of(cls, module: str | None) -> Self:

@@ -12,7 +12,14 @@ import click
 
 from flow_pipelines.cli.ledger_commands import ledger_group, pause, resolve, resume, runs
 from flow_pipelines.cli.local_commands import demo, sandbox
-from flow_pipelines.cli.night_commands import cancel, doctor, estimate, verify, workflows
+from flow_pipelines.cli.night_commands import (
+    cancel,
+    collect,
+    doctor,
+    estimate,
+    verify,
+    workflows,
+)
 from flow_pipelines.cli.webhooks import webhooks
 from flow_pipelines.model.errors import FlowPipelinesError
 
@@ -37,7 +44,7 @@ def main() -> None:
 for _command in (
     *(demo, sandbox),
     *(doctor, estimate, workflows, verify),
-    *(runs, resolve, cancel, pause, resume),
+    *(runs, resolve, cancel, collect, pause, resume),
     *(ledger_group, webhooks),
 ):
     main.add_command(_command)

@@ -49,6 +49,20 @@ def cancel(
 
 
 @click.command()
+@click.argument("batch")
+@click.option("--partition", "partition_key", help="Only this night.  [default: all open ones]")
+@_module
+def collect(*, batch: str, partition_key: str | None, module: str | None) -> None:
+    """Poll and store what BATCH has bought, from the ledger alone: also a batch that is gone.
+
+    Writes the tables, too. Free of charge; safe to repeat. Exit code 1: something is still missing.
+    """
+    from flow_pipelines.cli.collect import run_collect
+
+    raise SystemExit(run_collect(batch, partition_key, module=module))
+
+
+@click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
 @_module
 def doctor(*, as_json: bool, module: str | None) -> None:

@@ -15,7 +15,7 @@ from flow_pipelines.ledger.costs import Costs
 from flow_pipelines.ledger.database import Database, chunks, unindexed
 from flow_pipelines.ledger.elsewhere import not_elsewhere
 from flow_pipelines.ledger.night_pages import PAGE
-from flow_pipelines.ledger.records import Outstanding, Tally
+from flow_pipelines.ledger.records import Outstanding, PlannedFor, Tally
 from flow_pipelines.ledger.rows import COUNT_COLUMNS, to_night_record, to_output, to_submission
 from flow_pipelines.ledger.schema import budget_days, nights, outputs, submissions
 from flow_pipelines.ledger.tallies import tallies_query, tally
@@ -181,6 +181,22 @@ class Reading(Costs):
             .limit(limit)
         )
         return self._nights(query)
+
+    def planned_for(self, night: Night) -> Sequence[PlannedFor]:
+        """Return what a night has planned, by provider and workflow version."""
+        keys = (_s.provider, _s.workflow, _s.workflow_version)
+        query = (
+            select(
+                *keys,
+                func.count().label("rows"),
+                func.min(_s.submission_key).label("example"),
+            )
+            .where(*of_night(night), _s.state == SubmissionState.PLANNED)
+            .group_by(*keys)
+            .order_by(*keys)
+        )
+        with self._database.read() as connection:
+            return [PlannedFor(**row) for row in connection.execute(query).mappings()]
 
     def nights_besides(
         self, batches: Collection[str], *, location: str | None = None, limit: int = 200

@@ -123,6 +123,17 @@ class SpendLine:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Account:
+    """What a resource key stood for when it was first sent with."""
+
+    resource: str
+    provider: str
+    identity: frozenset[str]
+    """Ids by which the provider names the account; empty, where it told none."""
+    seen_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outstanding:
     """What one account still owes one batch: runs at the provider, or of unknown outcome."""
 
@@ -139,6 +150,18 @@ class Outstanding:
     def runs(self) -> int:
         """Count all of them."""
         return self.in_flight + self.unresolved
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedFor:
+    """What a night has planned with one workflow of one provider."""
+
+    provider: str
+    workflow: str
+    workflow_version: str
+    rows: int
+    example: str
+    """Submission key of one of them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from flow_pipelines.ledger.accounts import Accounts
 from flow_pipelines.ledger.attaching import Attaching
 from flow_pipelines.ledger.collecting import Collecting
 from flow_pipelines.ledger.database import Database
@@ -32,6 +33,7 @@ class SqlRunLedger(
     Collecting,
     Keeping,
     Timing,
+    Accounts,
 ):
     """`contract.RunLedger` on one SQL database. Safe to share between threads.
 

@@ -11,12 +11,24 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from flow_pipelines.ledger.records import Outstanding
+from flow_pipelines.ledger.records import Account, Outstanding, PlannedFor
 from flow_pipelines.model import Night, NightRecord, Submission
 
 
 class UnderWay(Protocol):
     """What is to be polled, looked for or stored; see `contract.RunLedger`."""
+
+    def keep_account(self, resource: str, provider: str, identity: frozenset[str]) -> Account:
+        """Keep what a resource key stands for, unless that is known; return what is kept.
+
+        An identity that was not told the first time is added.
+        """
+
+    def forget_account(self, resource: str) -> Account | None:
+        """Forget what a resource key stood for, and return it: a person's decision."""
+
+    def planned_for(self, night: Night) -> Sequence[PlannedFor]:
+        """Return what a night has planned, by provider and workflow version."""
 
     def nights_besides(
         self, batches: Collection[str], *, location: str | None = None, limit: int = 200

@@ -6,6 +6,7 @@ from flow_pipelines.lifecycle.agenda import Agenda, Todo, agenda
 from flow_pipelines.lifecycle.cancel import CancelSummary, cancel_night
 from flow_pipelines.lifecycle.collect import collect_night, write_tables
 from flow_pipelines.lifecycle.location import belongs_to_another, claim_batch
+from flow_pipelines.lifecycle.opening import open_night
 from flow_pipelines.lifecycle.pages import (
     each_submission,
     each_with_outputs,
@@ -48,6 +49,7 @@ __all__ = [
     "each_with_outputs",
     "held_lease",
     "night_progress",
+    "open_night",
     "pages_with_outputs",
     "plan_night",
     "poll_due",

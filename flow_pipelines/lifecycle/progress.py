@@ -35,7 +35,9 @@ class NightProgress:
     in_flight: int
     """At the provider."""
     planned: int
-    """Not sent yet, or being sent this moment."""
+    """Not sent yet."""
+    submitting: int = 0
+    """Being sent this moment, or by a process that died: perhaps bought."""
     cost_usd: Decimal
     """Of the whole night so far, earlier generations included; unknown costs count nothing."""
     expected_end_at: datetime | None
@@ -54,7 +56,7 @@ class NightProgress:
     @property
     def under_way(self) -> bool:
         """Tell whether something is still to be sent or to end by itself."""
-        return bool(self.in_flight or self.planned)
+        return bool(self.in_flight or self.planned or self.submitting)
 
     def in_words(self) -> str:
         """Say it in one line, without the counts that are 0."""
@@ -64,6 +66,7 @@ class NightProgress:
             (self.skipped, "skipped"),
             (self.unresolved, "unresolved"),
             (self.in_flight, "in flight"),
+            (self.submitting, "being sent"),
             (self.planned, "planned"),
         )
         told = [f"{self.succeeded} of {self.rows} done"]
@@ -82,7 +85,7 @@ def night_progress(night: Night, tallies: Sequence[Tally], now: datetime) -> Nig
     for one in current:
         counts[one.state] += one.rows
     in_flight = sum(counts[state] for state in IN_FLIGHT)
-    planned = counts[_S.PLANNED] + counts[_S.SUBMITTING]
+    left = in_flight + counts[_S.PLANNED] + counts[_S.SUBMITTING]
     return NightProgress(
         night=night,
         generation=generation,
@@ -93,9 +96,10 @@ def night_progress(night: Night, tallies: Sequence[Tally], now: datetime) -> Nig
         skipped=counts[_S.SKIPPED],
         unresolved=counts[_S.UNRESOLVED],
         in_flight=in_flight,
-        planned=planned,
+        planned=counts[_S.PLANNED],
+        submitting=counts[_S.SUBMITTING],
         cost_usd=sum((one.cost_usd for one in tallies), Decimal(0)),
-        expected_end_at=_expected_end(current, in_flight + planned, now),
+        expected_end_at=_expected_end(current, left, now),
     )
 
 

@@ -8,13 +8,14 @@ alone, so that their copies are the same to the byte and their labels are found.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 
 from flow_pipelines.lifecycle.callbacks import name_of
 from flow_pipelines.lifecycle.ports import Ports
-from flow_pipelines.model import Submission, SubmissionState, Workflow
-from flow_pipelines.model.errors import RequestRejected
-from flow_pipelines.provider import SubmitRequest
+from flow_pipelines.model import Night, Submission, SubmissionState, Workflow
+from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError, RequestRejected
+from flow_pipelines.provider import ApiRequest, SubmitRequest
 
 
 def submit_request(
@@ -51,9 +52,43 @@ def body_sha256_of(ports: Ports, request: SubmitRequest) -> str:
 
     Raises: ProviderError, for what is wrong with it: before an intent is written.
     """
-    call = ports.provider.prepare(request)
+    call = prepared(ports, request)
     try:
         return hashlib.sha256(call.body()).hexdigest()
     except (ValueError, TypeError, RecursionError) as error:
         why = f"its body cannot be written as JSON: {error}"
         raise RequestRejected(why, provider=ports.provider.name, operation=call.operation) from None
+
+
+def prepared(ports: Ports, request: SubmitRequest) -> ApiRequest:
+    """Return the call of a request. Raises: RequestRejected; ConfigurationError for all else."""
+    try:
+        return ports.provider.prepare(request)
+    except FlowPipelinesError:
+        raise
+    except Exception as error:  # whatever it is, it must not come up after the intent
+        raise ConfigurationError(
+            f"submission {request.submission_key} cannot be made a request to "
+            f"{ports.provider.name}: {type(error).__name__}: {error}. Was its workflow, "
+            f"{request.workflow.reference!r}, kept for another provider?"
+        ) from error
+
+
+def refuse_unsendable(night: Night, ports: Ports) -> None:
+    """Find out, before anything is sent, whether what is planned can be sent with this account.
+
+    Raises: ConfigurationError, saying which rows were planned for what, and what to do.
+    """
+    for planned in ports.ledger.planned_for(night):
+        if planned.provider != ports.provider.name:
+            raise ConfigurationError(
+                f"{night}: {planned.rows} row(s) are planned for {planned.provider} "
+                f"({planned.workflow}), and its account {ports.resource!r} is "
+                f"{ports.provider.name}'s. Nothing was sent. Name provider: {planned.provider} "
+                "again until they are bought; or give them up with `flow-pipelines cancel --batch "
+                f"{night.batch} --partition {night.partition_key}`, and buy them at "
+                f"{ports.provider.name} with regenerate: failed"
+            )
+        example = ports.ledger.submission(planned.example)
+        with contextlib.suppress(RequestRejected):  # that row alone is at fault
+            prepared(ports, submit_request(ports, example, {}))

@@ -18,6 +18,7 @@ from flow_pipelines.ledger.database import chunks
 from flow_pipelines.ledger.night_pages import PAGE
 from flow_pipelines.lifecycle.answers import Answer
 from flow_pipelines.lifecycle.candidates import candidates, in_words
+from flow_pipelines.lifecycle.identity import check_identity
 from flow_pipelines.lifecycle.inputs import with_inputs
 from flow_pipelines.lifecycle.journal import Journal
 from flow_pipelines.lifecycle.ownership import refuse_forgotten, tell_bucket
@@ -29,7 +30,11 @@ from flow_pipelines.lifecycle.ports import (
     held_lease,
     submit_lease,
 )
-from flow_pipelines.lifecycle.requests import body_sha256_of, submit_request
+from flow_pipelines.lifecycle.requests import (
+    body_sha256_of,
+    refuse_unsendable,
+    submit_request,
+)
 from flow_pipelines.model import (
     BatchSettings,
     Night,
@@ -110,6 +115,7 @@ def submit_night(  # noqa: PLR0913 - what one Dagster run may ask for
     before anything is spent; what `regeneration` raises.
     """
     record = _planned_night(night, ports)
+    refuse_unsendable(night, ports)
     _estimate(settings, ports, record)
     with held_lease(ports, submit_lease(night), owner):
         journaled = tell_bucket(night, record, ports)
@@ -117,6 +123,7 @@ def submit_night(  # noqa: PLR0913 - what one Dagster run may ask for
         ports.ledger.note_submitter(night, backfill_id, goal)
         if regeneration is not None:
             _regenerate(regeneration, record, ports)
+            refuse_unsendable(night, ports)
         record = _planned_night(night, ports)
         if not journaled:
             refuse_forgotten(record, ports)
@@ -197,6 +204,8 @@ class _Submitting:
         self.rest: Iterator[Submission] = iter(())
 
     def submit(self, limit: int | None) -> SubmitSummary:
+        if not self._is_the_account():
+            return self.summary
         planned = {SubmissionState.PLANNED}
         each = each_submission(self.ports.ledger, self.night, states=planned, page=PAGE)
         self.rest = islice(each, limit)
@@ -206,6 +215,16 @@ class _Submitting:
             if self.summary.stopped is not None:
                 break
         return self.summary
+
+    def _is_the_account(self) -> bool:
+        """Tell whether the account is the one it was, if there is something to send."""
+        if not self.ports.ledger.planned_for(self.night):
+            return True
+        try:
+            check_identity(self.ports)
+        except ProviderUnavailable as error:
+            self._stop(f"{error}; the rest stays planned", needs_person=False)
+        return self.summary.stopped is None
 
     def _attempt(self, submission: Submission) -> bool:
         """Try to buy one submission; False: proven not accepted, and worth another try now."""

@@ -52,6 +52,8 @@ class NightSummary:
     """Not ended yet: planned, being submitted, or at the provider."""
     planned: int
     """The part of `in_flight` that was not sent yet."""
+    submitting: int = 0
+    """The part of `in_flight` that is being sent, or was by a process that died: perhaps bought."""
     stale: int
     without_image: int
     """Succeeded rows that have no image, or not all of them, in the bucket."""
@@ -181,6 +183,7 @@ class _Sums:
             **ended,
             in_flight=rows - sum(ended.values()),
             planned=self.states[_S.PLANNED],
+            submitting=self.states[_S.SUBMITTING],
             stale=stale,
             **counted,
             cost_usd=self.cost_usd,

@@ -16,6 +16,7 @@ from flow_pipelines.provider.adapter import (
     Provider,
     SubmitRequest,
     TakesFiles,
+    TellsIdentity,
     WorkflowListing,
 )
 from flow_pipelines.provider.answers import (
@@ -105,6 +106,7 @@ __all__ = [
     "SignIn",
     "SubmitRequest",
     "TakesFiles",
+    "TellsIdentity",
     "Texts",
     "Transport",
     "Verdict",

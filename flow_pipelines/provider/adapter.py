@@ -178,6 +178,17 @@ class ListsCandidates(Protocol):
 
 
 @runtime_checkable
+class TellsIdentity(Protocol):
+    """A provider that tells whose account a key opens."""
+
+    def identity(self) -> frozenset[str]:
+        """Return ids that stay with the account when its key is rotated; one request, no money.
+
+        Two keys are of one account when they share an id. Raises: ProviderError.
+        """
+
+
+@runtime_checkable
 class ListsWorkflows(Protocol):
     """A provider that can be asked what there is to run."""
 

@@ -36,7 +36,7 @@ from flow_pipelines.provider import (
 )
 from flow_pipelines.providers.flora.calls import NAME
 from flow_pipelines.providers.flora.client import FloraClient
-from flow_pipelines.providers.flora.records import Asset
+from flow_pipelines.providers.flora.records import Asset, Workspace
 from flow_pipelines.providers.flora.reports import STATES, candidate_of, receipt_of, report_of
 from flow_pipelines.providers.flora.workflows import inputs_of, workflow_of
 
@@ -177,6 +177,10 @@ class FloraProvider:
                 description=technique.description,
             )
 
+    def identity(self) -> frozenset[str]:
+        """Return the workspaces that the key sees; see `provider.TellsIdentity`."""
+        return frozenset(one.workspace_id for one in self._workspaces())
+
     def _address(self, asset: Asset) -> str | None:
         """Give an asset's address, and remember it, once it is ready."""
         if asset.status != "ready" or asset.url is None:
@@ -187,10 +191,16 @@ class FloraProvider:
 
     def _workspace(self) -> str | None:
         """Give the workspace to look in; None, for all that the key sees, where there are many."""
-        found = [] if self._workspace_id else self.client.list_workspaces()
-        if len(found) == 1:
-            self._workspace_id = found[0].workspace_id
+        if self._workspace_id is None:
+            self._workspaces()
         return self._workspace_id
+
+    def _workspaces(self) -> Sequence[Workspace]:
+        """Ask which workspaces the key sees; its only one is where to look."""
+        found = self.client.list_workspaces()
+        if self._workspace_id is None and len(found) == 1:
+            self._workspace_id = found[0].workspace_id
+        return found
 
 
 def _names(request: SubmitRequest) -> dict[str, str | None]:

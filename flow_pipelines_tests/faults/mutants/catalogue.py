@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flow_pipelines_tests.faults.mutants.accounts import ACCOUNTS
 from flow_pipelines_tests.faults.mutants.journal import JOURNAL
 from flow_pipelines_tests.faults.mutants.mutant import Edit, Mutant
 from flow_pipelines_tests.faults.mutants.proofs import PROOFS
@@ -107,8 +108,7 @@ MUTANTS = (
         edits=(
             Edit(
                 _IN_THE_LEDGER,
-                '    if lease_in_force(change.connection, f"submit:{change.night}", change.now)'
-                " is not None:\n",
+                "    if lease is not None and lease.owner != owner:\n",
                 "    if False:\n",
             ),
         ),
@@ -265,4 +265,5 @@ MUTANTS = (
     *JOURNAL,
     *STORED_FILES,
     *PROOFS,
+    *ACCOUNTS,
 )

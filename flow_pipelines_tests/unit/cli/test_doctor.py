@@ -25,7 +25,7 @@ from flow_pipelines_tests.unit.cli.conftest import NIGHT, Machine
 
 EVERYTHING = {
     *provider_names(),
-    *("bucket", "clock", "ledger", "submitting", "dagster", "queue", "daemon"),
+    *("bucket", "clock", "polling", "ledger", "submitting", "dagster", "queue", "daemon"),
 }
 
 
