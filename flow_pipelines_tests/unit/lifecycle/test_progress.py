@@ -75,8 +75,8 @@ def test_the_line_leaves_out_what_there_is_none_of() -> None:
     ]
     progress = night_progress(NIGHT, tallied(rows), NOW)
     assert progress.in_words() == (
-        "harbor/2026-11-02: 1 of 6 done, 1 failed, 1 unresolved, 1 in flight, 2 planned, "
-        "$0.02 so far"
+        "harbor/2026-11-02: 1 of 6 done, 1 failed, 1 unresolved, 1 in flight, 1 being sent, "
+        "1 planned, $0.02 so far"
     )
     assert (progress.percent, progress.under_way) == (33, True)
 

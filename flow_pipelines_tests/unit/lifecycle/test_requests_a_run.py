@@ -19,8 +19,9 @@ from flow_pipelines_tests.faults.crash.bench import sample_parameters, sample_wo
 from flow_pipelines_tests.unit.lifecycle.conftest import Lab
 
 PROVIDERS = ("floimg", "comflowy", "flora")
-UNCOUNTED = {"open_output", "open_link", "download_output", "get_token"}
-"""Pictures come from storage, and a token serves many requests."""
+UNCOUNTED = {"open_output", "open_link", "download_output", "get_token", "list_workspaces"}
+"""Pictures come from storage, a token serves many requests, and whose account it is is asked once
+for all that a process submits."""
 ROWS = 4
 
 
@@ -90,6 +91,7 @@ def test_a_submit_and_a_poll_are_all_that_a_run_takes(night: AtProvider) -> None
     night.end()
 
     assert night.collect() == 2.0
+    assert Counter(night.account.meter().requests)["list_workspaces"] <= 1
 
 
 @pytest.mark.parametrize("night", ["comflowy"], indirect=True)
