@@ -278,7 +278,8 @@ class HttpTransport:
             answer = ApiAnswer(status=exchange.status, headers=exchange.headers, body=b"")
         finally:
             exchange.close()
-        if exchange.status in _LINK_IS_DEAD and not self._book.is_own(url):
+        keyless = not request.authenticated and exchange.status not in request.verdicts
+        if exchange.status in _LINK_IS_DEAD and (keyless or not self._book.is_own(url)):
             # Not the account's fault: a link that has run out. A fresh one opens it.
             raise TransferError(f"{request.operation}: the link gives HTTP {exchange.status}")
         self._raise_for(request, answer)

@@ -105,8 +105,9 @@ class ComflowyClient:
     def open_link(
         self, url: str, *, max_bytes: int = 256 * 1024 * 1024
     ) -> AbstractContextManager[Download]:
-        """Stream an output by a link from `check`. How long links live is not documented.
+        """Stream an output by a link from `check`, without the token.
 
+        How long links live is not documented, nor that one would want a token.
         Raises: ProviderError, OutputRefused, TransferError.
         """
         request = ApiRequest(
@@ -115,6 +116,7 @@ class ComflowyClient:
             url=url,
             resend=Resend.SAFE,
             source=API_PAGE,
+            authenticated=False,
             paced=False,
             read_error=read_error,
         )

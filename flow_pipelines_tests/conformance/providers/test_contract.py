@@ -131,6 +131,35 @@ def test_an_output_is_fetched_whole_with_type_and_size(account: Account) -> None
     assert len(contents) == account.case["outputs"]
 
 
+@pytest.mark.case(
+    "the account's token went along with downloads whose link was on the provider's own host",
+    "a link out of an answer is opened without a key at every provider; only Floyo's documented "
+    "download by file id carries one",
+)
+def test_no_key_goes_along_with_a_link_out_of_an_answer(account: Account) -> None:
+    for ref in _outputs(account):
+        before = len(account.requests(0))
+        with account.provider.fetch(ref, max_bytes=10_000_000) as download:
+            download.read()
+        (seen,) = account.requests(before + 1)[before:]
+        assert bool(seen.key) == (ref.url is None), seen
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_a_link_that_is_refused_without_a_key_does_not_blame_the_account(
+    account: Account, status: int
+) -> None:
+    ref = _outputs(account)[0]
+    if ref.url is None:
+        pytest.skip("its outputs are opened by id, with the key")
+    before = len(account.requests(0))
+    with account.provider.fetch(ref, max_bytes=10_000_000) as download:
+        download.read()
+    account.fault(account.requests(before + 1)[-1].operation, "status", status=status)
+    with pytest.raises(TransferError), account.provider.fetch(ref, max_bytes=50) as download:
+        download.read()
+
+
 def test_an_output_larger_than_wanted_is_refused(account: Account) -> None:
     ref = _outputs(account)[0]
     with pytest.raises(OutputRefused), account.provider.fetch(ref, max_bytes=50) as download:
