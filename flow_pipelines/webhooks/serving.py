@@ -8,11 +8,14 @@ import socket
 
 import uvicorn
 from starlette.applications import Starlette
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from flow_pipelines.model.errors import ConfigurationError
 
 MOST_CONNECTIONS = 100
+MOST_WAITING = 50
+"""Connections without a request under way: far enough below all that those with one are served."""
+MOST_WAITING_OF_A_PEER = 25
 STOP_SECONDS = 10
 """How long a stop waits for callbacks under way; what is cut off is delivered again, or polled."""
 _LONGEST_HEAD_BYTES = 16 * 1024
@@ -21,21 +24,73 @@ _LONGEST_HEAD_BYTES = 16 * 1024
 class BoundedProtocol(H11Protocol):
     """HTTP over a connection that ends after a while, whatever the other side does.
 
-    Uvicorn bounds how long a connection rests between requests, not how long one may dribble.
+    Uvicorn bounds how long a connection rests between requests, not how long one may dribble, and
+    refuses everybody when there are many connections. Here, one that is too many ends the oldest
+    that has no request under way.
     """
 
     lives_seconds = 30.0
     """More than a body, the ledger and the answer may take."""
+    head_seconds = 5.0
+    """From the connection, or its last answer, until the headers of a request are whole."""
+    _head: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin, and plan the end."""
+        """Begin, plan the end, and make room."""
         super().connection_made(transport)
+        self.began = self.loop.time()
         self._end = self.loop.call_later(self.lives_seconds, transport.close)
+        self._mind_head()
+        self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the planned end."""
         self._end.cancel()
+        if self._head is not None:
+            self._head.cancel()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take more of a request."""
+        super().data_received(data)
+        self._mind_head()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        self._mind_head()
+
+    @property
+    def waits(self) -> bool:
+        """Whether no request with whole headers is under way."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete
+
+    def _mind_head(self) -> None:
+        if not self.waits and self._head is not None:
+            self._head.cancel()
+            self._head = None
+        elif self.waits and self._head is None:
+            self._head = self.loop.call_later(self.head_seconds, self.transport.abort)
+
+    def _make_room(self) -> None:
+        others = [one for one in self.connections if isinstance(one, BoundedProtocol)]
+        waiting = sorted((one for one in others if one.waits), key=lambda one: one.began)
+        of_this_peer = [one for one in waiting if one.peer == self.peer]
+        if len(of_this_peer) > MOST_WAITING_OF_A_PEER:
+            of_this_peer[0].give_way()
+        elif len(waiting) > MOST_WAITING:
+            waiting[0].give_way()
+
+    @property
+    def peer(self) -> str:
+        """The address of the other side."""
+        return self.client[0] if self.client else ""
+
+    def give_way(self) -> None:
+        """End at once, for another's sake."""
+        self.connections.discard(self)  # the transport tells a moment later that it has ended
+        self.transport.abort()
 
 
 def make_server(app: Starlette) -> uvicorn.Server:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -125,17 +127,64 @@ def test_it_says_so_when_its_port_is_taken(variables: dict[str, str]) -> None:
     assert f"port {port}: something else listens there" in answer.output
 
 
-def test_a_connection_that_dribbles_ends(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BoundedProtocol, "lives_seconds", 0.2)
+@pytest.fixture
+def port(post: Post) -> Iterator[int]:
+    """A receiver that serves in a thread of this process."""
     server = make_server(make_app(post.desk))
     with listen("127.0.0.1", 0) as listener:
-        port = listener.getsockname()[1]
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         assert eventually(lambda: server.started)
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as slow:
-            slow.sendall(b"POST /callbacks/flora/key/tok")
-            assert slow.recv(100) == b""
+        yield listener.getsockname()[1]
         server.should_exit = True
         thread.join(15)
     assert not thread.is_alive()
+
+
+HALF = b"POST /callbacks/flora/key/tok"
+IDLE = b"GET /health HTTP/1.1\r\nHost: us\r\n\r\n"
+
+
+@pytest.mark.case(
+    "150 connections without whole headers made /health fail for 30 s",
+    "connections that wait are bounded, for each peer and in all; a new one ends the oldest",
+)
+@pytest.mark.parametrize("said", [b"", HALF, IDLE], ids=["silent", "half a head", "idle"])
+@pytest.mark.parametrize("peers", [1, 30], ids=["one peer", "thirty peers"])
+def test_connections_that_only_wait_do_not_shut_others_out(
+    port: int, said: bytes, peers: int
+) -> None:
+    with ExitStack() as stack:
+        for number in range(150):
+            source = (f"127.0.1.{1 + number % peers}", 0)
+            waiting = socket.create_connection(
+                ("127.0.0.1", port), timeout=10, source_address=source
+            )
+            stack.enter_context(waiting).sendall(said)
+            if said == IDLE:
+                assert waiting.recv(1000).startswith(b"HTTP/1.1 200")
+        answers = [requests.get(f"http://127.0.0.1:{port}/health", timeout=10) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200] * 3
+
+
+@pytest.mark.parametrize("said", [b"", HALF, IDLE + HALF], ids=["silent", "half", "second half"])
+def test_headers_that_do_not_come_end_their_connection_and_no_other(
+    post: Post, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, said: bytes
+) -> None:
+    monkeypatch.setattr(BoundedProtocol, "head_seconds", 0.2)
+    port = request.getfixturevalue("port")
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as slow:
+        slow.sendall(said)
+        with contextlib.suppress(ConnectionResetError):
+            while slow.recv(1000):
+                pass
+
+
+def test_a_connection_that_dribbles_ends(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setattr(BoundedProtocol, "lives_seconds", 0.2)
+    port = request.getfixturevalue("port")
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as slow:
+        slow.sendall(HALF)
+        assert slow.recv(100) == b""
