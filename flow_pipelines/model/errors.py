@@ -18,6 +18,7 @@
 #   TransferError                a download or its verification failed; repeat the transfer only
 #     OutputRefused              this output must not be fetched or stored as it is
 #   StorageError                 the bucket said no; what is already stored stays
+#     StorageRefused             this request cannot succeed; repeating it cannot help
 #     ObjectDiffers              another content is under this key; it stays
 #   LedgerError
 #     IllegalTransition          a bug or a race; nothing was changed
@@ -196,6 +197,10 @@ class OutputRefused(TransferError):
 
 class StorageError(FlowPipelinesError):
     """The bucket refused or failed. Everything stored before is intact."""
+
+
+class StorageRefused(StorageError):
+    """The bucket refuses a request for good: the same one again would fare no better."""
 
 
 class ObjectDiffers(StorageError):

@@ -13,6 +13,7 @@ from flow_pipelines.model.errors import (
     ProviderError,
     ProviderUnavailable,
     StorageError,
+    StorageRefused,
 )
 
 RETRIES = 2
@@ -33,6 +34,8 @@ def failures() -> Iterator[None]:
     """
     try:
         yield
+    except StorageRefused as error:
+        raise failure(error) from error
     except (ProviderUnavailable, LedgerBusy, LeaseLost, StorageError) as error:
         raise dg.RetryRequested(
             max_retries=RETRIES, seconds_to_wait=_seconds_to_wait(error)

@@ -19,7 +19,12 @@ from botocore.exceptions import (
 )
 
 from flow_pipelines.clock import Clock
-from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError, StorageError
+from flow_pipelines.model.errors import (
+    ConfigurationError,
+    FlowPipelinesError,
+    StorageError,
+    StorageRefused,
+)
 
 T = TypeVar("T")
 
@@ -59,12 +64,15 @@ _ADVICE = {
     "ValueError": f"the store's address is not valid. {_REGION}.",
 }
 
+# Damaged on its way, or cut short: BadDigest, IncompleteBody, XAmzContentSHA256Mismatch.
 _TRANSIENT = frozenset({
+    "BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch",
     "InternalError", "OperationAborted", "QuotaExceeded", "RequestTimeout", "ServiceUnavailable",
     "SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "408", "429",
 })  # fmt: skip
 _NOT_IMPLEMENTED = 501
 _FIRST_SERVER_ERROR = 500
+_FOR_GOOD = frozenset({400, 405, 411, 413, 414, 415, 416, _NOT_IMPLEMENTED})
 _CONNECTION = (
     BotoConnectionError,
     HTTPClientError,
@@ -100,6 +108,11 @@ def is_transient(error: Exception) -> bool:
     return isinstance(error, _CONNECTION)
 
 
+def is_for_good(error: Exception) -> bool:
+    """Tell whether the request itself is refused, so that the same one never succeeds."""
+    return status_of(error) in _FOR_GOOD and not is_transient(error)
+
+
 def explain(error: Exception, *, doing: str, bucket: str, key: str) -> FlowPipelinesError:
     """Put an error of boto3 in words that name the place and what to do.
 
@@ -112,6 +125,11 @@ def explain(error: Exception, *, doing: str, bucket: str, key: str) -> FlowPipel
     if advice is not None:
         named = f"Bucket {bucket!r}: " if bucket else ""
         return ConfigurationError(f"{named}cannot {doing} ({place}; {code_of(error)}): {advice}")
+    if is_for_good(error):
+        return StorageRefused(
+            f"Cannot {doing} at {place} ({_facts(error)}). What is already stored is intact; "
+            "the same request again cannot help: the bucket's settings, or ours, have to change."
+        )
     hint = (
         " Check that the store is up, and that AWS_ENDPOINT_URL_S3 is its address."
         if isinstance(error, _CONNECTION)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import itertools
 from collections import deque
 from collections.abc import Mapping
@@ -76,15 +78,34 @@ def send(client: S3Client, bucket: str, upload: Upload, *, condition: Mapping[st
         _send_parts(client, bucket, upload, condition)
         return
     upload.content.seek(0)
-    small = upload.size_bytes <= PART_BYTES
+    if upload.size_bytes <= PART_BYTES:
+        body: bytes | BinaryIO = _whole(bucket, upload)
+        md5 = _md5(cast("bytes", body))
+    else:
+        body = upload.content
+        md5 = hashlib.file_digest(cast("BufferedIOBase", body), _new_md5).digest()
+        body.seek(0)
     client.put_object(
         Bucket=bucket,
         Key=upload.key,
-        Body=_whole(bucket, upload) if small else upload.content,
+        Body=body,
         ContentLength=upload.size_bytes,
-        **upload.put_args,
+        **{"ContentMD5": base64.b64encode(md5).decode(), **upload.put_args},
         **condition,
     )
+
+
+def _md5(content: bytes | bytearray) -> bytes:
+    return _new_md5(content).digest()
+
+
+def _new_md5(content: bytes | bytearray = b"") -> hashlib._Hash:
+    """Begin what S3 calls Content-MD5.
+
+    A bucket with Object Lock takes no write without a checksum, and this is the one that every
+    store knows. Source: docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html.
+    """
+    return hashlib.md5(content, usedforsecurity=False)
 
 
 def _send_parts(
@@ -118,6 +139,7 @@ def _upload_parts(
             UploadId=upload_id,
             PartNumber=number,
             Body=cast("bytes", content),
+            ContentMD5=base64.b64encode(_md5(content)).decode(),
         )
         return {"ETag": answer["ETag"], "PartNumber": number}
 

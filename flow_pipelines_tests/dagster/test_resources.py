@@ -31,6 +31,7 @@ from flow_pipelines.model.errors import (
     Problem,
     RateLimited,
     StorageError,
+    StorageRefused,
 )
 from flow_pipelines.provider import Lane
 from flow_pipelines.providers import provider_names
@@ -214,9 +215,10 @@ def test_what_passes_by_itself_is_retried(error: Exception, seconds: float) -> N
     [
         provider_error(AccountRejected),
         ConfigurationError("unset"),
+        StorageRefused("HTTP 400"),
         FlowPipelinesError("anything else"),
     ],
-    ids=["account", "configuration", "other"],
+    ids=["account", "configuration", "refused by the bucket", "other"],
 )
 def test_what_needs_a_person_fails_at_once(error: Exception) -> None:
     with pytest.raises(dg.Failure) as caught, failures():

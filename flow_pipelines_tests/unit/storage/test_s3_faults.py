@@ -70,6 +70,7 @@ def object_file(server: BucketServer, key: str = KEY) -> Path:
         answer(507, "QuotaExceeded"),
         answer(429, "TooManyRequests"),
         answer(400, "RequestTimeout"),
+        answer(400, "BadDigest"),
         ReadTimeoutError(endpoint_url=URL),
         ConnectTimeoutError(endpoint_url=URL),
         EndpointConnectionError(endpoint_url=URL),
