@@ -1,6 +1,7 @@
 """Parameters that take a picture: links, and pictures of ours by their content.
 
-A person names a picture by its file or `s3://` URI. What is frozen with a row is its content's
+A person names a picture with `{file: …}`, by its file or URI; any other text is never read as one,
+for rows may come from anybody. What is frozen with a row is its content's
 name, so that the request stays the same when the file is moved and changes when it is repainted.
 """
 
@@ -18,7 +19,7 @@ PICTURE = "$picture"
 """The one key of a frozen parameter that takes a picture of ours; its value is the name."""
 MEDIA = frozenset({"image", "video", "audio", "document"})
 LookUp = Callable[[str], str]
-"""File or `s3://` URI → the content's name, `<sha256>.<extension>`. Raises: WrongType."""
+"""File or URI → the content's name, `<sha256>.<extension>`. Raises: WrongType."""
 
 
 def unread(reference: str) -> str:
@@ -29,30 +30,23 @@ def unread(reference: str) -> str:
 def picture_named(reference: Any, look_up: LookUp) -> Mapping[str, str]:
     """Give the frozen form of a picture that a person named. Raises: WrongType."""
     if not isinstance(reference, str) or not reference.strip():
-        raise WrongType("is empty, but has to be a picture: a file beside defs.yaml, or s3://…")
+        raise WrongType(
+            "is empty, but has to be a picture: a file beside defs.yaml, s3://… or https://…"
+        )
     return {PICTURE: look_up(reference.strip())}
 
 
-def is_uri_of_ours(value: Any) -> bool:
-    """Tell whether a parameter's value as a whole is an object of S3: no provider can read one."""
-    return isinstance(value, str) and value.strip().startswith("s3://")
-
-
-def media_value(value: Any, spec: ParameterSpec, look_up: LookUp) -> Any:
-    """Give what a parameter of a media type takes: an https link, or a picture of ours.
-
-    Raises: WrongType.
-    """
+def media_value(value: Any, spec: ParameterSpec) -> str:
+    """Return the https link that a parameter of a media type takes. Raises: WrongType."""
     text = value.strip() if isinstance(value, str) else ""
     if not text:
         if spec.required or value not in (None, ""):
             raise WrongType(f"has to be a link or file of type {spec.type}, not {shown(value)}")
         return ""
-    if "://" in text and not is_uri_of_ours(text):
-        return _link(text, spec)
-    if spec.type != "image":
-        raise WrongType(f"has to be an https link ({spec.type}), not {shown(value)}")
-    return picture_named(text, look_up)
+    if "://" not in text or text.startswith("s3://"):
+        of_ours = "; a picture of ours is written {file: …}" if spec.type == "image" else ""
+        raise WrongType(f"has to be an https link ({spec.type}), not {shown(value)}{of_ours}")
+    return _link(text, spec)
 
 
 def pictures_in(parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -73,7 +67,7 @@ def _link(text: str, spec: ParameterSpec) -> str:
     if spec.hosts and not any(_below(host, allowed) for allowed in spec.hosts):
         raise WrongType(
             f"is a link to {host}, which the provider does not read; it reads "
-            f"{', '.join(spec.hosts)}. A file or s3:// URI is uploaded to it"
+            f"{', '.join(spec.hosts)}. What {{file: …}} names is uploaded to it"
         )
     return text
 

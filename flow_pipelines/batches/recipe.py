@@ -14,7 +14,6 @@ from flow_pipelines.batches.pictures import (
     MEDIA,
     PICTURE,
     LookUp,
-    is_uri_of_ours,
     media_value,
     picture_named,
     pictures_in,
@@ -115,12 +114,12 @@ class Recipe:
     ) -> Any:
         value = template.render(values)
         spec = self.specs.get(name)
-        if isinstance(template, PictureTemplate) or is_uri_of_ours(value):
+        if isinstance(template, PictureTemplate):
             return picture_named(value, self.look_up)
         if isinstance(value, Mapping) and PICTURE in value:
-            raise WrongType(f"holds {PICTURE}, which is ours; a picture is {{file: …}} or s3://…")
+            raise WrongType(f"holds {PICTURE}, which is ours; a picture is {{file: …}}")
         if spec and spec.type in MEDIA:
-            return media_value(value, spec, self.look_up)
+            return media_value(value, spec)
         kind = spec.type if spec else "any"
         # A literal null may be meant; a cell without a value never is, unless text is wanted.
         if kind == "any" and value is None and template.columns:

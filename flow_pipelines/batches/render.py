@@ -66,6 +66,8 @@ def render_rows(  # noqa: PLR0913 - what a request is made from, and the table f
         content_hash = recipe.content_hash(row, drafts[-1].parameters)
         rendered.rows.append(replace(row, content_hash=content_hash))
         rendered.planned.extend(_planned(draft, content_hash, recipe, copies) for draft in drafts)
+    if not sound:  # a literal's faults were told with those of the batch
+        faults = {problem: None for problem in faults if problem not in problems}
     problems += found
     problems += _missing_columns(settings, recipe, rows, place)
     problems += faults
@@ -122,6 +124,7 @@ class _Place:
     """Knows where a row was written."""
 
     def __init__(self, settings: BatchSettings, table: PromptTable | None) -> None:
+        self._settings = settings
         named = settings.prompts or settings.prompts_asset or settings.name
         self.file = table.name if table else named
         self.columns = table.columns if table else None
@@ -142,9 +145,11 @@ class _Place:
 
     def problems(self, draft: _Draft) -> Iterator[Problem]:
         for fault in draft.faults:
-            if fault.columns:  # a literal's fault is told once, where it was written
+            if fault.columns:
                 column = fault.columns[0] if len(fault.columns) == 1 else None
                 yield self.problem(draft.row.row_number, fault.message, column)
+            else:  # told where it was written
+                yield from at_parameters(self._settings, [(fault.parameter, fault.message)])
 
 
 def _missing_columns(

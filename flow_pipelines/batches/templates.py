@@ -81,7 +81,7 @@ class Literal:
 
 @dataclass(frozen=True)
 class PictureTemplate:
-    """A template whose text names a picture of ours: `{file: "pictures/{name}.png"}`."""
+    """A template whose text names a picture to read: `{file: "pictures/{name}.png"}`."""
 
     reference: Template
 
@@ -98,7 +98,7 @@ class PictureTemplate:
 def parse_parameter(value: Any) -> Template | Literal | PictureTemplate:
     """Read one value of `parameters:`. Only a text is a template; texts in lists are not.
 
-    `{file: …}` alone is the template of a picture's file name or `s3://` URI.
+    `{file: …}` alone is the template of a picture's file name or URI.
     """
     if isinstance(value, Mapping) and value.keys() == {"file"} and isinstance(value["file"], str):
         return PictureTemplate(Template.parse(value["file"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -40,6 +41,7 @@ _BUDGETS = {"partition": "the night's budget", "day": "today's budget of the pro
 class _Sources:
     provider: Provider
     read_uri: Callable[[str], bytes]
+    read_input: Callable[[str], bytes]
 
 
 def run_estimate(name: str, partition_key: str | None, *, module: str | None, as_json: bool) -> int:
@@ -105,13 +107,19 @@ def _estimate(
     pace = MemoryPaceStore(clock) if ledger is None else ledger.pace
     provider = resource.get_provider(pace, clock, key_required=batch.planning_needs_key)
 
-    def read_uri(uri: str) -> bytes:
-        return accounts.get("image_store", ImageStoreResource).read_uri(uri)
+    @functools.cache
+    def image_store() -> ImageStoreResource:
+        return accounts.get("image_store", ImageStoreResource)
 
     if batch.settings.prompts_asset is not None:
         message = f"{batch.name} takes its prompts from the asset {batch.settings.prompts_asset}"
         raise ConfigurationError(f"{message}, which only a run in Dagster can read")
-    rendered = render_night(batch.settings, night.partition_key, _Sources(provider, read_uri))
+    sources = _Sources(
+        provider,
+        read_uri=lambda uri: image_store().read_uri(uri),
+        read_input=lambda uri: image_store().read_input(uri),
+    )
+    rendered = render_night(batch.settings, night.partition_key, sources)
     account = Account(
         provider=provider,
         rate_limit=resource.rate_limit(),

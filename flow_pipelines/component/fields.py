@@ -52,7 +52,8 @@ RawParameters = Annotated[
         model_field_type=dict[str, Any],
         description=(
             "Provider parameter: template over the table's columns, or a literal. {column} is a "
-            "column's value, {{ and }} are braces. Taken as written, without Jinja."
+            "column's value, {{ and }} are braces, {file: template} a picture to read. Taken as "
+            "written, without Jinja."
         ),
         examples=[{"6::text": "{prompt}", "3::seed": "{seed}", "5::width": 768}],
     ),

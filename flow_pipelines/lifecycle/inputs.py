@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
+import tempfile
 import uuid
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from flow_pipelines.batches.pictures import pictures_in
 from flow_pipelines.batches.values import WrongType
 from flow_pipelines.lifecycle.ports import Ports, held_lease
 from flow_pipelines.model import Submission
-from flow_pipelines.model.errors import ConfigurationError, NotFound, StorageError, TransferError
+from flow_pipelines.model.errors import (
+    ConfigurationError,
+    NotFound,
+    StorageError,
+    StorageRefused,
+    TransferError,
+)
 from flow_pipelines.provider import InputFile, SubmitRequest, TakesFiles
 from flow_pipelines.storage.images import verify_image
 
@@ -36,18 +46,22 @@ class Picture:
     name: str
     """`<sha256>.<extension>`, as frozen parameters and the bucket have it."""
     reference: str
-    """File or `s3://` URI that it was read from."""
+    """File or URI that it was read from."""
     media_type: str
     size_bytes: int
 
 
 class PictureReader:
-    """Reads the pictures that the rows of one night name, each once."""
+    """Reads the pictures that the rows of one night name, each once.
+
+    What was read waits in a folder of this process until it is kept, and goes with the reader.
+    """
 
     def __init__(self, read: Callable[[str], bytes]) -> None:
-        """`read` gives a file beside the `defs.yaml`, or what is at an `s3://` URI."""
+        """`read` gives a file below the batch's folder, or what is at a URI."""
         self._read = read
         self._seen: dict[str, Picture | WrongType] = {}
+        self._folder: Path | None = None
 
     def __call__(self, reference: str) -> str:
         """Give the name of a picture's content. Raises: WrongType, for what is no picture."""
@@ -61,42 +75,47 @@ class PictureReader:
     def keep(self, ports: Ports, batch: str) -> None:
         """Store every picture that was read in the bucket, unless it is there.
 
-        Raises: StorageError; ConfigurationError, when a file has changed since it was read.
+        Raises: StorageError.
         """
         pictures = {one.name: one for one in self._seen.values() if isinstance(one, Picture)}
         for picture in pictures.values():
             key = _key(ports, batch, picture.name)
             if ports.store.head(key) is None:
-                content = self._read(picture.reference)
-                sha256 = hashlib.sha256(content).hexdigest()
-                if sha256 != picture.name.partition(".")[0]:
-                    message = f"{picture.reference} changed while {batch} was planned; plan again"
-                    raise ConfigurationError(message)
-                ports.store.put_new(
-                    key,
-                    io.BytesIO(content),
-                    media_type=picture.media_type,
-                    sha256=sha256,
-                    size_bytes=len(content),
-                )
+                with self._place(picture.name).open("rb") as content:
+                    ports.store.put_new(
+                        key,
+                        content,
+                        media_type=picture.media_type,
+                        sha256=picture.name.partition(".")[0],
+                        size_bytes=picture.size_bytes,
+                    )
 
     def _look_at(self, reference: str) -> Picture | WrongType:
+        shown = reference.partition("?")[0] if "://" in reference else reference
         try:
             content = self._read(reference)
             if len(content) > MAX_INPUT_BYTES:
-                most = f"at most {MAX_INPUT_BYTES} are taken"
-                return WrongType(f"names {reference}, which has {len(content)} bytes; {most}")
+                most = f"at most {MAX_INPUT_BYTES} bytes are taken"
+                return WrongType(f"names {shown}, which is larger; {most}")
             facts = verify_image(io.BytesIO(content), declared_media_type=None)
-        except ConfigurationError as error:
+        except (ConfigurationError, StorageRefused) as error:
             return WrongType(f"names a picture that cannot be read: {error}")
         except TransferError as error:
-            return WrongType(f"names {reference}, which is no picture: {error}")
+            return WrongType(f"names {shown}, which is no picture: {error}")
+        name = f"{hashlib.sha256(content).hexdigest()}.{facts.extension}"
+        self._place(name).write_bytes(content)
         return Picture(
-            name=f"{hashlib.sha256(content).hexdigest()}.{facts.extension}",
+            name=name,
             reference=reference,
             media_type=facts.media_type,
             size_bytes=len(content),
         )
+
+    def _place(self, name: str) -> Path:
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="flow_pipelines_inputs_"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        return self._folder / name
 
 
 def with_inputs(ports: Ports, submission: Submission, request: SubmitRequest) -> SubmitRequest:

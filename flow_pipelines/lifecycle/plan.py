@@ -12,7 +12,8 @@ from flow_pipelines.batches.render import check_parameters, render_rows
 from flow_pipelines.batches.rows import look_at_rows
 from flow_pipelines.batches.tables import PromptTable, read_table, table_from_dataframe
 from flow_pipelines.ledger.contract import PlanOutcome
-from flow_pipelines.lifecycle.inputs import PictureReader
+from flow_pipelines.lifecycle.input_files import read_below
+from flow_pipelines.lifecycle.inputs import MAX_INPUT_BYTES, PictureReader
 from flow_pipelines.lifecycle.ports import Ports
 from flow_pipelines.model import (
     BatchSettings,
@@ -66,6 +67,10 @@ class Sources(Protocol):
     @property
     def read_uri(self) -> Callable[[str], bytes]:
         """Reads an `s3://` prompt table or workflow."""
+
+    @property
+    def read_input(self) -> Callable[[str], bytes]:
+        """Reads a picture that a row names by URI."""
 
 
 def plan_night(
@@ -172,10 +177,9 @@ def read_source(settings: BatchSettings, reference: str, ports: Sources) -> byte
 
 def _pictures(settings: BatchSettings, sources: Sources) -> PictureReader:
     def read(reference: str) -> bytes:
-        if Path(reference).is_absolute():
-            message = f"{reference}: name it relative to the batch's folder, or as s3://…"
-            raise ConfigurationError(message)
-        return read_source(settings, reference, sources)
+        if "://" in reference:
+            return sources.read_input(reference)
+        return read_below(Path(settings.base_dir), reference, max_bytes=MAX_INPUT_BYTES)
 
     return PictureReader(read)
 

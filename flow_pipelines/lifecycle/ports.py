@@ -22,7 +22,7 @@ LEASE_SECONDS = 45.0
 
 def refuse_uri(uri: str) -> bytes:
     """Refuse to read a URI where nothing was configured that could."""
-    message = f"{uri}: no S3 access is configured to read it"
+    message = f"{uri}: no access is configured to read it"
     raise ConfigurationError(message)
 
 
@@ -77,7 +77,9 @@ class Ports:
     log: Callable[[str], None]
     """Gets one line a time for people; never a secret."""
     read_uri: Callable[[str], bytes] = refuse_uri
-    """Reads an `s3://` prompt table or workflow."""
+    """Reads an `s3://` prompt table or workflow, which the batch's author names."""
+    read_input: Callable[[str], bytes] = refuse_uri
+    """Reads a picture at a URI that a row names, from places that are listed only."""
     callback_url: Callable[[str, str | None], str | None] = no_callback
     """Submission key and the ledger of its intent (None: an intent of before there was one in the
     address) → where its provider may tell that the run ended; the same at every call."""

@@ -74,6 +74,7 @@ class OpenAccounts:
             clock=self.clock,
             log=self.log,
             read_uri=self._image_store.read_uri,
+            read_input=self._image_store.read_input,
             callback_url=callback_url(provider.profile, provider.base_url_in_use()),
             seal=provider.link_seal(),
             memory=self._memory,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from botocore.exceptions import ClientError
 
 from flow_pipelines.clock import Clock
-from flow_pipelines.model.errors import ObjectDiffers, StorageError
+from flow_pipelines.model.errors import ObjectDiffers, StorageError, StorageRefused
 from flow_pipelines.storage.contract import ListedObject, StoredObject
 from flow_pipelines.storage.deadline import within
 from flow_pipelines.storage.s3_errors import RetryBudget, Retrying, code_of, status_of
@@ -157,7 +157,7 @@ class S3ImageStore:
             answer = self._client.get_object(Bucket=self.bucket, Key=key)
             with closing(answer["Body"]) as body:
                 if answer["ContentLength"] > max_bytes:
-                    raise StorageError(
+                    raise StorageRefused(
                         f"{self.uri(key)} has {answer['ContentLength']} bytes; at most "
                         f"{max_bytes} are read into memory. Read it with another tool."
                     )

@@ -77,6 +77,7 @@ class HttpTransport:
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
         patience_seconds: float = 120.0,
         allowed_output_hosts: Sequence[str] = (),
+        book: AddressBook | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """Open nothing yet.
@@ -95,13 +96,14 @@ class HttpTransport:
             patience_seconds: Longest wait for a turn.
             allowed_output_hosts: Hosts that outputs may come from besides `origins`, `.domain`
                 for all below it; empty: every public host.
+            book: Rules of their own, instead of those that the last and `origins` make.
             jitter: Gives a number from 0 up to 1.
 
         Raises: ConfigurationError, for a URL or key that cannot be used.
         """
         self._provider, self._clock = provider, clock
         self._key, self._spellings = secret, spellings(secret)
-        self._book = AddressBook(origins, allowed_output_hosts)
+        self._book = book or AddressBook(origins, allowed_output_hosts)
         self._http = Http(provider, book=self._book, secret=secret, clock=clock, timeouts=timeouts)
         self._tokens = None
         if sign_in is not None:

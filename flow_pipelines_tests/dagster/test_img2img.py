@@ -61,7 +61,7 @@ ON_FLOYO = {
 ON_FLORA = {
     "provider": "flora",
     "workflow": "painted-over",
-    "parameters": json.dumps({"prompt": "{prompt}", "picture": "{picture}"}),
+    "parameters": json.dumps({"prompt": "{prompt}", "picture": {"file": "{picture}"}}),
 }
 
 

@@ -111,5 +111,5 @@ def test_no_port_can_do_more_than_its_contract_says(
 
 def test_nights_touch_nothing_outside_but_the_watched_ports() -> None:
     watched = {"ledger", "provider", "store"}
-    harmless = {"callback_url", "clock", "log", "memory", "read_uri", "seal"}
+    harmless = {"callback_url", "clock", "log", "memory", "read_input", "read_uri", "seal"}
     assert {field.name for field in fields(Ports)} == watched | harmless

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from flow_pipelines.lifecycle import plan_night, regenerate
+from flow_pipelines.lifecycle import Ports, plan_night, regenerate
 from flow_pipelines.lifecycle.inputs import MAX_INPUT_BYTES
 from flow_pipelines.model import SubmissionState
 from flow_pipelines.model.errors import (
@@ -133,17 +134,119 @@ def test_a_picture_that_the_provider_lost_is_uploaded_again(lab: Lab, keeper: Ke
     assert sent(keeper) == ["inputs/upload_1", "inputs/upload_2"]
 
 
-def test_an_uri_as_a_value_is_a_picture_without_being_declared_one(lab: Lab) -> None:
+def reading(lab: Lab, read: Callable[[str], bytes]) -> Ports:
+    return replace(lab.ports, read_uri=read, read_input=read)
+
+
+def refuse(uri: str) -> bytes:
+    raise AssertionError(f"{uri} was read")
+
+
+@pytest.mark.case(
+    "a text column's s3://hr-private/badge.png was read with our credentials and sent out",
+    "only {file: …} in parameters reads a picture; any other text stays the text it is",
+    area="inputs",
+)
+def test_a_uri_in_a_text_column_stays_text(lab: Lab) -> None:
     lab.provider = Keeper()
     lab.with_settings(parameters={**lab.settings.parameters, IMAGE: "{picture}"})
-    write(lab.folder, ["s3://shelf/red.png"])
-    ports = type(lab.ports)(
-        **{**vars(lab.ports), "read_uri": lambda uri: png(3) if uri.endswith("red.png") else b""}
-    )
-    plan_night(lab.settings, lab.night.partition_key, ports)
+    write(lab.folder, ["s3://hr-private/badge.png"])
+    plan_night(lab.settings, lab.night.partition_key, reading(lab, refuse))
     lab.submit()
 
-    assert sent(lab.provider) == ["inputs/upload_1"]
+    assert sent(lab.provider) == ["s3://hr-private/badge.png"]
+    assert lab.provider.uploads == []
+
+
+def test_a_row_names_a_picture_by_its_uri_and_each_is_read_once(lab: Lab, keeper: Keeper) -> None:
+    read: list[str] = []
+
+    def picture(uri: str) -> bytes:
+        read.append(uri)
+        return png(len(uri))
+
+    write(lab.folder, ["s3://shelf/red.png", "https://shelf.example/b.png", "s3://shelf/red.png"])
+    plan_night(lab.settings, lab.night.partition_key, reading(lab, picture))
+    lab.submit()
+
+    assert read == ["s3://shelf/red.png", "https://shelf.example/b.png"]
+    assert sorted(map(str, sent(keeper))) == [f"inputs/upload_{n}" for n in (1, 1, 2)]
+
+
+def test_what_was_planned_with_a_picture_is_sent_with_it_whatever_parameters_say_now(
+    lab: Lab, keeper: Keeper
+) -> None:
+    paint(lab.folder, "red.png")
+    write(lab.folder, ["red.png"])
+    lab.plan()
+    lab.with_settings(parameters={**lab.settings.parameters, IMAGE: "{picture}"})
+    lab.submit()
+
+    assert sent(keeper) == ["inputs/upload_1"]
+
+
+@pytest.mark.case(
+    '`{file: "{picture}"}` took ../../../secret/x.png and links that lead out of the folder',
+    "a local picture lies below the batch's folder once links are resolved; the error names row, "
+    "column and the setting",
+    area="inputs",
+)
+@pytest.mark.parametrize("way", ["up", "file link", "folder link", "absolute", "folder", "device"])
+def test_no_row_reads_out_of_the_batchs_folder(lab: Lab, keeper: Keeper, way: str) -> None:
+    secret = lab.folder / "secret"
+    secret.mkdir()
+    paint(secret, "x.png")
+    lab.folder = lab.folder / "batch"
+    lab.folder.mkdir()
+    lab.with_settings(base_dir=str(lab.folder), prompts="prompts.csv")
+    (lab.folder / "link.png").symlink_to(secret / "x.png")
+    (lab.folder / "out").symlink_to(secret)
+    (lab.folder / "within").mkdir()
+    (lab.folder / "device.png").symlink_to("/dev/zero")
+    names = {
+        "up": "../secret/x.png",
+        "file link": "link.png",
+        "folder link": "out/x.png",
+        "absolute": str(secret / "x.png"),
+        "folder": "within",
+        "device": "device.png",
+    }
+    write(lab.folder, [names[way]])
+
+    with pytest.raises(InvalidBatch) as raised:
+        lab.plan()
+
+    (problem,) = raised.value.problems
+    assert (problem.line, problem.column) == (2, "picture")
+    assert names[way] in problem.message
+    assert ("image_store.input_uris" in problem.message) == (way != "folder")
+    assert keeper.uploads == []
+
+
+def test_a_link_within_the_folder_is_followed(lab: Lab, keeper: Keeper) -> None:
+    paint(lab.folder, "red.png")
+    (lab.folder / "link.png").symlink_to("red.png")
+    write(lab.folder, ["link.png"])
+    lab.plan()
+    lab.submit()
+
+    assert keeper.uploads[0].content == png(0)
+
+
+@pytest.mark.case(
+    "a picture that `parameters` named for all rows and that was not there was left out in silence",
+    "it is a problem of the batch, told with the place in its defs.yaml",
+    area="inputs",
+)
+def test_a_picture_for_all_rows_that_is_not_there_is_told_once(lab: Lab, keeper: Keeper) -> None:
+    lab.with_settings(parameters={**lab.settings.parameters, IMAGE: {"file": "gone.png"}})
+    write(lab.folder, ["", ""])
+
+    with pytest.raises(InvalidBatch, match=r"gone\.png") as raised:
+        lab.plan()
+
+    assert len(raised.value.problems) == 1
+    assert keeper.posts == []
 
 
 def test_a_provider_without_uploads_gets_a_link_that_nobody_keeps(lab: Lab) -> None:
