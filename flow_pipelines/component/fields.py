@@ -1,7 +1,7 @@
 """How the fields of a `defs.yaml` are read: raw where a person's text must arrive as written."""
 
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import dagster as dg
@@ -26,10 +26,19 @@ def _raw(_context: dg.ResolutionContext, value: Any) -> Any:
     return value
 
 
-def _amount(context: dg.ResolutionContext, value: Any) -> Decimal | None:
+def _amount(context: dg.ResolutionContext, value: Any) -> Decimal:
+    """Read an amount that is written. Raises: ValueError, for nothing: it would mean "no cap"."""
     resolved = context.resolve_value(value)
-    # Through the shortest text of the float: 0.1 is meant to be a tenth.
-    return None if resolved is None else Decimal(str(resolved))
+    if resolved is None or str(resolved).strip() == "":
+        raise ValueError(
+            f"{value!r} is written and resolves to nothing; give an amount, or leave the line out "
+            "if there is to be none. Is an environment variable unset?"
+        )
+    try:
+        # Through the shortest text of the float: 0.1 is meant to be a tenth.
+        return Decimal(str(resolved))
+    except InvalidOperation:
+        raise ValueError(f"{resolved!r} is no amount of USD such as 5.00") from None
 
 
 RawTable = Annotated[
@@ -59,7 +68,11 @@ RawParameters = Annotated[
     ),
 ]
 
-Amount = Annotated[Decimal | None, dg.Resolver(_amount, model_field_type=float | None)]
+Amount = Annotated[
+    Decimal | None,
+    # Dagster keeps what its own injection makes of a template, None as well, from the resolver.
+    dg.Resolver(_amount, model_field_type=float | str | None, inject_before_resolve=False),
+]
 
 Partitions = Annotated[
     dg.PartitionsDefinition[str] | None,

@@ -25,8 +25,11 @@ def required(value: str | None, variable: str, what: str) -> str:
 
 
 def money(value: float | str | None, variable: str) -> Decimal | None:
-    """Give an amount in USD, None when there is none. Raises: ConfigurationError."""
-    text = setting(None if value is None else str(value), variable)
+    """Give an amount in USD, None when there is none. Raises: ConfigurationError.
+
+    Here an empty variable is an error: it was written to bound something.
+    """
+    text = os.environ.get(variable) if value is None else str(value)
     if text is None:
         return None
     try:

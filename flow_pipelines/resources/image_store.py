@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Any, cast
 
-import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from flow_pipelines.clock import SystemClock
@@ -10,6 +9,7 @@ from flow_pipelines.lifecycle.inputs import MAX_INPUT_BYTES
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources.environment import required, setting
 from flow_pipelines.resources.input_places import InputPlaces
+from flow_pipelines.resources.safety import BoundedResource
 from flow_pipelines.storage.contract import ImageStore
 from flow_pipelines.storage.s3 import S3ImageStore
 from flow_pipelines.storage.s3_client import LateClient, make_client
@@ -24,7 +24,7 @@ MAX_SOURCE_BYTES = 64 * 1024 * 1024
 """A prompt table or a workflow that is larger is a mistake."""
 
 
-class ImageStoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # stands for itself
+class ImageStoreResource(BoundedResource):
     """The bucket where images, tables and reports are kept: S3, or what speaks its protocol.
 
     Credentials, region and endpoint are boto3's own matter (`AWS_ENDPOINT_URL_S3`, a profile, an

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from flow_pipelines.clock import Clock, SystemClock
@@ -15,6 +14,7 @@ from flow_pipelines.providers import profile
 from flow_pipelines.redaction import Secret
 from flow_pipelines.resources.environment import money, setting
 from flow_pipelines.resources.run_ledger import RunLedgerResource
+from flow_pipelines.resources.safety import BoundedResource
 from flow_pipelines.transport import (
     AccountReport,
     HttpTransport,
@@ -53,7 +53,7 @@ IN_A_TICK = Patience(
 """A sensor's tick has 60 s in all; what fails in one is asked again by a later one."""
 
 
-class ProviderResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # stands for itself
+class ProviderResource(BoundedResource):
     """One account of one provider. A second account is a second resource under another key."""
 
     provider_name: ClassVar[str]

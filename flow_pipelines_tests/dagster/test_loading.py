@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import dagster as dg
@@ -245,3 +246,44 @@ def test_a_saved_workflow_has_to_be_named() -> None:
             defs_path="cards",
             scaffold_params={"provider": "flora"},
         )
+
+
+@pytest.mark.case(
+    "`budget_usd: '{{ env.NOPE }}'` with the variable unset meant \"no cap\"",
+    "a budget or price that is written and resolves to nothing is an error at load",
+    area="costs",
+)
+@pytest.mark.parametrize("field", ["budget_usd", "price_usd_per_run"])
+@pytest.mark.parametrize(
+    "written", ["'{{ env.NOPE }}'", "'{{ env.EMPTY }}'", "", "null", "''", "x"]
+)
+def test_an_amount_that_is_written_and_is_nothing_does_not_load(
+    project: Project, monkeypatch: pytest.MonkeyPatch, field: str, written: str
+) -> None:
+    monkeypatch.delenv("NOPE", raising=False)
+    monkeypatch.setenv("EMPTY", "")
+    lines = [line for line in BATCH.splitlines() if f"{field}:" not in line]
+    project.add("harbor", "\n".join([*lines, f"  {field}: {written}", ""]))
+    with pytest.raises(ComponentTreeException) as caught, project.load():
+        pass
+    said = "".join(str(one) for one in _causes(caught.value))
+    assert f"attributes.{field}" in said
+    assert ("resolves to nothing" in said) == (written != "x")
+
+
+def test_an_amount_may_come_from_the_environment_and_is_exact_or_be_left_out(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAP", "0.1")
+    lines = [line for line in BATCH.splitlines() if "_usd" not in line]
+    project.add("harbor", "\n".join([*lines, "  budget_usd: '{{ env.CAP }}'", ""]))
+    with create_defs_folder_sandbox() as sandbox:
+        folder = sandbox.defs_folder_path / "harbor"
+        folder.mkdir(parents=True)
+        for name, text in {**project.files, "harbor/defs.yaml": project.batches["harbor"]}.items():
+            (sandbox.defs_folder_path / name).write_text(text, encoding="utf-8")
+        with sandbox.load_component_and_build_defs(defs_path=folder) as (component, _):
+            assert isinstance(component, PromptBatchComponent)
+            (batch,) = component.built
+    assert batch.settings.budget_usd == Decimal("0.1")
+    assert batch.settings.price_usd_per_run is None

@@ -143,6 +143,43 @@ def test_a_budget_that_is_no_amount_is_refused(text: str, monkeypatch: pytest.Mo
         FloyoResource().get_daily_budget_usd()
 
 
+@pytest.mark.case(
+    'a resource\'s `daily_budget_usd` from a variable that is not set meant "no cap"',
+    "a number that is written as None is an error at load, and so is an empty budget variable",
+    area="costs",
+)
+@pytest.mark.parametrize("name", provider_names())
+@pytest.mark.parametrize("setting", ["daily_budget_usd", "requests_per_minute"])
+def test_a_bound_that_is_written_and_is_nothing_is_an_error(name: str, setting: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{setting} is written and is nothing"):
+        RESOURCES[name](**{setting: None})
+
+
+def test_a_price_of_flotime_that_is_nothing_is_an_error_too() -> None:
+    with pytest.raises(ConfigurationError, match="usd_per_flotime_hour"):
+        FloyoResource(usd_per_flotime_hour=None)
+
+
+def test_an_empty_budget_variable_is_no_permission_to_spend(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FLOW_PIPELINES_DAILY_BUDGET_USD", "")
+    with pytest.raises(ConfigurationError, match="FLOW_PIPELINES_DAILY_BUDGET_USD must be"):
+        FloyoResource().get_daily_budget_usd()
+
+
+def test_bounds_that_are_left_out_stay_left_out_in_a_run() -> None:
+    @dg.asset
+    def bounds(floyo: FloyoResource) -> tuple[float | None, int | None]:
+        return floyo.daily_budget_usd, floyo.requests_per_minute
+
+    def value(resource: FloyoResource) -> object:
+        return dg.materialize([bounds], resources={"floyo": resource}).output_for_node("bounds")
+
+    assert value(FloyoResource()) == (None, None)
+    assert value(FloyoResource(daily_budget_usd=2.5, requests_per_minute=7)) == (2.5, 7)
+
+
 def test_a_budget_is_exact() -> None:
     assert money(0.1, "ANY") == Decimal("0.1")
     assert FloyoResource().get_daily_budget_usd() is None
