@@ -24,7 +24,7 @@ from flow_pipelines.reports.cost_table import cost_table, known_costs
 from flow_pipelines.reports.cost_trend import picture_markdown, trend_markdown
 from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
-from flow_pipelines.resources.io_manager import table_key
+from flow_pipelines.resources.report_place import FOLDER, TABLE, ReportPlace, report_place
 from flow_pipelines.storage.contract import ImageStore
 
 if TYPE_CHECKING:
@@ -70,17 +70,19 @@ def cost_report_asset(batches: Sequence[str]) -> dg.AssetsDefinition:
             ledger: RunLedger = context.resources.run_ledger.get_ledger()
             store: ImageStore = context.resources.image_store.get_store()
             now: datetime = context.resources.run_ledger.get_clock().now()
-            frame = _costs(ledger, store, now, rebuild=config.rebuild)
+            place = report_place(store, ledger.ledger_id)
+            content = None if config.rebuild else store.get(place.key(store, TABLE))
+            frame = _costs(ledger, content, now)
             month = MonthToDate(now=now, lines=ledger.spend(MonthToDate.start(now), now))
             chart = cost_chart(frame, month)
-            key = store.key("cost_report", "cost_report.png")
+            key = place.key(store, "cost_report.png")
             store.put(key, chart, media_type="image/png")
             picture = picture_markdown(chart, "cost by night")
             return dg.MaterializeResult(
                 value=cost_table(frame, ledger_id=ledger.ledger_id, as_of=now),
                 metadata={
                     "preview": dg.MetadataValue.md(
-                        trend_markdown(frame, cost_sentence(frame, month))
+                        _beside(store, place) + trend_markdown(frame, cost_sentence(frame, month))
                     ),
                     "report": dg.MetadataValue.md(f"{picture}\n\n{cost_markdown(frame, month)}"),
                     "chart": dg.MetadataValue.path(store.uri(key)),
@@ -92,9 +94,22 @@ def cost_report_asset(batches: Sequence[str]) -> dg.AssetsDefinition:
     return cost_report
 
 
-def _costs(ledger: RunLedger, store: ImageStore, now: datetime, *, rebuild: bool) -> "pd.DataFrame":
-    """Give the costs of every night: of those that did not change, as the last report had them."""
-    content = None if rebuild else store.get(table_key(store, COST_REPORT, None))
+def _beside(store: ImageStore, place: ReportPlace) -> str:
+    """Say that another ledger has a report here, too, which this one neither reads nor replaces."""
+    if place.other is None:
+        return ""
+    return (
+        f"**Two ledgers report here.** {store.uri(store.key(FOLDER, TABLE))} belongs to ledger "
+        f"{place.other[:8]}; this report is at {store.uri(place.key(store, TABLE))}. If that "
+        "ledger is gone for good, delete its table, and the next report goes there.\n\n"
+    )
+
+
+def _costs(ledger: RunLedger, content: bytes | None, now: datetime) -> "pd.DataFrame":
+    """Return the costs of every night; what did not change comes from `content`, the last report.
+
+    None: every night is summed up.
+    """
     known = known_costs(content, ledger_id=ledger.ledger_id)
     if known is None:
         return cost_frame(ledger.cost_lines())

@@ -56,6 +56,21 @@ def known_costs(content: bytes | None, *, ledger_id: str) -> KnownCosts | None:
         return None  # it is made anew from the ledger, which alone counts
 
 
+def table_owner(content: bytes | None) -> str | None:
+    """Return the id of the ledger that wrote a table; None where there is none, or no mark."""
+    if content is None:
+        return None
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        schema = pq.read_schema(io.BytesIO(content))
+        owner = json.loads((schema.metadata or {})[_MARK])["ledger_id"]
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
+        return None
+    return owner if isinstance(owner, str) and owner else None
+
+
 def cost_schema() -> pa.Schema:
     """Give the columns of the table."""
     import pyarrow as pa

@@ -13,6 +13,7 @@ from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.model import UNPARTITIONED
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources.failures import failures
+from flow_pipelines.resources.report_place import FOLDER, TABLE, report_place
 from flow_pipelines.storage.contract import ImageStore
 from flow_pipelines.storage.tables import parquet_bytes
 
@@ -32,9 +33,14 @@ class ParquetIOManager(dg.IOManager):
     `<name>/images` is the manifest that collecting writes; it is only ever loaded.
     """
 
-    def __init__(self, get_store: Callable[[], ImageStore]) -> None:
-        """Use the store that `get_store` gives when something is stored or loaded."""
-        self._get_store = get_store
+    def __init__(
+        self, get_store: Callable[[], ImageStore], get_ledger_id: Callable[[], str] | None = None
+    ) -> None:
+        """Use the store that `get_store` gives when something is stored or loaded.
+
+        `get_ledger_id` tells whose `cost_report` is meant; without it, the plain one is.
+        """
+        self._get_store, self._get_ledger_id = get_store, get_ledger_id
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Store a DataFrame or an Arrow table in the place of what was there.
@@ -46,7 +52,7 @@ class ParquetIOManager(dg.IOManager):
         partition_key = context.asset_partition_key if context.has_asset_partitions else None
         with failures():
             store = self._get_store()
-            key = table_key(store, context.asset_key, partition_key)
+            key = self._key(store, context.asset_key, partition_key)
             store.put(key, _to_parquet(obj), media_type=PARQUET)
 
     def load_input(self, context: dg.InputContext) -> Any:
@@ -64,13 +70,18 @@ class ParquetIOManager(dg.IOManager):
     def _load(self, asset_key: dg.AssetKey, partition_key: str | None) -> "pd.DataFrame":
         with failures():
             store = self._get_store()
-            key = table_key(store, asset_key, partition_key)
+            key = self._key(store, asset_key, partition_key)
             content = store.get(key)
             if content is None:
                 night = f" of {partition_key}" if partition_key else ""
                 what = asset_key.to_user_string() + night
                 raise ConfigurationError(f"{store.uri(key)} is not there: materialize {what} first")
         return _from_parquet(content)
+
+    def _key(self, store: ImageStore, asset_key: dg.AssetKey, partition_key: str | None) -> str:
+        if asset_key.path != [FOLDER] or self._get_ledger_id is None:
+            return table_key(store, asset_key, partition_key)
+        return report_place(store, self._get_ledger_id()).key(store, TABLE)
 
 
 def table_key(store: ImageStore, asset_key: dg.AssetKey, partition_key: str | None) -> str:
@@ -87,12 +98,15 @@ def table_key(store: ImageStore, asset_key: dg.AssetKey, partition_key: str | No
 
 
 @dg.io_manager(
-    required_resource_keys={"image_store"},
+    required_resource_keys={"image_store", "run_ledger"},
     description="Tables as Parquet in the bucket of the resource `image_store`.",
 )
 def flow_pipelines_io_manager(context: dg.InitResourceContext) -> dg.IOManager:
     """Make the IO manager over whatever store stands under the key `image_store`."""
-    return ParquetIOManager(context.resources.image_store.get_store)
+    resources = context.resources
+    return ParquetIOManager(
+        resources.image_store.get_store, lambda: str(resources.run_ledger.get_ledger().ledger_id)
+    )
 
 
 def to_frame(table: "pa.Table") -> "pd.DataFrame":

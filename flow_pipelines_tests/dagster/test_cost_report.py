@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from flow_pipelines.clock import Clock
 from flow_pipelines.providers import provider_names
@@ -161,3 +164,47 @@ def test_a_new_month_begins_at_nothing(
         facts = report(defs, instance)
 
     assert (value(facts, "month_to_date_usd"), value(facts, "cost_usd")) == (0, 0.06)
+
+
+@pytest.mark.case(
+    "two ledgers under one bucket and prefix: each cost_report overwrote the other's, green",
+    "the report belongs to the ledger that wrote it; another ledger's goes beside it and says so",
+    area="costs",
+)
+def test_each_ledger_keeps_its_own_report(
+    project: Project, instance: dg.DagsterInstance, world: World, tmp_path: Path
+) -> None:
+    loaded: list[list[str]] = []
+
+    @dg.asset
+    def reader(cost_report: pd.DataFrame) -> None:
+        loaded.append(list(cost_report["batch"]))
+
+    def night(name: str, **resources: Any) -> dict[str, Any]:
+        project.batches.clear()
+        project.files.clear()
+        project.add(name, BATCH.replace("harbor", name))
+        with project.load(reader, **resources) as defs:
+            assets = [asset.replace("harbor", name) for asset in WHOLE]
+            assert materialize(defs, instance, *assets).success
+            facts = report(defs, instance)
+            assert materialize(defs, instance, "reader", partition_key=None).success
+            return facts
+
+    second = ManualLedgerResource(url=f"sqlite:///{tmp_path / 'second.db'}")
+    first = night("harbor")
+    beside = night("alley", run_ledger=second)
+    again = night("harbor")
+
+    ledger_id = second.get_ledger().ledger_id
+    assert loaded == [["harbor"], ["alley"], ["harbor"]]
+    assert [row["batch"] for row in table(world)] == ["harbor"]
+    folder = world.bucket / "cost_report" / ledger_id
+    [row] = pq.read_table(folder / "cost_report.parquet").to_pylist()
+    assert (row["batch"], row["cost_usd"]) == ("alley", Decimal("0.06"))
+    assert (folder / "cost_report.png").is_file()
+    assert value(beside, "chart").endswith(f"/cost_report/{ledger_id}/cost_report.png")
+    assert "Two ledgers report here" in value(beside, "preview")
+    for facts in (first, again):
+        assert "Two ledgers" not in value(facts, "preview")
+        assert value(facts, "cost_usd") == 0.06
