@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import getpass
+from itertools import islice
+from typing import Any
 
 import click
 
 from flow_pipelines.model import SubmissionState
 
+SHOWN = 50
+"""Rows of a table, unless more are asked for."""
 _STATES = [state.value for state in SubmissionState]
 
 
@@ -24,7 +28,9 @@ def me() -> str:
 @click.option("--partition", "partition_key", help="Only this partition key.")
 @click.option("--provider", help="Only this provider.")
 @click.option("--state", type=click.Choice(_STATES), help="Only this state.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(1), help="At most so many.  [default: 50, with --json all]"
+)
 @click.option("--wide", is_flag=True, help="Every column and every reason, a line a submission.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON list instead of a table.")
 @click.option("--watch", "watched", is_flag=True, help="How far nights are, until all have ended.")
@@ -34,7 +40,7 @@ def runs(  # noqa: PLR0913 - a filter an option
     partition_key: str | None,
     provider: str | None,
     state: str | None,
-    limit: int,
+    limit: int | None,
     wide: bool,
     as_json: bool,
     watched: bool,
@@ -53,18 +59,16 @@ def runs(  # noqa: PLR0913 - a filter an option
         _watch(batch, partition_key, provider)
         return
     ledger = open_existing_ledger()
-    found = ledger.search(
-        batch=batch,
-        partition_key=partition_key,
-        provider=provider,
-        state=SubmissionState(state) if state else None,
-        limit=limit,
-    )
+    wanted: dict[str, Any] = {"batch": batch, "partition_key": partition_key, "provider": provider}
+    in_state = SubmissionState(state) if state else None
     if as_json:
-        print_submissions_json(found)
-    else:
-        print_submissions(found, wide=wide)
-        print_second_runs(ledger.second_runs([one.submission_key for one in found]))
+        every = ledger.search_all(**wanted, state=in_state)
+        print_submissions_json(islice(every, limit), ledger.outputs_of)
+        return
+    found = ledger.search(**wanted, state=in_state, limit=limit or SHOWN)
+    in_all = ledger.count_found(**wanted, state=in_state)
+    print_submissions(found, ledger.outputs_of, found=in_all, wide=wide)
+    print_second_runs(ledger.second_runs([one.submission_key for one in found]))
 
 
 def _watch(batch: str | None, partition_key: str | None, provider: str | None) -> None:

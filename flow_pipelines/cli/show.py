@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -15,8 +16,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from flow_pipelines.cli.keys import SHORT
+from flow_pipelines.ledger.database import chunks
 from flow_pipelines.ledger.records import SecondRun
-from flow_pipelines.model import Submission, SubmissionState
+from flow_pipelines.model import Output, Submission, SubmissionState
 
 _STYLES = {
     SubmissionState.SUCCEEDED: "green",
@@ -30,15 +32,46 @@ _ONE_LINE = 10_000
 _WIDE = ("night", "prompt", "state", "provider run", "cost USD", "submission key", "why")
 
 
-def print_submissions(submissions: Sequence[Submission], *, wide: bool = False) -> None:
-    """Print a row a submission: what fits 80 columns and the reasons below, or all if `wide`."""
+Outputs = Callable[[Collection[str]], Mapping[str, Sequence[Output]]]
+"""Keys of submissions → their outputs; see `RunLedger.outputs_of`."""
+
+
+def print_submissions(
+    submissions: Sequence[Submission], outputs_of: Outputs, *, found: int, wide: bool = False
+) -> None:
+    """Print a row a submission: what fits 80 columns and the reasons below, or all if `wide`.
+
+    `found` is how many there are in all: what the table leaves out is said.
+    """
+    reasons = {one.submission_key: _why(one) for one in submissions}
+    for key, told in _not_stored(submissions, outputs_of).items():
+        reasons[key] = _one_line("; ".join(filter(None, [reasons[key], *told.values()])))
     if not submissions:
         Console().print("Nothing in the ledger answers to that.")
     elif wide:
-        Console(width=_ONE_LINE).print(_wide_table(submissions))
+        Console(width=_ONE_LINE).print(_wide_table(submissions, reasons))
     else:
         Console().print(_table(submissions))
-        _print_notes(submissions)
+        _print_notes(reasons)
+    left_out = found - len(submissions)
+    if left_out > 0:
+        click.echo(f"{left_out} more left out: --limit shows more of them, --json all")
+
+
+def _not_stored(
+    submissions: Sequence[Submission], outputs_of: Outputs
+) -> Mapping[str, Mapping[int, str]]:
+    """Return why outputs of runs that ended well are not stored, by submission and index."""
+    waiting = [one.submission_key for one in submissions if _waits(one)]
+    found = outputs_of(waiting) if waiting else {}
+    return {
+        key: {one.output_index: one.problem for one in outputs if one.problem}
+        for key, outputs in found.items()
+    }
+
+
+def _waits(one: Submission) -> bool:
+    return one.state is SubmissionState.SUCCEEDED and one.collected_at is None
 
 
 def _table(submissions: Sequence[Submission]) -> Table:
@@ -58,7 +91,7 @@ def _table(submissions: Sequence[Submission]) -> Table:
     return table
 
 
-def _wide_table(submissions: Sequence[Submission]) -> Table:
+def _wide_table(submissions: Sequence[Submission], reasons: Mapping[str, str]) -> Table:
     table = Table(box=None, pad_edge=False)
     for column in _WIDE:
         table.add_column(column, no_wrap=True, justify="right" if "cost" in column else "left")
@@ -70,18 +103,18 @@ def _wide_table(submissions: Sequence[Submission]) -> Table:
             escape(one.provider_run_id or "–"),
             "–" if one.cost_usd is None else f"{one.cost_usd} ({one.cost_basis})",
             one.submission_key,
-            escape(_why(one)),
+            escape(reasons[one.submission_key]),
         )
     return table
 
 
-def _print_notes(submissions: Sequence[Submission]) -> None:
-    noted = [one for one in submissions if _why(one)]
+def _print_notes(reasons: Mapping[str, str]) -> None:
+    noted = [(key, why) for key, why in reasons.items() if why]
     console = Console()
     if noted:
         console.print()
-    for one in noted[:_NOTES]:
-        console.print(f"{one.submission_key[:SHORT]} [dim]{escape(_why(one))}[/]", highlight=False)
+    for key, why in noted[:_NOTES]:
+        console.print(f"{key[:SHORT]} [dim]{escape(why)}[/]", highlight=False)
     if len(noted) > _NOTES:
         console.print(f"… and {len(noted) - _NOTES} more; --wide has them all", highlight=False)
 
@@ -104,7 +137,7 @@ def _prompt(one: Submission) -> str:
 
 def _state(one: Submission) -> str:
     facts = ["stale"] if one.stale else []
-    if one.state is SubmissionState.SUCCEEDED and one.collected_at is None:
+    if _waits(one):
         facts.append("not stored")
     marks = f" ({', '.join(facts)})" if facts else ""
     return f"[{_STYLES.get(one.state, 'cyan')}]{one.state}[/]{marks}"
@@ -119,12 +152,27 @@ def _cost(one: Submission) -> str:
 
 def _why(one: Submission) -> str:
     """Give the reason on one line, whatever the provider wrote."""
-    return " ".join((one.error_message or one.reason or "").split())
+    return _one_line(one.error_message or one.reason or "")
 
 
-def print_submissions_json(submissions: Sequence[Submission]) -> None:
-    """Print one JSON list; money as text, so that it stays exact, times in ISO 8601."""
-    click.echo(json.dumps([_record(one) for one in submissions], indent=1, default=_plain))
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def print_submissions_json(submissions: Iterable[Submission], outputs_of: Outputs) -> None:
+    """Print one JSON list as it is read; money as text, so that it stays exact, times in ISO 8601.
+
+    `not_stored` has the reason of each output that is not stored, by its index.
+    """
+    before = "[\n"
+    for page in chunks(submissions):
+        told = _not_stored(page, outputs_of)
+        for one in page:
+            record = {**_record(one), "not_stored": told.get(one.submission_key, {})}
+            text = json.dumps(record, indent=1, default=_plain)
+            click.echo(before + textwrap.indent(text, " "), nl=False)
+            before = ",\n"
+    click.echo("[]" if before == "[\n" else "\n]")
 
 
 def _record(one: Submission) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The part of the ledger's contract that reads a night of any size in pages."""
+"""The part of the ledger's contract that reads what may not fit in memory."""
 
 from __future__ import annotations
 
@@ -28,6 +28,29 @@ class NightPages(Protocol):
 
         Each page is read when it is asked for, by what is true then; nothing is given twice.
         """
+
+    def search_all(
+        self,
+        *,
+        batch: str | None = None,
+        partition_key: str | None = None,
+        provider: str | None = None,
+        state: SubmissionState | None = None,
+    ) -> Iterator[Submission]:
+        """Return what `search` does, to its end: by what is true when the first is asked for.
+
+        One transaction stays open until then; read it without pausing.
+        """
+
+    def count_found(
+        self,
+        *,
+        batch: str | None = None,
+        partition_key: str | None = None,
+        provider: str | None = None,
+        state: SubmissionState | None = None,
+    ) -> int:
+        """Return how many submissions `search_all` gives."""
 
     def outputs_of(self, submission_keys: Collection[str]) -> Mapping[str, Sequence[Output]]:
         """Give the outputs of these submissions by their key, in their order."""

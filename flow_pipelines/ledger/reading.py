@@ -94,6 +94,45 @@ class Reading(Costs):
         offset: int = 0,
     ) -> Sequence[Submission]:
         """Give submissions of any night, the latest planned first."""
+        return self._submissions(
+            self._search(batch, partition_key, provider, state).limit(limit).offset(offset)
+        )
+
+    def search_all(
+        self,
+        *,
+        batch: str | None = None,
+        partition_key: str | None = None,
+        provider: str | None = None,
+        state: SubmissionState | None = None,
+    ) -> Iterator[Submission]:
+        """Return what `search` does, to its end, read as it is asked for."""
+        query = self._search(batch, partition_key, provider, state)
+        with self._database.read() as connection:
+            found = connection.execute(query, execution_options={"yield_per": PAGE})
+            yield from (to_submission(row) for row in found.mappings())
+
+    def count_found(
+        self,
+        *,
+        batch: str | None = None,
+        partition_key: str | None = None,
+        provider: str | None = None,
+        state: SubmissionState | None = None,
+    ) -> int:
+        """Return how many submissions `search_all` gives."""
+        query = self._search(batch, partition_key, provider, state).order_by(None)
+        with self._database.read() as connection:
+            count = query.with_only_columns(func.count(_s.submission_key))
+            return int(connection.execute(count).scalar_one())
+
+    def _search(
+        self,
+        batch: str | None,
+        partition_key: str | None,
+        provider: str | None,
+        state: SubmissionState | None,
+    ) -> Select[Any]:
         guesses = self._database.engine.dialect.name == "sqlite"
         one_night = guesses and batch is not None and partition_key is not None
         narrowed = guesses and (batch is not None or partition_key is not None)
@@ -104,14 +143,11 @@ class Reading(Costs):
             (unindexed(_s.state) if one_night else _s.state, state),
         ]
         latest = unindexed(_s.planned_at) if one_night else _s.planned_at
-        query = (
+        return (
             select(submissions)
             .where(*(column == value for column, value in wanted if value is not None))
             .order_by(latest.desc(), _s.batch, _s.partition_key, *_BY_ROW)
-            .limit(limit)
-            .offset(offset)
         )
-        return self._submissions(query)
 
     def unresolved(
         self,

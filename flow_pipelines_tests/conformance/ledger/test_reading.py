@@ -94,6 +94,19 @@ def test_a_search_gives_the_latest_planned_first_page_by_page(desk: Desk) -> Non
 
     assert [s.submission_key for page in pages for s in page] == expected
     assert [s.submission_key for s in desk.ledger.search()] == expected
+    assert [s.submission_key for s in desk.ledger.search_all()] == expected
+    assert desk.ledger.count_found() == len(expected)
+
+
+def test_a_search_to_its_end_gives_every_submission_once(desk: Desk) -> None:
+    night = new_night()
+    desk.plan(night, range(1203))
+
+    found = [s.submission_key for s in desk.ledger.search_all(batch=night.batch, state=S.PLANNED)]
+
+    assert found == [key_of(night, number) for number in range(1203)]
+    assert desk.ledger.count_found(batch=night.batch, state=S.PLANNED) == 1203
+    assert next(desk.ledger.search_all()).submission_key == key_of(night, 0)
 
 
 def test_a_search_narrows_by_everything_at_once(desk: Desk) -> None:
@@ -103,7 +116,10 @@ def test_a_search_narrows_by_everything_at_once(desk: Desk) -> None:
     desk.begin(key_of(night, 1))
 
     def found(**filters: object) -> list[str]:
-        return [s.submission_key for s in desk.ledger.search(**filters)]
+        keys = [s.submission_key for s in desk.ledger.search(**filters)]
+        assert [s.submission_key for s in desk.ledger.search_all(**filters)] == keys
+        assert desk.ledger.count_found(**filters) == len(keys)
+        return keys
 
     assert found(batch="covers") == found(provider="flora") == [key_of(cover, 0)]
     assert found(partition_key=night.partition_key, state=S.SUBMITTING) == [key_of(night, 1)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flow_pipelines_tests.faults.mutants.accounts import ACCOUNTS
 from flow_pipelines_tests.faults.mutants.journal import JOURNAL
+from flow_pipelines_tests.faults.mutants.edges import EDGES
 from flow_pipelines_tests.faults.mutants.mutant import Edit, Mutant
 from flow_pipelines_tests.faults.mutants.proofs import PROOFS
 from flow_pipelines_tests.faults.mutants.stored_files import STORED_FILES
@@ -266,4 +267,5 @@ MUTANTS = (
     *STORED_FILES,
     *PROOFS,
     *ACCOUNTS,
+    *EDGES,
 )

@@ -102,6 +102,16 @@ def test_a_night_that_nobody_planned_is_no_night(machine: Machine) -> None:
     assert f"{NIGHT} is not in this ledger" in said.output
 
 
+@pytest.mark.case(
+    "`flow-pipelines cancel --batch nope` said that there was nothing to cancel, exit code 0",
+    "a batch that the ledger does not know is an error",
+)
+def test_a_batch_that_nobody_planned_is_no_batch(machine: Machine) -> None:
+    said = machine.type("cancel", "--batch", "nope", "--yes")
+    assert said.exit_code == 1
+    assert "'nope'" in said.output
+
+
 @pytest.mark.parametrize(
     "words", [(), ("a-key", "--batch", "posters"), ("a-key", "--partition", "2025-11-21")]
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +16,17 @@ from flow_pipelines.cli import main
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.ledger import open_ledger
 from flow_pipelines.ledger.contract import RunLedger
-from flow_pipelines.model import Night, NightPlan, PlannedRow, PromptRow, Receipt, SubmissionState
+from flow_pipelines.model import (
+    CostBasis,
+    Night,
+    NightPlan,
+    OutputRef,
+    PlannedRow,
+    PromptRow,
+    Receipt,
+    RunReport,
+    SubmissionState,
+)
 from flow_pipelines_tests.buckets import BucketServer, running_bucket
 from flow_pipelines_tests.fakes import ManualClock
 
@@ -141,6 +151,61 @@ def test_runs_shows_only_what_was_asked_for(desk: Desk) -> None:
     assert [one["submission_key"] for one in found] == [KEYS[0]]
     assert len(json.loads(desk.type("runs", "--limit", "1", "--json").output)) == 1
     assert json.loads(desk.type("runs", "--batch", "others", "--json").output) == []
+
+
+@pytest.mark.case(
+    "`flow-pipelines runs --json` ended after 50 rows without a word",
+    "JSON is complete and streamed; a table says how many rows it leaves out",
+)
+def test_runs_leaves_nothing_out_in_silence(desk: Desk) -> None:
+    rows = [prompt_row(number) for number in range(1203)]
+    keys = [f"many-{row.row_number:04d}" for row in rows]
+    planned = [
+        replace(
+            planned_row(replace(row, row_number=0)), submission_key=key, row_number=row.row_number
+        )
+        for row, key in zip(rows, keys, strict=True)
+    ]
+    many = replace(night_plan(), night=Night("many", "2026-11-22"))
+    desk.ledger.plan(many, rows, planned)
+
+    found = json.loads(desk.type("runs", "--json").output)
+    assert [one["submission_key"] for one in found] == [*keys, *KEYS]
+    assert len(json.loads(desk.type("runs", "--json", "--limit", "700").output)) == 700
+    table = desk.type("runs").output
+    assert "1155 more left out" in table
+    assert table.count("many/2026-11-22") == 50
+    assert "left out" not in desk.type("runs", "--limit", "2000").output
+    assert "1 more left out" in desk.type("runs", "--batch", "posters", "--limit", "1").output
+
+
+@pytest.mark.case(
+    "`flow-pipelines runs` said `not stored` of an output, and never why",
+    "the reason stands below the table, in --wide, and in JSON by the output's index",
+)
+def test_runs_tells_why_an_output_is_not_stored(desk: Desk) -> None:
+    key = KEYS[0]
+    desk.send(key)
+    soon = desk.clock.now() + timedelta(seconds=10)
+    desk.ledger.record_receipt(key, Receipt(provider_run_id="run-1"), soon)
+    report = RunReport(
+        provider_run_id="run-1",
+        state=SubmissionState.SUCCEEDED,
+        provider_status="completed",
+        outputs=(OutputRef(output_id="a"), OutputRef(output_id="b")),
+    )
+    desk.ledger.record_poll(
+        key, report, next_poll_at=None, cost_usd=None, cost_basis=CostBasis.UNKNOWN
+    )
+    desk.ledger.record_output_problem(key, 1, "the download ended\nafter 7 bytes")
+
+    shown = desk.type("runs").output
+    assert "not stored" in shown
+    assert f"{key[:8]} the download ended after 7 bytes" in shown
+    assert "the download ended after 7 bytes" in desk.type("runs", "--wide").output
+    found = json.loads(desk.type("runs", "--json").output)
+    told = {one["submission_key"]: one["not_stored"] for one in found}
+    assert told == {key: {"1": "the download ended\nafter 7 bytes"}, KEYS[1]: {}}
 
 
 def test_runs_as_json_keeps_money_exact_and_names_the_night(desk: Desk) -> None:

@@ -43,6 +43,11 @@ HOT: dict[str, Callable[[Desk], object]] = {
     "search by provider": lambda desk: desk.ledger.search(provider="floyo"),
     "search by state": lambda desk: desk.ledger.search(state=S.FAILED),
     "search by all": lambda desk: desk.ledger.search(batch="posters", provider="f", state=S.FAILED),
+    "search_all by state": lambda desk: list(desk.ledger.search_all(state=S.FAILED)),
+    "count_found of a night": lambda desk: desk.ledger.count_found(
+        batch="posters", partition_key="2026-11-21", provider="floyo", state=S.FAILED
+    ),
+    "count_found by state": lambda desk: desk.ledger.count_found(state=S.FAILED),
     "known_runs": lambda desk: desk.ledger.known_runs("floyo", ["run a", "run b"]),
     "unresolved": lambda desk: desk.ledger.unresolved(**DUE),
     "unresolved of a night": lambda desk: desk.ledger.unresolved(**DUE, night=NIGHT),

@@ -1,0 +1,152 @@
+"""Guards at the edges: what rows may name, the bucket, callbacks, keys, and bounds that are none."""
+
+from __future__ import annotations
+
+from flow_pipelines_tests.faults.mutants.mutant import Edit, Mutant
+
+KEYS = "A download carries no key"
+INPUTS = "Rows read pictures from listed places only"
+BUCKET = "The bucket takes, refuses and loses as S3 does"
+RECEIVER = "The receiver answers whatever else is connected"
+BOUNDS = "A bound that is written bounds"
+OWNER = "A ledger's report is its own"
+
+_CONTRACT = "conformance/providers/test_contract.py"
+_WEBHOOKS = "webhooks/test_command.py"
+_S3 = "unit/storage/test_s3_settings.py"
+_INPUTS = "unit/lifecycle/test_inputs.py"
+_PLACES = "dagster/test_input_places.py"
+_LOADING = "dagster/test_loading.py"
+_RESOURCES = "dagster/test_resources.py"
+_COST_REPORT = "dagster/test_cost_report.py"
+
+EDGES = (
+    Mutant(
+        guard=KEYS,
+        removed="the token goes along with a download from the provider's own host",
+        edits=(
+            Edit(
+                "providers/comflowy/client.py",
+                "            authenticated=False,\n            paced=False,\n",
+                "            paced=False,\n",
+            ),
+        ),
+        tests=(_CONTRACT,),
+    ),
+    Mutant(
+        guard=RECEIVER,
+        removed="connections that wait are not bounded",
+        edits=(
+            Edit(
+                "webhooks/serving.py",
+                "        self._mind_head()\n        self._make_room()\n",
+                "        self._mind_head()\n",
+            ),
+        ),
+        tests=(_WEBHOOKS,),
+    ),
+    Mutant(
+        guard=RECEIVER,
+        removed="headers may take for ever",
+        edits=(
+            Edit(
+                "webhooks/serving.py",
+                "self.loop.call_later(self.head_seconds, self.transport.abort)",
+                "self.loop.call_later(self.lives_seconds, self.transport.abort)",
+            ),
+        ),
+        tests=(_WEBHOOKS,),
+    ),
+    Mutant(
+        guard=BUCKET,
+        removed="no checksum goes along with an object",
+        edits=(
+            Edit(
+                "storage/s3_upload.py",
+                '        **{"ContentMD5": base64.b64encode(md5).decode(), **upload.put_args},\n',
+                "        **upload.put_args,\n",
+            ),
+        ),
+        tests=(_S3,),
+    ),
+    Mutant(
+        guard=BUCKET,
+        removed="a refusal for good counts as passing",
+        edits=(Edit("storage/s3_errors.py", "    if is_for_good(error):\n", "    if False:\n"),),
+        tests=(_S3,),
+    ),
+    Mutant(
+        guard=INPUTS,
+        removed="a local picture may lie anywhere",
+        edits=(
+            Edit(
+                "lifecycle/input_files.py",
+                "        if Path(reference).is_absolute() or not path.is_relative_to(root):\n",
+                "        if False:\n",
+            ),
+        ),
+        tests=(_INPUTS,),
+    ),
+    Mutant(
+        guard=INPUTS,
+        removed="any bucket is read",
+        edits=(
+            Edit(
+                "resources/input_places.py",
+                "        if not key or leaves_its_folder(key) or not listed:\n",
+                "        if False:\n",
+            ),
+        ),
+        tests=(_PLACES,),
+    ),
+    Mutant(
+        guard=INPUTS,
+        removed="any address is read, and any redirect followed",
+        edits=(
+            Edit(
+                "transport/listed.py",
+                "        if not any(origin == one.origin and is_below(path, one.path)"
+                " for one in self._places):\n",
+                "        if False:\n",
+            ),
+        ),
+        tests=(_PLACES,),
+    ),
+    Mutant(
+        guard=BOUNDS,
+        removed="a budget that is written and resolves to nothing means no cap",
+        edits=(
+            Edit(
+                "component/fields.py",
+                "    resolved = context.resolve_value(value)\n",
+                "    resolved = context.resolve_value(value)\n"
+                "    if resolved is None:\n        return None  # type: ignore[return-value]\n",
+            ),
+        ),
+        tests=(_LOADING,),
+    ),
+    Mutant(
+        guard=BOUNDS,
+        removed="a resource's bound that is written as nothing means none",
+        edits=(
+            Edit(
+                "resources/safety.py",
+                "            if value is None and self._is_number(name):\n",
+                "            if False:\n",
+            ),
+        ),
+        tests=(_RESOURCES,),
+    ),
+    Mutant(
+        guard=OWNER,
+        removed="another ledger's cost report is overwritten",
+        edits=(
+            Edit(
+                "resources/report_place.py",
+                "    if owner in {None, ledger_id}:\n",
+                "    if True:\n",
+            ),
+        ),
+        tests=(_COST_REPORT,),
+    ),
+)
