@@ -1,4 +1,4 @@
-"""Guards at the edges: what rows may name, the bucket, callbacks, keys, and bounds that are none."""
+"""Guards at the edges: files that rows name, the bucket, callbacks, keys, bounds that are none."""
 
 from __future__ import annotations
 
@@ -131,8 +131,8 @@ EDGES = (
         edits=(
             Edit(
                 "resources/safety.py",
-                "            if value is None and self._is_number(name):\n",
-                "            if False:\n",
+                "            if value is None and not _FILLED_IN.get() and",
+                "            if False and",
             ),
         ),
         tests=(_RESOURCES,),
