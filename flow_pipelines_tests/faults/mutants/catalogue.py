@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from flow_pipelines_tests.faults.mutants.accounts import ACCOUNTS
-from flow_pipelines_tests.faults.mutants.journal import JOURNAL
 from flow_pipelines_tests.faults.mutants.edges import EDGES
+from flow_pipelines_tests.faults.mutants.journal import JOURNAL
 from flow_pipelines_tests.faults.mutants.mutant import Edit, Mutant
 from flow_pipelines_tests.faults.mutants.proofs import PROOFS
 from flow_pipelines_tests.faults.mutants.stored_files import STORED_FILES
@@ -262,7 +262,6 @@ MUTANTS = (
         ),
         tests=(_SECRETS, _ADDRESSES, _DOWNLOADS),
     ),
-    *JOURNAL,
     *JOURNAL,
     *STORED_FILES,
     *PROOFS,
