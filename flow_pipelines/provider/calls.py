@@ -128,7 +128,7 @@ class ApiRequest:
     """Where answers tell what is left of the limit: at nothing, the account is held meanwhile."""
     verdicts: Mapping[int | str, Verdict] = field(default_factory=dict)
     """What the provider's own code, else the HTTP status, proves; asked before the transport's
-    default table."""
+    default table. Of what may be billed only `KEY_KNOWN` for a status counts."""
     provider_run_id: str | None = None
     """For error messages."""
 

@@ -115,7 +115,8 @@ class SignIn:
     """How a key becomes the token that requests carry in its place, where a provider wants that.
 
     The transport does it: it keeps the token in memory only, renews it before the end that a JWT
-    names, and once for a request that was refused for its token.
+    names, and once for a request that was refused for its token. One that may be billed does not
+    go out again for it: it is told as not accepted, and the next one gets a new token.
     """
 
     request: Callable[[str], ApiRequest]
@@ -124,5 +125,5 @@ class SignIn:
     read_token: Callable[[ApiAnswer], str | None]
     """The token in its answer; None, or an error of reading, where there is none."""
     refusals: frozenset[int | str] = frozenset({401})
-    """Statuses and codes of an `AccountRejected` that a new token may cure. Each has to prove that
-    nothing was accepted: the refused request goes out once more, a paid one too."""
+    """Statuses and codes of an `AccountRejected` that a new token may cure; of what may be billed,
+    statuses only."""

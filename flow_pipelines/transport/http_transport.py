@@ -164,7 +164,10 @@ class HttpTransport:
         try:
             if self._tokens is None:
                 return call(self._key)
-            return self._tokens.run(call) if self._takes_token(request) else call(None)
+            if not self._takes_token(request):
+                return call(None)
+            once = request.resend is not Resend.SAFE
+            return self._tokens.run_once(call) if once else self._tokens.run(call)
         except ConfigurationError as failure:
             if request.resend is Resend.SAFE:
                 raise

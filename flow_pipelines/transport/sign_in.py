@@ -23,6 +23,8 @@ from flow_pipelines.redaction import Secret
 
 RENEW_BEFORE_SECONDS = 60.0
 """So long before its end a token is renewed; a short one in the last tenth of its life."""
+JUST_FETCHED_SECONDS = 300.0
+"""A younger token that was never taken is refused for another reason than its end."""
 _FITS_A_HEADER = re.compile(r"[!-~]{1,16384}")
 _TOKENS_REMEMBERED = 4
 
@@ -46,6 +48,10 @@ class Tokens:
         self._request = sign_in.request(base_url)
         self._lock = threading.Lock()
         self._token: Secret | None = None
+        self._taken: Secret | None = None
+        """The token that the provider took last."""
+        self._fetched_at = 0.0
+        """By the monotonic clock."""
         self._renew_at: float | None = None
         self._fetches = 0
         self._problem: ProviderError | ConfigurationError | None = None
@@ -63,18 +69,58 @@ class Tokens:
             self._ready()
 
     def run(self, call: Callable[[Secret], _T]) -> _T:
-        """Give what `call` gives with the token, or with a new one if the first was refused.
+        """Return what `call` gives with the token, or with a new one if the first was refused.
 
         At most one token is fetched. Raises: what `call` does, and AccountRejected,
         ProviderUnavailable or ConfigurationError where there is no token: nothing was accepted.
         """
         token, is_new = self._ready()
         try:
-            return call(token)
+            return self._call(call, token)
         except AccountRejected as refused:
             if is_new or self._sign_in.refusals.isdisjoint({refused.status, refused.code}):
                 raise
-        return call(self._instead_of(token))
+        return self._call(call, self._instead_of(token))
+
+    def run_once(self, call: Callable[[Secret], _T]) -> _T:
+        """Return what `call` gives with the token; a billed request is never sent with two.
+
+        Raises: as `run`; and ProviderUnavailable where the token was refused that was taken
+        before: nothing was accepted, and the next request gets another token.
+        """
+        token, _ = self._ready()
+        try:
+            return self._call(call, token)
+        except AccountRejected as refused:
+            if self._is_new(token) or refused.status not in self._sign_in.refusals:
+                raise
+            self._give_up(token)
+            raise ProviderUnavailable(
+                f"the access token has ended: {refused.vendor_message}",
+                provider=self._provider,
+                operation=refused.operation,
+                status=refused.status,
+            ) from refused
+
+    def _call(self, call: Callable[[Secret], _T], token: Secret) -> _T:
+        try:
+            answer = call(token)
+        except ProviderError as error:
+            if error.status is not None and not isinstance(error, AccountRejected):
+                self._taken = token
+            raise
+        self._taken = token
+        return answer
+
+    def _is_new(self, token: Secret) -> bool:
+        age = self._clock.monotonic() - self._fetched_at
+        return self._taken is not token and age < JUST_FETCHED_SECONDS
+
+    def _give_up(self, token: Secret) -> None:
+        """Let the next request get another token."""
+        with self._lock:
+            if self._token is token:
+                self._token = None
 
     def _ready(self) -> tuple[Secret, bool]:
         """Give a token, and whether it was fetched just now."""
@@ -113,6 +159,7 @@ class Tokens:
             self._fetches += 1
         self._latest.append(Secret(token))
         self._renew_at = renewal_time(token, self._clock.now().timestamp())
+        self._fetched_at = self._clock.monotonic()
         self._token = self._latest[-1]
         return self._token
 

@@ -55,6 +55,14 @@ DEFAULT_VERDICTS: Mapping[int, Verdict] = MappingProxyType(
     }
 )
 """For what a request does not override; every other status proves nothing."""
+PAID_VERDICTS: Mapping[int, Verdict] = MappingProxyType(
+    {
+        status: verdict
+        for status, verdict in DEFAULT_VERDICTS.items()
+        if status != HTTPStatus.CONFLICT
+    }
+)
+"""The same for what may be billed, of which a conflict proves nothing either."""
 
 _PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
 
@@ -119,10 +127,21 @@ def _read_error(request: ApiRequest, answer: ApiAnswer) -> ErrorBody:
         return ErrorBody()
 
 
+def _verdict(request: ApiRequest, answer: ApiAnswer, body: ErrorBody) -> Verdict:
+    """Return what an answer proves; of what may be billed, its status alone decides (DESIGN §3.1).
+
+    The one thing that a provider may add to that is by which statuses it knows a key again.
+    """
+    told = request.verdicts.get(answer.status)
+    if request.resend is not Resend.SAFE:
+        proven = PAID_VERDICTS.get(answer.status, Verdict.UNKNOWN)
+        return told if told is Verdict.KEY_KNOWN else proven
+    coded = request.verdicts.get(body.code) if body.code else None
+    return coded or told or DEFAULT_VERDICTS.get(answer.status, Verdict.UNKNOWN)
+
+
 def _error_class(request: ApiRequest, answer: ApiAnswer, body: ErrorBody) -> type[ProviderError]:
-    verdict = request.verdicts.get(body.code) if body.code else None
-    verdict = verdict or request.verdicts.get(answer.status)
-    verdict = verdict or DEFAULT_VERDICTS.get(answer.status, Verdict.UNKNOWN)
+    verdict = _verdict(request, answer, body)
     if verdict is Verdict.UNAVAILABLE:
         told_when = body.retry_after_seconds is not None
         limited = answer.status == HTTPStatus.TOO_MANY_REQUESTS or told_when

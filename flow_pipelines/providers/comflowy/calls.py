@@ -97,7 +97,7 @@ def _says_no(answer: ApiAnswer) -> bool:
 
 
 def created_nothing(answer: ApiAnswer) -> bool:
-    """Tell a refusal; a run id is a receipt, whatever stands beside it."""
+    """Tell a refusal, which proves nothing; a run id is a receipt, whatever stands beside it."""
     return _says_no(answer) and _run_id(answer.json()) is None
 
 

@@ -12,7 +12,6 @@ from flow_pipelines.provider import (
     Download,
     Resend,
     Transport,
-    Verdict,
     expect_object,
     read_record,
 )
@@ -88,11 +87,7 @@ class ComflowyClient:
         body: dict[str, Any] = {"workflow_id": workflow_id, "params": dict(params)}
         # The page types `callback_urls` as required, and does not say what it is without any.
         body |= {"callback_urls": urls} if urls else {}
-        # `success: false` without a run id: nothing was created, so this request is at fault.
-        verdicts = {**VERDICTS, 200: Verdict.REJECTED}
-        return self._request(
-            "run", resend=Resend.NEVER, json=body, is_error=created_nothing, verdicts=verdicts
-        )
+        return self._request("run", resend=Resend.NEVER, json=body, is_error=created_nothing)
 
     def check(self, run_id: str) -> Run:
         """Ask for a run. Safe to repeat; costs nothing. Documented as a POST, with no body."""

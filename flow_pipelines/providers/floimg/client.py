@@ -39,8 +39,8 @@ class FloImgClient(StorageCalls):
 
         Takes no turn under the rate limit: `FloImgProvider.take_turn` does.
 
-        Raises: SubmitOutcomeUnknown, when perhaps it runs; RequestRejected with the code
-        `workflow_failed`, for one that ended badly; the other ProviderErrors: nothing was bought.
+        Raises: SubmitOutcomeUnknown, when perhaps it runs, or ran and ended badly (the code
+        `workflow_failed`, HTTP 500); the other ProviderErrors: nothing was bought.
         """
         request = self.execute_workflow_request(workflow_id, parameters, wait_seconds=wait_seconds)
         return read_one(Execution, request, self._transport.send(request))

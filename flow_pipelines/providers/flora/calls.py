@@ -24,11 +24,10 @@ ASSETS_PAGE = "github.com/florafauna-ai/flora-typescript 0.11.0, assets"
 OUTPUTS_PAGE = "github.com/florafauna-ai/flora-typescript 0.11.0, techniques"
 
 CREATE_VERDICTS: Mapping[int | str, Verdict] = {
-    "idempotency_duplicate": Verdict.KEY_KNOWN,  # 409, the OpenAPI document
-    "idempotency_conflict": Verdict.KEY_KNOWN,  # 422, platform/idempotency
-    "conflict": Verdict.REJECTED,  # 409, platform/errors
-    409: Verdict.KEY_KNOWN,  # in words nobody documents: only a look at the runs can tell
+    409: Verdict.KEY_KNOWN,  # `idempotency_duplicate`, the OpenAPI document
+    422: Verdict.KEY_KNOWN,  # `idempotency_conflict`, platform/idempotency
 }
+"""Of a run created under a key, whatever words come with them: only a look at the runs can tell."""
 STORE_VERDICTS: Mapping[int | str, Verdict] = dict.fromkeys(
     (400, 401, 403, 404, 409, 410, 412, 413), Verdict.REJECTED
 )

@@ -126,7 +126,7 @@ class FloraClient(AssetCalls):
             resend=Resend.REPLAYS if idempotency_key else Resend.NEVER,
             json=body | given(idempotency_key=idempotency_key, callback_url=callback_url),
             headers={"Idempotency-Key": idempotency_key} if idempotency_key else {},
-            verdicts=CREATE_VERDICTS,
+            verdicts=CREATE_VERDICTS if idempotency_key else {},
             source=IDEMPOTENCY_PAGE,
         )
 

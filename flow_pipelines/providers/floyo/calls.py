@@ -26,7 +26,7 @@ Method = Literal["GET", "POST"]
 ACCOUNT_STATUSES = ("insufficient_balance", "insufficient_api_credits")
 """From the end states of Floyo's own demo."""
 VERDICTS: Mapping[int | str, Verdict] = dict.fromkeys(ACCOUNT_STATUSES, Verdict.ACCOUNT)
-"""Whatever HTTP status they come with."""
+"""Of calls that cost nothing, whatever HTTP status they come with."""
 SHORTEST_EXPIRY_SECONDS, LONGEST_EXPIRY_SECONDS = 30, 604_800
 """Life of a presigned URL; source: docs.floyo.ai/workflow-runs."""
 

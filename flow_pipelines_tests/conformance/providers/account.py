@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flow_pipelines.model import RunReport, SubmissionState, Workflow
+from flow_pipelines.model.errors import ProviderUnavailable
 from flow_pipelines.provider import Lane, Provider, SubmitRequest
 from flow_pipelines.providers import profile
 from flow_pipelines.redaction import Secret
@@ -98,6 +99,13 @@ class Account:
     def buy(self, order: SubmitRequest | None = None) -> str:
         self.provider.take_turn(Lane.SUBMIT)
         return self.provider.submit(order or self.order()).provider_run_id
+
+    def buy_in_time(self) -> str:
+        """Buy as a run does whose token may end: what was not accepted is bought again."""
+        try:
+            return self.buy()
+        except ProviderUnavailable:
+            return self.buy()
 
     def poll(self, provider_run_id: str) -> RunReport:
         return self.provider.poll(provider_run_id, self.kept_workflow)

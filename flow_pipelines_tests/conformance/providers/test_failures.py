@@ -10,6 +10,7 @@ import pytest
 from flow_pipelines.model import SubmissionState
 from flow_pipelines.model.errors import (
     AccountRejected,
+    KeyAlreadyKnown,
     NotFound,
     ProviderError,
     ProviderUnavailable,
@@ -77,7 +78,9 @@ def test_a_provider_that_cannot_be_reached_has_accepted_nothing(
         (402, AccountRejected),
         (403, AccountRejected),
         (404, NotFound),
+        (405, RequestRejected),
         (413, RequestRejected),
+        (415, RequestRejected),
         (429, RateLimited),
     ],
 )
@@ -85,14 +88,31 @@ def test_a_refused_submit_says_whose_fault_it_is_and_is_not_billed(
     account: Account, operations: Operations, status: int, error: type[ProviderError]
 ) -> None:
     account.fault(operations.submit, "status", status=status, count=None)
+    # A token that was taken before may have ended: the first refusal of it has it renewed.
+    renews = status == 401 and profile(account.name).sign_in is not None
+    if renews:
+        with pytest.raises(ProviderUnavailable):
+            account.buy()
     with pytest.raises(error) as caught:
         account.buy()
     assert caught.value.status == status
     assert caught.value.provider == account.name
-    # Refused for its token, which proves that nothing was accepted, it is sent with another one.
-    with_another_token = status == 401 and profile(account.name).sign_in is not None
-    assert _submissions(account, operations) == (2 if with_another_token else 1)
+    assert _submissions(account, operations) == (2 if renews else 1)
     assert account.meter().runs_billed == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "proven"), [(409, SubmitOutcomeUnknown), (422, RequestRejected)]
+)
+def test_a_conflict_proves_nothing_unless_a_documented_key_is_known_by_it(
+    account: Account, operations: Operations, status: int, proven: type[ProviderError]
+) -> None:
+    account.fault(operations.submit, "status", status=status, count=None)
+    with pytest.raises(ProviderError) as caught:
+        account.buy()
+    keyed = account.provider.capabilities.replays
+    assert type(caught.value) is (KeyAlreadyKnown if keyed else proven)
+    assert _submissions(account, operations) == 1
 
 
 def test_a_refused_submit_holds_the_next_one_for_as_long_as_told(

@@ -51,7 +51,7 @@ def test_a_token_that_ends_within_a_batch_costs_no_row_and_no_second_bill(
     comflowy.control.configure(comflowy_token_seconds=40, comflowy_token_is_jwt=jwt, slots=ROWS)
     runs = []
     for _ in range(ROWS):
-        runs.append(comflowy.buy())
+        runs.append(comflowy.buy_in_time())
         comflowy.clock.advance(10)
     for run_id in runs:
         assert comflowy.wait_for(run_id, SubmissionState.SUCCEEDED).outputs
@@ -104,7 +104,7 @@ def test_no_log_line_shows_a_key_or_a_token(
     transport = comflowy.provider.client._transport  # type: ignore[attr-defined]
     comflowy.control.configure(comflowy_token_seconds=15)
     for _ in range(3):
-        comflowy.buy()
+        comflowy.buy_in_time()
         comflowy.clock.advance(20)
     secrets = [comflowy.secret, *(token.reveal() for token in transport._tokens.latest())]
     assert len(secrets) == 4

@@ -97,12 +97,15 @@ TABLE: Mapping[Call, Mapping[str, Row]] = {
         **_all(LATER, "never_established", *_LIMITS),
         **_all(ACCOUNT, *_ACCOUNT),
         **_all(ASKED, "404"),
-        **_all(REFUSED, *_REQUEST),
+        **_all(REFUSED, "400"),
+        # FLORA documents 409 and 422 as "this key is known".
+        "409": SETTLED,
+        "422": {"floyo": REFUSED, "floimg": REFUSED, "comflowy": REFUSED, "flora": SETTLED},
         **_all(_NOT_ACCEPTED, "reset", "drop_before", *_SERVER, "html", *_REDIRECTS),
         **_all(_ACCEPTED, "drop_after", "slow", "bad_json", "endless", "bomb"),
         **_all(_only("flora", SETTLED, NO_KEY), "idempotency_duplicate", "idempotency_conflict"),
-        **_all(_only("comflowy", REFUSED, NO_WORDS), "says_no"),
-        **_all(_only("comflowy", ACCOUNT, NO_WORDS), "no_credit", "no_token"),
+        # Whatever it says: 200 is no refusal, and without a run id no receipt either.
+        **_all(_only("comflowy", SETTLED, NO_WORDS), "says_no", "no_credit", "no_token"),
         **_all(_only("comflowy", RENEWED, NO_TOKEN), "token_ends"),
     },
     Call.POLL: {

@@ -33,6 +33,7 @@ _DEATHS = (
 _RECEIPTS = "unit/storage/test_receipts.py"
 _ACCOUNTING = "faults/security/test_accounting.py"
 _PAID = "unit/transport/test_paid_requests.py"
+_SIGN_IN = "unit/transport/test_sign_in.py"
 _SECRETS = "unit/transport/test_secrets.py"
 _ADDRESSES = "unit/transport/test_addresses.py"
 _DOWNLOADS = "unit/transport/test_downloads.py"
@@ -249,6 +250,30 @@ MUTANTS = (
             ),
         ),
         tests=(_PAID, _SUBMIT),
+    ),
+    Mutant(
+        guard=ONCE,
+        removed="a code in the body says what the answer to a paid request proves",
+        edits=(
+            Edit(
+                "transport/verdicts.py",
+                "    if request.resend is not Resend.SAFE:\n        proven =",
+                "    if request.resend is not Resend.SAFE and not body.code:\n        proven =",
+            ),
+        ),
+        tests=(_PAID,),
+    ),
+    Mutant(
+        guard=ONCE,
+        removed="a paid request refused for its token goes out again with another",
+        edits=(
+            Edit(
+                "transport/http_transport.py",
+                "            once = request.resend is not Resend.SAFE\n",
+                "            once = False\n",
+            ),
+        ),
+        tests=(_SIGN_IN,),
     ),
     Mutant(
         guard=KEYS,

@@ -148,50 +148,68 @@ def test_an_answer_that_proves_nothing_is_unknown(step: Step) -> None:
         bought(step)
 
 
+WORDS = (
+    "Workflow 3fef208b-7d25 not found",
+    "Too many requests, slow down",
+    "insufficient credits",
+    "monthly quota exceeded",
+    "Unauthorized",
+    "jwt expired",
+    "node 5 (WhiteBalance) not found in workflow",
+    None,
+    {"node": 3, "why": ["bad"]},
+    17,
+)
+
+
+@pytest.mark.case(
+    "Words in Comflowy's 200 or 400 made a refusal of the account, or a proof, of it",
+    "The status alone decides: 200 without a run id is unresolved, 400 is this row's fault",
+)
+@pytest.mark.parametrize("text", WORDS, ids=str)
 @pytest.mark.parametrize(
-    ("step", "error"),
+    ("status", "error"),
     [
-        (sample("run_refused"), RequestRejected),
-        (sample("run_out_of_credit"), AccountRejected),
-        (refusal("Workflow 3fef208b-7d25 not found"), NotFound),
-        (refusal("workflow does not exist"), NotFound),
-        (refusal("Too many requests, slow down"), ProviderUnavailable),
-        (refusal("rate limit exceeded"), ProviderUnavailable),
-        (refusal("Your balance is too low"), AccountRejected),
-        (refusal("monthly quota exceeded"), AccountRejected),
-        (refusal("You are out of credits"), AccountRejected),
-        (refusal("Unauthorized"), AccountRejected),
-        (refusal("invalid access token"), AccountRejected),
-        (refusal("jwt expired"), AccountRejected),
-        (refusal("node 5 (WhiteBalance) not found in workflow"), RequestRejected),
-        (refusal("out of memory"), RequestRejected),
-        (refusal(f"invalid value: {'a tale ' * 60} not enough credits"), RequestRejected),
-        (refusal(None), RequestRejected),
-        (refusal({"node": 3, "why": ["bad"]}), RequestRejected),
-        (refusal(17), RequestRejected),
-        (refusal("bad params", status=400), RequestRejected),
-        (refusal("insufficient credits", status=400), AccountRejected),
-        (refusal("no", status=402), AccountRejected),
-        (refusal("no", status=403), AccountRejected),
-        (refusal("quota exceeded", status=429), RateLimited),
-        (refusal("insufficient credits", status=413), RequestRejected),
-        (answer(404, "<html>"), NotFound),
+        (200, SubmitOutcomeUnknown),
+        (400, RequestRejected),
+        (402, AccountRejected),
+        (403, AccountRejected),
+        (404, NotFound),
+        (409, SubmitOutcomeUnknown),
+        (413, RequestRejected),
+        (422, RequestRejected),
+        (429, RateLimited),
+        (500, SubmitOutcomeUnknown),
     ],
 )
-def test_a_refusal_without_a_run_says_whose_fault_it_is(
-    step: Step, error: type[ProviderError]
+def test_no_wording_of_a_refusal_changes_what_its_status_proves(
+    status: int, text: object, error: type[ProviderError]
 ) -> None:
     with pytest.raises(error) as caught:
-        bought(step)
-    assert not isinstance(caught.value, SubmitOutcomeUnknown)
+        bought(refusal(text, status=status))
+    assert type(caught.value) is error
     assert len(caught.value.vendor_message) <= 500
 
 
-def test_a_refusal_in_words_of_an_ended_token_is_cured_by_another() -> None:
-    steps = (sample("token"), sample("check_running"), refusal("Token expired"), sample("token"))
-    with Wire(*steps, sample("run")) as wire:
+def test_a_page_of_something_in_between_speaks_by_its_status_too() -> None:
+    with pytest.raises(NotFound):
+        bought(answer(404, "<html>"))
+
+
+@pytest.mark.case(
+    "A 401 for an ended token sent a second POST under one intent, at Comflowy",
+    "The row is planned again, and a new intent goes out with a new token",
+)
+def test_a_run_refused_for_its_token_is_told_as_not_accepted_and_the_next_has_a_new_one() -> None:
+    denied = answer(401, {"success": False, "error": "Token expired"})
+    with Wire(
+        sample("token"), sample("check_running"), denied, sample("token"), sample("run")
+    ) as wire:
         provider = adapter(wire)
         provider.poll(RUN, workflow())
+        with pytest.raises(ProviderUnavailable, match="token has ended: Token expired"):
+            provider.submit(order())
+        assert len(wire.requests) == 3
         assert provider.submit(order()).provider_run_id == RUN
     targets = [seen.target.partition("?")[0] for seen in wire.requests]
     assert targets == ["/v0/auth/token", "/v0/check", "/v0/run", "/v0/auth/token", "/v0/run"]

@@ -177,10 +177,10 @@ def test_an_execution_that_failed_at_once_is_a_receipt_too() -> None:
     assert receipt.report.state is S.FAILED
 
 
-def test_a_workflow_failed_error_on_submit_is_this_row_s_failure_and_never_sent_again() -> None:
+def test_a_workflow_failed_error_on_submit_proves_nothing_and_is_never_sent_again() -> None:
     with (
         Wire(sample("workflow_failed")) as wire,
-        pytest.raises(RequestRejected, match="Workflow execution failed") as caught,
+        pytest.raises(SubmitOutcomeUnknown, match="Workflow execution failed") as caught,
     ):
         adapter(wire).submit(ORDER)
     assert (caught.value.code, caught.value.status) == ("workflow_failed", 500)

@@ -214,7 +214,7 @@ ANSWERS: dict[str, type[ProviderError]] = {
     "insufficient_credits": AccountRejected,
     "forbidden": AccountRejected,
     "not_found": NotFound,
-    "conflict": RequestRejected,
+    "conflict": KeyAlreadyKnown,
     "idempotency_duplicate": KeyAlreadyKnown,
     "idempotency_conflict": KeyAlreadyKnown,
     "rate_limited": RateLimited,
@@ -234,8 +234,9 @@ def test_every_documented_refusal_has_its_meaning(case: str, error: type[Provide
     assert len(wire.requests) == 1
 
 
-def test_a_409_in_words_that_nobody_documents_is_looked_up() -> None:
-    with Wire(answer(409, "<html>")) as wire, pytest.raises(KeyAlreadyKnown):
+@pytest.mark.parametrize("status", [409, 422])
+def test_a_conflict_in_words_that_nobody_documents_is_looked_up(status: int) -> None:
+    with Wire(answer(status, "<html>")) as wire, pytest.raises(KeyAlreadyKnown):
         adapter(wire).submit(order())
 
 

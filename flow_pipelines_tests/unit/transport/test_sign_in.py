@@ -21,6 +21,7 @@ from flow_pipelines.model.errors import (
     ProviderError,
     ProviderUnavailable,
     RateLimited,
+    RequestRejected,
     SubmitOutcomeUnknown,
 )
 from flow_pipelines.provider import ApiAnswer, ApiRequest, ErrorBody, Lane, Resend, SignIn
@@ -86,26 +87,69 @@ def test_the_key_is_exchanged_once_and_every_request_carries_the_token(
     assert all("ppt" not in seen.target for seen in wire.requests[1:])
 
 
-@pytest.mark.parametrize("resend", list(Resend))
-def test_a_request_refused_for_its_token_goes_out_once_more_with_a_new_one(
+BILLED = pytest.mark.parametrize("resend", [Resend.NEVER, Resend.REPLAYS])
+FIRST, SECOND = "Bearer first-token", "Bearer second-token"
+
+
+def test_a_safe_request_refused_for_its_token_goes_out_once_more_with_a_new_one(
+    transport: Make,
+) -> None:
+    with Wire(token("first-token"), DONE, DENIED, token("second-token"), DONE) as wire:
+        sender = transport(wire.url, sign_in=SIGN_IN)
+        sender.send(asked(wire))
+        assert sender.send(asked(wire)).json() == {"done": True}
+    assert bearers(wire) == [None, FIRST, FIRST, None, SECOND]
+    assert wire.requests[2].body == wire.requests[4].body
+
+
+@BILLED
+def test_a_billed_request_refused_for_its_token_goes_out_once_and_the_next_has_a_new_one(
     transport: Make, resend: Resend
 ) -> None:
     with Wire(token("first-token"), DONE, DENIED, token("second-token"), DONE) as wire:
         sender = transport(wire.url, sign_in=SIGN_IN)
         sender.send(asked(wire, resend))
+        with pytest.raises(ProviderUnavailable, match="the access token has ended") as caught:
+            sender.send(asked(wire, resend))
+        assert (caught.value.status, bearers(wire)) == (401, [None, FIRST, FIRST])
+        sender.take_turn(Lane.SUBMIT)
         assert sender.send(asked(wire, resend)).json() == {"done": True}
-    first, second = "Bearer first-token", "Bearer second-token"
-    assert bearers(wire) == [None, first, first, None, second]
-    assert wire.requests[2].body == wire.requests[4].body
+    assert bearers(wire) == [None, FIRST, FIRST, None, SECOND]
 
 
-@pytest.mark.parametrize("resend", list(Resend))
-def test_a_request_is_never_refused_more_than_twice(transport: Make, resend: Resend) -> None:
+@BILLED
+def test_a_token_that_was_never_taken_may_have_ended_all_the_same(
+    transport: Make, clock: ManualClock, resend: Resend
+) -> None:
+    with Wire(token("first-token"), DENIED, token("second-token"), DENIED) as wire:
+        sender = transport(wire.url, sign_in=SIGN_IN)
+        sender.take_turn(Lane.SUBMIT)
+        clock.advance(3600)
+        with pytest.raises(ProviderUnavailable, match="the access token has ended"):
+            sender.send(asked(wire, resend))
+        with pytest.raises(AccountRejected):
+            sender.send(asked(wire, resend))
+    assert bearers(wire) == [None, FIRST, None, SECOND]
+
+
+@BILLED
+def test_a_billed_request_that_a_status_refused_shows_that_its_token_was_taken(
+    transport: Make, resend: Resend
+) -> None:
+    with Wire(token("first-token"), answer(400, {}), DENIED) as wire:
+        sender = transport(wire.url, sign_in=SIGN_IN)
+        with pytest.raises(RequestRejected):
+            sender.send(asked(wire, resend))
+        with pytest.raises(ProviderUnavailable, match="the access token has ended"):
+            sender.send(asked(wire, resend))
+
+
+def test_a_safe_request_is_never_refused_more_than_twice(transport: Make) -> None:
     with Wire(token("first-token"), DONE, DENIED, token("second-token"), DENIED) as wire:
         sender = transport(wire.url, sign_in=SIGN_IN)
-        sender.send(asked(wire, resend))
+        sender.send(asked(wire))
         with pytest.raises(AccountRejected) as caught:
-            sender.send(asked(wire, resend))
+            sender.send(asked(wire))
     assert caught.value.operation == "do_thing"
     assert len(wire.requests) == 5
 
@@ -137,8 +181,21 @@ def test_a_refusal_in_words_counts_where_the_provider_says_so(transport: Make) -
     with Wire(token("first-token"), DONE, refused, token("second-token"), DONE) as wire:
         sender = transport(wire.url, sign_in=spoken)
         for _ in range(2):
-            sender.send(asked(wire, Resend.NEVER, read_error=read))
+            sender.send(asked(wire, read_error=read))
     assert bearers(wire)[-1] == "Bearer second-token"
+
+
+@BILLED
+def test_words_alone_cure_no_billed_request(transport: Make, resend: Resend) -> None:
+    spoken = replace(SIGN_IN, refusals=frozenset({"ended"}))
+    refused = answer(403, {"error": "ended"})
+    with Wire(token("first-token"), DONE, refused) as wire:
+        sender = transport(wire.url, sign_in=spoken)
+        sender.send(asked(wire))
+        with pytest.raises(AccountRejected):
+            sender.send(
+                asked(wire, resend, read_error=lambda seen: ErrorBody(code=seen.json()["error"]))
+            )
 
 
 def test_a_lost_answer_to_a_paid_request_is_no_reason_to_sign_in_again(transport: Make) -> None:
@@ -261,13 +318,15 @@ def test_no_error_and_no_log_line_shows_key_or_token(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     told = answer(401, f"{KEY} {QUOTED} secret-one secret-two bearer secret-one")
+    said = {"read_error": lambda seen: ErrorBody(message=seen.body.decode())}
     with Wire(token("secret-one"), DONE, told, token("secret-two"), told) as wire:
         sender = transport(wire.url, sign_in=SIGN_IN)
         sender.send(asked(wire, resend))
+        if resend is not Resend.SAFE:
+            with pytest.raises(ProviderUnavailable):
+                sender.send(asked(wire, resend, **said))
         with pytest.raises(AccountRejected) as caught:
-            sender.send(
-                asked(wire, resend, read_error=lambda seen: ErrorBody(message=seen.body.decode()))
-            )
+            sender.send(asked(wire, resend, **said))
     shown, chain = caplog.text + repr(vars(sender)), caught.value.with_traceback(None)
     link: BaseException | None = chain
     while link is not None:
