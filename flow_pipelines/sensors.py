@@ -4,10 +4,10 @@ import hashlib
 import json
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache
+from functools import cache, cached_property
 
 import dagster as dg
 
@@ -185,7 +185,7 @@ class _Tick:
 
         Of all accounts that it was sent with; and what is at providers that no sensor is left for.
         """
-        accounts = self._open()
+        accounts = self._accounts
         ledger, here = accounts.ledger, self.location
         ledger.park_abandoned(location=here)
         outstanding = ledger.outstanding(location=here)
@@ -212,7 +212,8 @@ class _Tick:
             serves=self._serves,
         )
 
-    def _open(self) -> OpenAccounts:
+    @cached_property
+    def _accounts(self) -> OpenAccounts:
         repository = self.context.repository_def
         return open_accounts(
             self.context.resources,
@@ -244,7 +245,7 @@ class _Tick:
         self, ledger: RunLedger, batches: Mapping[str, _SensedBatch], memory: SensorMemory
     ) -> None:
         """Ask for the runs that nights need, and for the cost report."""
-        found = agenda(ledger, self.clock, batches=batches)
+        found = agenda(ledger, self.clock, batches=batches, held=self._held(batches))
         if found.pause is not None:
             self.words.append(
                 f"submitting is paused by {found.pause.who}: {found.pause.why} "
@@ -256,6 +257,21 @@ class _Tick:
         for todo in found.todos:
             self._request(todo, batches[todo.night.batch])
         self._report(found.nights, memory)
+
+    def _held(self, batches: Mapping[str, _SensedBatch]) -> Collection[str]:
+        """Return, and tell, which batches have an account that a 429 holds."""
+        held: set[str] = set()
+        for resource in sorted({batch.resource for batch in batches.values()}):
+            # What is wrong with an account is told by whoever polls with it.
+            with suppress(FlowPipelinesError):
+                until = self._accounts.open(resource).held_until()
+                if until is not None:
+                    held |= {name for name, one in batches.items() if one.resource == resource}
+                    self.words.append(
+                        f"{resource}: nothing is sent before {until:%Y-%m-%d %H:%M:%S} UTC, as "
+                        "the provider asked (HTTP 429)"
+                    )
+        return held
 
     def _observe(self, progress: NightProgress, batch: _SensedBatch, memory: SensorMemory) -> None:
         """Tell how far a night has come, once for each tenth of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -105,7 +106,10 @@ def _problem(key: str, account: ProviderResource, error: ProviderError) -> Findi
         return Finding(check=key, mark=Mark.RED, says=str(error), do=_advice(account, error))
     if isinstance(error, RateLimited):
         says = f"not asked: the account's rate limit is used up just now ({error})"
-        return Finding(check=key, mark=Mark.YELLOW, says=says, do="Ask again in a minute.")
+        minutes = math.ceil((error.retry_after_seconds or 60.0) / 60)
+        return Finding(
+            check=key, mark=Mark.YELLOW, says=says, do=f"Ask again in {minutes:,} minute(s)."
+        )
     address = f"{known.url_variables['base_url']} (now {account.base_url_in_use()})"
     if isinstance(error, ProviderUnavailable):
         do = f"Is this machine online, behind a proxy? Is {address} right? Else ask again later."

@@ -56,6 +56,13 @@ class SqlPaceStore:
             if row["held_until"] is None or row["held_until"] < until:
                 self._write(connection, key, held_until=until)
 
+    def held_until(self, key: str) -> datetime | None:
+        """Return when `key` is free again; None: it is not held now."""
+        query = select(pace.c.held_until).where(pace.c.key == key)
+        with self._database.read() as connection:
+            until = connection.execute(query).scalar_one_or_none()
+        return until if until is not None and until > self._database.clock.now() else None
+
     def slow_down(self, key: str) -> None:
         """Let turns of `key` come more slowly; see `provider.PaceStore`."""
         with self._database.write() as connection:

@@ -49,13 +49,20 @@ class Agenda:
     pause: Pause | None = None
 
 
-def agenda(ledger: RunLedger, clock: Clock, *, batches: Collection[str]) -> Agenda:
+def agenda(
+    ledger: RunLedger,
+    clock: Clock,
+    *,
+    batches: Collection[str],
+    held: Collection[str] = (),
+) -> Agenda:
     """Decide which nights need a Dagster run now, counting each request in the ledger.
 
     Whoever holds a night's lease works on it; no run is asked for then. Whether a Dagster run
-    is finished is never asked: one whose host died stays started for ever.
+    is finished is never asked: one whose host died stays started for ever. For the batches
+    whose account is `held` by a 429, none is but a first one to store what has ended.
     """
-    look = _look(ledger, batches)
+    look = _look(ledger, batches, held)
     now = clock.now()
     todos, waiting, under_way = [], [], []
     for listed in look.listed:
@@ -91,19 +98,21 @@ class _Look:
     tallies: Mapping[Night, Sequence[Tally]]
     """Of those that somebody asked to buy."""
     pause: Pause | None
+    held: Collection[str]
 
 
-def _look(ledger: RunLedger, batches: Collection[str]) -> _Look:
+def _look(ledger: RunLedger, batches: Collection[str], held: Collection[str]) -> _Look:
     listed = ledger.nights_to_do(batches)
     asked_for = [record.night for record in listed if record.marked_at is not None]
-    held = ledger.leases([lease(night) for night in asked_for for lease in _LEASES])
-    nobodys = [night for night in asked_for if not any(lease(night) in held for lease in _LEASES)]
+    taken = ledger.leases([lease(night) for night in asked_for for lease in _LEASES])
+    nobodys = [night for night in asked_for if not any(lease(night) in taken for lease in _LEASES)]
     return _Look(
         listed=listed,
         # Read after the leases: their holder may have finished since the nights were listed.
         free=ledger.night_records(nobodys),
         tallies=ledger.tallies_of(asked_for),
         pause=ledger.paused(),
+        held=held,
     )
 
 
@@ -115,8 +124,12 @@ def _progress(look: _Look, listed: NightRecord, now: datetime) -> NightProgress 
 
 
 def _needs(look: _Look, record: NightRecord, now: datetime) -> Kind | None:
-    if _may_submit(record) and look.pause is None:
+    held = record.night.batch in look.held
+    if _may_submit(record) and look.pause is None and not held:
         return "submit"
+    if held and (record.collect_attempts > 0 or not record.uncollected):
+        # What is missing may need to be asked for: further attempts are for when that is allowed.
+        return None
     behind = record.revision != record.collected_revision or record.uncollected
     if behind and not _in_time(record, look.tallies[record.night], now):
         return "collect"

@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from flow_pipelines.clock import Clock
@@ -59,6 +60,11 @@ class Workplace(Protocol):
         """
 
 
+def never_held() -> datetime | None:
+    """Return no time: nobody asked for silence."""
+    return None
+
+
 def no_account(resource: str) -> Ports:
     """Raise AccountMissing: no other account was configured."""
     raise AccountMissing(f"no account is configured under the resource key {resource!r}")
@@ -83,6 +89,8 @@ class Ports:
     callback_url: Callable[[str, str | None], str | None] = no_callback
     """Submission key and the ledger of its intent (None: an intent of before there was one in the
     address) → where its provider may tell that the run ended; the same at every call."""
+    held_until: Callable[[], datetime | None] = never_held
+    """Tells until when the account is held, as a 429 asked; None: it is not."""
     seal: Seal | None = None
     """Lets links that expire be kept in the ledger; None: each is asked for again to collect."""
     memory: Memory = field(default_factory=Memory, repr=False, compare=False)

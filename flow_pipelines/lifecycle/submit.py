@@ -68,6 +68,8 @@ SENT_WITHIN = timedelta(seconds=60)
 """An intent older than this is not sent any more: its process stood still, and whoever waited for
 it may have concluded that nothing was bought (`ledger.contract.UNDER_WAY`)."""
 NOT_SENT = frozenset({SubmissionState.PLANNED, SubmissionState.SKIPPED, SubmissionState.CANCELED})
+LONGEST_WAIT_SECONDS = 120.0
+"""As long as for a turn; a provider that asks for more ends the run, and sensors go on later."""
 UNAVAILABLE_IN_A_ROW = 5
 """After so many refusals to even accept a request the rest waits for a later run."""
 
@@ -383,12 +385,19 @@ class _Submitting:
 
     def _unavailable(self, error: ProviderUnavailable) -> bool:
         self.summary.unavailable_in_a_row += 1
-        if self.summary.unavailable_in_a_row >= UNAVAILABLE_IN_A_ROW:
-            self._stop(f"{error}; the rest stays planned", needs_person=False)
-            return True
         wait = error.retry_after_seconds or 2.0**self.summary.unavailable_in_a_row
-        self.ports.clock.sleep(min(wait, 60.0))
-        return False
+        if wait > LONGEST_WAIT_SECONDS:
+            until = self.ports.clock.now() + timedelta(seconds=wait)
+            self._stop(
+                f"{error}; nothing is sent before {until:%Y-%m-%d %H:%M:%S} UTC, and the rest "
+                "stays planned",
+                needs_person=False,
+            )
+        elif self.summary.unavailable_in_a_row >= UNAVAILABLE_IN_A_ROW:
+            self._stop(f"{error}; the rest stays planned", needs_person=False)
+        else:
+            self.ports.clock.sleep(wait)
+        return self.summary.stopped is not None
 
     def _account_level(self, error: ProviderError) -> None:
         if isinstance(error, AccountRejected):

@@ -163,6 +163,10 @@ class NoTurn(RateLimited):
     """Nothing was sent: the turns ahead of us under the account's rate limit are all taken."""
 
 
+class AccountHeld(NoTurn):
+    """Nothing was sent: the provider asked for silence, for longer than one may wait here."""
+
+
 class AccountRejected(ProviderError):
     """Nothing was accepted: key, rights, credit or balance. Every further row would fare alike."""
 

@@ -54,6 +54,7 @@ class Transport(Protocol):
         """Wait for the next free place under the account's rate limit.
 
         Raises: NoTurn, when the wait would exceed this transport's patience; no turn is used.
+        AccountHeld, with the time in its words, where a 429 asked for so long a wait: at once.
         """
 
     def open(self, request: ApiRequest, *, max_bytes: int) -> AbstractContextManager[Download]:
@@ -92,6 +93,9 @@ class PaceStore(Protocol):
 
     def hold_until(self, key: str, until: datetime) -> None:
         """Let no turn of `key` begin before `until` (a 429 said so); never shortens a hold."""
+
+    def held_until(self, key: str) -> datetime | None:
+        """Return when `key` is free again; None: it is not held now."""
 
     def slow_down(self, key: str) -> None:
         """Let turns of `key` come more slowly from now on: a 429 came though its pace was kept.

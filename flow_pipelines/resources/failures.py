@@ -37,6 +37,9 @@ def failures() -> Iterator[None]:
     except StorageRefused as error:
         raise failure(error) from error
     except (ProviderUnavailable, LedgerBusy, LeaseLost, StorageError) as error:
+        if _advice(error) > LONGEST_SECONDS_TO_WAIT:
+            # The account is held: each retry would only hold a run, and end as this one does.
+            raise failure(error) from error
         raise dg.RetryRequested(
             max_retries=RETRIES, seconds_to_wait=_seconds_to_wait(error)
         ) from error
@@ -46,14 +49,22 @@ def failures() -> Iterator[None]:
 
 def failure(error: FlowPipelinesError) -> dg.Failure:
     """Give the failure of a step that repeating cannot help, with the facts in its metadata."""
-    return dg.Failure(str(error), metadata=_facts(error), allow_retries=False)
+    wait = _advice(error)
+    told = (
+        f"{error}; it asks to wait {wait:,.0f} s" if wait > LONGEST_SECONDS_TO_WAIT else str(error)
+    )
+    return dg.Failure(told, metadata=_facts(error), allow_retries=False)
 
 
 def _seconds_to_wait(error: FlowPipelinesError) -> float:
     if isinstance(error, LeaseLost):
         return LEASE_SECONDS_TO_WAIT
+    return max(_advice(error), SECONDS_TO_WAIT)
+
+
+def _advice(error: FlowPipelinesError) -> float:
     advice = error.retry_after_seconds if isinstance(error, ProviderUnavailable) else None
-    return min(max(advice or 0.0, SECONDS_TO_WAIT), LONGEST_SECONDS_TO_WAIT)
+    return advice or 0.0
 
 
 def _facts(error: FlowPipelinesError) -> dict[str, dg.MetadataValue | str | int]:

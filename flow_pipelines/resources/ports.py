@@ -76,6 +76,7 @@ class OpenAccounts:
             read_uri=self._image_store.read_uri,
             read_input=self._image_store.read_input,
             callback_url=callback_url(provider.profile, provider.base_url_in_use()),
+            held_until=lambda: provider.held_until(self.ledger.pace),
             seal=provider.link_seal(),
             memory=self._memory,
             others=self.open,

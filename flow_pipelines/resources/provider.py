@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -120,6 +121,11 @@ class ProviderResource(BoundedResource):
     def base_url_in_use(self) -> str:
         """Give the API's address: this resource's, else the environment's, else the provider's."""
         return next(iter(self._addresses().values()))
+
+    def held_until(self, pace: PaceStore) -> datetime | None:
+        """Return until when a 429 holds the account; None: it is not held."""
+        key = setting(self.api_key, self.profile.key_variable)
+        return pace.held_until(_account(self.provider_name, key))
 
     def has_key(self) -> bool:
         """Tell whether a key is configured; it may still be a wrong one."""

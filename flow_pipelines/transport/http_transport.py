@@ -112,9 +112,9 @@ class HttpTransport:
                 sign_in,
                 origins[0],
                 clock=clock,
-                send=lambda request: self._send_once(request, None),
+                send=self._fetch_token,
             )
-        self._retries = Retries(retry, clock, jitter)
+        self._retries, self._patience_seconds = Retries(retry, clock, jitter), patience_seconds
         self._pacing = Pacing(
             provider,
             store=pace,
@@ -190,6 +190,15 @@ class HttpTransport:
             exchange.close()
         self._raise_for(request, answer)
         return answer
+
+    def _fetch_token(self, request: ApiRequest) -> ApiAnswer:
+        try:
+            return self._send_once(request, None)
+        except RateLimited as error:
+            if (error.retry_after_seconds or 0.0) > self._patience_seconds:
+                # So that every run of the account ends at once, and not each by its own refusal.
+                self._pacing.hold(self._pacing.pause_seconds(error.retry_after_seconds))
+            raise
 
     def _begin(
         self, request: ApiRequest, bearer: Secret | None, url: str | None = None

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from flow_pipelines.clock import Clock
-from flow_pipelines.model.errors import LedgerError, NoTurn
+from flow_pipelines.model.errors import AccountHeld, LedgerError, NoTurn
 from flow_pipelines.provider import Lane, PaceStore, RateLimit
 from flow_pipelines.provider.turns import TurnRequest, TurnSheet
 
@@ -75,15 +75,13 @@ class Pacing:
         """Wait for the next turn. Raises: NoTurn, when that would take too long."""
         wait = self._give_way() if lane is Lane.BACKFILL else self._reserve(lane)
         if wait is None:
-            raise NoTurn(
-                f"no turn within {self._patience_seconds:g} s under the account's rate limit",
-                provider=self._provider,
-                operation=f"take_turn ({lane})",
-            )
+            raise self._no_turn(lane)
         self._clock.sleep(wait)
-        if self._held_until is not None:
-            # A 429 came while we slept: a turn given before it is not a turn any more.
-            self._clock.sleep((self._held_until - self._clock.now()).total_seconds())
+        # A 429 came while we slept, to us or to others: a turn given before it is none any more.
+        held = self._held_seconds(shared=wait > 0)
+        if held > self._patience_seconds:
+            raise self._no_turn(lane)
+        self._clock.sleep(held)
 
     def learn(self, requests: int) -> None:
         """Take what an answer says of the limit, where answers are to be believed."""
@@ -112,8 +110,33 @@ class Pacing:
             wait = self._reserve(Lane.BACKFILL, step)
             if wait is not None:
                 return wait
+            if self._held_seconds() > left:
+                return None
             self._clock.sleep(step)
         return self._reserve(Lane.BACKFILL, max(left, 0.0))
+
+    def _held_seconds(self, *, shared: bool = True) -> float:
+        """Return how long the account is held yet, as this process knows or `shared` by all."""
+        now = self._clock.now()
+        found = [self._held_until, self._store.held_until(self._key) if shared else None]
+        return max([0.0, *((until - now).total_seconds() for until in found if until)])
+
+    def _no_turn(self, lane: Lane) -> NoTurn:
+        held = self._held_seconds()
+        if held <= self._patience_seconds:
+            return NoTurn(
+                f"no turn within {self._patience_seconds:g} s under the account's rate limit",
+                provider=self._provider,
+                operation=f"take_turn ({lane})",
+            )
+        until = self._clock.now() + timedelta(seconds=held)
+        return AccountHeld(
+            f"the account is held until {until:%Y-%m-%d %H:%M:%S} UTC: the provider asked to wait "
+            "so long (HTTP 429, or what its answers say of the rate limit)",
+            provider=self._provider,
+            operation=f"take_turn ({lane})",
+            retry_after_seconds=held,
+        )
 
     def pause_seconds(self, told_seconds: float | None) -> float:
         """Give how long to be silent after a 429: as told, else a quarter of the window."""
@@ -173,6 +196,12 @@ class MemoryPaceStore:
         """Hold `key`; see `PaceStore`."""
         with self._lock:
             self._held_until[key] = max(until, self._held_until.get(key, until))
+
+    def held_until(self, key: str) -> datetime | None:
+        """Return when `key` is free; see `PaceStore`."""
+        with self._lock:
+            until = self._held_until.get(key)
+        return until if until is not None and until > self._clock.now() else None
 
     def slow_down(self, key: str) -> None:
         """Slow `key` down; see `PaceStore`."""

@@ -34,8 +34,11 @@ from flow_pipelines.provider import (
 )
 from flow_pipelines.redaction import Secret, redact
 
-LONGEST_RETRY_AFTER_SECONDS = 900.0
-"""A provider that asks for more is asked again after this: a typo must not close a night."""
+LONGEST_HOLD_SECONDS = 7 * 86_400.0
+"""A 429 is kept to for so long; no limit is known to last longer, and a slip of milliseconds for
+seconds must end some day."""
+LONGEST_ADVICE_SECONDS = 900.0
+"""What else tells when to come again is no refusal, and is asked again after this."""
 MESSAGE_CHARACTERS = 2000
 SHOWN_FIELDS = 20
 
@@ -168,7 +171,9 @@ def _retry_after_seconds(answer: ApiAnswer, body: ErrorBody, now: datetime) -> f
         seconds = body.retry_after_seconds
     if seconds is None or not math.isfinite(seconds):
         return None
-    return min(max(float(seconds), 0.0), LONGEST_RETRY_AFTER_SECONDS)
+    limited = answer.status == HTTPStatus.TOO_MANY_REQUESTS
+    longest = LONGEST_HOLD_SECONDS if limited else LONGEST_ADVICE_SECONDS
+    return min(max(float(seconds), 0.0), longest)
 
 
 def quota_pause_seconds(request: ApiRequest, answer: ApiAnswer, *, now: datetime) -> float | None:
@@ -180,7 +185,7 @@ def quota_pause_seconds(request: ApiRequest, answer: ApiAnswer, *, now: datetime
         seconds = (quota.resets_at - now).total_seconds()
     except (*_BROKEN_BODY, OverflowError, OSError):
         return None
-    return min(seconds, LONGEST_RETRY_AFTER_SECONDS) if seconds > 0 else None
+    return min(seconds, LONGEST_ADVICE_SECONDS) if seconds > 0 else None
 
 
 def told_limit(request: ApiRequest, answer: ApiAnswer) -> int | None:

@@ -234,17 +234,23 @@ def provider_error(kind: type[RateLimited | AccountRejected], **more: float) -> 
     [
         (provider_error(RateLimited), 30.0),
         (provider_error(RateLimited, retry_after_seconds=90.0), 90.0),
-        (provider_error(RateLimited, retry_after_seconds=9e9), LONGEST_SECONDS_TO_WAIT),
+        (provider_error(RateLimited, retry_after_seconds=300.0), LONGEST_SECONDS_TO_WAIT),
         (LeaseLost("held"), 60.0),
         (LedgerBusy("locked"), 30.0),
         (StorageError("503"), 30.0),
     ],
-    ids=["rate limit", "with advice", "with absurd advice", "lease", "ledger", "bucket"],
+    ids=["rate limit", "with advice", "with long advice", "lease", "ledger", "bucket"],
 )
 def test_what_passes_by_itself_is_retried(error: Exception, seconds: float) -> None:
     with pytest.raises(dg.RetryRequested) as caught, failures():
         raise error
     assert caught.value.seconds_to_wait == seconds
+
+
+def test_a_wait_longer_than_a_retry_may_last_ends_the_run_and_says_how_long() -> None:
+    with pytest.raises(dg.Failure, match="it asks to wait 86,400 s") as caught, failures():
+        raise provider_error(RateLimited, retry_after_seconds=86_400.0)
+    assert caught.value.allow_retries is False
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -124,6 +125,34 @@ def test_while_runs_are_under_way_a_tick_says_what_it_waits_for(
     assert data.run_requests == []
     said = f"harbor/{NIGHT}: 0 of 3 done, 3 in flight, $0.00 so far"
     assert said in (data.skip_message or "")
+
+
+@pytest.mark.case(
+    "A Retry-After of days used up the sensor's attempts, and the night waited for a person",
+    "No run is asked for while the account is held, and the sensor goes on after it",
+)
+def test_a_night_refused_for_days_goes_on_once_they_are_over(
+    project: Project, instance: dg.DagsterInstance, world: World
+) -> None:
+    project.add("harbor")
+    told = {"retry-after": "172800"}
+    with project.load() as defs:
+        world.control.add_fault("floyo", "create_run", "status", status=429, headers=told)
+        result = materialize(defs, instance, *GENERATION)
+        until = f"{CLOCK.now() + timedelta(days=2):%Y-%m-%d %H:%M}"
+        assert not result.success
+        for _ in range(20):
+            rest()
+            data = tick(defs, instance)
+            assert data.run_requests == []
+            assert f"floyo: nothing is sent before {until}" in (data.skip_message or "")
+        CLOCK.advance(172_800)
+        [request] = tick(defs, instance).run_requests or []
+        assert run_asked_for(defs, instance, request).success
+
+    assert world.bought() == 3
+    posts = [one for one in world.control.requests() if one.operation == "create_run"]
+    assert [one.status for one in posts] == [429, 200, 200, 200]
 
 
 def test_a_night_that_was_cut_short_goes_on_by_itself(

@@ -47,6 +47,17 @@ def test_a_hold_delays_every_turn_and_is_never_shortened(desk: Desk) -> None:
     assert _reserve(desk) == 0
 
 
+def test_a_hold_is_told_as_long_as_it_lasts(desk: Desk) -> None:
+    until = desk.clock.now() + timedelta(days=1)
+    assert desk.ledger.pace.held_until("floyo") is None
+
+    desk.ledger.pace.hold_until("floyo", until)
+    assert desk.ledger.pace.held_until("floyo") == until
+    assert desk.ledger.pace.held_until("flora") is None
+    desk.clock.advance(86_400)
+    assert desk.ledger.pace.held_until("floyo") is None
+
+
 def test_accounts_do_not_wait_for_each_other(desk: Desk) -> None:
     desk.ledger.pace.hold_until("floyo", desk.clock.now() + timedelta(seconds=30))
 

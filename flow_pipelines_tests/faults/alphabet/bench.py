@@ -210,7 +210,9 @@ class Bench:
         """Do what a sensor's tick does, and the runs that it asks for."""
         recover(self.ports)
         self.poll()
-        found = agenda(self.ledger, self.clock, batches=[NIGHT.batch])
+        batches = [NIGHT.batch]
+        held = batches if self.pace.held_until(self.name) else ()
+        found = agenda(self.ledger, self.clock, batches=batches, held=held)
         for todo in found.todos:
             if todo.kind == "submit":
                 self.submit(todo.limit)

@@ -75,6 +75,7 @@ ANSWERS = (
     Fault(name="endless", title="an answer without end", action="endless_body"),
     Fault(name="bomb", title="a compressed answer that unpacks to 32 MB", action="inflating_body"),
 )
+A_DAY = _status("429_day", 429, headers={"retry-after": "86400"}, ways=", Retry-After: a day")
 _IDEMPOTENCY = {"idempotency_duplicate": 409, "idempotency_conflict": 422}
 KEYS = tuple(
     Fault(
@@ -122,9 +123,9 @@ _PLAIN = tuple(one for one in _READS if one not in WORDS)
 _FILE = tuple(one for one in _PLAIN if one.name != "bad_json")
 ROWS: Mapping[Call, tuple[Fault, ...]] = {
     Call.WORKFLOW: _PLAIN,
-    Call.TOKEN: _READS,
-    Call.SUBMIT: (*CONNECTION, *STATUSES, *KEYS, *ANSWERS, *TOKENS),
-    Call.POLL: (*_READS, *TOKENS, *RUNS),
+    Call.TOKEN: (*_READS, A_DAY),
+    Call.SUBMIT: (*CONNECTION, *STATUSES, A_DAY, *KEYS, *ANSWERS, *TOKENS),
+    Call.POLL: (*_READS, A_DAY, *TOKENS, *RUNS),
     Call.DOWNLOAD: (*_FILE, *BYTES),
     Call.CANCEL: tuple(one for one in (*CONNECTION, *STATUSES, *ANSWERS) if one not in WORDS),
 }

@@ -58,7 +58,7 @@ def judge(case: Case, shared: Shared, caplog: pytest.LogCaptureFixture) -> None:
     assert story.tell() == case.expected
     assert_happened(story)
     assert_paid_once(story, case.expected)
-    if case.fault.name == "429_told":
+    if case.fault.name in {"429_told", "429_day"}:
         assert_polite(story)
     assert_no_secret_is_told(bench, caplog.text)
     assert_followed_without_the_key(bench, case.call)

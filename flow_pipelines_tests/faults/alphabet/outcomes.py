@@ -86,7 +86,7 @@ TABLE: Mapping[Call, Mapping[str, Row]] = {
     Call.TOKEN: {
         **_all(
             _only("comflowy", LATER, NO_TOKEN),
-            *(*_CONNECTION, *_LIMITS, *_SERVER, *_GARBLED),
+            *("429_day", *_CONNECTION, *_LIMITS, *_SERVER, *_GARBLED),
         ),
         **_all(
             _only("comflowy", ACCOUNT, NO_TOKEN),
@@ -94,7 +94,7 @@ TABLE: Mapping[Call, Mapping[str, Row]] = {
         ),
     },
     Call.SUBMIT: {
-        **_all(LATER, "never_established", *_LIMITS),
+        **_all(LATER, "never_established", "429_day", *_LIMITS),
         **_all(ACCOUNT, *_ACCOUNT),
         **_all(ASKED, "404"),
         **_all(REFUSED, "400"),
@@ -112,7 +112,7 @@ TABLE: Mapping[Call, Mapping[str, Row]] = {
         **_all(
             POSTPONED,
             *(*_CONNECTION, *_LIMITS, *_REQUEST, "404", *_SERVER, *_GARBLED, *_REDIRECTS),
-            *("unknown_status", "goes_back"),
+            *("429_day", "unknown_status", "goes_back"),
         ),
         **_all(POSTPONED_ALL, *_ACCOUNT),
         **_all(_only("comflowy", POSTPONED, NO_WORDS), "says_no"),

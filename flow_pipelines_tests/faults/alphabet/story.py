@@ -46,8 +46,8 @@ OPERATIONS = {
 """Provider → the stand-in's names of its calls."""
 RUN_SECONDS = 300.0
 WHILE_RUNNING, LATER, HOURS = 15.0, 400.0, 7200.0
-ALONE = (60, 200, 600, 2000, 8000, 30_000)
-"""Seconds between ticks once the fault is over: hours in all."""
+ALONE = (60, 200, 600, 2000, 8000, 30_000, 86_400)
+"""Seconds between ticks once the fault is over: hours, and the day that a 429 may ask for."""
 DAYS = (86_400 * 3, 86_400 * 4, 86_400)
 REAL_SECONDS = 10.0
 

@@ -107,6 +107,36 @@ def test_attempts_to_go_on_are_bounded(lab: Lab) -> None:
     assert asked == 8
 
 
+def held(lab: Lab) -> list[str]:
+    """Ask the agenda as a sensor does while the account is held."""
+    batches = [lab.night.batch]
+    found = agenda(lab.ledger, lab.clock, batches=batches, held=batches)
+    return [todo.kind for todo in found.todos]
+
+
+def test_while_an_account_is_held_nothing_is_asked_for_and_no_attempt_used_up(lab: Lab) -> None:
+    lab.plan("a cat", "a dog")
+    die_in_the_post(lab, accepted=True)
+    for _ in range(30):
+        lab.clock.advance(86_400)
+        recover(lab.ports)
+        assert held(lab) == []
+    record = lab.ledger.night(lab.night)
+    assert record is not None
+    assert record.submit_attempts == 0
+    assert todo_kinds(lab) == ["submit"]
+
+
+def test_while_an_account_is_held_what_has_ended_is_tried_once(lab: Lab) -> None:
+    lab.plan("a cat")
+    lab.submit()
+    wait_for_night(lab.ports, lab.night, owner="run-1", wait_seconds=600)
+    assert held(lab) == ["collect"]
+    lab.clock.advance(86_400)
+    assert held(lab) == []
+    assert todo_kinds(lab) == ["collect"]
+
+
 def test_rows_beyond_the_limit_are_not_bought_by_the_sensor(lab: Lab) -> None:
     lab.plan("a cat", "a dog", "a bird")
     lab.submit(limit=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -16,6 +17,7 @@ from flow_pipelines.model.errors import (
     LedgerBusy,
     NotFound,
     ProviderUnavailable,
+    RateLimited,
     RequestRejected,
     SubmitOutcomeUnknown,
     UnexpectedAnswer,
@@ -152,6 +154,38 @@ def test_a_provider_that_stays_away_leaves_the_rest_planned_for_a_later_run(lab:
     assert lab.states() == ["planned", "planned"]
     assert summary.stopped
     assert not summary.needs_person
+
+
+@pytest.mark.case(
+    "A 429 that asks for a day held a run for a minute, five times over",
+    "The run ends at once with the 429 and the time in its message; its rows stay planned",
+)
+def test_a_wait_longer_than_for_a_turn_ends_the_run_at_once(lab: Lab) -> None:
+    def refuse(request, number):
+        raise RateLimited("slow down", status=429, retry_after_seconds=86_400.0, **FACTS)
+
+    lab.provider.on_submit = refuse
+    lab.plan("a cat", "a dog")
+    began = lab.clock.now()
+    summary = lab.submit()
+    assert (lab.clock.now(), len(lab.provider.posts)) == (began, 1)
+    assert lab.states() == ["planned", "planned"]
+    assert not summary.needs_person
+    assert summary.stopped is not None
+    assert "HTTP 429" in summary.stopped
+    assert f"{began + timedelta(days=1):%Y-%m-%d %H:%M:%S} UTC" in summary.stopped
+
+
+def test_a_wait_as_long_as_for_a_turn_is_waited_for(lab: Lab) -> None:
+    def refuse(request, number):
+        if number == 1:
+            raise RateLimited("slow down", status=429, retry_after_seconds=40.0, **FACTS)
+
+    lab.provider.on_submit = refuse
+    lab.plan("a cat")
+    began = lab.clock.monotonic()
+    assert lab.submit().submitted == 1
+    assert lab.clock.monotonic() - began >= 40.0
 
 
 def test_a_known_key_is_looked_up_instead_of_sent_again(lab: Lab) -> None:

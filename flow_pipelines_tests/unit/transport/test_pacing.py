@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flow_pipelines.model.errors import RateLimited
+from flow_pipelines.model.errors import AccountHeld, RateLimited
 from flow_pipelines.provider import Lane, RateLimit, Resend
 from flow_pipelines.transport import HttpTransport, MemoryPaceStore
 from flow_pipelines.transport.pacing import Pacing, pace_of
@@ -97,6 +98,58 @@ def test_a_429_holds_everybody_who_shares_the_account(transport: Make, clock: Ma
             first.send(replace(request(Resend.NEVER), url=f"{wire.url}/runs"))
         second.take_turn(Lane.SUBMIT)
     assert clock.monotonic() == 40.0
+
+
+DAY = 86_400.0
+
+
+@pytest.mark.case(
+    "Retry-After of a day was cut to 900 s: POSTs went out early, and the error named the pace",
+    "The account is held for all of it; every run ends at once, with the 429 and the time in words",
+)
+@pytest.mark.parametrize("lane", list(Lane))
+def test_a_hold_longer_than_one_may_wait_ends_every_run_at_once(
+    transport: Make, clock: ManualClock, lane: Lane
+) -> None:
+    shared, limit = MemoryPaceStore(clock), RateLimit(requests=100, per_seconds=60.0)
+    with Wire(answer(429, "", retry_after="86400"), answer()) as wire:
+        first, other = (transport(wire.url, pace=shared, rate_limit=limit) for _ in range(2))
+        with pytest.raises(RateLimited, match="429"):
+            first.send(replace(request(Resend.NEVER), url=f"{wire.url}/runs"))
+        until = f"{clock.now() + timedelta(seconds=DAY):%Y-%m-%d %H:%M:%S} UTC"
+        for sender in (first, other):
+            with pytest.raises(AccountHeld, match=f"held until {until}.*HTTP 429") as caught:
+                sender.take_turn(lane)
+            assert caught.value.retry_after_seconds == DAY
+        assert clock.monotonic() == 0.0
+        clock.advance(DAY - 60)
+        other.take_turn(lane)
+        assert clock.monotonic() >= DAY
+    assert wire.methods() == ["POST"]
+
+
+def test_a_turn_given_before_the_429_of_another_process_is_none_any_more() -> None:
+    class Interrupted(ManualClock):
+        """The 429 of another process comes while this one sleeps."""
+
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            store.hold_until("acme", self.now() + timedelta(seconds=DAY))
+
+    clock = Interrupted()
+    store = MemoryPaceStore(clock)
+    pacing = Pacing(
+        "acme",
+        store=store,
+        key="acme",
+        limit=RateLimit(requests=1, per_seconds=60.0),
+        patience_seconds=120.0,
+        clock=clock,
+    )
+    store.reserve("acme", interval_seconds=60.0, burst=1, patience_seconds=0.0)
+    with pytest.raises(AccountHeld):
+        pacing.take_turn(Lane.SUBMIT)
+    assert clock.monotonic() <= 62
 
 
 def test_a_turn_given_before_a_429_is_waited_out_as_well(clock: ManualClock) -> None:

@@ -11,7 +11,7 @@ import pytest
 from flow_pipelines.model.errors import RateLimited
 from flow_pipelines.provider import ApiAnswer, ApiRequest, Lane, Quota, Resend
 from flow_pipelines.transport import HttpTransport
-from flow_pipelines.transport.verdicts import LONGEST_RETRY_AFTER_SECONDS
+from flow_pipelines.transport.verdicts import LONGEST_ADVICE_SECONDS
 from flow_pipelines_tests.fakes import ManualClock
 from flow_pipelines_tests.unit.transport.conftest import request
 from flow_pipelines_tests.unit.transport.wire import Step, Wire, answer
@@ -75,7 +75,7 @@ def test_a_window_of_days_is_not_believed(transport: Make, clock: ManualClock) -
     with Wire(told(clock, 0, 86_400)) as wire:
         account = transport(wire.url, patience_seconds=1e9)
         account.send(asked(wire))
-        assert waited(account, clock) == LONGEST_RETRY_AFTER_SECONDS
+        assert waited(account, clock) == LONGEST_ADVICE_SECONDS
 
 
 def test_a_host_outside_the_rate_limit_holds_nobody(transport: Make, clock: ManualClock) -> None:

@@ -93,7 +93,15 @@ def test_a_wait_told_in_the_body_counts_too(transport: Make, clock: ManualClock)
 
 @pytest.mark.parametrize(
     ("told", "understood"),
-    [("86400", 900.0), ("-5", 0.0), ("inf", 15.0), ("soon", 15.0), ("", 15.0), ("1.5", 1.5)],
+    [
+        ("86400", 86_400.0),
+        ("9999999", 604_800.0),
+        ("-5", 0.0),
+        ("inf", 15.0),
+        ("soon", 15.0),
+        ("", 15.0),
+        ("1.5", 1.5),
+    ],
 )
 def test_a_strange_retry_after_is_bounded_or_replaced(
     transport: Make, told: str, understood: float
