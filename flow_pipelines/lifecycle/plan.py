@@ -216,7 +216,8 @@ def regenerate(
     table, and `prompt_ids` those. `unresolved` rows are left to `flow-pipelines resolve`: buying
     them again could pay twice. Planning spends nothing; submitting does.
 
-    Raises: InvalidBatch, ConfigurationError (unknown prompt ids, nothing planned yet).
+    Raises: InvalidBatch, ConfigurationError (unknown prompt ids, nothing planned yet, another
+    scope than the first time).
     """
     rows = ports.ledger.prompt_rows(night)
     if not rows:
@@ -240,18 +241,31 @@ def regenerate(
             row for row in rendered if _wanted(current.get((row.prompt_id, row.copy)), row, scope)
         ]
 
+    asked = json.dumps(scope if isinstance(scope, str) else dict(scope), sort_keys=True)
     regeneration = ports.ledger.regenerate(
-        night,
-        requested_by,
-        json.dumps(scope if isinstance(scope, str) else dict(scope), sort_keys=True),
-        render,
-        workflow_version=workflow.version,
+        night, requested_by, asked, render, workflow_version=workflow.version
     )
+    _refuse_another_scope(regeneration, asked)
     ports.log(
         f"{night}: generation {regeneration.generation} buys {regeneration.rows} row(s) again, "
         f"asked for by {requested_by}"
     )
     return regeneration
+
+
+def _refuse_another_scope(first: Regeneration, asked: str) -> None:
+    """Raise ConfigurationError where the same request wants to regenerate something else now."""
+    if _rows_of(first.scope) != _rows_of(asked):
+        raise ConfigurationError(
+            f"{first.night}: {first.requested_by} has regenerated {first.scope} already, and its "
+            f"re-execution asks for {asked}: nothing was planned or bought. Start a new run for it"
+        )
+
+
+def _rows_of(scope: str) -> object:
+    """Return what a scope means, in whatever order its rows are named."""
+    read = json.loads(scope)
+    return read if isinstance(read, str) else sorted(set(read["prompt_ids"]))
 
 
 def latest(submissions: Sequence[Submission]) -> Mapping[tuple[str, int], Submission]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
@@ -207,6 +208,31 @@ def test_a_regeneration_buys_its_rows_once_however_often_it_is_retried(lab: Lab)
     assert bought(lab) == 5
     seeds = {s.seed for s in lab.ledger.submissions(lab.night) if s.prompt_id == "p1"}
     assert len(seeds) == 3
+
+
+@pytest.mark.case(
+    "A re-execution that asks to regenerate other rows bought nothing and was green",
+    "It buys nothing and fails with one message: start a new run",
+)
+@pytest.mark.parametrize("other", ["all", "failed", {"prompt_ids": ["p2", "p1"]}])
+def test_a_re_execution_that_asks_for_other_rows_is_refused_free_of_charge(
+    lab: Lab, other: str | dict[str, list[str]]
+) -> None:
+    lab.plan("a cat", "a dog", "a bird")
+    scope = {"prompt_ids": ["p1"]}
+    again = partial(regenerate, lab.settings, lab.night, lab.ports, requested_by="root-1")
+    again(scope=scope)
+    assert bought(lab) == 3
+    with pytest.raises(ConfigurationError, match=r"root-1 has regenerated .*Start a new run"):
+        again(scope=other)
+    assert bought(lab) == 3
+    assert again(scope={"prompt_ids": ["p1", "p1"]}).generation == 1
+
+
+def test_rows_named_in_another_order_are_the_same_request(lab: Lab) -> None:
+    lab.plan("a cat", "a dog")
+    again = partial(regenerate, lab.settings, lab.night, lab.ports, requested_by="root-1")
+    assert again(scope={"prompt_ids": ["p0", "p1"]}) == again(scope={"prompt_ids": ["p1", "p0"]})
 
 
 def test_failed_rows_alone_are_bought_again(lab: Lab) -> None:
