@@ -127,7 +127,7 @@ class FakeProvider:
 
     def cost_usd(
         self, report: RunReport, price_usd_per_run: Decimal | None
-    ) -> tuple[Decimal | None, Literal["charged", "estimated", "unknown"]]:
+    ) -> tuple[Decimal | None, Literal["charged", "estimated", "free", "unknown"]]:
         if price_usd_per_run is None:
             return None, "unknown"
         return price_usd_per_run, "estimated"

@@ -44,7 +44,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "run_ms": "Milliseconds from start to end at the provider.",
     "flotime_ms": "GPU milliseconds that Floyo counted.",
     "cost_usd": "What it cost in USD, exact; empty where nobody knows.",
-    "cost_basis": "How the cost is known: charged, estimated or unknown.",
+    "cost_basis": "How the cost is known: charged, estimated, free or unknown.",
     "outputs": "Outputs that the provider gave.",
     "output_index": "Which output of its run, from 0; never changes.",
     "file_name": "Name of the object in the bucket.",

@@ -147,7 +147,7 @@ def _cost(one: Submission) -> str:
     """Give money with `~` where it is an estimate."""
     if one.cost_usd is None:
         return "–"
-    return f"{'' if one.cost_basis == 'charged' else '~'}{one.cost_usd:f}"
+    return f"{'~' if one.cost_basis == 'estimated' else ''}{one.cost_usd:f}"
 
 
 def _why(one: Submission) -> str:

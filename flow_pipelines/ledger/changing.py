@@ -2,7 +2,7 @@
 
 Locks are taken in one order everywhere, so that no two transactions wait for each other: night by
 night in the order of their names, each before its submissions, those by key; then leases; then
-provider days.
+account days.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class NightChange:
         return to_submission(self.connection.execute(query).mappings().one())
 
     def save(self) -> None:
-        """Write the night and the provider days; the last thing the transaction does."""
+        """Write the night and the account days; the last thing the transaction does."""
         values = dict(self._values)
         if self._changed:
             values |= {"revision": self.before["revision"] + 1, "changed_at": self.now}
@@ -165,19 +165,19 @@ class NightChange:
         reserved = sign * usd(row["reserved_usd"])
         if reserved:
             self._reserved += reserved
-            day = (row["provider"], utc_day(row["submitting_at"]))
+            day = (row["resource"], utc_day(row["submitting_at"]))
             self._days[day] = self._days.get(day, Decimal(0)) + reserved
 
     def _save_days(self) -> None:
-        for (provider, day), change in sorted(self._days.items()):
+        for (resource, day), change in sorted(self._days.items()):
             if change:
                 query = self._database.upsert(budget_days).values(
-                    provider=provider, day=day, reserved_usd=change
+                    resource=resource, day=day, reserved_usd=change
                 )
                 total = budget_days.c.reserved_usd + query.excluded.reserved_usd
                 self.connection.execute(
                     query.on_conflict_do_update(
-                        index_elements=["provider", "day"], set_={"reserved_usd": total}
+                        index_elements=["resource", "day"], set_={"reserved_usd": total}
                     )
                 )
 
@@ -194,7 +194,7 @@ _NEW: dict[str, Any] = {
 
 _s = submissions.c
 _ACCOUNTED = (
-    _s.submission_key, _s.state, _s.collected_at, _s.reserved_usd, _s.provider, _s.submitting_at,
+    _s.submission_key, _s.state, _s.collected_at, _s.reserved_usd, _s.resource, _s.submitting_at,
 )  # fmt: skip
 
 

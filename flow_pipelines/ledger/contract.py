@@ -16,7 +16,7 @@ transaction, so a holder that slept too long cannot buy.
 
 Money: `reserved_usd` of a submission is 0 while planned, its estimate from the intent on, its cost
 once that is known, 0 again when it is proven that nothing was bought. A budget is compared with
-the sum of `reserved_usd` (all generations of the night; all batches of the provider on the UTC day
+the sum of `reserved_usd` (all generations of the night; all batches of the account on the UTC day
 of the intent) in the very transaction that writes the intent.
 """
 
@@ -190,8 +190,8 @@ class RunLedger(
     def outputs(self, night: Night) -> Mapping[str, Sequence[Output]]:
         """Give a night's outputs by submission key, in their order."""
 
-    def reserved_usd(self, provider: str, day: datetime) -> Decimal:
-        """Give what counts against the provider's daily budget on the UTC day of `day`."""
+    def reserved_usd(self, resource: str, day: datetime) -> Decimal:
+        """Give what counts against the account's daily budget on the UTC day of `day`."""
 
     # -- a submission's life ----------------------------------------------------------------
 
@@ -211,14 +211,15 @@ class RunLedger(
         owner: str,
         resource: str,
         body_sha256: str,
-        estimate_usd: Decimal,
+        estimate_usd: Decimal | None,
         budget_usd: Decimal | None,
         daily_budget_usd: Decimal | None,
     ) -> Submission:
         """Write the intent: planned → submitting, with its reservation. Then POST, at once.
 
         `resource` is the account that it is sent with, whatever it was planned for; with this
-        ledger's id and `body_sha256` it stays with the intent. Counts the intent.
+        ledger's id and `body_sha256` it stays with the intent. Counts the intent. `estimate_usd`
+        is the price of the run and its reservation; None: nobody knows one, nothing is reserved.
 
         Raises: Paused; LeaseLost, unless `owner` holds `lease` now; BudgetExceeded, with its
         scope, when `estimate_usd` on top of what is reserved exceeds a budget (equal is within);
@@ -306,7 +307,7 @@ class RunLedger(
         `reserved_usd`, and its outputs: each `output_id` gets the next index that no output, nor
         a detached one, ever had, in the order of the report, once and for ever; twice in a report
         is one output. A report for a run that ended before may add outputs, which clears
-        `collected_at`, and nothing else.
+        `collected_at`, and a charge that was not told before, in the place of the cost; no more.
         `sealed_links` (by `output_id`) are kept with outputs that are new until those
         are stored. A link that is not sealed never gets here.
         """

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, Select, insert, or_, select, upda
 
 from flow_pipelines.ledger.attaching import next_output_index
 from flow_pipelines.ledger.changing import NightChange, changing, of_night
-from flow_pipelines.ledger.column_types import storable
+from flow_pipelines.ledger.column_types import storable, usd
 from flow_pipelines.ledger.database import Database, chunks
 from flow_pipelines.ledger.elsewhere import not_elsewhere
 from flow_pipelines.ledger.rows import to_submission
@@ -120,11 +120,10 @@ class Polling:
             after = _forward(state, report.state)
             if state not in IN_FLIGHT:
                 change.note(row, **_UNCLAIMED)
+                _take_charge(change, row, cost_usd, cost_basis)
                 _add_outputs(change, row, report, sealed_links)
             elif after is not None and after not in IN_FLIGHT:
-                cost = {"cost_usd": cost_usd, "cost_basis": CostBasis(cost_basis).value}
-                if cost_usd is not None:
-                    cost["reserved_usd"] = cost_usd
+                cost = _cost(cost_usd, cost_basis)
                 change.move(
                     [row], after, **_said(row, report), **_ended(change, row, report), **cost
                 )
@@ -246,6 +245,21 @@ def _ended(change: NightChange, row: RowMapping, report: RunReport) -> dict[str,
         "flotime_ms": report.flotime_ms,
         "next_poll_at": None,
     }
+
+
+def _cost(cost_usd: Decimal | None, basis: CostBasis) -> dict[str, Any]:
+    """Return the columns of a cost; one that is known takes the place of the reservation."""
+    cost = {"cost_usd": cost_usd, "cost_basis": CostBasis(basis).value}
+    return cost if cost_usd is None else {**cost, "reserved_usd": cost_usd}
+
+
+def _take_charge(
+    change: NightChange, row: RowMapping, cost_usd: Decimal | None, basis: CostBasis
+) -> None:
+    """Write a charge that is told of a run that ended before, where it is news."""
+    known = (row["cost_usd"], row["cost_basis"])
+    if basis is CostBasis.CHARGED and cost_usd is not None and known != (usd(cost_usd), basis):
+        change.write([row], **_cost(cost_usd, basis))
 
 
 def _polled_on(

@@ -302,11 +302,11 @@ class Reading(Costs):
             found |= self._outputs(query)
         return found
 
-    def reserved_usd(self, provider: str, day: datetime) -> Decimal:
-        """Give what counts against the provider's daily budget on the UTC day of `day`."""
+    def reserved_usd(self, resource: str, day: datetime) -> Decimal:
+        """Give what counts against the account's daily budget on the UTC day of `day`."""
         columns = budget_days.c
         query = select(columns.reserved_usd).where(
-            columns.provider == provider, columns.day == utc_day(day)
+            columns.resource == resource, columns.day == utc_day(day)
         )
         with self._database.read() as connection:
             found: Decimal | None = connection.execute(query).scalar_one_or_none()

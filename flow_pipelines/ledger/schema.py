@@ -152,7 +152,7 @@ submissions = Table(
     Column("cost_usd", MicroUsd),
     _required("cost_basis", Text),
     _required("reserved_usd", MicroUsd),
-    # What the last intent reserved; empty for intents of before it was kept.
+    # What the last intent was to cost, and reserved; empty: nobody knew, or it is older than 0008.
     Column("estimate_usd", MicroUsd),
     Column("collected_at", Instant),
     Column("dagster_run_id", Text),
@@ -315,7 +315,7 @@ provider_files = Table(
 budget_days = Table(
     "budget_days",
     metadata,
-    _required("provider", Text, key=True),
+    _required("resource", Text, key=True),
     # UTC day of the intent, YYYY-MM-DD.
     _required("day", Text, key=True),
     _required("reserved_usd", MicroUsd),

@@ -69,20 +69,18 @@ class Submitting:
         owner: str,
         resource: str,
         body_sha256: str,
-        estimate_usd: Decimal,
+        estimate_usd: Decimal | None,
         budget_usd: Decimal | None,
         daily_budget_usd: Decimal | None,
     ) -> Submission:
         """Write the intent: planned → submitting, with its reservation."""
-        if not estimate_usd.is_finite() or estimate_usd < 0:
-            raise LedgerError(f"an estimate of {estimate_usd} USD reserves nothing")
-        estimate = usd(estimate_usd)
+        estimate = _to_reserve(estimate_usd)
         with changing(self._database, submission_key) as (change, row):
             check_not_paused(change.connection)
             check_lease(change.connection, lease, owner, change.now)
             check_transition(submission_key, _S(row["state"]), _S.SUBMITTING)
             _check_budget("partition", change.reserved_usd, estimate, budget_usd)
-            day = self._lock_day(change, row["provider"])
+            day = self._lock_day(change, resource)
             _check_budget("day", day, estimate, daily_budget_usd)
             if change.before["frozen_at"] is None:
                 change.set(frozen_at=change.now)
@@ -91,7 +89,7 @@ class Submitting:
                 _S.SUBMITTING,
                 submitting_at=change.now,
                 reserved_usd=estimate,
-                estimate_usd=estimate,
+                estimate_usd=estimate_usd,
                 dagster_run_id=owner,
                 resource=resource,
                 intents=row["intents"] + 1,
@@ -207,17 +205,17 @@ class Submitting:
                     dropped += len(rows)
         return dropped
 
-    def _lock_day(self, change: NightChange, provider: str) -> Decimal:
-        """Give what the provider's day holds; nobody else adds to it before this transaction."""
+    def _lock_day(self, change: NightChange, resource: str) -> Decimal:
+        """Give what the account's day holds; nobody else adds to it before this transaction."""
         day = utc_day(change.now)
         query = self._database.upsert(budget_days).values(
-            provider=provider, day=day, reserved_usd=_NOTHING
+            resource=resource, day=day, reserved_usd=_NOTHING
         )
         change.connection.execute(query.on_conflict_do_nothing())
         columns = budget_days.c
         locked = (
             select(columns.reserved_usd)
-            .where(columns.provider == provider, columns.day == day)
+            .where(columns.resource == resource, columns.day == day)
             .with_for_update()
         )
         total: Decimal = change.connection.execute(locked).scalar_one()
@@ -270,6 +268,15 @@ def _refuse_under_way(change: NightChange, row: RowMapping) -> None:
             f"submission {key} was sent again under its key, and that request may still be under "
             f"way: say that it was not created after {copy.expires_at:%H:%M:%S} UTC"
         )
+
+
+def _to_reserve(estimate_usd: Decimal | None) -> Decimal:
+    """Return what an estimate reserves; a price that nobody knows reserves nothing."""
+    if estimate_usd is None:
+        return _NOTHING
+    if not estimate_usd.is_finite() or estimate_usd < 0:
+        raise LedgerError(f"an estimate of {estimate_usd} USD reserves nothing")
+    return usd(estimate_usd)
 
 
 def _check_budget(scope: str, reserved: Decimal, estimate: Decimal, budget: Decimal | None) -> None:

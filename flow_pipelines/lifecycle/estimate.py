@@ -89,7 +89,8 @@ def estimate_night(
     past = () if ledger is None else _past_runs(ledger, settings.name, rendered.workflow)
     price = account.provider.estimate_usd(rendered.workflow, settings.price_usd_per_run)
     to_send = _to_send(rendered, known)
-    budgets = _budgets(settings, account, known, price, _spent_today(account, ledger, clock))
+    spent_today = _spent_today(settings.resource, account, ledger, clock)
+    budgets = _budgets(settings, account, known, price, spent_today)
     refused = _refusal(settings, account, price)
     sent = 0 if refused else min([to_send, *(cut.allows for cut in budgets)])
     usd_per_run = _past_cost(past) if price is None else price
@@ -159,10 +160,12 @@ def _refusal(settings: BatchSettings, account: Account, price: Decimal | None) -
     return "there is a budget, but no price of a run: set price_usd_per_run in its defs.yaml"
 
 
-def _spent_today(account: Account, ledger: RunLedger | None, clock: Clock) -> Decimal:
+def _spent_today(
+    resource: str, account: Account, ledger: RunLedger | None, clock: Clock
+) -> Decimal:
     if ledger is None or account.daily_budget_usd is None:
         return Decimal(0)
-    return ledger.reserved_usd(account.provider.name, clock.now())
+    return ledger.reserved_usd(resource, clock.now())
 
 
 def _budgets(

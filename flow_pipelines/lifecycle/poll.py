@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
 from flow_pipelines.lifecycle.accounts import each_account
 from flow_pipelines.lifecycle.links import needs_links, sealed_links
@@ -187,7 +188,8 @@ def record_report(
             report.error_code or report.provider_status,
             report.error_message or "the provider ended a run for lack of balance or credit",
         )
-    cost, basis = ports.provider.cost_usd(report, submission.reserved_usd or None)
+    report = replace(report, has_run=submission.state is SubmissionState.RUNNING)
+    cost, basis = ports.provider.cost_usd(report, _price_usd(submission))
     try:
         return ports.ledger.record_poll(
             submission.submission_key,
@@ -200,6 +202,13 @@ def record_report(
     except IllegalTransition as error:
         ports.log(f"a poll came too late: {error}")
         return None
+
+
+def _price_usd(submission: Submission) -> Decimal | None:
+    """Return what its run was to cost; an intent of a version before kept the reservation only."""
+    if submission.estimate_usd is None and submission.reserved_usd > 0:
+        return submission.reserved_usd
+    return submission.estimate_usd
 
 
 def wait_for_night(ports: Workplace, night: Night, *, owner: str, wait_seconds: float) -> int:

@@ -171,17 +171,16 @@ def _note_end(ports: Ports, night: Night, backfill_id: str | None, summary: Subm
         ports.ledger.note_submitter(night, backfill_id, _sent(record))
 
 
-def _estimate(settings: BatchSettings, ports: Ports, record: NightRecord) -> Decimal:
+def _estimate(settings: BatchSettings, ports: Ports, record: NightRecord) -> Decimal | None:
     workflow = ports.ledger.workflow(record.workflow_version)
     estimate = ports.provider.estimate_usd(workflow, settings.price_usd_per_run)
-    if estimate is None:
-        if settings.budget_usd is not None or settings.daily_budget_usd is not None:
-            message = (
-                f"Batch {settings.name!r} has a budget, but nobody knows what a run on "
-                f"{settings.provider} costs: set price_usd_per_run in its defs.yaml"
-            )
-            raise ConfigurationError(message)
-        return Decimal(0)
+    has_budget = settings.budget_usd is not None or settings.daily_budget_usd is not None
+    if estimate is None and has_budget:
+        message = (
+            f"Batch {settings.name!r} has a budget, but nobody knows what a run on "
+            f"{settings.provider} costs: set price_usd_per_run in its defs.yaml"
+        )
+        raise ConfigurationError(message)
     return estimate
 
 
@@ -194,7 +193,7 @@ class _Submitting:
         night: Night,
         ports: Ports,
         owner: str,
-        estimate: Decimal,
+        estimate: Decimal | None,
         lane: Lane,
     ) -> None:
         self.settings, self.night, self.ports = settings, night, ports

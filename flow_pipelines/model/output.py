@@ -69,6 +69,8 @@ class RunReport:
     flotime_ms: int | None = None
     charged_usd: Decimal | None = None
     """What the provider says it charged."""
+    has_run: bool = False
+    """Whether an earlier answer showed it running."""
     outputs: tuple[OutputRef, ...] = ()
     error_code: str | None = None
     error_message: str | None = None

@@ -91,6 +91,8 @@ class CostBasis(StrEnum):
 
     CHARGED = "charged"
     ESTIMATED = "estimated"
+    FREE = "free"
+    """It cost nothing, as the provider documents of such an end."""
     UNKNOWN = "unknown"
 
 
@@ -151,7 +153,8 @@ class Submission:
     """The ledger that wrote the last intent: part of its label, callback address and idempotency
     key. None: no intent yet, or one of a version that did not send the ledger's id."""
     estimate_usd: Decimal | None = None
-    """What the last intent reserved; None for intents of a version that did not keep it."""
+    """What the run of the last intent was to cost, 0 included; None: nobody knew, or the intent is
+    of a version that kept the reservation only."""
     body_sha256: str | None = None
     """Of the body of the last intent's POST; None for intents of a version that did not keep it."""
 

@@ -132,7 +132,7 @@ class Provider(Protocol):
 
     def cost_usd(
         self, report: RunReport, price_usd_per_run: Decimal | None
-    ) -> tuple[Decimal | None, Literal["charged", "estimated", "unknown"]]:
+    ) -> tuple[Decimal | None, Literal["charged", "estimated", "free", "unknown"]]:
         """Give what an ended run cost and how that is known.
 
         `price_usd_per_run` is the batch's own figure, for providers that state no price.

@@ -37,7 +37,7 @@ _KEPT = {
     "nights": f"batch, partition_key, stale, reserved_usd, revision, uncollected, {_COUNTS}",
     "submissions": "submission_key, state, stale, reserved_usd, provider_run_id, resource, reason",
     "outputs": "submission_key, output_index, output_id, s3_key, sha256, size_bytes, sealed_link",
-    "budget_days": "provider, day, reserved_usd",
+    "budget_days": "*",  # by provider before, by account now; there each has the other's name
     "regenerations": "batch, partition_key, requested_by, generation, rows",
     "settlements": "submission_key, action, who, why, at",
 }
@@ -68,6 +68,28 @@ def test_an_upgrade_changes_nothing_that_was_written(before_0008: Before) -> Non
     before_0008.open_ledger().close()
     assert rows_of(before_0008) == left
     assert not any(row[2] for row in left["nights"] + left["submissions"])
+
+
+@pytest.mark.case(
+    "two accounts of one provider shared its budget of the day, and the release changes at noon",
+    "each account keeps what it has reserved of that day, to the micro-dollar",
+    area="old ledger",
+)
+def test_an_upgrade_moves_todays_reservations_to_their_accounts(before_0008: Before) -> None:
+    night = Night(BATCHES["floyo"], HALF)
+    with closing(sqlite3.connect(before_0008.ledger_file)) as database, database:
+        ((left,),) = database.execute("SELECT reserved_usd FROM budget_days WHERE provider='floyo'")
+        ((moved,),) = database.execute(
+            "SELECT sum(reserved_usd) FROM submissions WHERE batch=? AND partition_key=?", night
+        )
+        database.execute(
+            "UPDATE submissions SET resource='floyo_eu' WHERE batch=? AND partition_key=?", night
+        )
+    today = before_0008.clock.now()
+    with before_0008.open_ledger() as ledger:
+        found = [ledger.reserved_usd(name, today) for name in ("floyo", "floyo_eu")]
+    assert [int(usd.scaleb(6)) for usd in found] == [left - moved, moved]
+    assert 0 < moved < left
 
 
 def test_an_upgrade_counts_intents_so_that_what_was_bought_counts_more(

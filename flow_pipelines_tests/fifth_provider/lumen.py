@@ -189,7 +189,7 @@ class LumenProvider:
 
     def cost_usd(
         self, report: RunReport, price_usd_per_run: Decimal | None
-    ) -> tuple[Decimal | None, Literal["charged", "estimated", "unknown"]]:
+    ) -> tuple[Decimal | None, Literal["charged", "estimated", "free", "unknown"]]:
         del price_usd_per_run
         if report.charged_usd is None:
             return None, "unknown"

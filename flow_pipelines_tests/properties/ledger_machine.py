@@ -70,7 +70,7 @@ class LedgerMachine(LedgerWorld):
 
         def event() -> None:
             self.desk.ledger.begin_submission(
-                key, lease=lease, owner=owner, resource="floyo", body_sha256="",
+                key, lease=lease, owner=owner, resource=self.world, body_sha256="",
                 estimate_usd=estimate, budget_usd=BUDGET, daily_budget_usd=None,
             )  # fmt: skip
 

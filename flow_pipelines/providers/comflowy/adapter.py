@@ -99,7 +99,7 @@ class ComflowyProvider:
 
     def cost_usd(
         self, report: RunReport, price_usd_per_run: Decimal | None
-    ) -> tuple[Decimal | None, Literal["charged", "estimated", "unknown"]]:
+    ) -> tuple[Decimal | None, Literal["charged", "estimated", "free", "unknown"]]:
         """Take the batch's figure for a run that succeeded; what failed runs cost is unknown."""
         if report.state is SubmissionState.SUCCEEDED and price_usd_per_run is not None:
             return price_usd_per_run.quantize(_USD), "estimated"

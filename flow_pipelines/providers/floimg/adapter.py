@@ -166,7 +166,7 @@ class FloImgProvider:
 
     def cost_usd(
         self, report: RunReport, price_usd_per_run: Decimal | None
-    ) -> tuple[Decimal | None, Literal["charged", "estimated", "unknown"]]:
+    ) -> tuple[Decimal | None, Literal["charged", "estimated", "free", "unknown"]]:
         """Take the batch's figure for what completed: FloImg tells no cost.
 
         Whether a failed execution counts against the plan is not documented.

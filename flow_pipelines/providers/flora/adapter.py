@@ -118,15 +118,15 @@ class FloraProvider:
 
     def cost_usd(
         self, report: RunReport, price_usd_per_run: Decimal | None
-    ) -> tuple[Decimal | None, Literal["charged", "estimated", "unknown"]]:
+    ) -> tuple[Decimal | None, Literal["charged", "estimated", "free", "unknown"]]:
         """Give what was charged; nothing for what FLORA calls failed; else estimate the price."""
-        charged = report.charged_usd
-        if charged is None and STATES.get(report.provider_status.lower()) is S.FAILED:
-            charged = Decimal(0)  # failed generations are not charged, says FLORA
-        cost = price_usd_per_run if charged is None else charged
-        if cost is None:
+        if report.charged_usd is not None:
+            return report.charged_usd.quantize(_USD), "charged"
+        if STATES.get(report.provider_status.lower()) is S.FAILED:
+            return Decimal(0), "free"  # failed generations are not charged, says FLORA
+        if price_usd_per_run is None:
             return None, "unknown"
-        return cost.quantize(_USD), "estimated" if charged is None else "charged"
+        return price_usd_per_run.quantize(_USD), "estimated"
 
     def estimate_usd(self, workflow: Workflow, price_usd_per_run: Decimal | None) -> Decimal | None:
         """Give FLORA's own price of a run, else the batch's figure."""

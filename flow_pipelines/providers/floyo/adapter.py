@@ -29,7 +29,7 @@ from flow_pipelines.provider import (
 )
 from flow_pipelines.providers.floyo.calls import NAME
 from flow_pipelines.providers.floyo.client import FloyoClient
-from flow_pipelines.providers.floyo.reports import report_of
+from flow_pipelines.providers.floyo.reports import cost_nothing, report_of
 
 INPUT_FOLDER = "flow-pipelines"
 """Below the team's inputs, so that people see whose pictures these are."""
@@ -120,8 +120,13 @@ class FloyoProvider:
 
     def cost_usd(
         self, report: RunReport, price_usd_per_run: Decimal | None
-    ) -> tuple[Decimal | None, Literal["charged", "estimated", "unknown"]]:
-        """Estimate from FloTime, else take the batch's figure: Floyo states no price of a run."""
+    ) -> tuple[Decimal | None, Literal["charged", "estimated", "free", "unknown"]]:
+        """Estimate from FloTime, else take the batch's figure: Floyo states no price of a run.
+
+        What was canceled in the queue, or had no balance to begin with, used no FloTime.
+        """
+        if cost_nothing(report):
+            return Decimal(0), "free"
         rate = self._usd_per_flotime_hour
         if rate is not None and report.flotime_ms is not None:
             return (rate * report.flotime_ms / _MS_PER_HOUR).quantize(_USD), "estimated"

@@ -38,6 +38,19 @@ def report_of(run: Run) -> RunReport:
     )
 
 
+def cost_nothing(report: RunReport) -> bool:
+    """Tell whether a run ended before it began: FloTime is time of a GPU, and all that is billed.
+
+    Source: docs.floyo.ai/plans-and-billing.
+    """
+    word = report.provider_status.lower()
+    if word not in ACCOUNT_STATUSES and STATES.get(word) is not SubmissionState.CANCELED:
+        return False
+    if report.flotime_ms is None:
+        return not report.has_run
+    return report.flotime_ms == 0
+
+
 def _output(index: int, file: File) -> OutputRef:
     return OutputRef(
         # An output without an id cannot be fetched; left out, it would be lost without a word.

@@ -142,10 +142,10 @@ class Desk:
         key: str,
         *,
         owner: str = OWNER,
-        estimate: str = "0.02",
+        estimate: str | None = "0.02",
+        resource: str = "floyo",
         budget: str | None = None,
         daily: str | None = None,
-        resource: str = "floyo",
     ) -> Submission:
         lease = f"submit:{key.split('#', maxsplit=1)[0]}"
         self.ledger.acquire_lease(lease, owner, 60)
@@ -155,7 +155,7 @@ class Desk:
             owner=owner,
             resource=resource,
             body_sha256="",
-            estimate_usd=Decimal(estimate),
+            estimate_usd=None if estimate is None else Decimal(estimate),
             budget_usd=None if budget is None else Decimal(budget),
             daily_budget_usd=None if daily is None else Decimal(daily),
         )

@@ -5,7 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import text
 
+from flow_pipelines.ledger.migrations.versions.v0009_account_days import reserved_by_day
+from flow_pipelines.model import CostBasis
 from flow_pipelines.model.errors import BudgetExceeded, LeaseLost, LedgerError, Paused
 from flow_pipelines_tests.conformance.ledger.desk import (
     OWNER,
@@ -60,15 +63,87 @@ def test_the_daily_budget_spans_batches_and_ends_at_midnight_utc(desk: Desk) -> 
     assert _reserved(desk) == 1
 
 
-def test_another_provider_has_a_day_of_its_own(desk: Desk) -> None:
+@pytest.mark.case(
+    "Two accounts of one provider shared one daily budget",
+    "The daily budget is the account's, by its resource key, as its field says",
+)
+def test_another_account_of_the_same_provider_has_a_day_of_its_own(desk: Desk) -> None:
+    first, second, third = _keys(desk, 3)
+
+    desk.begin(first, estimate="1", daily="1")
+    desk.begin(second, estimate="1", daily="1", resource="floyo_eu")
+    with pytest.raises(BudgetExceeded):
+        desk.begin(third, estimate="1", daily="1", resource="floyo_eu")
+
+    for account in ("floyo", "floyo_eu"):
+        assert desk.ledger.reserved_usd(account, desk.clock.now()) == 1
+
+
+def test_what_two_providers_spend_by_one_account_shares_its_day(desk: Desk) -> None:
     night, other = new_night(), new_night()
     desk.plan(night)
     desk.plan(other, provider="flora")
 
     desk.begin(key_of(night, 0), estimate="1", daily="1")
-    desk.begin(key_of(other, 0), estimate="1", daily="1")
+    with pytest.raises(BudgetExceeded):
+        desk.begin(key_of(other, 0), estimate="1", daily="1")
 
-    assert desk.ledger.reserved_usd("flora", desk.clock.now()) == 1
+
+def test_the_days_that_an_upgrade_sums_up_are_the_days_of_the_ledger(shared_desk: Desk) -> None:
+    desk = shared_desk
+    for account in ("floyo", "floyo_eu"):
+        for key in _keys(desk, 2):
+            desk.begin(key, estimate="0.3", resource=account)
+            desk.clock.advance(DAY_SECONDS - 0.000001)
+    with desk.ledger._database.read() as connection:
+        kept = connection.execute(text("SELECT * FROM budget_days WHERE reserved_usd <> 0"))
+        summed = connection.execute(text(reserved_by_day(connection.dialect.name)))
+        assert {tuple(row) for row in kept} == {tuple(row) for row in summed}
+
+
+@pytest.mark.parametrize(("estimate", "price"), [("0", Decimal(0)), ("0.3", Decimal("0.3"))])
+def test_the_price_of_an_intent_stays_whatever_becomes_of_its_reservation(
+    desk: Desk, estimate: str, price: Decimal
+) -> None:
+    (key,) = _keys(desk, 1)
+    desk.submit(key, estimate=estimate)
+    assert desk.ledger.submission(key).estimate_usd == price
+    assert desk.poll(key, S.SUCCEEDED, cost="0.02").estimate_usd == price
+
+
+def test_a_price_that_nobody_knows_is_not_0_and_reserves_nothing(desk: Desk) -> None:
+    (key,) = _keys(desk, 1)
+    sent = desk.begin(key, estimate=None)
+    assert (sent.estimate_usd, sent.reserved_usd, _reserved(desk)) == (None, 0, 0)
+
+
+@pytest.mark.case(
+    "A charge that a later answer told was forgotten: the estimate stayed",
+    "It takes the estimate's place; the night's sum and its daily budget follow",
+)
+def test_a_charge_told_of_a_run_that_ended_before_takes_the_place_of_its_cost(desk: Desk) -> None:
+    (key,) = _keys(desk, 1)
+    desk.submit(key, estimate="0.02")
+    intent_day = desk.clock.now()
+    ended = desk.poll(key, S.SUCCEEDED)
+    desk.clock.advance(DAY_SECONDS)
+    before = desk.ledger.night(ended.night)
+
+    told = desk.poll(key, S.SUCCEEDED, cost="0.0425")
+    again = desk.poll(key, S.SUCCEEDED, cost="0.0425")
+    silent = desk.poll(key, S.SUCCEEDED)
+
+    after = desk.ledger.night(ended.night)
+    assert before is not None
+    assert after is not None
+    assert (told.cost_usd, told.cost_basis) == (Decimal("0.0425"), CostBasis.CHARGED)
+    assert told == again == silent
+    assert (after.revision, desk.ledger.reserved_usd(PROVIDER, intent_day)) == (
+        before.revision + 1,
+        Decimal("0.0425"),
+    )
+    (line,) = (one for one in desk.ledger.cost_lines() if one.night == told.night)
+    assert (line.cost_usd, line.estimated_usd) == (Decimal("0.0425"), 0)
 
 
 def test_every_generation_counts_against_the_budget_of_its_night(desk: Desk) -> None:

@@ -270,14 +270,14 @@ def test_an_output_keeps_its_index_in_whatever_order_it_is_seen_again(desk: Desk
     assert [o.output_index for o in outputs] == [0, 1, 2, 3]
 
 
-def test_a_later_report_about_an_ended_run_adds_outputs_and_nothing_else(desk: Desk) -> None:
+def test_a_later_report_without_a_charge_about_an_ended_run_adds_outputs_and_nothing_else(
+    desk: Desk,
+) -> None:
     (key,) = _sent(desk, 0)
     first = desk.poll(key, S.FAILED, cost="0.01", outputs=refs("a"))
     desk.clock.advance(100)
 
-    again = desk.poll(
-        key, S.SUCCEEDED, cost="9", outputs=refs("b"), run_ms=1, error_message="other"
-    )
+    again = desk.poll(key, S.SUCCEEDED, outputs=refs("b"), run_ms=1, error_message="other")
 
     assert again == first
     assert len(desk.ledger.outputs(first.night)[key]) == 2

@@ -15,6 +15,7 @@ RECEIPT = "Receipt after the POST"
 OWNER = "The ledger's id in the bucket"
 BUDGET = "Budget reserved with the intent"
 ONCE = "A paid request is sent once"
+HOLD = "Retry-After is kept to"
 KEYS = "The key goes to its provider only"
 
 _SUBMIT = "unit/lifecycle/test_submit.py"
@@ -226,6 +227,91 @@ MUTANTS = (
             ),
         ),
         tests=(_BUDGETS, _SUBMIT),
+    ),
+    Mutant(
+        guard=BUDGET,
+        removed="a charge that a later answer tells is not taken over",
+        edits=(
+            Edit(
+                "ledger/polling.py",
+                "                _take_charge(change, row, cost_usd, cost_basis)\n",
+            ),
+        ),
+        tests=(_BUDGETS,),
+    ),
+    Mutant(
+        guard=BUDGET,
+        removed="a reservation stands for the price of a run",
+        edits=(
+            Edit(
+                "lifecycle/poll.py",
+                "    if submission.estimate_usd is None and submission.reserved_usd > 0:\n"
+                "        return submission.reserved_usd\n"
+                "    return submission.estimate_usd\n",
+                "    return submission.reserved_usd or None\n",
+            ),
+        ),
+        tests=("unit/lifecycle/test_poll.py",),
+    ),
+    Mutant(
+        guard=BUDGET,
+        removed="an upgrade does not sum up what each account has reserved",
+        edits=(
+            Edit(
+                "ledger/migrations/versions/v0009_account_days.py",
+                '    op.execute(f"INSERT INTO budget_days (resource, day, reserved_usd) {sums}")',
+                "    del sums",
+            ),
+        ),
+        tests=("faults/test_upgrade_0008.py",),
+    ),
+    Mutant(
+        guard=BUDGET,
+        removed="a re-execution may ask for other rows, and is green",
+        edits=(Edit("lifecycle/plan.py", "    _refuse_another_scope(regeneration, asked)\n"),),
+        tests=(_RECOVER,),
+    ),
+    Mutant(
+        guard=HOLD,
+        removed="a Retry-After is cut to a quarter of an hour",
+        edits=(
+            Edit(
+                "transport/verdicts.py",
+                "    longest = LONGEST_HOLD_SECONDS if limited else LONGEST_ADVICE_SECONDS\n",
+                "    longest = LONGEST_ADVICE_SECONDS\n",
+            ),
+        ),
+        tests=("unit/transport/test_pacing.py",),
+    ),
+    Mutant(
+        guard=HOLD,
+        removed="a turn counts although another process was told to wait meanwhile",
+        edits=(
+            Edit(
+                "transport/pacing.py",
+                "        held = self._held_seconds(shared=wait > 0)\n",
+                "        held = self._held_seconds(shared=False)\n",
+            ),
+        ),
+        tests=("unit/transport/test_pacing.py",),
+    ),
+    Mutant(
+        guard=HOLD,
+        removed="runs to submit are asked for while the account is held",
+        edits=(Edit("lifecycle/agenda.py", " and not look.held:\n", ":\n"),),
+        tests=(_RECOVER,),
+    ),
+    Mutant(
+        guard=HOLD,
+        removed="a run waits in its process for as long as it is told",
+        edits=(
+            Edit(
+                _IN_THE_LIFE,
+                "        if wait > LONGEST_WAIT_SECONDS:\n",
+                "        if wait < 0:\n",
+            ),
+        ),
+        tests=(_SUBMIT,),
     ),
     Mutant(
         guard=ONCE,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
+
 import pytest
 
 from flow_pipelines.lifecycle import poll_due
-from flow_pipelines.lifecycle.poll import PollSummary
+from flow_pipelines.lifecycle.poll import PollSummary, record_report
 from flow_pipelines.lifecycle.waits import FEW
-from flow_pipelines.model import RunReport
+from flow_pipelines.model import CostBasis, RunReport, Submission
 from flow_pipelines.model.errors import NoTurn, ProviderError, ProviderUnavailable
 from flow_pipelines_tests.unit.lifecycle.conftest import Lab
 
@@ -45,3 +48,45 @@ def test_a_run_that_was_not_even_asked_after_stays_due(
     assert len(refused) == 1
     assert (refused[0] in asked) is asked_at_once
     assert len(asked) >= rows - 1
+
+
+def ended(lab: Lab, **changed: object) -> Submission:
+    """Buy one row and let its run end well; `changed` is what the ledger tells of its intent."""
+    lab.provider.price = None
+    lab.plan("a cat")
+    lab.submit()
+    (sent,) = lab.ledger.submissions(lab.night)
+    assert sent.provider_run_id is not None
+    report = lab.provider.finished(sent.provider_run_id)
+    after = record_report(lab.ports, replace(sent, **changed), report, AN_HOUR)
+    assert after is not None
+    return after
+
+
+@pytest.mark.case(
+    "price_usd_per_run: 0 was taken for an unknown price",
+    "0 is a price: the run cost 0, as an estimate, and is not of unknown cost",
+)
+@pytest.mark.parametrize(
+    ("price", "basis"),
+    [
+        (Decimal(0), CostBasis.ESTIMATED),
+        (Decimal("0.02"), CostBasis.ESTIMATED),
+        (None, CostBasis.UNKNOWN),
+    ],
+)
+def test_a_run_costs_the_price_that_its_intent_had(
+    lab: Lab, price: Decimal | None, basis: CostBasis
+) -> None:
+    lab.with_settings(price_usd_per_run=price)
+    after = ended(lab)
+    assert (after.cost_usd, after.cost_basis) == (price, basis)
+
+
+@pytest.mark.parametrize(
+    ("reserved", "cost"), [(Decimal("0.02"), Decimal("0.02")), (Decimal(0), None)]
+)
+def test_of_an_intent_of_a_version_before_the_reservation_is_all_that_is_known(
+    lab: Lab, reserved: Decimal, cost: Decimal | None
+) -> None:
+    assert ended(lab, estimate_usd=None, reserved_usd=reserved).cost_usd == cost

@@ -271,7 +271,7 @@ def test_a_budget_leaves_out_the_rows_of_every_page_but_none_beyond_the_limit(la
     assert lab.states() == ["submitted", *["skipped"] * 5, *["planned"] * 2]
 
 
-def test_the_daily_budget_counts_every_batch_of_the_provider(lab: Lab) -> None:
+def test_the_daily_budget_counts_every_batch_of_the_account(lab: Lab) -> None:
     lab.with_settings(daily_budget_usd=Decimal("0.03"), price_usd_per_run=Decimal("0.01"))
     lab.plan("a cat", "a dog")
     lab.submit()
@@ -279,6 +279,16 @@ def test_the_daily_budget_counts_every_batch_of_the_provider(lab: Lab) -> None:
     lab.plan()
     lab.submit()
     assert lab.states() == ["submitted", "skipped"]
+
+
+@pytest.mark.parametrize("price", [Decimal(0), Decimal("0.02"), None])
+def test_the_price_of_a_run_is_kept_beside_its_reservation(lab: Lab, price: Decimal | None) -> None:
+    lab.with_settings(price_usd_per_run=price)
+    lab.provider.price = None
+    lab.plan("a cat")
+    lab.submit()
+    (sent,) = lab.ledger.submissions(lab.night)
+    assert (sent.estimate_usd, sent.reserved_usd) == (price, price or Decimal(0))
 
 
 def test_a_budget_without_a_price_is_refused_before_anything_is_sent(lab: Lab) -> None:

@@ -301,7 +301,8 @@ def report(state: SubmissionState, word: str, charged: str | None = None) -> Run
         (report(S.SUCCEEDED, "completed", "0"), "0.05", ("0.000000", "charged")),
         (report(S.SUCCEEDED, "completed"), "0.05", ("0.050000", "estimated")),
         (report(S.SUCCEEDED, "completed"), None, (None, "unknown")),
-        (report(S.FAILED, "failed"), "0.05", ("0.000000", "charged")),
+        (report(S.FAILED, "failed"), "0.05", ("0", "free")),
+        (report(S.SUCCEEDED, "completed"), "0", ("0.000000", "estimated")),
         (report(S.FAILED, "failed", "0.01"), "0.05", ("0.010000", "charged")),
         # given up by us after days: FLORA never called it failed, and may have charged it
         (report(S.FAILED, "running"), "0.05", ("0.050000", "estimated")),

@@ -282,6 +282,35 @@ def test_a_cost_is_estimated_from_flotime_else_from_the_batch_else_unknown(
     assert (None if usd is None else str(usd), basis) == cost
 
 
+@pytest.mark.case(
+    "A run that Floyo canceled in its queue, or had no balance for, cost the full price",
+    "It is free and gives its reservation back; one canceled later costs its FloTime",
+)
+@pytest.mark.parametrize(
+    ("word", "flotime_ms", "has_run", "cost"),
+    [
+        ("cancelled", None, False, ("0", "free")),
+        ("canceled", 0, False, ("0", "free")),
+        ("Cancelled", 0, True, ("0", "free")),
+        ("insufficient_balance", None, False, ("0", "free")),
+        ("insufficient_api_credits", 0, False, ("0", "free")),
+        ("cancelled", 36_000, False, ("0.070000", "estimated")),
+        ("insufficient_balance", 36_000, False, ("0.070000", "estimated")),
+        ("cancelled", None, True, ("0.020000", "estimated")),
+        ("failed", None, False, ("0.020000", "estimated")),
+    ],
+)
+def test_what_ended_before_it_began_was_free(
+    word: str, flotime_ms: int | None, has_run: bool, cost: tuple[str, str]
+) -> None:
+    report = replace(
+        ENDED, state=S.CANCELED, provider_status=word, flotime_ms=flotime_ms, has_run=has_run
+    )
+    with Wire() as wire:
+        usd, basis = adapter(wire, Decimal(7)).cost_usd(report, Decimal("0.02"))
+    assert (str(usd), basis) == cost
+
+
 def test_the_estimate_before_is_the_batchs_own_figure() -> None:
     with Wire() as wire:
         provider = adapter(wire, Decimal(7))
