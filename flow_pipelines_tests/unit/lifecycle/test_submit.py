@@ -188,15 +188,16 @@ def test_a_wait_as_long_as_for_a_turn_is_waited_for(lab: Lab) -> None:
     assert lab.clock.monotonic() - began >= 40.0
 
 
-def test_a_known_key_is_looked_up_instead_of_sent_again(lab: Lab) -> None:
+def test_a_known_key_waits_for_a_person_instead_of_being_sent_again(lab: Lab) -> None:
     def known(request, number):
         lab.provider.accept(request)
         raise KeyAlreadyKnown("duplicate", status=409, **FACTS)
 
     lab.provider.on_submit = known
     lab.plan("a cat")
-    assert lab.submit().submitted == 1
-    assert lab.ledger.submissions(lab.night)[0].provider_run_id == "run_0001"
+    assert lab.submit().unresolved == 1
+    lab.submit(owner="run-2")
+    assert (lab.states(), len(lab.provider.posts)) == (["unresolved"], 1)
 
 
 def test_an_interrupt_inside_the_post_parks_the_submission(lab: Lab) -> None:
