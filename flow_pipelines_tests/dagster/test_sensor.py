@@ -128,8 +128,8 @@ def test_while_runs_are_under_way_a_tick_says_what_it_waits_for(
 
 
 @pytest.mark.case(
-    "A Retry-After of days used up the sensor's attempts, and the night waited for a person",
-    "No run is asked for while the account is held, and the sensor goes on after it",
+    "a Retry-After of days used up the sensor's attempts, and the night waited for a person",
+    "no run is asked for while the account is held, and the sensor goes on after it",
 )
 def test_a_night_refused_for_days_goes_on_once_they_are_over(
     project: Project, instance: dg.DagsterInstance, world: World

@@ -64,8 +64,8 @@ def test_the_daily_budget_spans_batches_and_ends_at_midnight_utc(desk: Desk) -> 
 
 
 @pytest.mark.case(
-    "Two accounts of one provider shared one daily budget",
-    "The daily budget is the account's, by its resource key, as its field says",
+    "two accounts of one provider shared one daily budget",
+    "the daily budget is the account's, by its resource key, as its field says",
 )
 def test_another_account_of_the_same_provider_has_a_day_of_its_own(desk: Desk) -> None:
     first, second, third = _keys(desk, 3)
@@ -118,8 +118,8 @@ def test_a_price_that_nobody_knows_is_not_0_and_reserves_nothing(desk: Desk) -> 
 
 
 @pytest.mark.case(
-    "A charge that a later answer told was forgotten: the estimate stayed",
-    "It takes the estimate's place; the night's sum and its daily budget follow",
+    "a charge that a later answer told was forgotten: the estimate stayed",
+    "it takes the estimate's place; the night's sum and its daily budget follow",
 )
 def test_a_charge_told_of_a_run_that_ended_before_takes_the_place_of_its_cost(desk: Desk) -> None:
     (key,) = _keys(desk, 1)

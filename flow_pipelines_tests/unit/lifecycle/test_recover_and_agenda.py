@@ -211,8 +211,8 @@ def test_a_regeneration_buys_its_rows_once_however_often_it_is_retried(lab: Lab)
 
 
 @pytest.mark.case(
-    "A re-execution that asks to regenerate other rows bought nothing and was green",
-    "It buys nothing and fails with one message: start a new run",
+    "a re-execution that asks to regenerate other rows bought nothing and was green",
+    "it buys nothing and fails with one message: start a new run",
 )
 @pytest.mark.parametrize("other", ["all", "failed", {"prompt_ids": ["p2", "p1"]}])
 def test_a_re_execution_that_asks_for_other_rows_is_refused_free_of_charge(

@@ -157,8 +157,8 @@ def test_a_provider_that_stays_away_leaves_the_rest_planned_for_a_later_run(lab:
 
 
 @pytest.mark.case(
-    "A 429 that asks for a day held a run for a minute, five times over",
-    "The run ends at once with the 429 and the time in its message; its rows stay planned",
+    "a 429 that asks for a day held a run for a minute, five times over",
+    "the run ends at once with the 429 and the time in its message; its rows stay planned",
 )
 def test_a_wait_longer_than_for_a_turn_ends_the_run_at_once(lab: Lab) -> None:
     def refuse(request, number):

@@ -163,8 +163,8 @@ WORDS = (
 
 
 @pytest.mark.case(
-    "Words in Comflowy's 200 or 400 made a refusal of the account, or a proof, of it",
-    "The status alone decides: 200 without a run id is unresolved, 400 is this row's fault",
+    "words in Comflowy's 200 or 400 made a refusal of the account, or a proof, of it",
+    "the status alone decides: 200 without a run id is unresolved, 400 is this row's fault",
 )
 @pytest.mark.parametrize("text", WORDS, ids=str)
 @pytest.mark.parametrize(
@@ -197,8 +197,8 @@ def test_a_page_of_something_in_between_speaks_by_its_status_too() -> None:
 
 
 @pytest.mark.case(
-    "A 401 for an ended token sent a second POST under one intent, at Comflowy",
-    "The row is planned again, and a new intent goes out with a new token",
+    "a 401 for an ended token sent a second POST under one intent, at Comflowy",
+    "the row is planned again, and a new intent goes out with a new token",
 )
 def test_a_run_refused_for_its_token_is_told_as_not_accepted_and_the_next_has_a_new_one() -> None:
     denied = answer(401, {"success": False, "error": "Token expired"})

@@ -283,8 +283,8 @@ def test_a_cost_is_estimated_from_flotime_else_from_the_batch_else_unknown(
 
 
 @pytest.mark.case(
-    "A run that Floyo canceled in its queue, or had no balance for, cost the full price",
-    "It is free and gives its reservation back; one canceled later costs its FloTime",
+    "a run that Floyo canceled in its queue, or had no balance for, cost the full price",
+    "it is free and gives its reservation back; one canceled later costs its FloTime",
 )
 @pytest.mark.parametrize(
     ("word", "flotime_ms", "has_run", "cost"),

@@ -105,7 +105,7 @@ DAY = 86_400.0
 
 @pytest.mark.case(
     "Retry-After of a day was cut to 900 s: POSTs went out early, and the error named the pace",
-    "The account is held for all of it; every run ends at once, with the 429 and the time in words",
+    "the account is held for all of it; every run ends at once, with the 429 and the time in words",
 )
 @pytest.mark.parametrize("lane", list(Lane))
 def test_a_hold_longer_than_one_may_wait_ends_every_run_at_once(

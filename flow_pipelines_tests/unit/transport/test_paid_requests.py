@@ -247,8 +247,8 @@ def test_the_status_of_an_answer_says_what_it_proves(
 
 
 @pytest.mark.case(
-    "A code or a text in the body of a 200, 400, 422 or 500 said what the answer proves",
-    "Of a paid request the status alone decides, at every provider; 409 and 5xx prove nothing",
+    "a code or a text in the body of a 200, 400, 422 or 500 said what the answer proves",
+    "of a paid request the status alone decides, at every provider; 409 and 5xx prove nothing",
 )
 def test_the_status_decides_whatever_code_comes_with_it(transport: Make) -> None:
     verdicts: dict[int | str, Verdict] = {
