@@ -13,6 +13,7 @@ import dagster as dg
 
 from flow_pipelines.assets.batch import BATCH_TAG, PROVIDER_TAG, RESOURCE_TAG, RUN_TAGS
 from flow_pipelines.assets.cost_report import COST_REPORT
+from flow_pipelines.assets.journal_rounds import compare_in_a_tick
 from flow_pipelines.assets.last_night import (
     Expectation,
     Verdict,
@@ -158,12 +159,20 @@ class _Tick:
         defined = batches_of(self.context.repository_def)
         batches = self._own(defined, ledger)
         with self._telling():
+            self._compare(memory)
+        with self._telling():
             self._poll(batches, defined.keys(), deadline)
         with self._telling():
             self._nights(ledger, batches, memory)
         memory.told = self.under_way
         with self._telling():
             self._last_nights(ledger, batches, memory)
+
+    def _compare(self, memory: SensorMemory) -> None:
+        """Take in what an older copy of the ledger lacks, before anything is asked for."""
+        for line in compare_in_a_tick(memory, self.clock.now(), self._open):
+            self.context.log.warning(line)
+            self.words.append(line)
 
     def _own(
         self, defined: Mapping[str, _SensedBatch], ledger: RunLedger

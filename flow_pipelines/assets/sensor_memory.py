@@ -19,6 +19,10 @@ class SensorMemory:
     """Batch → when its schedule was first seen: what was due before is not missed."""
     last_nights: dict[str, str] = field(default_factory=dict)
     """Batch → the last verdict on its last night that was told."""
+    compared_at: datetime | None = None
+    """When all recent nights were last compared with the journal."""
+    compare_after: str = ""
+    """How far a comparison came that is not at its end."""
 
     @classmethod
     def read(cls, cursor: str | None) -> "SensorMemory":
@@ -33,6 +37,8 @@ class SensorMemory:
                 {str(night): (int(pair[0]), int(pair[1])) for night, pair in told},
                 {str(name): _moment(at) for name, at in data.get("expected_since", {}).items()},
                 {str(name): str(told) for name, told in data.get("last_nights", {}).items()},
+                _moment(data["compared_at"]) if data.get("compared_at") else None,
+                str(data.get("compare_after", "")),
             )
         except (ValueError, AttributeError, TypeError, IndexError, KeyError):
             return cls()
@@ -46,6 +52,8 @@ class SensorMemory:
             "told": self.told,
             "expected_since": {name: at.isoformat() for name, at in self.expected_since.items()},
             "last_nights": self.last_nights,
+            "compared_at": self.compared_at.isoformat() if self.compared_at else None,
+            "compare_after": self.compare_after,
         }
         return json.dumps(told, ensure_ascii=False)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import make_url
@@ -14,6 +15,7 @@ from flow_pipelines.clock import SystemClock
 from flow_pipelines.ledger import SqlRunLedger, open_ledger, schema_facts, upgrade
 from flow_pipelines.ledger.connect import BUSY_SECONDS
 from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError, WrongLedger
+from flow_pipelines.storage.contract import ImageStore
 
 VARIABLE = "FLOW_PIPELINES_LEDGER_URL"
 
@@ -82,17 +84,53 @@ def upgrade_ledger() -> str:
     return f"Ledger {ledger_id} at {make_url(url)!r} has schema {revision}."
 
 
+@dataclass(frozen=True, kw_only=True)
+class BooksHere:
+    """The ledger and the bucket of the environment, for comparing one with the other."""
+
+    ledger: SqlRunLedger
+    store: ImageStore
+    clock: SystemClock
+    log: Callable[[str], None]
+
+
+def books_here(log: Callable[[str], None]) -> BooksHere:
+    """Open the ledger, and the bucket. Raises: ConfigurationError, StorageError."""
+    from flow_pipelines.resources.image_store import ImageStoreResource
+
+    store = ImageStoreResource().get_store()
+    store.check()
+    return BooksHere(ledger=open_existing_ledger(), store=store, clock=SystemClock(), log=log)
+
+
+def restore_batches(batches: Sequence[str], log: Callable[[str], None]) -> Iterator[str]:
+    """Take in what the journals of `batches`, or of all of this ledger, know and it does not.
+
+    Returns a line for each night and batch. Raises: WrongLedger, for another ledger's batch.
+    """
+    from flow_pipelines.lifecycle.comparing import in_words
+    from flow_pipelines.lifecycle.restoring import compare_batch, own_batches
+    from flow_pipelines.storage.receipts import claim_owner
+
+    books = books_here(log)
+    notes = [(name, claim_owner(books.store, name, books.ledger.ledger_id)) for name in batches]
+    for batch, note in notes or own_batches(books):
+        nights = list(compare_batch(books, batch, note))
+        behind = [one for one in nights if one[1]]
+        yield from (in_words(night, taken, books.ledger) for night, taken in behind)
+        told = f"{len(nights)} journal(s) compared, {len(behind)} knew more than the ledger."
+        yield f"{batch}: {told}"
+
+
 def adopt_batch(batch: str, *, sure: bool) -> str:
     """Make this ledger the owner of a batch in the bucket; say what was done.
 
     Raises: ConfigurationError, WrongLedger unless `sure`.
     """
-    from flow_pipelines.resources.image_store import ImageStoreResource
     from flow_pipelines.storage.receipts import adopt_owner, read_owner
 
-    ledger = open_existing_ledger()
-    store = ImageStoreResource().get_store()
-    store.check()
+    books = books_here(lambda _line: None)
+    ledger, store = books.ledger, books.store
     place = store.uri(store.key(batch, ""))
     try:
         note = read_owner(store, batch)

@@ -196,15 +196,35 @@ def upgrade() -> None:
 def adopt(*, batch: str, yes: bool, location: str | None) -> None:
     """Let this ledger buy for BATCH, whose bucket folder names another ledger.
 
-    Whatever the other ledger bought stays unknown to this one: nights that have receipts in the
-    bucket are still refused.
+    What the bucket's journal knows of its nights is taken in. Nights of before there was a journal
+    stay unknown to this ledger: those that have receipts in the bucket are still refused.
 
     With --location, the ledger stays and a Dagster code location adopts the batch: its runs and
     sensors are the only ones that work on it. For a location that was renamed.
     """
-    from flow_pipelines.cli.environment import adopt_batch, move_batch
+    from flow_pipelines.cli.environment import adopt_batch, move_batch, restore_batches
 
-    click.echo(move_batch(batch, location) if location else adopt_batch(batch, sure=yes))
+    if location:
+        click.echo(move_batch(batch, location))
+        return
+    click.echo(adopt_batch(batch, sure=yes))
+    for line in restore_batches([batch], click.echo):
+        click.echo(line)
+
+
+@ledger_group.command()
+@click.argument("batches", metavar="[BATCH]...", nargs=-1)
+def restore(*, batches: tuple[str, ...]) -> None:
+    """Take in what this ledger, restored from a copy, does not know: after every restore.
+
+    Compares it with the journal of each night of each BATCH (default: all that it owns), also in
+    buckets where they were bought before. What was sent since the copy becomes unresolved, or has
+    its run where the bucket knows it; nothing of it is bought again. Spends nothing.
+    """
+    from flow_pipelines.cli.environment import restore_batches
+
+    for line in restore_batches(batches, click.echo):
+        click.echo(line)
 
 
 @ledger_group.command("forget-account")

@@ -121,7 +121,8 @@ class RunLedger(
 
         The table's `rows` are remembered either way (for regenerations and `stale`). While no
         submission of the night was ever sent (all are planned, canceled or skipped, with no
-        intent ever written), `planned` replaces what was planned before, NightPlan included.
+        intent ever written), `planned` replaces what was planned before, NightPlan included; what
+        was imported stays, in a night that only the journal knew.
         From the first intent on the set of submissions is frozen: a row whose `content_hash`
         differs, or that is gone, marks its submissions stale, a row that came back unstales them,
         and rows that the night does not have are counted, not planned.

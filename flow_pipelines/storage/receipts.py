@@ -1,7 +1,7 @@
 """The bucket's side of the rule that one ledger buys for a batch: who owns it, what was begun.
 
 A lost or wrong ledger knows of no purchase and would make them all again. The bucket remembers
-the owner of each batch, and each night that somebody began to buy.
+the owner of each batch, and each night that somebody began to buy; `storage.journal` has the rest.
 """
 
 from __future__ import annotations

@@ -358,6 +358,16 @@ def test_a_batch_changes_hands_only_when_a_person_is_sure(desk: Desk, foreign_ba
     assert "already" in desk.type("ledger", "adopt", "posters").output
 
 
+def test_restore_compares_every_batch_that_the_ledger_owns(desk: Desk, foreign_batch: Path) -> None:
+    assert desk.type("ledger", "restore").output == ""
+    refused = desk.type("ledger", "restore", "posters")
+    assert refused.exit_code == 1
+    assert "another-" in refused.output
+    foreign_batch.write_text(json.dumps({"ledger_id": desk.ledger.ledger_id}), encoding="utf-8")
+    told = desk.type("ledger", "restore").output
+    assert "posters: 0 journal(s) compared, 0 knew more than the ledger." in told
+
+
 def test_a_code_location_adopts_a_batch_of_another(desk: Desk) -> None:
     desk.ledger.claim_batch("posters", "old_name")
     adopted = desk.type("ledger", "adopt", "posters", "--location", "new_name")

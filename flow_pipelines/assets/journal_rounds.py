@@ -1,0 +1,45 @@
+"""A sensor's comparison of the ledger with the bucket's journal: at first, and then hourly."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from flow_pipelines.assets.sensor_memory import SensorMemory
+from flow_pipelines.lifecycle.comparing import Books
+from flow_pipelines.lifecycle.restoring import compare_recent
+from flow_pipelines.model.errors import FlowPipelinesError
+from flow_pipelines.storage.deadline import within
+
+EVERY = timedelta(hours=1)
+AGAIN = timedelta(minutes=10)
+"""After a bucket that did not answer."""
+SECONDS = 5.0
+"""Of a tick; the next one goes on."""
+LONGEST_SECONDS = 10.0
+"""However the bucket hangs: a tick has other work, and ends at 60 s."""
+
+
+def compare_in_a_tick(
+    memory: SensorMemory, now: datetime, open_books: Callable[[], Books]
+) -> Sequence[str]:
+    """Compare what is due, as far as the time goes; say what was found, or what was in the way."""
+    fresh = memory.compared_at is not None and now - memory.compared_at < EVERY
+    if fresh and not memory.compare_after:
+        return ()
+    try:
+        books = open_books()
+        found = within(
+            LONGEST_SECONDS, lambda: compare_recent(books, memory.compare_after, seconds=SECONDS)
+        )
+    except TimeoutError:
+        return _failed(memory, now, "the bucket does not answer")
+    except FlowPipelinesError as error:
+        return _failed(memory, now, str(error))
+    memory.compare_after = found.after
+    if not found.after:
+        memory.compared_at = now
+    return found.words
+
+
+def _failed(memory: SensorMemory, now: datetime, why: str) -> Sequence[str]:
+    memory.compare_after, memory.compared_at = "", now - EVERY + AGAIN
+    return [f"the journal could not be compared with the ledger: {why}"]
