@@ -31,7 +31,6 @@ from flow_pipelines.lifecycle import (
     wait_for_night,
 )
 from flow_pipelines.lifecycle.absent import absent_files
-from flow_pipelines.lifecycle.ownership import refuse_old_tables
 from flow_pipelines.model import Night
 from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
@@ -114,7 +113,6 @@ def images_asset(batch: Batch) -> dg.AssetsDefinition:
 
 def _collect(night: Night, ports: Ports, owner: str, wait_seconds: float) -> NightSummary:
     """Wait for what is in flight, then store; nobody else is asked to collect meanwhile."""
-    refuse_old_tables(night, ports)
     if wait_seconds <= 0:
         return collect_night(night, ports, owner=owner)
     lease = collect_lease(night)

@@ -51,7 +51,8 @@ def test_a_materialization_takes_the_night_in_and_buys_nothing(
     assert "is an older copy of itself" in str(failed[0].step_failure_data)
     assert second.success
     assert world.bought() == 3
-    assert states(home) == ["unresolved"] * 3
+    # Each is found by the name that its label bears.
+    assert states(home) == ["submitted"] * 3
 
 
 def test_a_sensor_takes_the_night_in_at_its_first_tick(
