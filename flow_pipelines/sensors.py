@@ -170,7 +170,7 @@ class _Tick:
 
     def _compare(self, memory: SensorMemory) -> None:
         """Take in what an older copy of the ledger lacks, before anything is asked for."""
-        for line in compare_in_a_tick(memory, self.clock.now(), self._open):
+        for line in compare_in_a_tick(memory, self.clock.now(), lambda: self._accounts):
             self.context.log.warning(line)
             self.words.append(line)
 
