@@ -19,7 +19,7 @@ _DESCRIPTIONS = {
     "complete": "Every row has all its images in the bucket; `failures` names those that have not.",
     "no_failed_runs": "No row failed or was canceled.",
     "no_unresolved_runs": "The outcome of everything that was sent is known.",
-    "images_decodable": "Every output that arrived decodes as what it claims to be.",
+    "images_decodable": "No stored output is damaged; the manifest says how far each was verified.",
     "no_duplicate_images": "No two images have the same content.",
     "within_budget": "The partition cost no more than budget_usd, and left no row out for it.",
     "prompts_current": "What was bought is what the prompt table says now.",
@@ -99,6 +99,8 @@ def _complete(
     words = f"{whole} of {summary.rows} rows have all their images"
     if not summary.rows:
         return _warning("nothing was planned for this partition", passed=False, missing=0)
+    if summary.left_out:
+        words += f"; {summary.left_out} outputs are larger than max_output_bytes and left out"
     if summary.in_flight:
         words += f"; {summary.in_flight} not ended yet ({summary.planned} of them not sent)"
     gone = absent.files + absent.unseen
@@ -156,9 +158,11 @@ def _no_unresolved_runs(summary: NightSummary) -> _Finding:
 
 
 def _images_decodable(summary: NightSummary) -> _Finding:
-    count = summary.undecodable_images
-    words = f"{count} outputs could not be stored"
-    return _finding(words, passed=not count, undecodable_images=count)
+    count = summary.damaged
+    words = f"{count} stored outputs are damaged"
+    if count:
+        words += "; the manifest's column verified_why says how"
+    return _finding(words, passed=not count, damaged=count)
 
 
 def _no_duplicate_images(summary: NightSummary) -> _Finding:

@@ -250,7 +250,8 @@ def _examples(found: SideBySide, store: ImageStore) -> Iterator[bytes]:
         ]
         if all(images):
             for first, *_ in images:
-                content = _loader(store, first.stored)() if first.stored else None
+                facts = first.stored
+                content = _loader(store, facts)() if facts and facts.is_shown else None
                 if content is not None:
                     yield content
             return

@@ -71,6 +71,18 @@ def runs(  # noqa: PLR0913 - a filter an option
     print_second_runs(ledger.second_runs([one.submission_key for one in found]))
 
 
+@click.command()
+@click.argument("place", metavar="S3_URI|FILE")
+def trace(*, place: str) -> None:
+    """Show where a picture comes from: prompt, workflow, provider run, cost, its siblings.
+
+    By what its object in the bucket says of itself, else by its content. Exit code 1: unknown.
+    """
+    from flow_pipelines.cli.trace import run_trace
+
+    raise SystemExit(run_trace(place))
+
+
 def _watch(batch: str | None, partition_key: str | None, provider: str | None) -> None:
     from rich.console import Console
 

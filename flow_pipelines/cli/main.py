@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from flow_pipelines.cli.ledger_commands import ledger_group, pause, resolve, resume, runs
+from flow_pipelines.cli.ledger_commands import ledger_group, pause, resolve, resume, runs, trace
 from flow_pipelines.cli.local_commands import demo, sandbox
 from flow_pipelines.cli.night_commands import (
     cancel,
@@ -44,7 +44,7 @@ def main() -> None:
 for _command in (
     *(demo, sandbox),
     *(doctor, estimate, workflows, verify),
-    *(runs, resolve, cancel, collect, pause, resume),
+    *(runs, trace, resolve, cancel, collect, pause, resume),
     *(ledger_group, webhooks),
 ):
     main.add_command(_command)

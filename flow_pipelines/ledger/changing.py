@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
 
 from flow_pipelines.ledger.column_types import usd
-from flow_pipelines.ledger.contract import MAX_ATTEMPTS
+from flow_pipelines.ledger.contract import MAX_COLLECTIONS
 from flow_pipelines.ledger.database import Database, chunks
 from flow_pipelines.ledger.rows import COUNT_COLUMNS, night_of, to_submission
 from flow_pipelines.ledger.schema import budget_days, nights, submissions
@@ -142,7 +142,7 @@ class NightChange:
         after = {**self.before, **values}
         pending = any(self._counts[state] for state in PENDING)
         values |= {name: self._counts[state] for state, name in COUNT_COLUMNS.items()}
-        missing = self._uncollected > 0 and after["collect_attempts"] < MAX_ATTEMPTS
+        missing = self._uncollected > 0 and after["collect_attempts"] < MAX_COLLECTIONS
         behind = after["revision"] != after["collected_revision"]
         values["attention"] = pending or behind or missing
         values |= {"reserved_usd": self._reserved, "uncollected": self._uncollected}

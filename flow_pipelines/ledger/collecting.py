@@ -26,18 +26,29 @@ class Collecting:
         """Note that an output is in the bucket, whole and verified."""
         with changing(self._database, submission_key) as (change, _):
             known = _output(change, submission_key, output_index)
-            if known["stored_at"] is not None:
-                _refuse_other_content(known, facts)
-                return
-            _write_output(change, known, _stored_values(change, facts))
+            if _is_news(known, facts):
+                _write_output(change, known, _stored_values(change, known, facts))
 
-    def record_output_problem(self, submission_key: str, output_index: int, problem: str) -> None:
+    def record_output_problem(
+        self,
+        submission_key: str,
+        output_index: int,
+        problem: str,
+        *,
+        doubted: bool = False,
+        settled_above: int | None = None,
+    ) -> None:
         """Note why an output could not be stored this time; counts an attempt."""
         with changing(self._database, submission_key) as (change, _):
             known = _output(change, submission_key, output_index)
-            if known["stored_at"] is None:
-                values = {"problem": problem, "attempts": known["attempts"] + 1}
-                _write_output(change, known, values)
+            if known["stored_at"] is not None:
+                return
+            values: dict[str, Any] = {"problem": problem, "attempts": known["attempts"] + 1}
+            if doubted and known["doubted_at"] is None:
+                values["doubted_at"] = change.now
+            if settled_above is not None:
+                values |= {"settled_above": settled_above, "sealed_link": None}
+            _write_output(change, known, values)
 
     def mark_collected(self, submission_key: str) -> None:
         """Set `collected_at`."""
@@ -46,7 +57,11 @@ class Collecting:
             query = (
                 select(func.count())
                 .select_from(outputs)
-                .where(outputs.c.submission_key == submission_key, outputs.c.stored_at.is_(None))
+                .where(
+                    outputs.c.submission_key == submission_key,
+                    outputs.c.stored_at.is_(None),
+                    outputs.c.settled_above.is_(None),
+                )
             )
             missing = change.connection.execute(query).scalar_one()
             if missing:
@@ -109,8 +124,11 @@ def _not_whole(submission_key: str, missing: int) -> LedgerError:
     return LedgerError(f"submission {submission_key}: {missing} output(s) not stored")
 
 
-def _stored_values(change: NightChange, facts: StoredFacts) -> dict[str, Any]:
+def _stored_values(change: NightChange, known: RowMapping, facts: StoredFacts) -> dict[str, Any]:
     return {
+        "file_name": known["file_name"] or facts.file_name,
+        "verified": facts.verified,
+        "verified_why": facts.verified_why,
         "s3_key": facts.s3_key,
         "media_type": facts.media_type,
         "size_bytes": facts.size_bytes,
@@ -120,6 +138,7 @@ def _stored_values(change: NightChange, facts: StoredFacts) -> dict[str, Any]:
         "bucket": facts.bucket,
         "stored_at": change.now,
         "problem": None,
+        "settled_above": None,
         "sealed_link": None,
     }
 
@@ -145,11 +164,9 @@ def _store_each(
             row = known[key].get(index)
             if row is None:
                 raise LedgerError(f"submission {key} has no output {index}")
-            if row["stored_at"] is None:
-                values.append({"of": key, "at": index, **_stored_values(change, facts)})
-            else:
-                _refuse_other_content(row, facts)
-        left = [i for i, row in known[key].items() if row["stored_at"] is None and i not in stored]
+            if _is_news(row, facts):
+                values.append({"of": key, "at": index, **_stored_values(change, row, facts)})
+        left = [i for i, row in known[key].items() if _is_missing(row) and i not in stored]
         if left:
             raise _not_whole(key, len(left))
     if values:
@@ -169,6 +186,23 @@ def _output(change: NightChange, submission_key: str, output_index: int) -> RowM
     if row is None:
         raise LedgerError(f"submission {submission_key} has no output {output_index}")
     return row
+
+
+def _is_missing(row: RowMapping) -> bool:
+    return row["stored_at"] is None and row["settled_above"] is None
+
+
+def _is_news(known: RowMapping, facts: StoredFacts) -> bool:
+    """Tell whether `facts` are to be written: of nothing yet, or in the place of what is damaged.
+
+    Raises: LedgerError, where another content is stored and neither is damaged.
+    """
+    if known["stored_at"] is None:
+        return True
+    if known["verified"] == "damaged" or facts.is_damaged:
+        return not facts.is_damaged
+    _refuse_other_content(known, facts)
+    return False
 
 
 def _refuse_other_content(known: RowMapping, facts: StoredFacts) -> None:

@@ -67,6 +67,7 @@ from flow_pipelines.model import (
 
 __all__ = [
     "MAX_ATTEMPTS",
+    "MAX_COLLECTIONS",
     "UNDER_WAY",
     "AccountStop",
     "CostLine",
@@ -81,6 +82,10 @@ __all__ = [
 MAX_ATTEMPTS = 8
 """Dagster runs that are asked for, for one kind of work on one night, before a person has to look;
 a receipt, or outputs stored to the last, starts the count anew."""
+
+MAX_COLLECTIONS = 13
+"""The same for collections: as they come ever more slowly, they reach over a day and more, after
+which what cannot be an output is kept as what the provider gives for it."""
 
 UNDER_WAY = timedelta(minutes=15)
 """How long after its intent a POST may be under way, as any host's clock tells: it begins within a
@@ -185,8 +190,8 @@ class RunLedger(
     def nights_to_do(self, batches: Collection[str], limit: int = 200) -> Sequence[NightRecord]:
         """Give nights of these batches that have something planned, unsettled, in flight, not in
         the tables yet (`revision` ≠ `collected_revision`), or not in the bucket yet (`uncollected`,
-        for MAX_ATTEMPTS collections), with counts. The latest change comes first: tonight is never
-        hidden behind what has waited for a person for weeks."""
+        for MAX_COLLECTIONS collections), with counts. The latest change comes first: tonight is
+        never hidden behind what has waited for a person for weeks."""
 
     def outputs(self, night: Night) -> Mapping[str, Sequence[Output]]:
         """Give a night's outputs by submission key, in their order."""
@@ -329,14 +334,28 @@ class RunLedger(
     # -- collecting -------------------------------------------------------------------------
 
     def record_stored(self, submission_key: str, output_index: int, facts: StoredFacts) -> None:
-        """Note that an output is in the bucket, whole and verified. Again with the same facts:
-        fine. Raises: LedgerError, when it is known to be stored with another content."""
+        """Note that an output is in the bucket, with how far it was verified. Again with the same
+        facts: fine. What is damaged gives way to what is not, never the other way round. Raises:
+        LedgerError, when it is known to be stored with another content and neither is damaged."""
 
-    def record_output_problem(self, submission_key: str, output_index: int, problem: str) -> None:
-        """Note why an output could not be stored this time; counts an attempt."""
+    def record_output_problem(
+        self,
+        submission_key: str,
+        output_index: int,
+        problem: str,
+        *,
+        doubted: bool = False,
+        settled_above: int | None = None,
+    ) -> None:
+        """Note why an output could not be stored this time; counts an attempt.
+
+        `doubted`: what came cannot be it; the first time is kept. `settled_above`: it is larger
+        than that many bytes, so that it counts as settled and not as missing.
+        """
 
     def mark_collected(self, submission_key: str) -> None:
-        """Set `collected_at`. Raises: LedgerError unless succeeded and every output is stored."""
+        """Set `collected_at`. Raises: LedgerError unless succeeded and every output is stored, or
+        settled."""
 
     def record_collected(
         self, night: Night, found: Mapping[str, Mapping[int, StoredFacts]]

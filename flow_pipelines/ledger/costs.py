@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, case, func, select
+from sqlalchemy import Connection, RowMapping, Select, case, func, or_, select
 
 from flow_pipelines.ledger.database import Database, chunks, unindexed
 from flow_pipelines.ledger.records import CostLine, SpendLine
@@ -109,6 +109,7 @@ def _cost_query(batches: Collection[str] | None, since: datetime | None) -> Sele
             outputs.c.submission_key == _s.submission_key,
             outputs.c.stored_at.is_not(None),
             outputs.c.kind == "file",
+            or_(outputs.c.verified.is_(None), outputs.c.verified.in_(("decoded", "recognized"))),
         )
         .correlate(submissions)
         .scalar_subquery()

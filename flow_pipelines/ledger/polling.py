@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,7 +15,7 @@ from flow_pipelines.ledger.changing import NightChange, changing, of_night
 from flow_pipelines.ledger.column_types import storable, usd
 from flow_pipelines.ledger.database import Database, chunks
 from flow_pipelines.ledger.elsewhere import not_elsewhere
-from flow_pipelines.ledger.rows import to_submission
+from flow_pipelines.ledger.rows import to_output, to_submission
 from flow_pipelines.ledger.schema import outputs, submissions
 from flow_pipelines.ledger.timing import measure
 from flow_pipelines.model import (
@@ -22,11 +23,13 @@ from flow_pipelines.model import (
     TRANSITIONS,
     CostBasis,
     Night,
+    OutputRef,
     RunReport,
     Submission,
     SubmissionState,
 )
 from flow_pipelines.model.errors import IllegalTransition, LedgerError, SubmissionNotFound
+from flow_pipelines.model.known_again import known_again
 
 _ASKED_ABOUT = sorted(IN_FLIGHT | {SubmissionState.UNRESOLVED})
 _MILLISECOND = timedelta(milliseconds=1)
@@ -277,15 +280,15 @@ def _add_outputs(
     change: NightChange, row: RowMapping, report: RunReport, sealed_links: Mapping[str, str]
 ) -> None:
     """Give every output not seen before the next free index, in the order of the report."""
-    columns = outputs.c
     key = row["submission_key"]
-    query = select(columns.output_id).where(columns.submission_key == key)
-    seen = set(change.connection.execute(query).scalars())
-    new = {}
+    query = select(outputs).where(outputs.c.submission_key == key).order_by("output_index")
+    known = [to_output(one) for one in change.connection.execute(query).mappings()]
+    refs: dict[str, OutputRef] = {}
     for ref in report.outputs:
-        output_id = storable(ref.output_id)
-        if output_id not in seen and output_id not in new:
-            new[output_id] = ref
+        refs.setdefault(storable(ref.output_id), ref)
+    named = [replace(ref, output_id=output_id) for output_id, ref in refs.items()]
+    seen = {ref.output_id for ref in known_again(named, known).values()}
+    new = {output_id: ref for output_id, ref in refs.items() if output_id not in seen}
     if not new:
         return
     first = next_output_index(change.connection, key)
@@ -296,6 +299,9 @@ def _add_outputs(
             "output_id": ref.output_id,
             "kind": ref.kind,
             "file_name": ref.file_name,
+            "node": ref.node,
+            "declared_type": ref.media_type,
+            "declared_bytes": ref.size_bytes,
             "attempts": 0,
             "sealed_link": sealed_links.get(ref.output_id),
         }

@@ -290,6 +290,17 @@ class Reading(Costs):
         )
         return self._outputs(query)
 
+    def stored_with(self, sha256: str, limit: int = 20) -> Sequence[Output]:
+        """Return stored outputs of any night that have this very content."""
+        columns = outputs.c
+        query = (
+            select(outputs)
+            .where(columns.sha256 == sha256, columns.sha256.is_not(None))
+            .order_by(columns.submission_key, columns.output_index)
+            .limit(limit)
+        )
+        return [one for found in self._outputs(query).values() for one in found]
+
     def outputs_of(self, submission_keys: Collection[str]) -> Mapping[str, Sequence[Output]]:
         """Give the outputs of these submissions by their key, in their order."""
         found: dict[str, Sequence[Output]] = {}

@@ -62,6 +62,8 @@ def to_output(row: RowMapping) -> Output:
             width=row["width"],
             height=row["height"],
             bucket=row["bucket"],
+            verified=row["verified"],
+            verified_why=row["verified_why"],
         )
     return Output(
         submission_key=row["submission_key"],
@@ -74,6 +76,11 @@ def to_output(row: RowMapping) -> Output:
         attempts=row["attempts"],
         stored_at=row["stored_at"],
         sealed_link=row["sealed_link"],
+        node=row["node"],
+        declared_type=row["declared_type"],
+        declared_bytes=row["declared_bytes"],
+        doubted_at=row["doubted_at"],
+        settled_above=row["settled_above"],
     )
 
 

@@ -217,8 +217,23 @@ outputs = Table(
     # Opens with the account's key only; empty once a link is of no more use.
     Column("sealed_link", Text),
     Column("bucket", Text),
+    # The provider's words for it.
+    Column("node", PlainText),
+    Column("declared_type", PlainText),
+    Column("declared_bytes", BigInteger),
+    # How far the stored file was looked into, and why no further: `model.output.Verified`.
+    Column("verified", Text),
+    Column("verified_why", Words),
+    # When something came in its place for the first time that cannot be it.
+    Column("doubted_at", Instant),
+    # Not fetched while at most so many bytes are stored of a file; empty: it is.
+    Column("settled_above", BigInteger),
     Index("ux_outputs_id", "submission_key", "output_id", unique=True),
 )
+Index(
+    "ix_outputs_sha256", outputs.c.sha256,
+    sqlite_where=outputs.c.sha256.is_not(None), postgresql_where=outputs.c.sha256.is_not(None),
+)  # fmt: skip
 
 detached_outputs = Table(
     "detached_outputs",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from flow_pipelines.model import Night, StoredFacts
+from flow_pipelines.model import Night, Output, StoredFacts
 
 
 class StoredFiles(Protocol):
@@ -23,3 +23,6 @@ class StoredFiles(Protocol):
 
         One that is noted somewhere else by now is left as it is. Gives how many were noted.
         """
+
+    def stored_with(self, sha256: str, limit: int = 20) -> Sequence[Output]:
+        """Return stored outputs of any night that have this very content."""

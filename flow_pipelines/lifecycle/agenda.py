@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from flow_pipelines.clock import Clock
-from flow_pipelines.ledger.contract import MAX_ATTEMPTS, RunLedger
+from flow_pipelines.ledger.contract import MAX_ATTEMPTS, MAX_COLLECTIONS, RunLedger
 from flow_pipelines.ledger.records import Pause, Tally
 from flow_pipelines.lifecycle.ports import collect_lease, submit_lease
 from flow_pipelines.lifecycle.progress import NightProgress, night_progress
@@ -20,6 +20,7 @@ LONGEST_SPACING = timedelta(hours=6)
 _LEASES = (submit_lease, collect_lease)
 
 Kind = Literal["submit", "collect"]
+_MOST: Mapping[Kind, int] = {"submit": MAX_ATTEMPTS, "collect": MAX_COLLECTIONS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +164,7 @@ def _in_time(record: NightRecord, tallies: Sequence[Tally], now: datetime) -> bo
 
 def _request(ledger: RunLedger, clock: Clock, record: NightRecord, kind: Kind) -> Todo | None:
     attempts = record.submit_attempts if kind == "submit" else record.collect_attempts
-    if attempts >= MAX_ATTEMPTS:
+    if attempts >= _MOST[kind]:
         return None
     attempt = ledger.request_work(record.night, kind, not_before=_not_before(clock.now(), attempts))
     if attempt is None:
@@ -181,7 +182,7 @@ def _request(ledger: RunLedger, clock: Clock, record: NightRecord, kind: Kind) -
 
 def _asked_for(record: NightRecord, kind: Kind) -> str:
     attempts = record.submit_attempts if kind == "submit" else record.collect_attempts
-    if attempts < MAX_ATTEMPTS:
+    if attempts < _MOST[kind]:
         return f"{record.night}: a run to {kind} was asked for"
     asset = "provider_runs" if kind == "submit" else "images"
     return (

@@ -1,4 +1,4 @@
-"""From finished provider runs to verified objects in the bucket, and the night's two tables.
+"""From finished provider runs to objects in the bucket, and the night's two tables.
 
 Nothing here costs money, and everything can be repeated: an object is never overwritten, and what
 the ledger knows to be stored is not fetched again.
@@ -6,42 +6,29 @@ the ledger knows to be stored is not fetched again.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from types import MappingProxyType
-from typing import NamedTuple
 
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.ledger.night_pages import PAGE
 from flow_pipelines.lifecycle.accounts import by_account
-from flow_pipelines.lifecycle.links import needs_links, unsealed_links
-from flow_pipelines.lifecycle.noting import Carried, Carrier, note_as_they_end, note_problem
+from flow_pipelines.lifecycle.links import as_known, needs_links, unsealed_links
+from flow_pipelines.lifecycle.noting import Carried, Carrier, note_as_they_end
 from flow_pipelines.lifecycle.ownership import refuse_old_tables
 from flow_pipelines.lifecycle.places import pages_with_places
 from flow_pipelines.lifecycle.poll import record_report
 from flow_pipelines.lifecycle.ports import Ports, Workplace, collect_lease, held_lease
 from flow_pipelines.lifecycle.summary import NightSummary, summarize_night
-from flow_pipelines.model import (
-    Night,
-    Output,
-    OutputRef,
-    StoredFacts,
-    Submission,
-    SubmissionState,
+from flow_pipelines.lifecycle.transfers import (
+    CollectedRun,
+    Links,
+    replace_damaged,
+    store_once,
+    store_one,
 )
-from flow_pipelines.model.errors import (
-    ConfigurationError,
-    LedgerError,
-    ObjectDiffers,
-    OutputRefused,
-    ProviderError,
-    StorageError,
-    TransferError,
-)
-from flow_pipelines.provider import Download
-from flow_pipelines.storage.images import store_name
+from flow_pipelines.model import Night, Output, Submission, SubmissionState
+from flow_pipelines.model.errors import ConfigurationError, ProviderError
+from flow_pipelines.model.known_again import names_nothing_else
 from flow_pipelines.storage.tables import (
     MANIFEST_SCHEMA,
     RUNS_SCHEMA,
@@ -49,29 +36,13 @@ from flow_pipelines.storage.tables import (
     manifest_table,
     runs_table,
 )
-from flow_pipelines.storage.transfer import TextDownload, TransferLimits, store_output
 
 TRANSFERS = 6
 """Outputs in transfer at a time: each holds a few MB of memory, or a temporary file."""
 TABLE_TRIES = 3
 """Writings of the tables in one collection, where somebody else writes them, too."""
-TRIES = 3
-"""Downloads of one output in one collection; later collections try again."""
-LONGEST_WAIT_SECONDS = 60.0
-"""Whoever is told to come back later than this leaves the output to a later collection."""
-LIMITS = TransferLimits()
 LEASE_WAIT_SECONDS = 300.0
 PARQUET = "application/vnd.apache.parquet"
-_OF_ONE_OUTPUT = (TransferError, ProviderError, LedgerError, ObjectDiffers)
-"""Errors that stop no other output; what else a bucket refuses stops everything."""
-
-
-class Links(NamedTuple):
-    """What opens a run's outputs now, by their id."""
-
-    refs: Mapping[str, OutputRef] = MappingProxyType({})
-    why_none: str = "the provider gives no link to it any more"
-    """What to say of an output that is not among them."""
 
 
 def collect_night(night: Night, ports: Workplace, *, owner: str) -> NightSummary:
@@ -90,94 +61,93 @@ def collect_night(night: Night, ports: Workplace, *, owner: str) -> NightSummary
 
 
 def _store_outputs(night: Night, ports: Workplace) -> None:
-    """Store what is missing, a page at a time, each with the account that it was bought with."""
+    """Store what is missing, and what was stored damaged and is there better now, page by page.
+
+    Each run's outputs are fetched with the account that it was bought with.
+    """
     pages = ports.ledger.submission_pages(night, states={SubmissionState.SUCCEEDED}, size=PAGE)
     with ThreadPoolExecutor(TRANSFERS, thread_name_prefix="collect") as pool:
         for page in pages:
-            todo = [submission for submission in page if submission.collected_at is None]
-            outputs = ports.ledger.outputs_of([one.submission_key for one in todo])
-            futures = [
-                pool.submit(
-                    _collect, account, submission, outputs.get(submission.submission_key, ())
+            outputs = ports.ledger.outputs_of([one.submission_key for one in page])
+            todo = [one for one in page if _is_open(one, outputs.get(one.submission_key, ()))]
+            runs = [
+                CollectedRun(
+                    account, one, outputs.get(one.submission_key, ()), _carrier(account, one)
                 )
                 for account, mine in by_account(ports, todo, ports.log)
-                for submission in mine
+                for one in mine
             ]
+            futures = [pool.submit(_collect, run) for run in runs if _is_to_do(run)]
             note_as_they_end(ports, night, futures)
 
 
-def _collect(ports: Ports, submission: Submission, outputs: Sequence[Output]) -> Carried | None:
+def _carrier(ports: Ports, submission: Submission) -> Carrier:
+    return Carrier(ports, submission.submission_key)
+
+
+def _is_open(submission: Submission, outputs: Sequence[Output]) -> bool:
+    """Tell whether anything of a run may be fetched: what is not stored, or damaged."""
+    return submission.collected_at is None or any(
+        output.stored is None or output.stored.is_damaged for output in outputs
+    )
+
+
+def _is_to_do(run: CollectedRun) -> bool:
+    return run.submission.collected_at is None or bool(run.missing() or run.damaged())
+
+
+def _collect(run: CollectedRun) -> Carried | None:
     """Store one run's outputs; None: not all of them could be, and the ledger knows the others."""
-    carrier = Carrier(ports, submission.submission_key)
     try:
-        if _carry(ports, submission, outputs, carrier):
-            return carrier.whole()
+        if _carry(run):
+            return run.carrier.whole()
     except BaseException:
-        carrier.note_latest()
+        run.carrier.note_latest()
         raise
-    carrier.note_latest()
+    run.carrier.note_latest()
     return None
 
 
-def _carry(
-    ports: Ports, submission: Submission, outputs: Sequence[Output], carrier: Carrier
-) -> bool:
+def _carry(run: CollectedRun) -> bool:
     """Store what is missing of one run; False: something still is.
 
     A run that ended without any output is asked once more, now and at every later collection: its
     list may have been empty only because we asked early.
     """
-    missing = [output for output in outputs if output.stored is None]
-    ask = not outputs
-    if missing and needs_links(ports):
-        missing = _store_by_links_at_hand(ports, submission, missing, carrier)
-        ask = bool(missing)
-    fresh = _fresh_links(ports, submission) if ask else Links()
-    if fresh.refs and not outputs:
-        key = submission.submission_key
-        missing = list(ports.ledger.outputs_of([key]).get(key, ()))
-    stored = [_store(ports, submission, output, fresh, carrier) for output in missing]
-    return bool(outputs or stored) and all(stored)
+    missing, better = run.missing(), run.damaged()
+    ask = not run.outputs
+    if (missing or better) and needs_links(run.ports):
+        missing = _store_by_links_at_hand(run, missing)
+        ask = bool(missing or better)
+    fresh = _fresh_links(run) if ask else Links()
+    if not run.outputs:
+        run = run._replace(outputs=_known(run))
+        missing = run.missing()
+    stored = [store_one(run, output, fresh) for output in missing]
+    replace_damaged(run, better, fresh)
+    return bool(run.outputs or stored) and all(stored)
 
 
-def _store_by_links_at_hand(
-    ports: Ports, submission: Submission, missing: Sequence[Output], carrier: Carrier
-) -> list[Output]:
+def _store_by_links_at_hand(run: CollectedRun, missing: Sequence[Output]) -> list[Output]:
     """Store what a poll of before gave links to; give what has to be asked for."""
-    recent = _recent_links(ports, submission, missing)
+    recent = _recent_links(run, missing)
     if recent.refs:
-        return [o for o in missing if not _store(ports, submission, o, recent, carrier)]
-    kept = unsealed_links(ports, missing)
-    return [o for o in missing if not _store_by_kept(ports, submission, o, kept, carrier)]
+        return [output for output in missing if not store_one(run, output, recent)]
+    kept = unsealed_links(run.ports, missing)
+    return [o for o in missing if not store_once(run, o, kept.get(o.output_index))]
 
 
-def _recent_links(ports: Ports, submission: Submission, missing: Sequence[Output]) -> Links:
+def _recent_links(run: CollectedRun, missing: Sequence[Output]) -> Links:
     """Give the links of a poll of a moment ago, where it gave one for all that is missing."""
-    refs = ports.memory.links.get(submission.submission_key, ports.clock.monotonic())
-    found = {ref.output_id: ref for ref in refs or ()}
-    return Links(found if all(output.output_id in found for output in missing) else {})
+    ports = run.ports
+    refs = ports.memory.links.get(run.submission.submission_key, ports.clock.monotonic())
+    found = as_known(refs or (), run.outputs)
+    return Links(found if all(output.output_index in found for output in missing) else {})
 
 
-def _store_by_kept(
-    ports: Ports,
-    submission: Submission,
-    output: Output,
-    kept: dict[str, OutputRef],
-    carrier: Carrier,
-) -> bool:
-    """Try a link that the ledger kept, once; that it has expired is no problem worth a note."""
-    ref = kept.get(output.output_id)
-    if ref is None:
-        return False
-    try:
-        facts = _transfer(ports, submission, output, ref)
-    except _OF_ONE_OUTPUT:
-        return False
-    return carrier.stored(output, facts)
-
-
-def _fresh_links(ports: Ports, submission: Submission) -> Links:
+def _fresh_links(run: CollectedRun) -> Links:
     """Poll an ended run once more: no link to what is missing is at hand that opens."""
+    ports, submission = run.ports, run.submission
     if submission.provider_run_id is None:
         return Links()
     workflow = ports.ledger.workflow(submission.workflow_version)
@@ -187,74 +157,13 @@ def _fresh_links(ports: Ports, submission: Submission) -> Links:
         ports.log(f"{submission.submission_key}: no fresh links: {error}")
         return Links(why_none=f"no fresh link to it: {error}")
     record_report(ports, submission, report, 0.0)
-    return Links({ref.output_id: ref for ref in report.outputs})
+    found = as_known(report.outputs, _known(run))
+    return Links(found, name_all=names_nothing_else(report.outputs, run.outputs))
 
 
-def _store(
-    ports: Ports,
-    submission: Submission,
-    output: Output,
-    links: Links,
-    carrier: Carrier,
-) -> bool:
-    """Store one output; False: it, or the one before it, could not be, and the ledger knows why."""
-    ref = links.refs.get(output.output_id)
-    if ref is None:
-        if needs_links(ports):
-            note_problem(ports, output, links.why_none)
-            return False
-        ref = OutputRef(output_id=output.output_id, kind=output.kind, file_name=output.file_name)
-    try:
-        facts = _transfer_with_tries(ports, submission, output, ref)
-    except _OF_ONE_OUTPUT as error:
-        note_problem(ports, output, str(error))
-        return False
-    return carrier.stored(output, facts)
-
-
-def _transfer_with_tries(
-    ports: Ports, submission: Submission, output: Output, ref: OutputRef
-) -> StoredFacts:
-    for attempt in range(1, TRIES + 1):
-        try:
-            return _transfer(ports, submission, output, ref)
-        except (OutputRefused, ConfigurationError, StorageError):
-            raise
-        except (TransferError, ProviderError) as error:
-            wait = max(float(attempt), getattr(error, "retry_after_seconds", None) or 0.0)
-            if attempt == TRIES or wait > LONGEST_WAIT_SECONDS:
-                raise
-            ports.clock.sleep(wait)
-    raise AssertionError
-
-
-def _transfer(ports: Ports, submission: Submission, output: Output, ref: OutputRef) -> StoredFacts:
-    night = submission.night
-
-    def key(extension: str) -> str:
-        name = store_name(
-            path_safe(submission.prompt_id),
-            submission.copy,
-            submission.submission_key,
-            output.output_index,
-            extension,
-        )
-        return ports.store.key(night.batch, path_safe(night.partition_key), "images", name)
-
-    with _open(ports, ref) as download:
-        return store_output(
-            download,
-            ports.store,
-            key,
-            kind=output.kind,
-            limits=LIMITS,
-        )
-
-
-def _open(ports: Ports, ref: OutputRef) -> AbstractContextManager[Download]:
-    if ref.text is not None:
-        return contextlib.nullcontext(TextDownload(ref.text))
-    return ports.provider.fetch(ref, max_bytes=LIMITS.max_bytes)
+def _known(run: CollectedRun) -> Sequence[Output]:
+    key = run.submission.submission_key
+    return run.ports.ledger.outputs_of([key]).get(key, ())
 
 
 def write_tables(night: Night, ports: Workplace) -> NightSummary:

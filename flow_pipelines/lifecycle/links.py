@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from flow_pipelines.ledger.column_types import storable
 from flow_pipelines.lifecycle.ports import Ports
 from flow_pipelines.model import Output, OutputRef, RunReport, SubmissionState
+from flow_pipelines.model.known_again import known_again
 
 LONGEST_LINK = 4096
 """Characters; a longer one is not kept, and asked for again. Signed ones have some 500 to 2,000."""
@@ -15,6 +17,11 @@ LONGEST_LINK = 4096
 def needs_links(ports: Ports) -> bool:
     """Tell whether outputs are opened by links that may expire, and not by their ids."""
     return not ports.provider.capabilities.durable_outputs
+
+
+def as_known(refs: Iterable[OutputRef], outputs: Sequence[Output]) -> dict[int, OutputRef]:
+    """Return by `output_index` what an answer says of each output of a run that it names."""
+    return known_again([replace(ref, output_id=storable(ref.output_id)) for ref in refs], outputs)
 
 
 def sealed_links(ports: Ports, submission_key: str, report: RunReport) -> Mapping[str, str]:
@@ -30,23 +37,33 @@ def sealed_links(ports: Ports, submission_key: str, report: RunReport) -> Mappin
     }
 
 
-def unsealed_links(ports: Ports, outputs: Iterable[Output]) -> dict[str, OutputRef]:
-    """Give what opens those of `outputs` that polls left something for.
+def unsealed_links(ports: Ports, outputs: Iterable[Output]) -> dict[int, OutputRef]:
+    """Give by `output_index` what opens those of `outputs` that polls left something for.
 
     A link may have expired, or its provider may have forgotten it.
     """
-    found: dict[str, OutputRef] = {}
+    found: dict[int, OutputRef] = {}
     for output in outputs:
         opens = _unsealed(ports, output)
         if opens is not None:
-            found[output.output_id] = OutputRef(
-                output_id=output.output_id,
-                kind=output.kind,
-                file_name=output.file_name,
+            found[output.output_index] = replace(
+                plain_ref(output),
                 url=opens if output.kind == "file" else None,
                 text=opens if output.kind == "text" else None,
             )
     return found
+
+
+def plain_ref(output: Output) -> OutputRef:
+    """Return an output as the provider named it, with nothing that opens it but its id."""
+    return OutputRef(
+        output_id=output.output_id,
+        kind=output.kind,
+        file_name=output.file_name,
+        media_type=output.declared_type,
+        size_bytes=output.declared_bytes,
+        node=output.node,
+    )
 
 
 def _unsealed(ports: Ports, output: Output) -> str | None:

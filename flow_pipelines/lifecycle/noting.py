@@ -55,11 +55,27 @@ class Carrier:
         return Carried(submission_key=self._key, last=self._latest)
 
 
-def note_problem(ports: Workplace, output: Output, problem: str) -> None:
-    """Note why an output is not stored; of one that was stored before, that it is lost."""
+def note_problem(
+    ports: Workplace,
+    output: Output,
+    problem: str,
+    *,
+    doubted: bool = False,
+    settled_above: int | None = None,
+) -> None:
+    """Note why an output is not stored; of one that was stored before, that it is lost.
+
+    See `RunLedger.record_output_problem` for the rest.
+    """
     if (output.problem or "").startswith(LOST) and not problem.startswith(LOST):
         problem = f"{LOST}{problem}"
-    ports.ledger.record_output_problem(output.submission_key, output.output_index, problem)
+    ports.ledger.record_output_problem(
+        output.submission_key,
+        output.output_index,
+        problem,
+        doubted=doubted,
+        settled_above=settled_above,
+    )
     ports.log(f"{output.submission_key} output {output.output_index} is not stored: {problem}")
 
 

@@ -16,6 +16,7 @@ from flow_pipelines.model import Night
 from flow_pipelines.model.errors import AccountMissing, ConfigurationError, LeaseLost
 from flow_pipelines.provider import Provider, Seal
 from flow_pipelines.storage.contract import ImageStore
+from flow_pipelines.storage.transfer import MAX_OUTPUT_BYTES
 
 LEASE_SECONDS = 45.0
 """How long after its process died a night is free again; renewed three times as often."""
@@ -91,6 +92,8 @@ class Ports:
     address) → where its provider may tell that the run ended; the same at every call."""
     held_until: Callable[[], datetime | None] = never_held
     """Tells until when the account is held, as a 429 asked; None: it is not."""
+    max_output_bytes: int = MAX_OUTPUT_BYTES
+    """A larger output is told once, and left at the provider."""
     seal: Seal | None = None
     """Lets links that expire be kept in the ledger; None: each is asked for again to collect."""
     memory: Memory = field(default_factory=Memory, repr=False, compare=False)

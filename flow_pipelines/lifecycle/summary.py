@@ -11,6 +11,7 @@ from decimal import Decimal
 from flow_pipelines.ledger.contract import RunLedger
 from flow_pipelines.lifecycle.pages import each_submission, each_with_outputs
 from flow_pipelines.model import Night, Output, StoredFacts, Submission, SubmissionState
+from flow_pipelines.model.output import NEVER
 
 _S = SubmissionState
 PICTURES = 4
@@ -29,7 +30,8 @@ _COUNTED = (
     "flotime_ms",
     "stored",
     "stored_bytes",
-    "undecodable_images",
+    "damaged",
+    "left_out",
 )
 
 
@@ -58,9 +60,9 @@ class NightSummary:
     without_image: int
     """Succeeded rows that have no image, or not all of them, in the bucket."""
     images: int
-    """Stored files; a text that a workflow gives as well is stored, too, and no image."""
+    """Stored pictures, videos and sounds; whatever else a workflow gives is stored, too."""
     stored: int
-    """Outputs in the bucket: images, and texts beside them."""
+    """Outputs in the bucket, whatever they are."""
     cost_usd: Decimal
     runs_cost_unknown: int
     estimated_usd: Decimal
@@ -70,8 +72,10 @@ class NightSummary:
     stored_bytes: int
     duplicate_images: int
     """Stored images whose content another image of the night has too."""
-    undecodable_images: int
-    """Outputs that arrived and were refused as images."""
+    damaged: int
+    """Stored outputs that break, or are not what was promised."""
+    left_out: int
+    """Outputs that are larger than is stored of a file."""
     failures: Sequence[Mapping[str, str]]
     """A row for each current submission without its picture, with the reason."""
     pictures: Sequence[StoredFacts]
@@ -153,16 +157,18 @@ class _Sums:
             self._add_output(output)
 
     def _add_output(self, output: Output) -> None:
-        if output.stored is None:
-            self.counted["undecodable_images"] += output.problem is not None
+        facts = output.stored
+        if facts is None:
+            self.counted["left_out"] += output.settled_above not in {None, NEVER}
             return
         self.counted["stored"] += 1
-        self.counted["stored_bytes"] += output.stored.size_bytes
-        if output.kind == "file":
+        self.counted["stored_bytes"] += facts.size_bytes
+        self.counted["damaged"] += facts.is_damaged
+        if output.kind == "file" and facts.is_media:
             self.counted["images"] += 1
-            self.digests.add(output.stored.sha256)
-            if len(self.pictures) < PICTURES:
-                self.pictures.append(output.stored)
+            self.digests.add(facts.sha256)
+        if facts.is_shown and len(self.pictures) < PICTURES:
+            self.pictures.append(facts)
 
     def add_current(self, submission: Submission, outputs: Sequence[Output]) -> None:
         """Add what counts of the latest generation of a row alone: how it stands."""
@@ -197,7 +203,7 @@ class _Sums:
 
 
 def _incomplete(outputs: Sequence[Output]) -> bool:
-    return not outputs or any(output.stored is None for output in outputs)
+    return not outputs or any(output.is_missing for output in outputs)
 
 
 def _is_failure(submission: Submission) -> bool:
@@ -213,7 +219,7 @@ def _cost_unknown(submission: Submission) -> bool:
 
 
 def _failure(submission: Submission, outputs: Sequence[Output]) -> Mapping[str, str]:
-    problems = [output.problem for output in outputs if output.stored is None and output.problem]
+    problems = [output.problem for output in outputs if output.is_missing and output.problem]
     reason = submission.error_message or submission.reason or "; ".join(problems)
     if not reason and submission.state is _S.SUCCEEDED:
         reason = "not collected yet" if outputs else "the provider run ended without an output"

@@ -16,7 +16,9 @@
 #     SubmitOutcomeUnknown       perhaps accepted, perhaps billed: reconcile, never resend
 #     UnexpectedAnswer           not what the provider documents; nothing is known from it
 #   TransferError                a download or its verification failed; repeat the transfer only
+#     OutputDoubted              can hardly be the output; kept when nothing better comes
 #     OutputRefused              this output must not be fetched or stored as it is
+#       OutputTooLarge           larger than is stored of a file; it counts as settled
 #   StorageError                 the bucket said no; what is already stored stays
 #     StorageRefused             this request cannot succeed; repeating it cannot help
 #     ObjectDiffers              another content is under this key; it stays
@@ -195,8 +197,26 @@ class TransferError(FlowPipelinesError):
     """A download was cut, too long, too slow or not what it claimed; repeat the transfer only."""
 
 
+class OutputDoubted(TransferError):
+    """What arrived can hardly be the output; kept all the same when nothing better comes."""
+
+    def __init__(self, message: str, *, sha256: str, lasting: bool) -> None:
+        """Keep what came, and whether the same once more is not proof enough (`lasting`)."""
+        self.sha256, self.lasting = sha256, lasting
+        super().__init__(message)
+
+
 class OutputRefused(TransferError):
     """This output must not be fetched or stored as it stands; repeating does not help."""
+
+
+class OutputTooLarge(OutputRefused):
+    """The output is larger than is stored of a file."""
+
+    def __init__(self, message: str, *, max_bytes: int, is_told: bool) -> None:
+        """Keep the limit, and whether the answer told its length (`is_told`) or just went on."""
+        self.max_bytes, self.is_told = max_bytes, is_told
+        super().__init__(message)
 
 
 class StorageError(FlowPipelinesError):

@@ -13,6 +13,13 @@ from typing import Literal
 from flow_pipelines.model.states import SubmissionState
 
 OutputKind = Literal["file", "text"]
+Verified = Literal["decoded", "recognized", "as_is", "damaged"]
+"""How far a stored file was looked into: every pixel or character, its first bytes, not at all;
+`damaged`: it breaks, or is not what was promised, and nothing better came."""
+
+
+NEVER = 2**62
+"""No file has so many bytes: what is settled above them is never fetched."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +32,14 @@ class OutputRef:
     file_name: str | None = None
     """The provider's file name. Never used as a path."""
     media_type: str | None = None
+    """The provider's word; `image/*` where it only says that it is a picture."""
     size_bytes: int | None = None
+    node: str | None = None
+    """Which node or named output of the workflow made it."""
+    former_ids: tuple[str, ...] = ()
+    """Ids that versions before, or answers that tell less, gave the same output."""
+    place: int | None = None
+    """Where it stands among its run's outputs, where ids once came from links; else None."""
     url: str | None = field(default=None, repr=False)
     """A link that opens it; never printed, and stored only sealed with the account's key."""
     text: str | None = None
@@ -106,6 +120,27 @@ class StoredFacts:
     height: int | None
     bucket: str | None = None
     """Where `s3_key` is; None: stored by a version that did not note it."""
+    verified: Verified | None = None
+    """None: stored by a version that kept nothing but what it decoded or recognized."""
+    verified_why: str | None = None
+    """Why it was not looked into further, or what is wrong with it."""
+    file_name: str | None = None
+    """The name that its download gave it."""
+
+    @property
+    def is_damaged(self) -> bool:
+        """Tell whether a better copy of it would take its place."""
+        return self.verified == "damaged"
+
+    @property
+    def is_media(self) -> bool:
+        """Tell whether it is a picture, video, sound or 3D model, as far as anybody can tell."""
+        return self.verified in {None, "decoded", "recognized"}
+
+    @property
+    def is_shown(self) -> bool:
+        """Tell whether it may be drawn or linked on a page: a picture that was decoded."""
+        return self.verified in {None, "decoded"} and self.media_type.startswith("image/")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,3 +161,18 @@ class Output:
     stored_at: datetime | None = None
     sealed_link: str | None = field(default=None, repr=False)
     """What a poll gave to open it, until it is stored; only the account's key unseals it."""
+    node: str | None = None
+    """Which node or named output of the workflow made it, where the provider tells."""
+    declared_type: str | None = None
+    """The provider's word for its media type."""
+    declared_bytes: int | None = None
+    """The provider's word for its size."""
+    doubted_at: datetime | None = None
+    """When something came in its place for the first time that cannot be it."""
+    settled_above: int | None = None
+    """It is not fetched while at most so many bytes are stored of a file; None: it is."""
+
+    @property
+    def is_missing(self) -> bool:
+        """Tell whether it is still to be brought to the bucket."""
+        return self.stored is None and self.settled_above is None

@@ -16,7 +16,10 @@ from flow_pipelines.storage.tables import cost_shares
 SUCCEEDED = "succeeded"
 NOT_STORED = "not stored"
 NOT_ENDED = "not ended"
-IN_VAIN = frozenset({"failed", "canceled", "unresolved", NOT_STORED})
+DAMAGED = "damaged"
+NO_PICTURE = "stored"
+"""There are files, and none of them is a picture, video or sound."""
+IN_VAIN = frozenset({"failed", "canceled", "unresolved", NOT_STORED, DAMAGED})
 """States that are marked: a picture was to come, and will not by itself."""
 
 _AS_IT_IS = frozenset({
@@ -54,6 +57,8 @@ class Card:
     """This is the picture `image` of `images` that the run made."""
     size: str = ""
     """Width and height as stored."""
+    also_stored: str = ""
+    """Names of what else the run gave, which is never shown."""
 
     @property
     def in_vain(self) -> bool:
@@ -81,21 +86,44 @@ def night_cards(
     for row in rows:
         files = [one for one in outputs.get(row.submission_key, ()) if one.kind == "file"]
         stored = [one.stored for one in files if one.stored]
-        missing = [one for one in files if one.stored is None]
+        shown = [one for one in stored if one.is_media or one.is_damaged]
+        others = _names([one for one in stored if one not in shown])
         shares = cost_shares(row.cost_usd, max(len(stored), 1))
-        for index, facts in enumerate(stored):
+        for index, facts in enumerate(shown):
             yield replace(
-                _card(row),
-                cost_usd=shares[index],
+                _stored_card(row, facts, get, _href(facts, folder, bucket)),
+                cost_usd=shares[stored.index(facts)],
                 image=index + 1,
-                images=len(stored),
-                load=partial(get, facts),
-                href=_href(facts, folder, bucket),
-                size=_size(facts),
+                images=len(shown),
+                also_stored=others,
             )
+        missing = [one for one in files if one.is_missing]
         if missing or not stored:
             absent = replace(_card(row), state=_state(row), reason=_reason(row, missing))
             yield absent if not stored else replace(absent, cost_usd=None)
+        elif not shown:
+            yield replace(_card(row), state=NO_PICTURE, reason=others, also_stored=others)
+
+
+def _stored_card(
+    row: Submission, facts: StoredFacts, get: Callable[[StoredFacts], bytes | None], href: str
+) -> Card:
+    """Return the card of a stored file; what may be a page with a script is not even linked."""
+    if facts.is_damaged:
+        why = facts.verified_why or ""
+        return replace(_card(row), state=DAMAGED, reason=f"{_names([facts])}: {why}")
+    why = f"{facts.media_type}: {facts.verified_why or 'no picture'}"
+    return replace(
+        _card(row),
+        reason="" if facts.is_shown else why,
+        load=partial(get, facts) if facts.is_shown else None,
+        href=href,
+        size=_size(facts),
+    )
+
+
+def _names(files: Sequence[StoredFacts]) -> str:
+    return ", ".join(facts.s3_key.rpartition("/")[2] for facts in files)
 
 
 def _card(row: Submission) -> Card:

@@ -152,6 +152,7 @@ def _facts(card: Card) -> str:
         "Pixels": card.size,
         "Provider run": card.provider_run_id,
         "File": card.href,
+        "Also stored": card.also_stored,
     }.items())  # fmt: skip
 
 

@@ -39,9 +39,13 @@ class Side:
     outputs: Mapping[str, Sequence[Output]]
 
     def images(self, submission: Submission) -> list[Output]:
-        """Give the pictures of a submission that are in the bucket, in their order."""
+        """Give the pictures of a submission that are in the bucket, in their order.
+
+        First those that can be shown; what else a run gives is none of them.
+        """
         mine = self.outputs.get(submission.submission_key, ())
-        return [output for output in mine if output.kind == "file" and output.stored]
+        images = [one for one in mine if one.kind == "file" and one.stored and one.stored.is_media]
+        return sorted(images, key=lambda one: not (one.stored and one.stored.is_shown))
 
     def median_cost_usd(self) -> Decimal | None:
         """Give the median cost of a row that succeeded and whose cost is known."""
@@ -123,7 +127,7 @@ def _cell(
     return ComparedCell(
         state=row.state.value,
         reason=row.error_message or row.reason or "",
-        load=load(first) if load and first else None,
+        load=load(first) if load and first and first.is_shown else None,
         images=len(images),
         href=href(first) if href and first else "",
         seed=row.seed,

@@ -13,6 +13,7 @@ from flow_pipelines.resources.safety import BoundedResource
 from flow_pipelines.storage.contract import ImageStore
 from flow_pipelines.storage.s3 import S3ImageStore
 from flow_pipelines.storage.s3_client import LateClient, make_client
+from flow_pipelines.storage.transfer import MAX_OUTPUT_BYTES
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -40,6 +41,11 @@ class ImageStoreResource(BoundedResource):
         default=None, description="Address of an S3-compatible store. Default: boto3's."
     )
     region: str | None = Field(default=None, description="Region. Default: boto3's.")
+    max_output_bytes: int = Field(
+        default=MAX_OUTPUT_BYTES,
+        gt=0,
+        description="Largest output that is stored; a larger one is told once and left out.",
+    )
     extra_put_args: dict[str, Any] = Field(
         default_factory=dict,
         description="Sent with every write, such as ServerSideEncryption and SSEKMSKeyId.",
@@ -73,6 +79,10 @@ class ImageStoreResource(BoundedResource):
             )
         return self._store
 
+    def at(self, bucket: str) -> ImageStore:
+        """Return any bucket of this account, without a prefix; no call is made yet."""
+        return S3ImageStore(bucket, "", self._shared_client(), SystemClock())
+
     def read_uri(self, uri: str) -> bytes:
         """Read a prompt table or workflow at `s3://bucket/key`, in any bucket of this account.
 
@@ -99,8 +109,7 @@ class ImageStoreResource(BoundedResource):
         return self._inputs.read(uri)
 
     def _read_object(self, bucket: str, key: str, max_bytes: int) -> bytes | None:
-        store = S3ImageStore(bucket, "", self._shared_client(), SystemClock())
-        return store.get(key, max_bytes=max_bytes)
+        return self.at(bucket).get(key, max_bytes=max_bytes)
 
     def _shared_client(self) -> "S3Client":
         """Give the one client of this resource: to make one takes a sixth of a second."""

@@ -75,6 +75,7 @@ class OpenAccounts:
             log=self.log,
             read_uri=self._image_store.read_uri,
             read_input=self._image_store.read_input,
+            max_output_bytes=self._image_store.max_output_bytes,
             callback_url=callback_url(provider.profile, provider.base_url_in_use()),
             held_until=lambda: provider.held_until(self.ledger.pace),
             seal=provider.link_seal(),

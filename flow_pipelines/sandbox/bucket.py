@@ -24,14 +24,24 @@ from localbucket import S3_NAMESPACE, S3Error, S3Handler, object_etag
 
 _METADATA = ".metadata"
 _KEY = f"{{{S3_NAMESPACE}}}Key"
+_STRICT = "sandbox; default-src 'none'"
+_OF_A_PAGE = "sandbox allow-scripts allow-popups"
+"""A gallery filters by script. Nothing but our own pages is stored as text/html."""
 _KEPT_HEADERS = ("content-type", "content-disposition", "content-encoding", "cache-control")
 
 
 class _Handler(S3Handler):  # type: ignore[misc] # LocalBucket has no types
     """LocalBucket's handler with object metadata."""
 
+    _policy = _STRICT
     # Head and body leave in two writes: without this each answer waits for a delayed ACK.
     disable_nagle_algorithm = True
+
+    def end_headers(self) -> None:
+        """Tell browsers to take no object for a page: any may have been made by a stranger."""
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Content-Security-Policy", self._policy)
+        super().end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the parent's name
         """Keep quiet: the sandbox has a request log of its own."""
@@ -125,6 +135,8 @@ class _Handler(S3Handler):  # type: ignore[misc] # LocalBucket has no types
             headers["Content-Type"] = noted.pop("content-type")
         present = {name.lower() for name in headers}
         headers.update({name: value for name, value in noted.items() if name not in present})
+        is_page = headers.get("Content-Type", "").startswith("text/html")
+        self._policy = _OF_A_PAGE if is_page else _STRICT
         super()._send_file(status, file, start, length, headers, include_body)
 
 

@@ -25,7 +25,7 @@ from flow_pipelines.sandbox import comfy_graph
 from flow_pipelines.sandbox.bending import Report, fate, report
 from flow_pipelines.sandbox.comflowy_tokens import TokenDesk
 from flow_pipelines.sandbox.courier import Letter
-from flow_pipelines.sandbox.life import Output, Run, RunOrder, RunState, new_id
+from flow_pipelines.sandbox.life import Output, Run, RunOrder, RunState, extra_outputs, new_id
 from flow_pipelines.sandbox.limits import Standing
 from flow_pipelines.sandbox.wire import Answer, Ask, Call, Refused, json_answer, json_object
 from flow_pipelines.sandbox.world import World
@@ -42,6 +42,7 @@ _WORDS = {
 }
 _PENDING_SECONDS = 1.0
 _LINK_SECONDS = 3600
+_EXTRA_NODE = "900"
 _RESULT, _PROGRESS = "on_result_url", "on_progress_event_url"
 _PREFIX = "filename_prefix"
 
@@ -80,6 +81,13 @@ class Comflowy:
                 operation="open_link",
                 method="GET",
                 path=f"{FILES}/{{output_id}}/{{file_name}}",
+                handle=self._open_link,
+                authenticated=False,
+            ),
+            Call(
+                operation="open_link",
+                method="GET",
+                path=f"{FILES}/{{signed}}/{{output_id}}/{{file_name}}",
                 handle=self._open_link,
                 authenticated=False,
             ),
@@ -124,7 +132,11 @@ class Comflowy:
             saves = comfy_graph.saves(comfy_graph.check(graph_of(params)))
         except comfy_graph.GraphRefused as problem:
             raise self._no(str(problem)) from problem
-        outputs = tuple(self._output(save, ask.account) for save in saves)
+        pictures = tuple(self._output(save, ask.account) for save in saves)
+        nodes = {output.id: save.node_id for output, save in zip(pictures, saves, strict=True)}
+        extras = tuple(extra_outputs(self._world.tuning.extra_outputs))
+        nodes |= {output.id: _EXTRA_NODE for output in extras}
+        outputs = pictures + extras
         run = self._world.life.create(
             RunOrder(
                 provider=self.name,
@@ -135,11 +147,7 @@ class Comflowy:
                 id_prefix="",
                 caches=True,
                 fate=fate(ask.fault),
-                notes={
-                    "nodes": {
-                        output.id: save.node_id for output, save in zip(outputs, saves, strict=True)
-                    }
-                },
+                notes={"nodes": nodes},
             )
         )
         self._call_back(run, callbacks, ask.base_url)
@@ -210,21 +218,31 @@ class Comflowy:
     def _link(self, output: Output, base_url: str) -> str:
         path = f"{FILES}/{output.id}/{output.file_name}"
         ends = str(int(self._world.now()) + _LINK_SECONDS)
-        return f"{base_url}{path}?Expires={ends}&Signature={self._signature(path, ends)}"
+        signature = self._signature(path, ends)
+        if not self._world.tuning.comflowy_links_signed_in_path:
+            return f"{base_url}{path}?Expires={ends}&Signature={signature}"
+        signed = f"{new_id('')}.{ends}.{signature}"
+        return f"{base_url}{FILES}/{signed}/{output.id}/{output.file_name}"
 
     def _signature(self, path: str, ends: str) -> str:
         return hmac.new(self._secret, f"{path} {ends}".encode(), hashlib.sha256).hexdigest()
 
     def _open_link(self, ask: Ask) -> Answer:
         ends, signature = ask.query.get("Expires", ""), ask.query.get("Signature", "")
-        if not hmac.compare_digest(signature.encode(), self._signature(ask.path, ends).encode()):
+        path = ask.path
+        if "signed" in ask.arguments:
+            _, ends, signature = [*ask.arguments["signed"].split("."), "", ""][:3]
+            path = f"{FILES}/{ask.arguments['output_id']}/{ask.arguments['file_name']}"
+        if not hmac.compare_digest(signature.encode(), self._signature(path, ends).encode()):
             raise self._refuse(403, "the link is not signed")
         if self._world.now() > int(ends):
             raise self._refuse(403, "the link has ended")
         found = self._world.life.output(self.name, ask.arguments["output_id"])
         if found is None:
             raise self._refuse(404, "there is no such picture")
-        return Answer(body=self._world.studio.png(found[1].picture), media_type="image/png")
+        file = found[1].file
+        body = self._world.studio.png(found[1].picture) if file is None else file.content
+        return Answer(body=body, media_type=found[1].media_type)
 
     def _no(self, message: str) -> Refused:
         """Refuse as an answer that says so under 200."""

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from flow_pipelines.sandbox import comfy_graph
 from flow_pipelines.sandbox.bending import Report, fate, report
 from flow_pipelines.sandbox.floyo_files import FileShelf, Stored, stored_output
-from flow_pipelines.sandbox.life import Output, Run, RunOrder, RunState, new_id
+from flow_pipelines.sandbox.life import Output, Run, RunOrder, RunState, extra_outputs, new_id
 from flow_pipelines.sandbox.limits import Standing
 from flow_pipelines.sandbox.wire import (
     Answer,
@@ -146,7 +146,7 @@ class Floyo:
         return json_answer({"id": run.id, "object": "run", "name": run.order.notes["name"]})
 
     def _outputs(self, graph: comfy_graph.Graph, account: str) -> list[Output]:
-        return [
+        pictures = [
             Output(
                 id=new_id("file_"),
                 file_name=self._files.next_name(account, save.prefix),
@@ -154,6 +154,7 @@ class Floyo:
             )
             for save in comfy_graph.saves(graph)
         ]
+        return [*pictures, *extra_outputs(self._world.tuning.extra_outputs)]
 
     def _run(self, ask: Ask) -> Run:
         run = self._world.life.get(self.name, ask.account, ask.arguments["run_id"])

@@ -43,7 +43,9 @@ def stored_output(run: Run, output: Output) -> Stored:
         file_name=output.file_name,
         input_path=f"(as input)#outputs/{output.file_name}",
         created_at=run.ends_at,
-        picture=output.picture,
+        media_type=output.media_type,
+        picture=output.picture if output.file is None else None,
+        content=b"" if output.file is None else output.file.content,
     )
 
 

@@ -11,13 +11,14 @@ import secrets
 import string
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from random import Random
 from typing import Any
 
+from flow_pipelines.sandbox.files import File, file_of
 from flow_pipelines.sandbox.pictures import Picture
 from flow_pipelines.sandbox.queues import Queue
 from flow_pipelines.sandbox.settings import Tuning
@@ -47,11 +48,18 @@ class RunState(StrEnum):
 
 @dataclass(kw_only=True)
 class Output:
-    """One picture that a run makes."""
+    """One picture, or another file, that a run makes."""
 
     id: str
     file_name: str
     picture: Picture
+    file: File | None = None
+    """What it is in the place of a picture."""
+
+    @property
+    def media_type(self) -> str:
+        """Tell what its provider says that it is."""
+        return "image/png" if self.file is None else self.file.media_type
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +154,14 @@ class Spending:
             flotime_ms=self.flotime_ms + run.flotime_ms(now),
             charged_usd=self.charged_usd + run.charged_usd(now),
         )
+
+
+def extra_outputs(kinds: Sequence[str]) -> Iterator[Output]:
+    """Make one file of each of these kinds."""
+    for kind in kinds:
+        file = file_of(kind)
+        nothing = Picture(prompt=kind, seed=0)
+        yield Output(id=new_id("file_"), file_name=file.name, picture=nothing, file=file)
 
 
 class Life:

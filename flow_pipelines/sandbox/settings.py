@@ -46,6 +46,10 @@ class Tuning:
     """How long after a run was accepted its key is not known yet: copies are not coalesced."""
     flora_webhook_secrets: Sequence[str] = ("whsec_sandbox_0123456789abcdef",)
     """What FLORA signs its webhooks with, newest first; two while the secret is changed."""
+    extra_outputs: Sequence[str] = ()
+    """Kinds of `files.KINDS`: one of each beside a run's pictures, at Floyo and Comflowy."""
+    comflowy_links_signed_in_path: bool = False
+    """Whether a link's signature is in its path and not in its query, so that no part lasts."""
     max_picture_side: int = 1024
     """Pictures are drawn at the workflow's size, but no larger than this, in pixels."""
 

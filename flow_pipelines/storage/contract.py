@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO, Protocol
 
@@ -18,6 +18,21 @@ class StoredObject:
     sha256: str | None
     """From our own object metadata; None when something else wrote the object."""
     media_type: str
+    metadata: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """What was noted with it; empty where nobody looked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectNotes:
+    """What an object says of itself beside its type."""
+
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """S3 user metadata: printable ASCII, less than 2 kB in all."""
+    attachment: bool = False
+    """Browsers are told to save it, and not to show it."""
+
+
+NO_NOTES = ObjectNotes()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,10 +65,17 @@ class ImageStore(Protocol):
         """Raise ConfigurationError unless the bucket exists and can be listed. Costs one call."""
 
     def put_new(
-        self, key: str, content: BinaryIO, *, media_type: str, sha256: str, size_bytes: int
+        self,
+        key: str,
+        content: BinaryIO,
+        *,
+        media_type: str,
+        sha256: str,
+        size_bytes: int,
+        notes: ObjectNotes = NO_NOTES,
     ) -> StoredObject:
         """Store an object that must not replace another (`If-None-Match: *`, multipart above
-        16 MiB, SHA-256 kept in the metadata).
+        16 MiB, SHA-256 kept in the metadata beside `notes`).
 
         When the key exists: the same SHA-256 gives the object that is there, another one raises
         ObjectDiffers. Safe to repeat; `content` is read from its start on every try.

@@ -1,11 +1,10 @@
-"""Proves that an output is what a person can open, and names it."""
+"""Proves that an image is one that a person can look at."""
 
 from __future__ import annotations
 
 import io
 import struct
 import zlib
-from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,12 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from flow_pipelines.model.errors import OutputRefused, TransferError
-from flow_pipelines.model.output import OutputKind
-from flow_pipelines.storage.media import (
-    begins_like_an_image,
-    looks_like_markup,
-    recognize_media,
-)
+from flow_pipelines.storage.media import begins_like_an_image, looks_like_markup
 from flow_pipelines.storage.png import SIGNATURE, checked_png
 
 if TYPE_CHECKING:
@@ -49,45 +43,29 @@ _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error,
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFacts:
-    """What an output turned out to be."""
+    """What an image turned out to be."""
 
     media_type: str
     extension: str
     """Without a dot."""
-    width: int | None
-    """Pixels; None for what is not an image."""
-    height: int | None
+    width: int
+    """Pixels."""
+    height: int
+    flaw: str | None = None
+    """What is wrong with it beside its pixels."""
 
 
-def store_name(
-    prompt_id_safe: str, copy: int, submission_key: str, output_index: int, extension: str
-) -> str:
-    """Give the file name of a stored image; `prompt_id_safe` already fits in a path."""
-    return f"{prompt_id_safe}.{copy}.{submission_key[:8]}.{output_index}.{extension}"
+class ImageBroken(TransferError):
+    """The image breaks off, or breaks; another fetch may give it whole."""
 
 
-def verify_output(
-    source: Path | BinaryIO,
-    *,
-    kind: OutputKind,
-    declared_media_type: str | None,
-    max_pixels: int = MAX_PIXELS,
-) -> ImageFacts:
-    """Verify a whole output of either kind: text is UTF-8, an image decodes, a video is one."""
-    if isinstance(source, Path):
-        with source.open("rb") as file:
-            return verify_output(
-                file, kind=kind, declared_media_type=declared_media_type, max_pixels=max_pixels
-            )
-    source.seek(0)
-    if kind == "text":
-        return _verify_text(source)
-    head = source.read(_HEAD_BYTES)
-    # `<!--ftyp…` is a page to a browser, whatever its fifth byte makes of it.
-    media = None if looks_like_markup(head) else recognize_media(head)
-    if media is not None:
-        return ImageFacts(media_type=media[0], extension=media[1], width=None, height=None)
-    return verify_image(source, declared_media_type=declared_media_type, max_pixels=max_pixels)
+class ImageTooLarge(OutputRefused):
+    """The image has more pixels than are decoded here."""
+
+    def __init__(self, message: str, size: tuple[int | None, int | None] = (None, None)) -> None:
+        """Keep its width and height, where they are known."""
+        self.width, self.height = size
+        super().__init__(message)
 
 
 def verify_image(
@@ -97,8 +75,8 @@ def verify_image(
 
     Of an animation, frames are decoded up to 8 × `max_pixels` pixels in all, or 10,000 of them.
 
-    Raises: TransferError: broken or cut, fetch it again. OutputRefused: not an image (SVG and
-    HTML never are), or more than `max_pixels`; another fetch gives the same.
+    Raises: ImageBroken: broken or cut, fetch it again. ImageTooLarge. OutputRefused: not an image
+    (SVG and HTML never are); another fetch gives the same.
     """
     if isinstance(source, Path):
         with source.open("rb") as file:
@@ -106,25 +84,16 @@ def verify_image(
                 file, declared_media_type=declared_media_type, max_pixels=max_pixels
             )
     known = _begins_like_an_image(source, declared_media_type)
-    with _decoding(known), _opened(source) as image:
-        width, height = image.size
-        image_format = str(image.format)
-        _check_size(image, max_pixels)
-        _decode_frames(image, max_pixels)
+    with _decoding(known):
+        pixels, flaw = _pixels_of(source)
+        with _opened(pixels) as image:
+            width, height = image.size
+            image_format = str(image.format)
+            _check_size(image, max_pixels)
+            _decode_frames(image, max_pixels)
     media_type, extension = _FORMATS[image_format]
-    return ImageFacts(media_type=media_type, extension=extension, width=width, height=height)
-
-
-def _verify_text(source: BinaryIO) -> ImageFacts:
-    decoder = getincrementaldecoder("utf-8")()
-    try:
-        for block in iter(lambda: source.read(_HEAD_BYTES * _HEAD_BYTES), b""):
-            decoder.decode(block)
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        raise OutputRefused("The text output is not UTF-8.") from None
     return ImageFacts(
-        media_type="text/plain; charset=utf-8", extension="txt", width=None, height=None
+        media_type=media_type, extension=extension, width=width, height=height, flaw=flaw
     )
 
 
@@ -133,7 +102,7 @@ def _begins_like_an_image(source: BinaryIO, declared_media_type: str | None) -> 
     head = source.read(_HEAD_BYTES)
     declared = f" (declared as {declared_media_type})" if declared_media_type else ""
     if not head:
-        raise TransferError(f"The output is empty{declared}.")
+        raise ImageBroken(f"The output is empty{declared}.")
     if looks_like_markup(head):
         raise OutputRefused(
             f"The output is HTML, SVG, XML or JSON, not an image{declared}; "
@@ -151,12 +120,21 @@ def _decoding(known: bool) -> Iterator[None]:  # noqa: FBT001 - of one thing, us
         yield
     except UnidentifiedImageError:
         if known:
-            raise TransferError("The image breaks off, or breaks, within its header.") from None
+            raise ImageBroken("The image breaks off, or breaks, within its header.") from None
         raise OutputRefused("The output is of no image, video or audio type known here.") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise OutputRefused(f"The image is too large to decode: {error}") from None
+        raise ImageTooLarge(f"The image is too large to decode: {error}") from None
     except _BROKEN as error:
-        raise TransferError(f"The image does not decode: {error}") from error
+        raise ImageBroken(f"The image does not decode: {error}") from error
+
+
+def _pixels_of(source: BinaryIO) -> tuple[BinaryIO, str | None]:
+    """Return what a decoder has to read, and what is wrong with the rest."""
+    source.seek(0, io.SEEK_SET)
+    if source.read(len(SIGNATURE)) != SIGNATURE:
+        return source, None
+    # The decoder stops at the last row, and would not see a file cut after it.
+    return checked_png(source)
 
 
 def _opened(source: BinaryIO) -> Image:
@@ -164,19 +142,15 @@ def _opened(source: BinaryIO) -> Image:
 
     Image.init()
     source.seek(0, io.SEEK_SET)
-    if source.read(len(SIGNATURE)) == SIGNATURE:
-        # The decoder stops at the last row, and would not see a file cut after it.
-        source = checked_png(source)
-    source.seek(0, io.SEEK_SET)
     return Image.open(source, formats=[name for name in _FORMATS if name in Image.OPEN])
 
 
 def _check_size(image: Image, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
-        raise OutputRefused(
-            f"The image has {width} × {height} pixels; at most {max_pixels} are decoded. "
-            "Make the workflow's output smaller."
+        raise ImageTooLarge(
+            f"The image has {width} × {height} pixels; at most {max_pixels} are decoded here.",
+            (width, height),
         )
 
 

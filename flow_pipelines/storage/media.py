@@ -1,4 +1,4 @@
-"""Tells types by the first bytes of a file: what is stored undecoded, what never is an image."""
+"""Tells types by a file's first and last bytes: what is no image, what is text, what is whole."""
 
 from __future__ import annotations
 
@@ -18,7 +18,19 @@ _STARTS = (
     (b"glTF", ("model/gltf-binary", "glb")),
 )
 _MPEG_FRAMES = (b"\xff\xf2", b"\xff\xf3", b"\xff\xfa", b"\xff\xfb")
+_SURE_STARTS = (
+    (b"\x89PNG\r\n\x1a\n", ("image/png", "png")),
+    (b"\xff\xd8\xff", ("image/jpeg", "jpg")),
+    (b"GIF87a", ("image/gif", "gif")),
+    (b"GIF89a", ("image/gif", "gif")),
+)
 _IMAGE_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+_RADIANCE = b"#?"
+"""Of HDR pictures, whose header is text."""
+_HTML = (b"<!doctype html", b"<html", b"<head", b"<body", b"<script")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\r\f\x1b")
+_LONGEST_CHARACTER = 4
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -48,3 +60,43 @@ def begins_like_an_image(head: bytes) -> bool:
     return head[8:12] in _DECODED_BRANDS or any(
         head.startswith(start) or start.startswith(head) for start in _IMAGE_STARTS
     )
+
+
+def image_type(head: bytes) -> tuple[str, str] | None:
+    """Return type and extension of what surely is an image by its start, whole or not."""
+    if head[:4] == b"RIFF" and head[8:15] == b"WEBPVP8":
+        return "image/webp", "webp"
+    if head[4:8] == b"ftyp" and head[8:12] in _DECODED_BRANDS:
+        return "image/avif", "avif"
+    return next((media for start, media in _SURE_STARTS if head.startswith(start)), None)
+
+
+def reaches_its_end(head: bytes, tail: bytes, size_bytes: int) -> bool:
+    """Tell whether a JPEG, GIF or WebP has the end that its own format gives it."""
+    media = image_type(head)
+    if media is None:
+        return False
+    if media[1] == "webp":
+        return size_bytes >= int.from_bytes(head[4:8], "little") + 8
+    ends = {"jpg": b"\xff\xd9", "gif": b"\x3b"}.get(media[1])
+    return ends is not None and tail.rstrip(b"\0").endswith(ends)
+
+
+def looks_like_text(head: bytes) -> bool:
+    """Tell whether a file begins with text, markup included."""
+    if head.startswith(_RADIANCE):
+        return False
+    if head.startswith(_UTF_16) or head.removeprefix(_BYTE_ORDER_MARK).lstrip()[:1] == b"<":
+        return True
+    for cut in range(_LONGEST_CHARACTER):
+        try:
+            head[: len(head) - cut].decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+        return bool(head) and not _CONTROLS.intersection(head)
+    return False
+
+
+def looks_like_html(head: bytes) -> bool:
+    """Tell whether a file begins like a web page."""
+    return head.removeprefix(_BYTE_ORDER_MARK).lstrip().lower().startswith(_HTML)

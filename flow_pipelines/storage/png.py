@@ -1,6 +1,6 @@
-"""A PNG's chunks: every checksum verified, and the long ones that hold no pixels left out.
+"""A PNG's chunks: every checksum verified, and those that decide nothing of its pixels left out.
 
-Pillow reads a chunk whole, and a private one may be as long as the file.
+Pillow reads a chunk whole, and gives up a picture for a long text or color profile in it.
 """
 
 from __future__ import annotations
@@ -9,37 +9,60 @@ import io
 import struct
 import zlib
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-LONG_BYTES = 1024 * 1024
-"""A chunk beyond this decides nothing of how the picture looks, unless it holds pixels."""
 _BLOCK_BYTES = 256 * 1024
 _ANCILLARY = 0x20
-_FRAME = b"fdAT"
+_DECIDES = (b"tRNS", b"acTL", b"fcTL", b"fdAT")
+"""Chunks that a decoder may leave out, and the picture is another one then."""
 _LAST = b"IEND"
+_MOST_HOLES = 10_000
 
 Hole = tuple[int, int]
 
 
-def checked_png(source: BinaryIO) -> BinaryIO:
-    """Verify each chunk's checksum up to the last; give the file without long ancillary chunks.
+class CheckedPng(NamedTuple):
+    """A PNG without what decides nothing of its pixels."""
 
-    Memory does not depend on how long a chunk is. Raises: OSError, SyntaxError, as Pillow does.
+    pixels: BinaryIO
+    flaw: str | None
+    """What is wrong with what was left out."""
+
+
+def checked_png(source: BinaryIO) -> CheckedPng:
+    """Verify each chunk's checksum up to the last, and leave out those without pixels.
+
+    Memory depends neither on how long a chunk is nor on how many there are. Raises: OSError,
+    SyntaxError, as Pillow does, for what pixels hang on; ValueError, for too many chunks.
     """
-    holes: list[Hole] = []
+    holes, flaw = list[Hole](), None
     source.seek(len(SIGNATURE))
     while (chunk := _header(source))[1] != _LAST:
         length, kind = chunk
-        if length > LONG_BYTES and kind[0] & _ANCILLARY and kind != _FRAME:
-            start = source.tell()
-            holes.append((start - 8, start + length + 4))
-        _verify(source, length, kind)
+        start = source.tell() - 8
+        whole = _verify(source, length, kind)
+        if not kind[0] & _ANCILLARY or kind in _DECIDES:
+            if not whole:
+                raise SyntaxError(f"broken PNG file (bad checksum in {kind!r})")
+            continue
+        if not whole:
+            flaw = f"the checksum of its chunk {kind.decode('ascii')} is wrong"
+        _add_hole(holes, start, source.tell())
     source.seek(0)
-    return io.BufferedReader(_Without(source, holes)) if holes else source
+    return CheckedPng(io.BufferedReader(_Without(source, holes)) if holes else source, flaw)
+
+
+def _add_hole(holes: list[Hole], start: int, end: int) -> None:
+    if holes and holes[-1][1] == start:
+        holes[-1] = holes[-1][0], end
+    else:
+        holes.append((start, end))
+    if len(holes) > _MOST_HOLES:
+        raise ValueError("the PNG has too many chunks to look through")
 
 
 def _header(source: BinaryIO) -> tuple[int, bytes]:
@@ -52,7 +75,8 @@ def _header(source: BinaryIO) -> tuple[int, bytes]:
     return length, kind
 
 
-def _verify(source: BinaryIO, length: int, kind: bytes) -> None:
+def _verify(source: BinaryIO, length: int, kind: bytes) -> bool:
+    """Read a chunk to its end; False: its checksum is another one."""
     checksum = zlib.crc32(kind)
     while length:
         block = source.read(min(length, _BLOCK_BYTES))
@@ -63,8 +87,7 @@ def _verify(source: BinaryIO, length: int, kind: bytes) -> None:
     told = source.read(4)
     if len(told) < 4:  # noqa: PLR2004 - a checksum's bytes
         raise OSError("truncated PNG file")
-    if struct.unpack(">I", told)[0] != checksum:
-        raise SyntaxError(f"broken PNG file (bad checksum in {kind!r})")
+    return bool(struct.unpack(">I", told)[0] == checksum)
 
 
 class _Without(io.RawIOBase):

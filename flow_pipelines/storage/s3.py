@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -16,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from flow_pipelines.clock import Clock
 from flow_pipelines.model.errors import ObjectDiffers, StorageError, StorageRefused
-from flow_pipelines.storage.contract import ListedObject, StoredObject
+from flow_pipelines.storage.contract import NO_NOTES, ListedObject, ObjectNotes, StoredObject
 from flow_pipelines.storage.deadline import within
 from flow_pipelines.storage.s3_errors import RetryBudget, Retrying, code_of, status_of
 from flow_pipelines.storage.s3_upload import Upload, answers_that_it_exists, send
@@ -86,10 +87,17 @@ class S3ImageStore:
         self._bucket_seen = True
 
     def put_new(
-        self, key: str, content: BinaryIO, *, media_type: str, sha256: str, size_bytes: int
+        self,
+        key: str,
+        content: BinaryIO,
+        *,
+        media_type: str,
+        sha256: str,
+        size_bytes: int,
+        notes: ObjectNotes = NO_NOTES,
     ) -> StoredObject:
         """Store an object that must not replace another; see `ImageStore.put_new`."""
-        upload = self._upload(key, content, media_type, sha256, size_bytes)
+        upload = self._upload(key, content, media_type, sha256, size_bytes, notes)
         for _ in range(self._budget.attempts):
             if self._create(upload):
                 return StoredObject(
@@ -177,6 +185,7 @@ class S3ImageStore:
             size_bytes=answer["ContentLength"],
             sha256=answer.get("Metadata", {}).get("sha256"),
             media_type=answer.get("ContentType", "application/octet-stream"),
+            metadata=answer.get("Metadata", {}),
         )
 
     def inspect(self, key: str) -> StoredObject | None:
@@ -196,9 +205,7 @@ class S3ImageStore:
         sha256 = self._unless_absent(read, doing="read", key=key)
         if sha256 is None:
             return None
-        return StoredObject(
-            key=key, size_bytes=found.size_bytes, sha256=sha256, media_type=found.media_type
-        )
+        return replace(found, sha256=sha256)
 
     def list_keys(self, prefix: str, limit: int | None = None) -> Iterator[str]:
         """Give the full keys that start with the full key `prefix`; see `ImageStore.list_keys`."""
@@ -296,7 +303,13 @@ class S3ImageStore:
     # -- writing ----------------------------------------------------------------------------
 
     def _upload(
-        self, key: str, content: BinaryIO, media_type: str, sha256: str, size_bytes: int
+        self,
+        key: str,
+        content: BinaryIO,
+        media_type: str,
+        sha256: str,
+        size_bytes: int,
+        notes: ObjectNotes = NO_NOTES,
     ) -> Upload:
         return Upload(
             key=key,
@@ -304,6 +317,7 @@ class S3ImageStore:
             media_type=media_type,
             sha256=sha256,
             size_bytes=size_bytes,
+            notes=notes,
             extra=self._extra,
         )
 

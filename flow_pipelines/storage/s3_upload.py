@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from botocore.exceptions import ClientError
 
 from flow_pipelines.model.errors import StorageError
+from flow_pipelines.storage.contract import NO_NOTES, ObjectNotes
 from flow_pipelines.storage.s3_errors import S3Error, code_of
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Upload:
     media_type: str
     sha256: str
     size_bytes: int
+    notes: ObjectNotes = NO_NOTES
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -62,11 +64,10 @@ class Upload:
     @property
     def put_args(self) -> dict[str, Any]:
         """Give what the request that creates the object says about it."""
-        return {
-            "ContentType": self.media_type,
-            "Metadata": {"sha256": self.sha256},
-            **self.extra,
-        }
+        more = dict(self.extra)
+        noted = {**more.pop("Metadata", {}), **self.notes.metadata, "sha256": self.sha256}
+        shown = {"ContentDisposition": "attachment"} if self.notes.attachment else {}
+        return {"ContentType": self.media_type, "Metadata": noted, **more, **shown}
 
 
 def send(client: S3Client, bucket: str, upload: Upload, *, condition: Mapping[str, Any]) -> None:

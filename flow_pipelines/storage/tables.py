@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flow_pipelines.model.output import Output
+from flow_pipelines.model.output import Output, StoredFacts
 from flow_pipelines.model.submission import Submission
 from flow_pipelines.storage.places import uri_of
 
@@ -64,6 +64,10 @@ MANIFEST_SCHEMA = pa.schema([
     ("sha256", pa.string()),
     ("s3_uri", pa.string()),
     ("cost_usd", _MONEY),
+    ("verified", pa.string()),
+    ("verified_why", pa.string()),
+    ("provider_file_name", pa.string()),
+    ("node", pa.string()),
 ])  # fmt: skip
 
 
@@ -217,7 +221,17 @@ def _image_row(output: Output) -> dict[str, Any]:
         "size_bytes": facts.size_bytes,
         "sha256": facts.sha256,
         "s3_uri": uri_of(facts),
+        "verified": facts.verified or _verified_before(facts),
+        "verified_why": _utf8(facts.verified_why),
+        "provider_file_name": _utf8(output.file_name),
+        "node": _utf8(output.node),
     }
+
+
+def _verified_before(facts: StoredFacts) -> str:
+    """Return how far versions went that kept nothing but what they decoded or recognized."""
+    decoded = facts.width is not None or facts.media_type.startswith("text/")
+    return "decoded" if decoded else "recognized"
 
 
 def _utf8(text: str | None) -> str | None:

@@ -1,30 +1,42 @@
-"""Takes an output from a provider's answer to the bucket, whole and verified or not at all."""
+"""Takes an output from a provider's answer to the bucket, whole or not at all."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from flow_pipelines.model.errors import OutputRefused, StorageError, TransferError
-from flow_pipelines.model.output import OutputKind, StoredFacts
+from flow_pipelines.model.errors import (
+    ObjectDiffers,
+    OutputDoubted,
+    OutputTooLarge,
+    StorageError,
+    TransferError,
+)
+from flow_pipelines.model.output import StoredFacts
 from flow_pipelines.provider import Download
-from flow_pipelines.storage.contract import ImageStore
-from flow_pipelines.storage.images import MAX_PIXELS, verify_output
+from flow_pipelines.storage.contract import ImageStore, ObjectNotes, StoredObject
+from flow_pipelines.storage.examine import Doubt, FileFacts, examine
+from flow_pipelines.storage.images import MAX_PIXELS
+from flow_pipelines.storage.promises import NO_PROMISE, Promise
 
 _CHUNK_BYTES = 256 * 1024
 """Little enough to be hashed and written while a processor still has it at hand."""
+
+
+MAX_OUTPUT_BYTES = 512 * 1024 * 1024
+"""Of one file, unless somebody says otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransferLimits:
     """What one output may cost this machine."""
 
-    max_bytes: int = 512 * 1024 * 1024
+    max_bytes: int = MAX_OUTPUT_BYTES
     max_pixels: int = MAX_PIXELS
     memory_bytes: int = 4 * 1024 * 1024
     """An output up to this is kept in memory meanwhile, a larger one in a temporary file."""
@@ -49,40 +61,64 @@ class TextDownload:
         return self._content.read(size)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Belief:
+    """What makes a doubtful output be kept as it came."""
+
+    after_a_day: bool = False
+    """Nothing better has come for a day."""
+    seen_sha256: str | None = None
+    """What another transfer brought."""
+
+    def covers(self, doubt: Doubt | None, sha256: str) -> bool:
+        """Tell whether an output with this doubt is kept now."""
+        if doubt is None or self.after_a_day:
+            return True
+        return doubt == "twice" and sha256 == self.seen_sha256
+
+
+NO_BELIEF = Belief()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where an output is stored, and what its object says of it."""
+
+    key_for: Callable[[str], str]
+    """Extension without a dot → full key."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
 def store_output(
     download: Download,
     store: ImageStore,
-    key_for: Callable[[str], str],
+    place: Place,
     *,
-    kind: OutputKind = "file",
+    promise: Promise = NO_PROMISE,
+    belief: Belief = NO_BELIEF,
     limits: TransferLimits | None = None,
 ) -> StoredFacts:
-    """Spool, verify and store one output. Safe to repeat: the same bytes are stored once.
+    """Spool, examine and store one output, whatever it is. Safe to repeat: it is stored once.
 
-    `key_for` gives the full key for an extension (without a dot). A few MiB of it at most are in
-    memory, beside the decoded pixels.
+    A few MiB of it at most are in memory, beside the decoded pixels.
 
-    Raises: TransferError: cut or broken, fetch it again. OutputRefused: too large, or not an
-    image. StorageError: the bucket, or this machine's disk, failed.
+    Raises: TransferError: cut, fetch it again. OutputDoubted: it can hardly be this; see `belief`.
+    OutputTooLarge. StorageError: the bucket, or this machine's disk, failed.
     """
     limits = limits or TransferLimits()
+    promise = _promised(download, promise)
     try:
         with _new_spool(limits) as spool:
             size_bytes, sha256 = _spool(download, spool, limits.max_bytes)
-            _compare_length(download, size_bytes, kind)
-            facts = verify_output(
-                spool,
-                kind=kind,
-                declared_media_type=download.media_type,
-                max_pixels=limits.max_pixels,
-            )
-            stored = store.put_new(
-                key_for(facts.extension),
-                spool,
-                media_type=facts.media_type,
-                sha256=sha256,
-                size_bytes=size_bytes,
-            )
+            _compare_length(download, size_bytes)
+            facts = examine(spool, promise, max_pixels=limits.max_pixels)
+            if not belief.covers(facts.doubt, sha256):
+                raise OutputDoubted(
+                    f"What came is not stored yet: {facts.why}",
+                    sha256=sha256,
+                    lasting=facts.doubt == "a day",
+                )
+            found = _put(store, place, spool, facts, sha256, size_bytes)
     except OSError as error:
         where = limits.spool_dir or tempfile.gettempdir()
         raise StorageError(
@@ -90,14 +126,52 @@ def store_output(
             "there, or set TMPDIR to another folder."
         ) from error
     return StoredFacts(
-        s3_key=stored.key,
+        s3_key=found.key,
         media_type=facts.media_type,
-        size_bytes=size_bytes,
-        sha256=sha256,
+        size_bytes=found.size_bytes,
+        sha256=found.sha256 or sha256,
         width=facts.width,
         height=facts.height,
         bucket=store.bucket,
+        verified=facts.verified,
+        verified_why=facts.why,
+        file_name=download.file_name,
     )
+
+
+def _promised(download: Download, promise: Promise) -> Promise:
+    """Add what the answer says to what was said before; its length, where nothing was said."""
+    names = (*promise.names, *([download.file_name] if download.file_name else []))
+    types = (*promise.types, *([download.media_type] if download.media_type else []))
+    told = promise.size_bytes if promise.size_bytes is not None else download.size_bytes
+    return replace(promise, names=names, types=types, size_bytes=told)
+
+
+def _put(
+    store: ImageStore,
+    place: Place,
+    spool: BinaryIO,
+    facts: FileFacts,
+    sha256: str,
+    size_bytes: int,
+) -> StoredObject:
+    key = place.key_for(facts.extension)
+    notes = ObjectNotes(metadata=place.metadata, attachment=facts.is_attachment)
+    try:
+        return store.put_new(
+            key,
+            spool,
+            media_type=facts.media_type,
+            sha256=sha256,
+            size_bytes=size_bytes,
+            notes=notes,
+        )
+    except ObjectDiffers:
+        # Two error pages differ in a number or a time, and one of them is as good as the other.
+        kept = store.inspect(key) if facts.verified == "damaged" else None
+        if kept is None:
+            raise
+        return kept
 
 
 def _new_spool(limits: TransferLimits) -> BinaryIO:
@@ -113,8 +187,10 @@ def _spool(download: Download, spool: BinaryIO, max_bytes: int) -> tuple[int, st
     while chunk := download.read(_CHUNK_BYTES):
         size_bytes += len(chunk)
         if size_bytes > max_bytes:
-            raise OutputRefused(
-                f"The output has more than {max_bytes} bytes. Make the workflow's output smaller."
+            raise OutputTooLarge(
+                f"The output has more than {max_bytes} bytes.",
+                max_bytes=max_bytes,
+                is_told=download.size_bytes is not None and download.size_bytes > max_bytes,
             )
         digest.update(chunk)
         spool.write(chunk)
@@ -122,9 +198,7 @@ def _spool(download: Download, spool: BinaryIO, max_bytes: int) -> tuple[int, st
     return size_bytes, digest.hexdigest()
 
 
-def _compare_length(download: Download, size_bytes: int, kind: OutputKind) -> None:
+def _compare_length(download: Download, size_bytes: int) -> None:
     announced = download.size_bytes
     if announced is not None and announced != size_bytes:
         raise TransferError(f"The output was cut: {size_bytes} of {announced} bytes arrived.")
-    if not size_bytes and kind == "file":
-        raise TransferError("The output is empty.")

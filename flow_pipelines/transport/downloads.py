@@ -5,7 +5,7 @@ from __future__ import annotations
 from email.message import Message
 from email.utils import collapse_rfc2231_value
 
-from flow_pipelines.model.errors import OutputRefused, TransferError
+from flow_pipelines.model.errors import OutputTooLarge, TransferError
 from flow_pipelines.transport.http import CHUNK_BYTES, AnswerLost, Exchange
 
 SLOWEST_BYTES_PER_SECOND = 64 * 1024
@@ -20,7 +20,7 @@ class HttpDownload:
     """A streamed answer; see `provider.Download`."""
 
     def __init__(self, exchange: Exchange, max_bytes: int) -> None:
-        """Take a good answer whose headers are in. Raises: OutputRefused, when it is too big."""
+        """Take a good answer whose headers are in. Raises: OutputTooLarge."""
         self._exchange, self._max_bytes = exchange, max_bytes
         self._received = 0
         headers = exchange.headers
@@ -28,8 +28,10 @@ class HttpDownload:
         self.size_bytes = _length(exchange)
         self.file_name = file_name_of(headers.get("content-disposition"))
         if self.size_bytes is not None and self.size_bytes > max_bytes:
-            raise OutputRefused(
-                f"the output has {self.size_bytes} bytes; at most {max_bytes} are fetched"
+            raise OutputTooLarge(
+                f"the output has {self.size_bytes} bytes; at most {max_bytes} are fetched",
+                max_bytes=max_bytes,
+                is_told=True,
             )
         # Only waiting for bytes counts: whoever reads slowly does not make the transfer fail.
         longest = max_bytes if self.size_bytes is None else self.size_bytes
@@ -56,7 +58,11 @@ class HttpDownload:
             ) from lost
         self._received += len(chunk)
         if self._received > self._max_bytes:
-            raise OutputRefused(f"the output has more than {self._max_bytes} bytes")
+            raise OutputTooLarge(
+                f"the output has more than {self._max_bytes} bytes",
+                max_bytes=self._max_bytes,
+                is_told=False,
+            )
         earned = max(self._received - self._credited, 0)
         self._credited += earned
         self._exchange.attempt.remaining_seconds += earned / SLOWEST_BYTES_PER_SECOND

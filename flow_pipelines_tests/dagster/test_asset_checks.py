@@ -43,7 +43,8 @@ GOOD = NightSummary(
     run_seconds_p95=2.0,
     stored_bytes=4000,
     duplicate_images=0,
-    undecodable_images=0,
+    damaged=0,
+    left_out=0,
     failures=(),
     pictures=(),
 )
@@ -71,7 +72,7 @@ WRONG = [
     ({"without_image": 1}, {"complete": "ERROR"}),
     ({"succeeded": 3, "in_flight": 1, "without_image": 1}, {"complete": "ERROR"}),
     ({"rows": 0, "succeeded": 0}, {"complete": "WARN"}),
-    ({"undecodable_images": 1}, {"images_decodable": "ERROR"}),
+    ({"damaged": 1}, {"images_decodable": "ERROR"}),
     ({"duplicate_images": 1}, {"no_duplicate_images": "WARN"}),
     ({"cost_usd": Decimal("0.100001")}, {"within_budget": "ERROR"}),
     ({"stale": 2}, {"prompts_current": "WARN"}),

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from flow_pipelines.ledger.contract import MAX_ATTEMPTS
+from flow_pipelines.ledger.contract import MAX_COLLECTIONS
 from flow_pipelines.model import (
     Night,
     SubmissionState,
@@ -152,7 +152,7 @@ class LedgerWorld(RuleBasedStateMachine):
         open_rows = any(row.state not in ended for row in mine)
         listed = night in {one.night for one in self.desk.ledger.nights_to_do([self.world])}
         behind = record.revision != record.collected_revision
-        missing = record.uncollected > 0 and record.collect_attempts < MAX_ATTEMPTS
+        missing = record.uncollected > 0 and record.collect_attempts < MAX_COLLECTIONS
         assert listed == (open_rows or behind or missing)
 
     @invariant()

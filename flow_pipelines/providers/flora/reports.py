@@ -19,6 +19,11 @@ STATES: Mapping[str, S] = {
     "completed": S.SUCCEEDED,
     "failed": S.FAILED,
 }
+_TYPES: Mapping[str, str] = {
+    "imageUrl": "image/*",
+    "videoUrl": "video/*",
+    "audioUrl": "audio/*",
+}
 
 
 def receipt_of(run: TechniqueRun) -> Receipt:
@@ -74,6 +79,7 @@ def _run_ms(run: TechniqueRun) -> int | None:
 
 def _output(index: int, output: RunOutput) -> OutputRef:
     name = (output.output_id or f"(no id) {index}")[:200]
-    if input_type(output.type or "") == "text":
-        return OutputRef(output_id=name, kind="text", text=output.url or "")
-    return OutputRef(output_id=name, url=output.url)
+    kind = input_type(output.type or "")
+    if kind == "text":
+        return OutputRef(output_id=name, node=name, kind="text", text=output.url or "")
+    return OutputRef(output_id=name, node=name, media_type=_TYPES.get(kind), url=output.url)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
+from dataclasses import replace
+
 import pytest
 
-from flow_pipelines.ledger.contract import MAX_ATTEMPTS
+from flow_pipelines.ledger.contract import MAX_COLLECTIONS
 from flow_pipelines.model import NightRecord
 from flow_pipelines.model.errors import LedgerError
 from flow_pipelines_tests.conformance.ledger.desk import Desk, S, facts, key_of, new_night, refs
@@ -126,7 +129,7 @@ def test_a_missing_output_keeps_its_night_listed_for_so_many_attempts(desk: Desk
     key = _succeeded(desk, "a")
     night = _night(desk, key).night
     desk.ledger.record_output_problem(key, 0, "cut")
-    for attempt in range(1, MAX_ATTEMPTS + 1):
+    for attempt in range(1, MAX_COLLECTIONS + 1):
         desk.ledger.night_collected(night, _night(desk, key).revision)
         assert [record.night for record in desk.ledger.nights_to_do(["posters"])] == [night]
         asked = desk.ledger.request_work(night, "collect", not_before=desk.clock.now())
@@ -236,3 +239,55 @@ def test_a_run_that_is_not_of_the_night_or_has_not_succeeded_is_not_collected(de
         desk.ledger.record_collected(other, {key: {0: facts()}})
     with pytest.raises(LedgerError, match="not succeeded"):
         desk.ledger.record_collected(other, {key_of(other, 0): {}})
+
+
+def test_what_is_damaged_gives_way_to_what_is_not_and_never_the_other_way_round(desk: Desk) -> None:
+    key = _succeeded(desk, "a")
+    damaged = replace(facts(), verified="damaged", s3_key="a.damaged.png", sha256="0" * 64)
+    for found, stored in (
+        (damaged, damaged),
+        (replace(damaged, sha256="1" * 64), damaged),
+        (facts(), facts()),
+        (damaged, facts()),
+    ):
+        desk.ledger.record_stored(key, 0, found)
+        [output] = desk.ledger.outputs_of([key])[key]
+        assert output.stored is not None
+        assert (output.stored.s3_key, output.stored.sha256) == (stored.s3_key, stored.sha256)
+    with pytest.raises(LedgerError, match="another content"):
+        desk.ledger.record_stored(key, 0, replace(facts(), sha256="2" * 64))
+
+
+def test_what_is_too_large_is_settled_and_stored_all_the_same_when_it_comes(desk: Desk) -> None:
+    key = _succeeded(desk, "a")
+    with pytest.raises(LedgerError, match="not stored"):
+        desk.ledger.mark_collected(key)
+    desk.ledger.record_output_problem(key, 0, "too large", settled_above=512)
+    [output] = desk.ledger.outputs_of([key])[key]
+    assert (output.settled_above, output.problem, output.is_missing) == (512, "too large", False)
+    desk.ledger.mark_collected(key)
+    assert desk.ledger.submission(key).collected_at is not None
+    desk.ledger.record_stored(key, 0, facts())
+    [output] = desk.ledger.outputs_of([key])[key]
+    assert (output.settled_above, output.problem) == (None, None)
+
+
+def test_the_first_doubt_is_remembered(desk: Desk) -> None:
+    key = _succeeded(desk, "a")
+    first = desk.clock.now()
+    for _ in range(2):
+        desk.ledger.record_output_problem(key, 0, "a page", doubted=True)
+        desk.clock.advance(60)
+    [output] = desk.ledger.outputs_of([key])[key]
+    assert (output.doubted_at, output.attempts) == (first, 2)
+
+
+def test_a_content_is_found_wherever_it_is_stored(desk: Desk) -> None:
+    keys = [_succeeded(desk, row) for row in ("a", "b")]
+    stored = replace(facts(), sha256=uuid.uuid4().hex)
+    assert desk.ledger.stored_with(stored.sha256) == []
+    for key in keys:
+        desk.ledger.record_stored(key, 0, stored)
+    found = desk.ledger.stored_with(stored.sha256)
+    assert sorted(one.submission_key for one in found) == sorted(keys)
+    assert len(desk.ledger.stored_with(stored.sha256, limit=1)) == 1

@@ -39,6 +39,8 @@ from flow_pipelines_tests.faults.alphabet.memory_store import MemoryImageStore
 
 NIGHT = Night("posters", "2026-11-21")
 OWNER = "process-1"
+MAX_BYTES = 2 * 1024 * 1024
+"""Endless takes a while to reach at the limit that is meant for videos."""
 _KEPT = {"ledger_meta", "alembic_version"}
 _SLICE_SECONDS = LEASE_SECONDS / 3
 
@@ -142,6 +144,7 @@ class Bench:
             store=self.store,
             clock=self.clock,
             log=self.lines.append,
+            max_output_bytes=MAX_BYTES,
         )
 
     @property

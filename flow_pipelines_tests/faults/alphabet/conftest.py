@@ -8,10 +8,8 @@ import pytest
 from sqlalchemy import event
 
 from flow_pipelines.ledger import SqlRunLedger, open_ledger
-from flow_pipelines.lifecycle import collect
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
-from flow_pipelines.storage.transfer import TransferLimits
 from flow_pipelines_tests.faults.alphabet.bench import LeasedClock, Shared
 from flow_pipelines_tests.faults.alphabet.elsewhere import Elsewhere
 from flow_pipelines_tests.faults.alphabet.story import RUN_SECONDS
@@ -19,12 +17,6 @@ from flow_pipelines_tests.faults.alphabet.story import RUN_SECONDS
 pytest.register_assert_rewrite("flow_pipelines_tests.faults.alphabet.judging")
 
 TUNING = Tuning(median_seconds=RUN_SECONDS, sigma=0.01, max_picture_side=64)
-
-
-@pytest.fixture(autouse=True)
-def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Endless takes a while to reach at the limit that is meant for videos."""
-    monkeypatch.setattr(collect, "LIMITS", TransferLimits(max_bytes=2 * 1024 * 1024))
 
 
 @pytest.fixture(scope="module")

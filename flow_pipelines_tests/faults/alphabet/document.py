@@ -62,6 +62,7 @@ _AFTER = {
     (S.UNRESOLVED, Person.NOBODY): "settled by itself",
     (S.UNRESOLVED, Person.SETTLES): "until a person settles it",
     (S.SUCCEEDED, Person.NOBODY): "fetched again by itself",
+    (S.SUCCEEDED, Person.ASKS_AGAIN): "fetched again when a person asks again",
 }
 _FROM_RUNNING = {
     S.SUCCEEDED: "asked again by itself",
@@ -80,6 +81,8 @@ def in_words(call: Call, found: Cell) -> str:
 
 def _steps(call: Call, found: Outcome) -> Iterator[str]:
     under = "stored" if found.stored else _UNDER[found.after]
+    if found.kept:
+        under = "kept as it came, and said so"
     if call is Call.CANCEL and found.after is S.RUNNING:
         under = "goes on"
     yield f"{under}, account stopped" if found.account_stopped else under

@@ -20,7 +20,7 @@ from flow_pipelines_tests.faults.alphabet.outcomes import cell
 from flow_pipelines_tests.faults.alphabet.story import OPERATIONS, Story
 from flow_pipelines_tests.faults.alphabet.vocabulary import Call, Fault, Never, Outcome, Way
 
-STORED_NAME = re.compile(r"p0\.0\.[0-9a-f]{8}\.\d+\.png")
+STORED_NAME = re.compile(r"p0\.0\.[0-9a-f]{8}\.\d+\.(damaged\.)?(png|bin)")
 
 
 class Case(NamedTuple):

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.model.errors import ConfigurationError, ObjectDiffers, StorageError
-from flow_pipelines.storage.contract import ListedObject, StoredObject
+from flow_pipelines.storage.contract import NO_NOTES, ListedObject, ObjectNotes, StoredObject
 
 
 class MemoryImageStore:
@@ -35,7 +35,14 @@ class MemoryImageStore:
             raise ConfigurationError(f"{self.bucket!r} does not exist: set FLOW_PIPELINES_BUCKET")
 
     def put_new(
-        self, key: str, content: BinaryIO, *, media_type: str, sha256: str, size_bytes: int
+        self,
+        key: str,
+        content: BinaryIO,
+        *,
+        media_type: str,
+        sha256: str,
+        size_bytes: int,
+        notes: ObjectNotes = NO_NOTES,
     ) -> StoredObject:
         self.check()
         content.seek(0)
@@ -44,7 +51,7 @@ class MemoryImageStore:
         assert hashlib.sha256(data).hexdigest() == sha256
         with self._lock:
             if key not in self._objects:
-                return self._keep(key, data, media_type)
+                return self._keep(key, data, media_type, notes)
             if self._objects[key][1].sha256 != sha256:
                 raise ObjectDiffers(f"{self.uri(key)} exists with another content")
             return self._objects[key][1]
@@ -54,10 +61,16 @@ class MemoryImageStore:
         with self._lock:
             return self._keep(key, content, media_type)
 
-    def _keep(self, key: str, content: bytes, media_type: str) -> StoredObject:
+    def _keep(
+        self, key: str, content: bytes, media_type: str, notes: ObjectNotes = NO_NOTES
+    ) -> StoredObject:
         digest = hashlib.sha256(content).hexdigest()
         stored = StoredObject(
-            key=key, size_bytes=len(content), sha256=digest, media_type=media_type
+            key=key,
+            size_bytes=len(content),
+            sha256=digest,
+            media_type=media_type,
+            metadata=notes.metadata,
         )
         self._objects[key] = (content, stored)
         return stored

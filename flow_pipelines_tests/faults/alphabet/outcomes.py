@@ -38,6 +38,9 @@ FOUND_CANCELED = Outcome(after=S.RUNNING, end=S.CANCELED, pictures=False)
 # At the bucket.
 MISSING = Outcome(after=S.SUCCEEDED)
 STORED = Outcome(after=S.SUCCEEDED, stored=True)
+# A whole answer that came twice alike is what the provider has.
+DAMAGED = Outcome(after=S.SUCCEEDED, kept=True, person=Person.ASKS_AGAIN)
+ANOTHER = Outcome(after=S.SUCCEEDED, kept=True, person=Person.ASKS_AGAIN, pictures=False)
 
 NO_TOKEN = Never("requests carry the key itself")
 NO_WORDS = Never("errors come with a status of their own")
@@ -138,8 +141,11 @@ TABLE: Mapping[Call, Mapping[str, Row]] = {
         **_all(
             MISSING,
             *(*_CONNECTION, *_LIMITS, *_ACCOUNT, *_REQUEST, "404", *_SERVER),
-            *("html", "endless", "bomb", "redirect_inside", "truncated", "wrong_length", "huge"),
+            *("html", "endless", "bomb", "redirect_inside", "truncated"),
         ),
+        # Floyo tells the size of each file.
+        "wrong_length": {**dict.fromkeys(PROVIDERS, DAMAGED), "floyo": MISSING},
+        "huge": ANOTHER,
         "redirect": _FOLLOWED,
         **_all(STORED, "wrong_type", "paths"),
         "expired": {

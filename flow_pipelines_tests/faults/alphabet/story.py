@@ -67,12 +67,14 @@ class Story:
             self._under_the_fault()
         self.seen = self.bench.requests_under_faults()
         after, stored = self._state(), self._is_stored()
+        kept = not stored and any(one.stored for one in self._outputs())
         stop = self.bench.ledger.account_stop(self.bench.name, self.bench.began_at)
         self.bench.connect()
         person = self._afterwards()
         return Outcome(
             after=after,
             stored=stored,
+            kept=kept,
             account_stopped=stop is not None,
             person=person,
             end=self._state() or S.PLANNED,

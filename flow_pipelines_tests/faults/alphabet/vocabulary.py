@@ -63,6 +63,8 @@ class Outcome:
     """Under the fault; None: nothing is even planned."""
     stored: bool = False
     """Under the fault, all pictures are in the bucket."""
+    kept: bool = False
+    """Under the fault, what came in a picture's place is in the bucket."""
     account_stopped: bool = False
     """No further row is bought until the account works again."""
     person: Person = Person.NOBODY

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import pytest
 from PIL import GifImagePlugin, Image
 
 from flow_pipelines.model.errors import OutputRefused, TransferError
 from flow_pipelines.storage import images
-from flow_pipelines.storage.images import verify_image, verify_output
+from flow_pipelines.storage.examine import examine
+from flow_pipelines.storage.images import verify_image
+from flow_pipelines.storage.promises import Promise
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"></svg>'
 HTML = b"<!doctype html><script>alert(document.domain)</script>"
@@ -58,13 +59,14 @@ def gif(frames: int) -> bytes:
     ],
 )
 @pytest.mark.parametrize("declared", ["image/png", "image/svg+xml", "text/html", None])
-def test_what_only_looks_like_a_picture_is_not_stored(
-    tmp_path: Path, content: bytes, declared: str | None
+def test_what_only_looks_like_a_picture_is_never_taken_for_one(
+    content: bytes, declared: str | None
 ) -> None:
-    file = tmp_path / "output"
-    file.write_bytes(content)
     with pytest.raises(TransferError):
-        verify_output(file, kind="file", declared_media_type=declared)
+        verify_image(io.BytesIO(content), declared_media_type=declared)
+    facts = examine(io.BytesIO(content), Promise(types=(declared,) if declared else ()))
+    assert facts.verified in {"as_is", "damaged"}
+    assert (facts.media_type, facts.is_attachment) == ("application/octet-stream", True)
 
 
 @pytest.mark.parametrize(
@@ -78,11 +80,9 @@ def test_what_only_looks_like_a_picture_is_not_stored(
 )
 @pytest.mark.parametrize("tail", [HTML, SVG, JS])
 def test_a_picture_with_a_page_behind_it_is_kept_as_a_picture_and_nothing_else(
-    tmp_path: Path, kind: str, media_type: str, extension: str, tail: bytes
+    kind: str, media_type: str, extension: str, tail: bytes
 ) -> None:
-    file = tmp_path / "output.html"
-    file.write_bytes(encoded(kind) + tail)
-    facts = verify_output(file, kind="file", declared_media_type="text/html")
+    facts = examine(io.BytesIO(encoded(kind) + tail), Promise(types=("text/html",)))
     assert (facts.media_type, facts.extension) == (media_type, extension)
 
 
@@ -90,19 +90,15 @@ def test_a_picture_with_a_page_behind_it_is_kept_as_a_picture_and_nothing_else(
     "start", [b"ID3", b"OggS", b"glTF", b"\xff\xfb", b"\x00\x00\x00\x20ftypqt  "]
 )
 def test_what_is_kept_undecoded_never_counts_as_an_image_or_a_page(
-    tmp_path: Path, start: bytes
+    start: bytes,
 ) -> None:
-    file = tmp_path / "output"
-    file.write_bytes(start + HTML)
-    facts = verify_output(file, kind="file", declared_media_type="text/html")
+    facts = examine(io.BytesIO(start + b"\0" + HTML), Promise(types=("text/html",)))
     assert not facts.media_type.startswith(("image/", "text/", "application/"))
 
 
-def test_text_is_kept_as_plain_text_whatever_is_in_it(tmp_path: Path) -> None:
-    file = tmp_path / "output"
-    file.write_bytes(HTML)
-    facts = verify_output(file, kind="text", declared_media_type="text/html")
-    assert (facts.media_type, facts.extension) == ("text/plain; charset=utf-8", "txt")
+def test_markup_in_a_text_output_is_kept_and_not_shown() -> None:
+    facts = examine(io.BytesIO(HTML), Promise(kind="text"))
+    assert (facts.media_type, facts.extension) == ("application/octet-stream", "txt")
 
 
 def test_a_later_frame_may_not_be_larger_than_a_picture_may_be() -> None:

@@ -62,6 +62,7 @@ HOT: dict[str, Callable[[Desk], object]] = {
     "nights_to_do": lambda desk: desk.ledger.nights_to_do(["posters", "covers"]),
     "outputs": lambda desk: desk.ledger.outputs(NIGHT),
     "outputs_of": lambda desk: desk.ledger.outputs_of([KEY, key_of(NIGHT, 1)]),
+    "stored_with": lambda desk: desk.ledger.stored_with("0" * 64),
     "cost_lines": lambda desk: desk.ledger.cost_lines(["posters"]),
     "cost_lines since": lambda desk: desk.ledger.cost_lines(since=desk.clock.now()),
     "cost_lines changed since": lambda desk: desk.ledger.cost_lines(changed_since=desk.clock.now()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from flow_pipelines.lifecycle import (
     Ports,
+    agenda,
     collect_night,
     poll_due,
     regenerate,
@@ -69,17 +71,88 @@ def test_collecting_again_fetches_and_changes_nothing(lab: Lab) -> None:
     assert images(lab) == before
 
 
-def test_a_truncated_picture_is_not_stored_and_the_night_says_so(lab: Lab) -> None:
+def test_a_truncated_picture_is_kept_as_damaged_and_gives_way_to_a_whole_one(lab: Lab) -> None:
     finish(lab, "a cat", "a dog")
     bad = "file_run_0001_0"
     lab.provider.on_fetch = lambda output_id: png(output_id)[:40] if output_id == bad else None
     summary = collect_night(lab.night, lab.ports, owner="run-1")
-    assert (summary.images, summary.without_image) == (1, 1)
-    assert summary.failures[0]["error_message"]
+    assert (summary.images, summary.without_image, summary.damaged) == (1, 0, 1)
+    assert sorted(key.rpartition(".0.")[2] for key in images(lab)) == ["damaged.png", "png"]
     lab.provider.on_fetch = lambda _id: None
     posts = len(lab.provider.posts)
-    assert collect_night(lab.night, lab.ports, owner="run-2").images == 2
+    summary = collect_night(lab.night, lab.ports, owner="run-2")
+    assert (summary.images, summary.damaged) == (2, 0)
+    assert list(table(lab, "manifest.parquet")["verified"]) == ["decoded", "decoded"]
     assert len(lab.provider.posts) == posts
+
+
+def test_what_is_damaged_is_looked_for_once_a_collection_and_asks_for_none_itself(lab: Lab) -> None:
+    finish(lab, "a cat")
+    fetches: list[str] = []
+
+    def cut(output_id: str) -> bytes:
+        fetches.append(output_id)
+        return png(output_id)[:40]
+
+    lab.provider.on_fetch = cut
+    collect_night(lab.night, lab.ports, owner="run-1")
+    before, record = len(fetches), lab.ledger.night(lab.night)
+    collect_night(lab.night, lab.ports, owner="run-2")
+    assert len(fetches) == before + 1
+    assert lab.ledger.night(lab.night) == record
+    assert lab.ledger.nights_to_do([lab.night.batch]) == []
+
+
+@pytest.mark.case(
+    "a CDN's error page under 200 in the place of a picture: fetched again and again, red for ever",
+    "it is fetched again for a day, by the sensor, and then kept as damaged",
+)
+def test_a_page_in_the_place_of_a_picture_is_fetched_for_a_day_and_then_kept(lab: Lab) -> None:
+    finish(lab, "a cat")
+    lab.provider.on_fetch = lambda _id: b"<html>Just a moment</html>"
+    began, collections = lab.clock.now(), 0
+    summary = collect_night(lab.night, lab.ports, owner="run-0")
+    while summary.without_image:
+        assert images(lab) == []
+        assert lab.clock.now() - began < timedelta(days=2)
+        todos = agenda(lab.ledger, lab.clock, batches=[lab.night.batch]).todos
+        if todos:
+            collections += 1
+            summary = collect_night(lab.night, lab.ports, owner=f"run-{collections}")
+        lab.clock.advance(600)
+    assert lab.clock.now() - began > timedelta(days=1)
+    assert collections > 5
+    assert [key.rpartition(".0.")[2] for key in images(lab)] == ["damaged.bin"]
+    assert (summary.images, summary.damaged) == (0, 1)
+    assert lab.ledger.nights_to_do([lab.night.batch]) == []
+    lab.provider.on_fetch = lambda _id: None
+    assert collect_night(lab.night, lab.ports, owner="later").images == 1
+    assert [key.rpartition(".0.")[2] for key in images(lab)] == ["damaged.bin", "png"]
+
+
+@pytest.mark.case(
+    "a file above the limit was downloaded anew with each collection, and its row stayed red",
+    "it is told once, counts as settled, and is fetched when max_output_bytes is raised",
+)
+def test_a_file_above_the_limit_is_told_once_and_fetched_when_the_limit_is_raised(lab: Lab) -> None:
+    finish(lab, "a cat", "a dog")
+    fetches: list[str] = []
+    content = png("large") + bytes(2000)
+
+    def large(output_id: str) -> bytes | None:
+        fetches.append(output_id)
+        return content if output_id == "file_run_0001_0" else None
+
+    lab.provider.on_fetch = large
+    ports = replace(lab.ports, max_output_bytes=1000)
+    summary = collect_night(lab.night, ports, owner="run-1")
+    assert (summary.images, summary.without_image, summary.left_out) == (1, 0, 1)
+    assert lab.ledger.nights_to_do([lab.night.batch]) == []
+    before = len(fetches)
+    collect_night(lab.night, ports, owner="run-2")
+    assert (len(fetches), sum("max_output_bytes" in line for line in lab.lines)) == (before, 1)
+    summary = collect_night(lab.night, lab.ports, owner="run-3")
+    assert (summary.images, summary.left_out) == (2, 0)
 
 
 @pytest.mark.parametrize(("told", "fetches"), [(30.0, [0.0, 30.0, 60.0]), (61.0, [0.0])])

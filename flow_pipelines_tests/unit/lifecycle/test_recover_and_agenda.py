@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from flow_pipelines.ledger.contract import MAX_COLLECTIONS
 from flow_pipelines.lifecycle import (
     agenda,
     collect_night,
@@ -17,7 +18,7 @@ from flow_pipelines.lifecycle import (
     wait_for_night,
 )
 from flow_pipelines.model import SubmissionState
-from flow_pipelines.model.errors import ConfigurationError, SubmitOutcomeUnknown
+from flow_pipelines.model.errors import ConfigurationError, SubmitOutcomeUnknown, TransferError
 from flow_pipelines.provider import Capabilities
 from flow_pipelines_tests.unit.lifecycle.conftest import Lab
 
@@ -171,14 +172,18 @@ def test_a_picture_that_could_not_be_stored_is_asked_for_again_within_bounds(lab
     lab.plan("a cat")
     lab.submit()
     wait_for_night(lab.ports, lab.night, owner="run-1", wait_seconds=600)
-    lab.provider.on_fetch = lambda _id: b"cut"
+
+    def cut(_output_id: str) -> bytes:
+        raise TransferError("the download ended after 3 bytes")
+
+    lab.provider.on_fetch = cut
     asked = 0
     for _ in range(20):
         lab.clock.advance(7 * 3600)
         if todo_kinds(lab) == ["collect"]:
             asked += 1
             collect_night(lab.night, lab.ports, owner="run-2")
-    assert asked == 8
+    assert asked == MAX_COLLECTIONS
     assert len(lab.provider.runs) == 1
 
 

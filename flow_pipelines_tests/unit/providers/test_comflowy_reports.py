@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -85,7 +86,33 @@ def test_an_output_is_known_again_when_its_link_is_signed_anew() -> None:
     again = ids(f"{CDN}/a.png?Signature=y&Expires=2", f"{CDN}/b.png?X-Amz-Date=3#top")
     assert first == again
     assert len(set(first)) == 2
-    assert all(CDN not in one and len(one) == 24 for one in first)
+    assert first == ["list 0", "list 1"]
+
+
+@pytest.mark.case(
+    "an output was named by its link, so that a link signed in its path made one more output, "
+    "which was not stored for ever",
+    "it is named by its node and its place there",
+)
+def test_an_output_is_named_by_its_node_and_place_whatever_its_link() -> None:
+    def signed(signature: str) -> list[str]:
+        a, b, c = (f"https://cdn.example/{signature}/{name}.png" for name in "abc")
+        return ids(a, b, **{"9": {"images": [b, a]}, "12": {"images": [c]}})
+
+    assert signed("s1") == signed("s2") == ["node 9 1", "node 9 0", "node 12 0"]
+
+
+def test_the_ids_of_versions_before_and_of_answers_without_nodes_are_told_too() -> None:
+    link = f"{CDN}/a.png"
+    (found,) = outputs(link, **{"9": {"images": [f"{link}?Signature=x"]}})
+    (before,) = outputs(link)
+    assert (found.output_id, found.node, found.place) == ("node 9 0", "9", 0)
+    assert "list 0" in found.former_ids
+    assert (before.output_id, before.node) == ("list 0", None)
+    [hashed] = before.former_ids
+    assert hashed in found.former_ids
+    assert re.fullmatch("[0-9a-f]{24}", hashed)
+    assert hashed == "1954b23b93e341fa68621959"
 
 
 def test_one_picture_named_twice_is_one_output_in_its_first_place() -> None:
@@ -123,7 +150,7 @@ def test_a_file_name_comes_from_the_link_without_its_path_or_signature() -> None
 @pytest.mark.parametrize("link", [None, 7, "", "a.png", "ftp://x/y", {}, "http://[x", "data:a,b"])
 def test_an_output_without_a_link_is_kept_so_that_somebody_notices(link: object) -> None:
     found = outputs(f"{CDN}/a.png", link)
-    assert [ref.output_id for ref in found][1] == "(no link) 1"
+    assert (found[1].output_id, found[1].former_ids) == ("list 1", ("(no link) 1",))
     with Wire() as wire, pytest.raises(OutputRefused, match="no link"):
         adapter(wire).fetch(found[1], max_bytes=10)
     assert wire.connections == 0

@@ -63,8 +63,8 @@ def test_a_completed_run_gives_times_charge_pictures_and_texts() -> None:
     assert report.charged_usd == Decimal("0.0425")
     assert report.flotime_ms is None
     assert report.outputs == (
-        OutputRef(output_id="poster", url=POSTER),
-        OutputRef(output_id="caption", kind="text", text="A harbour at dawn."),
+        OutputRef(output_id="poster", node="poster", media_type="image/*", url=POSTER),
+        OutputRef(output_id="caption", node="caption", kind="text", text="A harbour at dawn."),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from flow_pipelines.model.errors import OutputRefused, TransferError
-from flow_pipelines.storage.images import ImageFacts, store_name, verify_image, verify_output
+from flow_pipelines.storage.images import ImageFacts, verify_image
 from flow_pipelines_tests.unit.storage.samples import encoded, picture
 
 TYPES = {
@@ -103,45 +102,3 @@ def test_every_frame_of_an_animation_is_decoded() -> None:
 @pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK"])
 def test_other_colour_modes_are_images_too(mode: str) -> None:
     assert verify(picture("TIFF", mode=mode)).height == 30
-
-
-@pytest.mark.parametrize(
-    ("head", "media_type", "extension"),
-    [
-        (b"\0\0\0\x20ftypisom", "video/mp4", "mp4"),
-        (b"\0\0\0\x14ftypqt  ", "video/quicktime", "mov"),
-        (b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\x82\x84webm", "video/webm", "webm"),
-        (b"RIFF\x24\0\0\0WAVEfmt ", "audio/wav", "wav"),
-        (b"ID3\x04\0\0", "audio/mpeg", "mp3"),
-        (b"\xff\xfb\x90\x64", "audio/mpeg", "mp3"),
-        (b"fLaC\0\0\0\x22", "audio/flac", "flac"),
-        (b"\0\0\0\x18ftypheic", "image/heic", "heic"),
-    ],
-)
-def test_video_and_audio_are_known_by_their_first_bytes(
-    tmp_path: Path, head: bytes, media_type: str, extension: str
-) -> None:
-    path = tmp_path / "output"
-    path.write_bytes(head + b"\0" * 100)
-    facts = verify_output(path, kind="file", declared_media_type=None)
-    assert (facts.media_type, facts.extension) == (media_type, extension)
-    assert facts.width is None
-
-
-def test_a_webp_is_decoded_although_it_begins_like_a_sound(tmp_path: Path) -> None:
-    path = tmp_path / "output"
-    path.write_bytes(picture("WEBP"))
-    assert verify_output(path, kind="file", declared_media_type=None).width == 40
-
-
-def test_text_is_utf_8_or_refused(tmp_path: Path) -> None:
-    path = tmp_path / "output"
-    path.write_text("ein Fuß", encoding="utf-8")
-    assert verify_output(path, kind="text", declared_media_type=None).extension == "txt"
-    path.write_bytes("ein Fuß".encode("latin-1"))
-    with pytest.raises(OutputRefused, match="not UTF-8"):
-        verify_output(path, kind="text", declared_media_type=None)
-
-
-def test_a_stored_images_name_tells_row_copy_submission_and_output() -> None:
-    assert store_name("p-1", 2, "0123456789abcdef", 3, "png") == "p-1.2.01234567.3.png"

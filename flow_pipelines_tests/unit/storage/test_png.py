@@ -12,9 +12,10 @@ from PIL import Image
 
 from flow_pipelines.model.errors import TransferError
 from flow_pipelines.storage.images import verify_image
-from flow_pipelines.storage.png import LONG_BYTES, checked_png
+from flow_pipelines.storage.png import checked_png
 from flow_pipelines_tests.unit.storage.samples import picture
 
+LONG_BYTES = 1024 * 1024
 LONG = 24 * 1024 * 1024
 
 
@@ -44,11 +45,28 @@ def test_the_memory_to_verify_a_png_does_not_grow_with_its_longest_chunk(at_end:
 
 @pytest.mark.parametrize("at_end", [False, True])
 @pytest.mark.parametrize("length", [3, LONG_BYTES + 1])
-def test_a_flipped_bit_is_noticed_in_a_chunk_of_any_length(length: int, at_end: bool) -> None:
+def test_a_flipped_bit_is_noticed_where_no_pixels_hang_on_it_and_costs_nobody_the_picture(
+    length: int, at_end: bool
+) -> None:
     content = bytearray(with_chunks(chunk(b"flPx", bytes(length)), at_end=at_end))
     content[content.index(b"flPx") + 4 + length // 2] ^= 1
+    facts = verify_image(io.BytesIO(bytes(content)), declared_media_type=None)
+    assert (facts.width, facts.height) == (40, 30)
+    assert facts.flaw == "the checksum of its chunk flPx is wrong"
+
+
+@pytest.mark.parametrize("kind", [b"IDAT", b"tRNS", b"fdAT"])
+def test_a_flipped_bit_is_noticed_where_pixels_hang_on_it(kind: bytes) -> None:
+    content = bytearray(with_chunks(chunk(kind, bytes(6))))
+    content[content.index(kind) + 6] ^= 1
     with pytest.raises(TransferError, match="checksum"):
         verify_image(io.BytesIO(bytes(content)), declared_media_type=None)
+
+
+def test_holes_without_number_are_not_all_remembered() -> None:
+    pair = chunk(b"flPx", b"") + chunk(b"IDAT", b"")
+    with pytest.raises(ValueError, match="too many chunks"):
+        checked_png(io.BytesIO(with_chunks(pair * 10_001)))
 
 
 @pytest.mark.parametrize("missing", [1, 5, LONG_BYTES // 2])
@@ -58,12 +76,12 @@ def test_a_file_that_ends_within_a_long_chunk_is_cut(missing: int) -> None:
         verify_image(io.BytesIO(content), declared_media_type=None)
 
 
-def test_only_long_chunks_without_pixels_are_left_out() -> None:
-    note = chunk(b"flPx", b"short")
+def test_what_decides_nothing_of_the_pixels_is_left_out_and_what_does_stays() -> None:
+    shade = chunk(b"tRNS", bytes(6))
     content = with_chunks(
-        chunk(b"flPx", bytes(LONG_BYTES + 1)), note, chunk(b"flPx", bytes(2 * LONG_BYTES))
+        chunk(b"zTXt", bytes(LONG_BYTES + 1)), shade, chunk(b"iCCP", b"short"), chunk(b"eXIf", b"")
     )
-    assert checked_png(io.BytesIO(content)).read() == with_chunks(note)
+    assert checked_png(io.BytesIO(content)).pixels.read() == with_chunks(shade)
 
 
 def test_long_pixels_are_decoded() -> None:
@@ -75,5 +93,5 @@ def test_long_pixels_are_decoded() -> None:
     pixels = chunk(b"IDAT", zlib.compress(scanlines, 0))
     assert len(pixels) > LONG_BYTES
     content = plain[:33] + pixels + plain[-12:]
-    shown = Image.open(checked_png(io.BytesIO(content)))
+    shown = Image.open(checked_png(io.BytesIO(content)).pixels)
     assert shown.tobytes() == noise.tobytes()

@@ -20,6 +20,7 @@ from botocore.exceptions import (
 
 from flow_pipelines.model.errors import ConfigurationError, StorageError
 from flow_pipelines.storage import S3ImageStore, make_client
+from flow_pipelines.storage.contract import ObjectNotes
 from flow_pipelines.storage.s3_errors import RetryBudget
 from flow_pipelines_tests.buckets import ACCESS_KEY, SECRET_KEY, BucketServer, aws_environment
 from flow_pipelines_tests.conformance.storage.image_store_contract import LARGE, put_new
@@ -240,6 +241,32 @@ def test_every_write_carries_its_checksum_and_the_extra_arguments(
     assert text(large["x-amz-meta-sha256"]) == hashlib.sha256(b"x" * LARGE).hexdigest()
     assert {text(h["x-amz-server-side-encryption"]) for h in (small, large)} == {"AES256"}
     assert text(small["If-None-Match"]) == "*"
+
+
+@pytest.mark.parametrize("size", [7, LARGE], ids=["small", "in parts"])
+def test_an_object_says_whose_it_is_and_that_it_is_to_be_saved(
+    bucket_server: BucketServer, client: S3Client, play: Play, size: int
+) -> None:
+    extra = {"Metadata": {"team": "posters"}}
+    store = S3ImageStore(bucket_server.bucket, "flow", client, ManualClock(), extra_put_args=extra)
+    script = play("PutObject" if size < LARGE else "CreateMultipartUpload")
+    content = b"x" * size
+    store.put_new(
+        KEY,
+        io.BytesIO(content),
+        media_type="application/octet-stream",
+        sha256=hashlib.sha256(content).hexdigest(),
+        size_bytes=size,
+        notes=ObjectNotes(metadata={"batch": "posters"}, attachment=True),
+    )
+    headers = script.requests[0].headers
+    told = {name: text(headers[f"x-amz-meta-{name}"]) for name in ("batch", "team", "sha256")}
+    assert told == {
+        "batch": "posters",
+        "team": "posters",
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    assert text(headers["Content-Disposition"]) == "attachment"
 
 
 def text(header: Any) -> str:

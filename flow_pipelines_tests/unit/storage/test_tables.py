@@ -33,7 +33,7 @@ RUNS = (
 MANIFEST = (
     "batch partition_key prompt_id copy generation prompt seed provider submission_key "
     "provider_run_id output_index file_name media_type width height size_bytes sha256 s3_uri "
-    "cost_usd"
+    "cost_usd verified verified_why provider_file_name node"
 )
 KEY = submission().submission_key
 micro_usd = st.integers(min_value=0, max_value=10**11).map(lambda n: Decimal(n).scaleb(-6))

@@ -1,4 +1,7 @@
-"""Daily budgets are the accounts', not the providers'."""
+"""Daily budgets are the accounts', not the providers'; every file is kept, and found again.
+
+What the version before refused to store is fetched once more.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,17 @@ _DAYS = {
 }
 """The UTC day of the intent, which is kept in microseconds since 1970."""
 
+_GIVEN_UP = 8
+"""Collections after which the version before left a night to a person."""
+
 
 def upgrade() -> None:
-    """Sum up anew, by account, what the submissions have reserved of each day."""
+    """Sum up anew what each account has reserved of each day; add what is known of files."""
+    _sum_up_by_account()
+    _keep_every_file()
+
+
+def _sum_up_by_account() -> None:
     op.drop_table("budget_days")
     op.create_table(
         "budget_days",
@@ -29,6 +40,29 @@ def upgrade() -> None:
     )
     sums = reserved_by_day(op.get_bind().dialect.name)
     op.execute(f"INSERT INTO budget_days (resource, day, reserved_usd) {sums}")
+
+
+def _keep_every_file() -> None:
+    """Add the columns of `outputs`, its index by content, and collect what was given up."""
+    for name in ("node", "declared_type", "verified", "verified_why"):
+        op.add_column("outputs", sa.Column(name, sa.Text()))
+    for name in ("declared_bytes", "doubted_at", "settled_above"):
+        op.add_column("outputs", sa.Column(name, sa.BigInteger()))
+    known = sa.text("sha256 IS NOT NULL")
+    op.create_index(
+        "ix_outputs_sha256", "outputs", ["sha256"], sqlite_where=known, postgresql_where=known
+    )
+    nights = sa.table(
+        "nights",
+        sa.column("uncollected", sa.Integer),
+        sa.column("collect_attempts", sa.Integer),
+        sa.column("attention", sa.Boolean),
+    )
+    op.execute(
+        nights.update()
+        .where(nights.c.uncollected > 0, nights.c.collect_attempts >= _GIVEN_UP)
+        .values(collect_attempts=0, attention=True)
+    )
 
 
 def reserved_by_day(dialect: str) -> str:
