@@ -61,6 +61,8 @@ LEDGER_READS = frozenset(
         "reserved_usd",
         "run_times",
         "search",
+        "search_all",
+        "count_found",
         "second_runs",
         "settlements",
         "spend",
