@@ -14,6 +14,7 @@ PARTS = (
     "four_processes",
     "detection",
     "requests_a_run",
+    "journal",
     "transfers",
     "ledger_scale",
     "planning",
