@@ -28,7 +28,7 @@ _SHOWN = 5
 
 
 def tell_bucket(night: Night, record: NightRecord, ports: Ports) -> bool:
-    """Compare the ledger with the bucket's journal; leave its id and the night's mark there.
+    """Compare the ledger with the bucket's journal; leave its id there.
 
     Returns whether the night has a complete journal there. Safe to repeat.
 
@@ -41,17 +41,25 @@ def tell_bucket(night: Night, record: NightRecord, ports: Ports) -> bool:
     elsewhere = [place for place in ledger.places(night.batch) if place != here]
     note = claim_owner(ports.store, night.batch, ledger.ledger_id, elsewhere)
     journaled = refuse_behind(night, ports, note)
-    if record.marked_at is None:
+    if record.marked_at is None and not journaled:
         _refuse_unknown(night, ports)
     ledger.mark_night(night)
+    return journaled
+
+
+def mark_bucket(night: Night, ports: Ports) -> None:
+    """Leave the night's mark in the bucket, once its journal is there: a mark without one would
+    bar the night to a copy of the ledger of before, though nothing was bought.
+
+    Raises: StorageError.
+    """
     mark_night(
         ports.store,
         night,
         partition_path=path_safe(night.partition_key),
-        ledger_id=ledger.ledger_id,
+        ledger_id=ports.ledger.ledger_id,
         at=ports.clock.now(),
     )
-    return journaled
 
 
 def refuse_old_tables(night: Night, ports: Workplace) -> None:
@@ -64,11 +72,12 @@ def refuse_old_tables(night: Night, ports: Workplace) -> None:
     note = read_owner(ports.store, night.batch)
     if note is None or note.ledger_id != ports.ledger.ledger_id:
         return
-    journaled = refuse_behind(night, ports, note)
+    if refuse_behind(night, ports, note):
+        return
     record = ports.ledger.night(night)
     if record is None or record.marked_at is None:
         _refuse_unknown(night, ports)
-    elif not journaled:
+    else:
         refuse_forgotten(record, ports)
 
 

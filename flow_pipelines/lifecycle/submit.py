@@ -21,7 +21,7 @@ from flow_pipelines.lifecycle.candidates import candidates, in_words
 from flow_pipelines.lifecycle.identity import check_identity
 from flow_pipelines.lifecycle.inputs import with_inputs
 from flow_pipelines.lifecycle.journal import Journal
-from flow_pipelines.lifecycle.ownership import refuse_forgotten, tell_bucket
+from flow_pipelines.lifecycle.ownership import mark_bucket, refuse_forgotten, tell_bucket
 from flow_pipelines.lifecycle.pages import each_submission
 from flow_pipelines.lifecycle.ports import (
     LEASE_SECONDS,
@@ -133,6 +133,7 @@ def submit_night(  # noqa: PLR0913 - what one Dagster run may ask for
         lane = Lane.SUBMIT if backfill_id is None else Lane.BACKFILL
         run = _Submitting(settings, night, ports, owner, estimate, lane)
         run.journal.begin(complete=journaled)
+        mark_bucket(night, ports)
         summary = run.submit(limit)
         _note_end(ports, night, backfill_id, summary)
         if hold_for_collection:

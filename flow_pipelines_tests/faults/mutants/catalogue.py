@@ -190,7 +190,8 @@ MUTANTS = (
         edits=(
             Edit(
                 "lifecycle/ownership.py",
-                "    if record.marked_at is None:\n        _refuse_unknown(night, ports)\n",
+                "    if record.marked_at is None and not journaled:\n"
+                "        _refuse_unknown(night, ports)\n",
             ),
         ),
         tests=(_SUBMIT, _ACCOUNTING),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 
@@ -301,3 +302,34 @@ def test_a_half_journal_of_an_unknown_night_is_not_trusted(lab: Lab) -> None:
     with pytest.raises(WrongLedger, match="was bought before"):
         collect_night(lab.night, lab.ports, owner="images")
     assert lab.states() == ["planned"] * 5
+
+
+@pytest.mark.case(
+    "a run died before its night's first POST, and the ledger was restored: refused for ever",
+    "a complete journal that names nothing says that nothing was bought: the night is bought",
+)
+@pytest.mark.parametrize("died_at", ["_receipts.json", "complete.json", "workflow."])
+def test_a_night_of_which_nothing_was_sent_is_bought_after_a_restore(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, died_at: str
+) -> None:
+    lab.plan(*CITIES)
+    copy = back_up(lab)
+    restore(lab, copy)
+    with monkeypatch.context() as dying:
+        for name in ("put_once", "create_json"):
+            dying.setattr(S3ImageStore, name, _dies_at(died_at, getattr(S3ImageStore, name)))
+        with pytest.raises(KeyboardInterrupt):
+            lab.submit()
+    assert lab.provider.posts == []
+    restore(lab, copy)
+    lab.submit()
+    assert lab.states() == ["submitted"] * 5
+
+
+def _dies_at(word: str, write: Callable[..., bool]) -> Callable[..., bool]:
+    def dying(store: S3ImageStore, key: str, *rest: object, **named: object) -> bool:
+        if word in key:
+            raise KeyboardInterrupt
+        return write(store, key, *rest, **named)
+
+    return dying
