@@ -63,7 +63,7 @@ mutants: $(INSTALLED) ## take guards out of a copy of the code, one by one: whic
 kills: $(INSTALLED) ## kill run workers, code server and daemon of a real Dagster in turn
 	$(BIN)/pytest -q -m kills $(ARGS)
 
-chaos: $(INSTALLED) ## 1,000 submissions while answers are lost and workers are killed
+chaos: $(INSTALLED) ## 1,000 submissions amid lost answers, kills, restored ledgers, two accounts and a stranger
 	@exec $(BIN)/python -m flow_pipelines_tests.faults.chaos $(ARGS)
 
 bench: $(INSTALLED) ## ours against a named alternative: a table with both, the targets, and what missed them

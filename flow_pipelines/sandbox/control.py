@@ -104,6 +104,7 @@ def _run(run: Run, now: float) -> dict[str, Any]:
         "provider": run.order.provider,
         "account": run.order.account,
         "label": run.order.label,
+        "prompt": run.order.outputs[0].picture.prompt if run.order.outputs else "",
         "request_hash": run.order.request_hash,
         "state": run.state(now),
         "cached": run.cached,

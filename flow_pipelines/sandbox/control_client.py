@@ -26,6 +26,8 @@ class SandboxRun:
     provider: str
     account: str
     label: str
+    prompt: str
+    """What its first output shows."""
     request_hash: str
     state: str
     cached: bool

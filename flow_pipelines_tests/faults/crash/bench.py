@@ -123,8 +123,12 @@ def connect(
     clock: Clock,
     pace: PaceStore,
     wrap: Callable[[Transport], Transport],
+    pace_key: str | None = None,
 ) -> Provider:
-    """Connect an account by the variables that the stand-in gives."""
+    """Connect an account by the variables that the stand-in gives.
+
+    `pace_key` tells it from another account of the provider.
+    """
     known = profile(provider)
     urls = {word: given[name] for word, name in known.url_variables.items()}
     transport = HttpTransport(
@@ -133,7 +137,7 @@ def connect(
         secret=Secret(given[known.key_variable]),
         clock=clock,
         pace=pace,
-        pace_key=provider,
+        pace_key=pace_key or provider,
         rate_limit=known.rate_limit,
         sign_in=known.sign_in,
         retry=RetryBudget(attempts=3, total_seconds=60),

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd  # noqa: F401 - imported once here, or by every child again
@@ -137,15 +138,25 @@ def _make_template(bench: Bench) -> None:
 
 
 @contextmanager
-def running_sandbox(clock: Clock, buckets: Path, tuning: Tuning) -> Iterator[Mapping[str, Any]]:
-    """Run a stand-in in a process of its own; give its URL and the variables that lead to it."""
+def running_sandbox(
+    clock: Clock,
+    buckets: Path,
+    tuning: Tuning,
+    keys: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+) -> Iterator[Mapping[str, Any]]:
+    """Run a stand-in in a process of its own; give its URL and the variables that lead to it.
+
+    `keys` are the accounts of each provider, where it has others than its only one.
+    """
     told, tell = os.pipe()
     until, stop = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(told)
         os.close(stop)
-        settings = SandboxSettings(port=0, bucket_port=0, bucket_folder=buckets, tuning=tuning)
+        settings = SandboxSettings(
+            port=0, bucket_port=0, bucket_folder=buckets, keys=keys, tuning=tuning
+        )
         _serve(clock, settings, tell, until)
     os.close(tell)
     os.close(until)
