@@ -24,12 +24,14 @@
 #     ObjectDiffers              another content is under this key; it stays
 #   LedgerError
 #     IllegalTransition          a bug or a race; nothing was changed
+#       WaitsForAsk              planned anew since somebody asked to buy; not sent
 #     LeaseLost                  somebody else works on this night now; stop
 #     LedgerBusy                 locked for too long; try again later
 #     SubmissionNotFound
 #   Stopped                      nobody's error: submitting must not go on
 #     Paused                     `flow-pipelines pause` is in force
 #     BudgetExceeded             the next submission would exceed a budget
+#     NightStopped               its rows seem to share a fault; somebody has to ask anew
 
 from __future__ import annotations
 
@@ -84,7 +86,8 @@ class InvalidBatch(ConfigurationError):
         super().__init__("\n".join([*lines, *_listed(problems, shown)]))
 
 
-_PARTICULARS = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9]+")
+PARTICULARS = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9]+")
+"""What differs between two messages that say the same."""
 _MOST_KINDS = 50
 
 
@@ -95,7 +98,7 @@ def _listed(problems: Sequence[Problem], shown: int) -> Iterator[str]:
         return
     kinds: dict[str, list[Problem]] = {}
     for problem in problems:
-        kinds.setdefault(_PARTICULARS.sub("…", problem.message), []).append(problem)
+        kinds.setdefault(PARTICULARS.sub("…", problem.message), []).append(problem)
     for alike in list(kinds.values())[:_MOST_KINDS]:
         examples = alike[: max(1, shown // len(kinds))]
         yield from (f"  {problem}" for problem in examples)
@@ -244,6 +247,10 @@ class IllegalTransition(LedgerError):
         super().__init__(f"submission {submission_key}: {before} may not become {after}")
 
 
+class WaitsForAsk(IllegalTransition):
+    """The row was planned anew since this run, or whom it goes on for, asked to buy it."""
+
+
 class SettledTooEarly(LedgerError):
     """The request of this submission may still be under way; the text says until when."""
 
@@ -275,3 +282,7 @@ class BudgetExceeded(Stopped):
         """Say which budget: `scope` is `partition` or `day`."""
         self.scope = scope
         super().__init__(message)
+
+
+class NightStopped(Stopped):
+    """The rows of this night seem to share a fault: nothing is sent before somebody asks anew."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,37 @@ def check(graph: object) -> Graph:
     if not any(_OUTPUT_CLASS.search(node["class_type"]) for node in graph.values()):
         raise GraphRefused("prompt_no_outputs: the workflow has no output node")
     return graph
+
+
+def missing_checkpoints(graph: Graph, known: Sequence[str]) -> Mapping[str, Any] | None:
+    """Word ComfyUI's refusal of a graph that loads models it does not have; None: it has them.
+
+    Source: ComfyUI's execution.py, `validate_prompt`.
+    """
+    faults = {
+        node_id: _not_in_list(node, name, list(known))
+        for node_id, node in graph.items()
+        if isinstance(name := node["inputs"].get("ckpt_name"), str) and name not in known
+    }
+    if not faults:
+        return None
+    error = {
+        "type": "prompt_outputs_failed_validation",
+        "message": "Prompt outputs failed validation",
+        "details": "",
+        "extra_info": {},
+    }
+    return {"error": error, "node_errors": faults}
+
+
+def _not_in_list(node: Mapping[str, Any], name: str, known: list[str]) -> Mapping[str, Any]:
+    error = {
+        "type": "value_not_in_list",
+        "message": "Value not in list",
+        "details": f"ckpt_name: '{name}' not in {known}",
+        "extra_info": {"input_name": "ckpt_name", "received_value": name},
+    }
+    return {"errors": [error], "dependent_outputs": [], "class_type": node["class_type"]}
 
 
 def _check_node(node_id: str, node: object) -> None:

@@ -130,6 +130,10 @@ class Floyo:
             graph = comfy_graph.check(body.get("workflow"))
         except comfy_graph.GraphRefused as problem:
             raise self._refuse(400, str(problem)) from problem
+        known = self._world.tuning.checkpoints
+        refused = None if known is None else comfy_graph.missing_checkpoints(graph, known)
+        if refused is not None:
+            raise Refused(json_answer(refused, 400))
         now = datetime.fromtimestamp(self._world.now(), UTC)
         run = self._world.life.create(
             RunOrder(

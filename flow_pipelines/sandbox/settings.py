@@ -32,6 +32,8 @@ class Tuning:
     """Rate limit of one key; None: what the provider documents."""
     window_seconds: float = 60.0
     """Length of a rate limit window, by the wall clock."""
+    checkpoints: Sequence[str] | None = None
+    """Models that Floyo's hosts have, as `ckpt_name` says them; None: whatever a graph names."""
     cached_outputs: Literal["none", "same"] = "none"
     """What a run with a graph that ran before gives back: nothing, or the same pictures."""
     undocumented_run_list: bool = True

@@ -64,12 +64,34 @@ def read_error(answer: ApiAnswer) -> ErrorBody:
     `suggestion`, which a name that is taken comes with, is told as a field.
     """
     document = answer.json()
+    if isinstance(document.get("error"), dict):
+        return read_refused_graph(document)
     error, message = read.text(document.get("error")), read.text(document.get("message"))
     code = read.code(error)
     said = [text for text in (None if code else error, message) if text]
     suggestion = read.text(document.get("suggestion"))
     fields = () if suggestion is None else ({"suggestion": suggestion},)
     return ErrorBody(code=code, message=": ".join(said) or (error or ""), fields=fields)
+
+
+def read_refused_graph(document: Mapping[str, Any]) -> ErrorBody:
+    """Read ComfyUI's own `{error: {type, message}, node_errors: {id: {class_type, errors}}}`.
+
+    Source: ComfyUI's execution.py; how Floyo wraps it is not documented.
+    """
+    fields = [
+        {"node": node_id, "type": read.text(error.get("type")) or "", "message": _words_of(error)}
+        for node_id, node in read.members(document.get("node_errors")).items()
+        for error in read.objects(read.members(node).get("errors")) or ()
+    ]
+    told = [f"node {field['node']}: {field['message']}" for field in fields]
+    message = "; ".join([_words_of(document["error"]), *told])
+    return ErrorBody(code=read.code(document["error"].get("type")), message=message, fields=fields)
+
+
+def _words_of(error: Mapping[str, Any]) -> str:
+    said = (read.text(error.get("message")), read.text(error.get("details")))
+    return ": ".join(text for text in said if text)
 
 
 def expansion(what: str, expand: bool, expires_in: int | None) -> dict[str, str]:  # noqa: FBT001 - as its callers

@@ -19,6 +19,7 @@ from flow_pipelines.model.errors import (
     RequestRejected,
     SubmitOutcomeUnknown,
 )
+from flow_pipelines.model.refusals import kind_of
 from flow_pipelines.provider import Lane
 from flow_pipelines_tests.unit.providers.floyo_bench import (
     FILE,
@@ -95,6 +96,31 @@ def test_the_status_of_a_refusal_decides_whatever_its_code(
     with Wire(answer(status, {"error": code})) as wire, pytest.raises(error) as caught:
         adapter(wire).submit(order())
     assert caught.value.code == code
+
+
+def refused_graph(checkpoint: str) -> RequestRejected:
+    """Have a graph refused as ComfyUI refuses one whose model it does not have."""
+    error = {
+        "type": "value_not_in_list",
+        "message": "Value not in list",
+        "details": f"ckpt_name: '{checkpoint}' not in ['sd15']",
+    }
+    body = {
+        "error": {"type": "prompt_outputs_failed_validation", "message": "Outputs failed"},
+        "node_errors": {"4": {"class_type": "CheckpointLoaderSimple", "errors": [error]}},
+    }
+    with Wire(answer(400, body)) as wire, pytest.raises(RequestRejected) as raised:
+        adapter(wire).submit(order())
+    return raised.value
+
+
+def test_a_graph_that_comfyui_refuses_is_told_by_node_and_type() -> None:
+    one, other = refused_graph("a"), refused_graph("b")
+
+    assert one.code == "prompt_outputs_failed_validation"
+    assert "Outputs failed; node 4: Value not in list: ckpt_name: 'a' not in ['sd15']" in str(one)
+    assert [(field["node"], field["type"]) for field in one.fields] == [("4", "value_not_in_list")]
+    assert kind_of(one) == kind_of(other)
 
 
 def test_a_bad_key_is_the_accounts_fault() -> None:
