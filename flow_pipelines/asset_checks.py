@@ -104,9 +104,10 @@ def _complete(
     if summary.in_flight:
         words += f"; {summary.in_flight} not ended yet ({summary.planned} of them not sent)"
     gone = absent.files + absent.unseen
-    words += _gone_in_words(summary, absent)
+    words += _gone_in_words(summary, absent) + _waits_for_a_person(summary)
     # One that passes is an ERROR too: the UI marks all nights with the severity of the last one.
-    judge = _warning if 0 < missing == summary.in_flight and not gone else _finding
+    by_itself = 0 < missing == summary.in_flight and not _waits_for_a_person(summary)
+    judge = _warning if by_itself and not gone else _finding
     found = judge(
         words,
         passed=not missing and not gone,
@@ -132,10 +133,21 @@ def _gone_in_words(summary: NightSummary, absent: AbsentFiles) -> str:
     return words
 
 
+def _waits_for_a_person(summary: NightSummary) -> str:
+    """Say what keeps planned rows from being sent before somebody asks again."""
+    if summary.stopped is not None and summary.planned:
+        return f"; stopped: {summary.stopped}. Mend it, materialize prompts, then provider_runs"
+    if summary.held:
+        return f"; {summary.held} planned anew wait until provider_runs is materialized"
+    return ""
+
+
 def _no_failed_runs(summary: NightSummary) -> _Finding:
     words = f"{summary.failed} failed, {summary.canceled} canceled"
     if summary.failed or summary.canceled:
         words += "; the check `complete` names them, with the reasons"
+    if summary.stopped is not None:
+        words += f"; submitting was stopped: {summary.stopped}"
     return _finding(
         words,
         passed=not summary.failed and not summary.canceled,

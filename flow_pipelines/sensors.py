@@ -11,7 +11,13 @@ from functools import cache, cached_property
 
 import dagster as dg
 
-from flow_pipelines.assets.batch import BATCH_TAG, PROVIDER_TAG, RESOURCE_TAG, RUN_TAGS
+from flow_pipelines.assets.batch import (
+    BATCH_TAG,
+    GOES_ON_TAG,
+    PROVIDER_TAG,
+    RESOURCE_TAG,
+    RUN_TAGS,
+)
 from flow_pipelines.assets.cost_report import COST_REPORT
 from flow_pipelines.assets.journal_rounds import compare_in_a_tick
 from flow_pipelines.assets.last_night import (
@@ -355,6 +361,8 @@ def run_request(todo: Todo, partition_key: str | None) -> dg.RunRequest:
     assets = [name] if todo.kind == "submit" else [name, "contact_sheet"]
     parts = (night.batch, night.partition_key, todo.generation, todo.kind, todo.revision)
     tags = {BATCH_TAG: night.batch, PRIORITY_TAG: NIGHT_PRIORITY, **RUN_TAGS}
+    if todo.kind == "submit":
+        tags[GOES_ON_TAG] = "true"
     if todo.backfill_id:
         # Counts the run into the backfill that submitted: its page shows the night whole.
         tags |= {"dagster/backfill": todo.backfill_id, PRIORITY_TAG: SENSOR_PRIORITY}

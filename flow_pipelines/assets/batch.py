@@ -17,6 +17,8 @@ from flow_pipelines.storage.contract import ImageStore
 PROVIDER_TAG = "flow_pipelines/provider"
 BATCH_TAG = "flow_pipelines/batch"
 RESOURCE_TAG = "flow_pipelines/resource"
+GOES_ON_TAG = "flow_pipelines/goes_on"
+"""Of runs by which a sensor goes on with what somebody asked to buy before."""
 _BACKFILL = "dagster/backfill"
 _ROOT_BACKFILL = "dagster/root_backfill_id"
 RUN_TAGS = {"dagster/retry_on_asset_or_op_failure": "false"}
@@ -157,6 +159,20 @@ def retried_runs(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Sequence[s
         found.append(parent)
         now = instance.get_run_by_id(parent)
     return found
+
+
+def asker_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:
+    """Name the run by which a person, schedule or backfill asked to buy; None: a sensor goes on.
+
+    What Dagster retries by itself asks for nothing new, a re-execution by a person does, also that
+    of a sensor's run, whose tags it copies.
+    """
+    retried = retried_runs(instance, run)
+    first = instance.get_run_by_id(retried[-1]) if retried else run
+    if first is None:
+        return retried[-1]
+    by_a_sensor = GOES_ON_TAG in first.tags and first.parent_run_id is None
+    return None if by_a_sensor else first.run_id
 
 
 def location_of(run: dg.DagsterRun) -> str:

@@ -1,4 +1,4 @@
-"""`<name>/prompts`: the rows of a partition, rendered, validated and frozen. Costs nothing."""
+"""`<name>/prompts`: the rows of a partition, rendered, validated and planned. Costs nothing."""
 
 import json
 from collections.abc import Sequence
@@ -26,8 +26,10 @@ _DESCRIPTION = """\
 A row a submission: what would be sent, rendered from the prompt table and validated against the
 workflow.
 
-The rows of a partition are frozen once the first of them was sent: a row that changes later keeps
-its picture and counts as `stale`. Materializing is **free of charge** and safe to repeat.
+A row is frozen once the provider has, or may have, accepted it: if it changes later, it keeps its
+picture and counts as `stale`. What was never accepted takes the table, graph and parameters of now,
+and is bought when `provider_runs` is materialized next. Materializing is **free of charge** and
+safe to repeat.
 """
 
 

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from flow_pipelines.assets.batch import (
     Batch,
+    asker_of,
     backfill_of,
     night_of,
     place_of,
@@ -31,7 +32,7 @@ from flow_pipelines.lifecycle import (
     regenerate,
     submit_night,
 )
-from flow_pipelines.lifecycle.submit import NOT_SENT
+from flow_pipelines.lifecycle.sending_order import NOT_SENT
 from flow_pipelines.model import Night, SubmissionState
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources import IO_MANAGER_KEY, ProviderResource
@@ -42,8 +43,9 @@ _DESCRIPTION = """\
 A row a submission, bought at [{title}]({documentation}): the only asset that **spends money**.
 
 Materializing again buys nothing: only rows that are still planned are submitted. To buy rows again
-on purpose, set `regenerate` in the run config. While a night is being made, observations say how
-far it is, at most ten a generation.
+on purpose, set `regenerate` in the run config. Where all rows seem to share a fault, it stops
+early: mend the graph or the table, then materialize `prompts` and this. While a night is being
+made, observations say how far it is, at most ten a generation.
 """
 _WORDS = ("none", "failed", "changed", "all")
 _EXPECTED = (
@@ -120,6 +122,7 @@ def provider_runs_asset(batch: Batch) -> dg.AssetsDefinition:
                     backfill_id=backfill_of(context.run.tags),
                     hold_for_collection=selected_with(context, batch.key("images")),
                     regeneration=None if config.regenerate == "none" else regeneration,
+                    asked_by=asker_of(context.instance, context.run),
                 )
             metadata |= _numbers(summary)
             if summary.stopped is not None and not summary.over_budget:

@@ -17,6 +17,7 @@ from flow_pipelines.assets.comparison import (
 from flow_pipelines.batches.defs_file import placed
 from flow_pipelines.component.comparison_checks import comparison_faults
 from flow_pipelines.component.fields import (
+    STOP_AFTER_FAILURES,
     Amount,
     Partitions,
     RawParameters,
@@ -111,6 +112,7 @@ class PromptComparisonComponent(BatchSource, dg.Model, dg.Resolvable):
         ge=0,
         description="How long a run that includes a side's `images` waits for provider runs.",
     )
+    stop_after_failures: int = Field(default=10, ge=1, description=STOP_AFTER_FAILURES)
 
     _built: tuple[Batch, ...] = PrivateAttr(default=())
 
@@ -183,6 +185,7 @@ class PromptComparisonComponent(BatchSource, dg.Model, dg.Resolvable):
                 run_timeout_seconds=self.run_timeout_seconds,
                 inline_wait_seconds=self.inline_wait_seconds,
                 allow_identical=side.allow_identical,
+                stop_after_failures=self.stop_after_failures,
             )
             for side in self.sides
         ]

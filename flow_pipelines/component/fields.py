@@ -22,6 +22,12 @@ class UpstreamTable(dg.Model):
     """Its key, parts separated by slashes."""
 
 
+STOP_AFTER_FAILURES = (
+    "When the first so many provider runs that ended all failed, nothing more of a partition is "
+    "sent until somebody materializes `provider_runs` again."
+)
+
+
 def _raw(_context: dg.ResolutionContext, value: Any) -> Any:
     return value
 

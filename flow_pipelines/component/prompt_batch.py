@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 
 from flow_pipelines.assets import Batch, batch_assets, batch_checks, generation_job
 from flow_pipelines.component.fields import (
+    STOP_AFTER_FAILURES,
     Amount,
     Partitions,
     RawParameters,
@@ -88,6 +89,7 @@ class PromptBatchComponent(BatchSource, dg.Model, dg.Resolvable):
     allow_identical: bool = Field(
         default=False, description="Allow requests that the provider answers from its cache."
     )
+    stop_after_failures: int = Field(default=10, ge=1, description=STOP_AFTER_FAILURES)
 
     _built: Batch | None = PrivateAttr(default=None)
 
@@ -152,6 +154,7 @@ class PromptBatchComponent(BatchSource, dg.Model, dg.Resolvable):
             run_timeout_seconds=self.run_timeout_seconds,
             inline_wait_seconds=self.inline_wait_seconds,
             allow_identical=self.allow_identical,
+            stop_after_failures=self.stop_after_failures,
         )
         return Batch(
             settings=settings,

@@ -14,13 +14,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, bindparam, delete, insert, select, update
 
 from flow_pipelines.ledger.column_types import usd
 from flow_pipelines.ledger.contract import MAX_COLLECTIONS
 from flow_pipelines.ledger.database import Database, chunks
 from flow_pipelines.ledger.rows import COUNT_COLUMNS, night_of, to_submission
 from flow_pipelines.ledger.schema import budget_days, nights, submissions
+from flow_pipelines.ledger.shared_faults import count_for_ask
 from flow_pipelines.model import IN_FLIGHT, Night, Submission, SubmissionState
 from flow_pipelines.model.errors import LedgerError, SubmissionNotFound
 from flow_pipelines.model.states import check_transition
@@ -44,6 +45,7 @@ class NightChange:
         self.before = row
         self.night = night_of(row)
         self.now = now
+        self.held: int = row["held"]
         self._database = database
         self._values: dict[str, Any] = {}
         self._changed = False
@@ -61,6 +63,10 @@ class NightChange:
     def counts(self) -> Mapping[SubmissionState, int]:
         """Submissions of the night by state now."""
         return {SubmissionState(state): count for state, count in self._counts.items()}
+
+    def value(self, column: str) -> Any:
+        """Give a column of the night as this transaction will leave it."""
+        return self._values.get(column, self.before[column])
 
     def lock_submission(self, submission_key: str) -> RowMapping:
         """Give a submission of this night, locked. Raises: SubmissionNotFound."""
@@ -89,6 +95,7 @@ class NightChange:
         """Change the state of locked `rows`, and `values` with it. Raises: IllegalTransition."""
         for row in rows:
             check_transition(row["submission_key"], SubmissionState(row["state"]), after)
+        count_for_ask(self, rows, after, values.get("error_message"))
         self.write(rows, state=after.value, **values)
 
     def write(self, rows: Sequence[RowMapping], **values: Any) -> None:
@@ -113,21 +120,35 @@ class NightChange:
         """Raise the night's revision, once in this transaction."""
         self._changed = True
 
-    def add(self, rows: Iterable[dict[str, Any]]) -> None:
+    def add(self, rows: Iterable[dict[str, Any]], waits_for: int = 0) -> None:
         """Write new planned submissions, some hundred at a time."""
-        common = {**self.night._asdict(), **_NEW, "planned_at": self.now}
+        common = {**self.night._asdict(), **_NEW, "planned_at": self.now, "waits_for": waits_for}
         for chunk in chunks({**row, **common} for row in rows):
             self.connection.execute(insert(submissions), chunk)
             self._counts[SubmissionState.PLANNED] += len(chunk)
+            self.held += len(chunk) if waits_for > self.value("asks") else 0
             self.touch()
 
-    def recount(self) -> None:
-        """Count the night's submissions anew, after rows were taken out."""
-        state = submissions.c.state
-        query = select(state, func.count()).where(*of_night(self.night)).group_by(state)
-        found = self.connection.execute(query).all()
-        self._counts = Counter({SubmissionState(row[0]): row[1] for row in found})
+    def rewrite(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Give each of these submissions other values of its own, of the kind of `add`'s."""
+        if not rows:
+            return
+        names = [name for name in rows[0] if name != "submission_key"]
+        query = update(submissions).where(_s.submission_key == bindparam("key"))
+        query = query.values({name: bindparam(f"new_{name}") for name in names})
+        for chunk in chunks(rows):
+            told = [{f"new_{name}": row[name] for name in names} for row in chunk]
+            keys = [{"key": row["submission_key"]} for row in chunk]
+            self.connection.execute(query, [a | b for a, b in zip(told, keys, strict=True)])
         self.touch()
+
+    def remove(self, rows: Sequence[RowMapping]) -> None:
+        """Take out locked `rows` for which nothing was ever sent."""
+        for row in rows:
+            self._account(row, -1)
+        for chunk in chunks(row["submission_key"] for row in rows):
+            self.connection.execute(delete(submissions).where(_s.submission_key.in_(chunk)))
+            self.touch()
 
     def submission(self, submission_key: str) -> Submission:
         """Give a submission as it is now."""
@@ -146,6 +167,7 @@ class NightChange:
         behind = after["revision"] != after["collected_revision"]
         values["attention"] = pending or behind or missing
         values |= {"reserved_usd": self._reserved, "uncollected": self._uncollected}
+        values["held"] = self.held
         changes = {name: value for name, value in values.items() if value != self.before[name]}
         if changes:
             self.connection.execute(update(nights).where(*is_night(self.night)).values(changes))
@@ -162,6 +184,8 @@ class NightChange:
         self._counts[state] += sign
         if state is SubmissionState.SUCCEEDED and row["collected_at"] is None:
             self._uncollected += sign
+        if state is SubmissionState.PLANNED and row["waits_for"] > self.value("asks"):
+            self.held += sign
         reserved = sign * usd(row["reserved_usd"])
         if reserved:
             self._reserved += reserved
@@ -187,6 +211,7 @@ _NEW: dict[str, Any] = {
     "stale": False,
     "polls": 0,
     "intents": 0,
+    "waits_for": 0,
     "cost_basis": "unknown",
     "reserved_usd": Decimal(0),
 }
@@ -195,6 +220,7 @@ _NEW: dict[str, Any] = {
 _s = submissions.c
 _ACCOUNTED = (
     _s.submission_key, _s.state, _s.collected_at, _s.reserved_usd, _s.resource, _s.submitting_at,
+    _s.waits_for, _s.ask,
 )  # fmt: skip
 
 

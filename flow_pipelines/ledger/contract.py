@@ -22,7 +22,7 @@ of the intent) in the very transaction that writes the intent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -30,7 +30,9 @@ from typing import Protocol
 
 from flow_pipelines.ledger.batch_locations import BatchLocations
 from flow_pipelines.ledger.journaled import Journaled
+from flow_pipelines.ledger.night_asks import NightAsks
 from flow_pipelines.ledger.night_pages import NightPages
+from flow_pipelines.ledger.night_plans import NightPlans
 from flow_pipelines.ledger.night_sums import NightSums
 from flow_pipelines.ledger.permits import Permits
 from flow_pipelines.ledger.proofs import Proofs
@@ -51,23 +53,19 @@ from flow_pipelines.ledger.under_way import UnderWay
 from flow_pipelines.model import (
     CostBasis,
     Night,
-    NightPlan,
     NightRecord,
     Output,
-    PlannedRow,
-    PromptRow,
     Receipt,
-    Regeneration,
     RunReport,
     StoredFacts,
     Submission,
     SubmissionState,
-    Workflow,
 )
 
 __all__ = [
     "MAX_ATTEMPTS",
     "MAX_COLLECTIONS",
+    "REFUSED_ALIKE",
     "UNDER_WAY",
     "AccountStop",
     "CostLine",
@@ -87,6 +85,9 @@ MAX_COLLECTIONS = 13
 """The same for collections: as they come ever more slowly, they reach over a day and more, after
 which what cannot be an output is kept as what the provider gives for it."""
 
+REFUSED_ALIKE = 3
+"""Equal refusals of a night's rows, without one acceptance, that are taken for a fault of all."""
+
 UNDER_WAY = timedelta(minutes=15)
 """How long after its intent a POST may be under way, as any host's clock tells: it begins within a
 minute, each of its timeouts is a minute or less, and clocks are five minutes apart at the most."""
@@ -95,7 +96,9 @@ minute, each of its timeouts is a minute or less, and clocks are five minutes ap
 class RunLedger(
     BatchLocations,
     Journaled,
+    NightAsks,
     NightPages,
+    NightPlans,
     NightSums,
     Permits,
     Proofs,
@@ -110,51 +113,6 @@ class RunLedger(
 
     ledger_id: str
     """Made once, when the ledger is created; the bucket remembers it."""
-
-    # -- planning ---------------------------------------------------------------------------
-
-    def save_workflow(self, workflow: Workflow) -> None:
-        """Keep a workflow under its version. Keeping it twice is fine."""
-
-    def workflow(self, version: str) -> Workflow:
-        """Give a kept workflow. Raises: LedgerError, when it was never kept."""
-
-    def plan(
-        self, plan: NightPlan, rows: Sequence[PromptRow], planned: Sequence[PlannedRow]
-    ) -> PlanOutcome:
-        """Freeze a night, or compare a frozen one with the table as it is now.
-
-        The table's `rows` are remembered either way (for regenerations and `stale`). While no
-        submission of the night was ever sent (all are planned, canceled or skipped, with no
-        intent ever written), `planned` replaces what was planned before, NightPlan included; what
-        was imported stays, in a night that only the journal knew.
-        From the first intent on the set of submissions is frozen: a row whose `content_hash`
-        differs, or that is gone, marks its submissions stale, a row that came back unstales them,
-        and rows that the night does not have are counted, not planned.
-        """
-
-    def regenerate(
-        self,
-        night: Night,
-        requested_by: str,
-        scope: str,
-        render: Callable[[int], Sequence[PlannedRow]],
-        *,
-        workflow_version: str | None = None,
-    ) -> Regeneration:
-        """Plan rows of a night again, once per (night, requested_by).
-
-        They take the NightPlan as last planned, frozen night or not, and with it
-        `workflow_version` where it is given: the version that `render` renders for.
-
-        A first call takes the next generation, asks `render` for its rows and writes both; rows
-        with a newer generation clear `stale` on nothing: the older submission stays as it was.
-        `render` runs inside the transaction: it may read the ledger, and must not write to it.
-        Every further call gives the regeneration of the first and plans nothing.
-        """
-
-    def prompt_rows(self, night: Night) -> Sequence[PromptRow]:
-        """Give the rows of the table as last planned, in their order."""
 
     # -- reading ----------------------------------------------------------------------------
 
@@ -220,15 +178,18 @@ class RunLedger(
         estimate_usd: Decimal | None,
         budget_usd: Decimal | None,
         daily_budget_usd: Decimal | None,
+        planned: Submission | None = None,
     ) -> Submission:
         """Write the intent: planned → submitting, with its reservation. Then POST, at once.
 
-        `resource` is the account that it is sent with, whatever it was planned for; with this
-        ledger's id and `body_sha256` it stays with the intent. Counts the intent. `estimate_usd`
-        is the price of the run and its reservation; None: nobody knows one, nothing is reserved.
+        `planned` is the row as it was read and prepared. `resource` is the account that it is sent
+        with, whatever it was planned for; with this ledger's id and `body_sha256` it stays with the
+        intent. Counts the intent. `estimate_usd` is the price of the run and its
+        reservation; None: nobody knows one, nothing is reserved.
 
-        Raises: Paused; LeaseLost, unless `owner` holds `lease` now; BudgetExceeded, with its
-        scope, when `estimate_usd` on top of what is reserved exceeds a budget (equal is within);
+        Raises: Paused; LeaseLost, unless `owner` holds `lease` now; NightStopped; WaitsForAsk,
+        also when the row is to send something else than `planned`; BudgetExceeded, with its scope,
+        when `estimate_usd` on top of what is reserved exceeds a budget (equal is within);
         IllegalTransition. Nothing is changed then.
         """
 
@@ -260,8 +221,14 @@ class RunLedger(
         message: str,
         *,
         sent: Submission | None = None,
+        refusal: str | None = None,
     ) -> Submission:
-        """submitting → failed: this row is at fault. The reservation is given back."""
+        """submitting → failed: this row is at fault. The reservation is given back.
+
+        `refusal` says alike of what is the same fault (`model.refusals`) and stays with the row.
+        The night's third of one kind since it was asked for (`note_ask`), with no acceptance
+        since, stops the night: those three are planned again, here and in `settle_refused`.
+        """
 
     def park_submission(
         self, submission_key: str, reason: str, *, sent: Submission | None = None
@@ -269,7 +236,13 @@ class RunLedger(
         """submitting → unresolved. The reservation stays: it may have been bought."""
 
     def settle_refused(
-        self, sent: Submission, after: SubmissionState, *, code: str | None, why: str
+        self,
+        sent: Submission,
+        after: SubmissionState,
+        *,
+        code: str | None,
+        why: str,
+        refusal: str | None = None,
     ) -> Submission:
         """unresolved → planned, or failed: the refusal of the POST of intent `sent`, which came
         after others had parked it. The reservation is given back, and a settlement kept.

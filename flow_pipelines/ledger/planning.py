@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, insert, select
 from flow_pipelines.ledger.changing import NightChange, changing_night, of_night
 from flow_pipelines.ledger.contract import PlanOutcome
 from flow_pipelines.ledger.database import Database, chunks
+from flow_pipelines.ledger.mending import Render, follow_table
 from flow_pipelines.ledger.rows import (
     COUNT_COLUMNS,
     plan_values,
@@ -19,8 +20,23 @@ from flow_pipelines.ledger.rows import (
     to_prompt_row,
     to_regeneration,
 )
-from flow_pipelines.ledger.schema import nights, prompt_rows, regenerations, submissions, workflows
-from flow_pipelines.model import Night, NightPlan, PlannedRow, PromptRow, Regeneration, Workflow
+from flow_pipelines.ledger.schema import (
+    ASK_COUNTS,
+    nights,
+    prompt_rows,
+    regenerations,
+    submissions,
+    workflows,
+)
+from flow_pipelines.model import (
+    Night,
+    NightPlan,
+    PlannedRow,
+    PromptRow,
+    Regeneration,
+    SubmissionState,
+    Workflow,
+)
 from flow_pipelines.model.errors import LedgerError
 
 
@@ -50,20 +66,22 @@ class Planning:
         return Workflow.from_json(content)
 
     def plan(
-        self, plan: NightPlan, rows: Sequence[PromptRow], planned: Sequence[PlannedRow]
+        self,
+        plan: NightPlan,
+        rows: Sequence[PromptRow],
+        planned: Sequence[PlannedRow],
+        render: Render | None = None,
     ) -> PlanOutcome:
-        """Freeze a night, or compare a frozen one with the table as it is now."""
+        """Plan a night, or let what of it was never accepted follow the table as it is now."""
         _require_generation(planned, 0)
         with self._database.write() as connection:
             ensure_night(self._database, connection, plan)
             with changing_night(self._database, connection, plan.night) as change:
                 _write_prompt_rows(connection, plan.night, rows)
                 change.set(latest_plan=plan_values(plan))
-                frozen = change.before["frozen_at"] is not None
-                new = 0 if frozen else _replace(change, plan, planned)
+                to_send = follow_table(change, plan, planned, render)
                 mark_stale(change)
-                stale = note_stale(change)
-                return PlanOutcome(planned=new, stale=stale)
+                return PlanOutcome(planned=to_send, stale=note_stale(change))
 
     def regenerate(
         self,
@@ -129,6 +147,7 @@ _NEW_NIGHT: dict[str, Any] = {
     "reserved_usd": Decimal(0),
     "uncollected": 0,
     "stale": 0,
+    **dict.fromkeys(ASK_COUNTS, 0),
     **dict.fromkeys(COUNT_COLUMNS.values(), 0),
 }
 
@@ -136,6 +155,8 @@ _NEW_NIGHT: dict[str, Any] = {
 def _require_generation(planned: Sequence[PlannedRow], generation: int) -> None:
     if any(row.generation != generation for row in planned):
         raise LedgerError(f"a row of another generation than {generation} was to be planned")
+    if len({(row.prompt_id, row.copy) for row in planned}) != len(planned):
+        raise LedgerError(f"a row and copy of generation {generation} was to be planned twice")
 
 
 def _write_prompt_rows(connection: Connection, night: Night, rows: Sequence[PromptRow]) -> None:
@@ -153,23 +174,6 @@ def _write_prompt_rows(connection: Connection, night: Night, rows: Sequence[Prom
         connection.execute(insert(prompt_rows), chunk)
 
 
-def _replace(change: NightChange, plan: NightPlan, planned: Sequence[PlannedRow]) -> int:
-    """Write generation 0 anew. What a person asked to regenerate stays: it is bought anyway.
-
-    So does what the journal says was sent, in a night that only the journal knew.
-    """
-    first = (*of_night(plan.night), submissions.c.generation == 0)
-    change.connection.execute(delete(submissions).where(*first, submissions.c.intents == 0))
-    sent = set(
-        change.connection.execute(select(submissions.c.submission_key).where(*first)).scalars()
-    )
-    change.recount()
-    change.set(**plan_values(plan))
-    new = [row for row in planned if row.submission_key not in sent]
-    change.add(planned_values(row, plan_values(plan)) for row in new)
-    return len(new)
-
-
 def _table(change: NightChange) -> dict[str, str]:
     """Give the content hash of every row of the table as last planned."""
     columns = prompt_rows.c
@@ -183,12 +187,18 @@ def mark_stale(change: NightChange) -> None:
     """Mark submissions that differ from the table as stale, and the others as not."""
     columns = submissions.c
     query = select(
-        columns.submission_key, columns.prompt_id, columns.content_hash, columns.stale
+        columns.submission_key,
+        columns.prompt_id,
+        columns.content_hash,
+        columns.stale,
+        (columns.state == SubmissionState.CANCELED) & columns.provider_run_id.is_(None),
     ).where(*of_night(change.night))
     table = _table(change)
     turned: dict[bool, list[str]] = {True: [], False: []}
-    for key, prompt_id, content_hash, was_stale in change.connection.execute(query):
-        stale = table.get(prompt_id) != content_hash
+    for key, prompt_id, content_hash, was_stale, never_bought in change.connection.execute(query):
+        # What is neither in the table nor was ever bought is no picture of another text.
+        gone = never_bought and prompt_id not in table
+        stale = not gone and table.get(prompt_id) != content_hash
         if stale != was_stale:
             turned[stale].append(key)
     for stale, keys in turned.items():

@@ -81,7 +81,8 @@ class PlanOutcome:
     """What planning a night changed."""
 
     planned: int
-    """Rows of generation 0 that were written (0 when the night was frozen before)."""
+    """Rows that are to be sent as they are planned now: all of a night that never sent anything;
+    of another those that are new, or were mended."""
     stale: int
     """Submissions whose row changed in, or went from, the table since they were planned, plus
     rows of the table that the frozen night does not have. A submission that a newer generation

@@ -23,7 +23,7 @@ from flow_pipelines.model import (
 
 COUNT_COLUMNS = {state: f"count_{state}" for state in SubmissionState}
 
-_NOT_OF_SUBMISSION = frozenset({"batch", "partition_key", "claimed_by", "claim_expires_at"})
+_NOT_OF_SUBMISSION = frozenset({"batch", "partition_key", "ask", "claimed_by", "claim_expires_at"})
 _SUBMISSION = [name for name in submissions.c.keys() if name not in _NOT_OF_SUBMISSION]  # noqa: SIM118 - a collection of columns iterates over columns
 _OF_NIGHT = frozenset(NightRecord.__dataclass_fields__)
 _NIGHT = [name for name in nights.c.keys() if name in _OF_NIGHT]  # noqa: SIM118 - likewise

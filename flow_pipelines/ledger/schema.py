@@ -31,6 +31,9 @@ from flow_pipelines.ledger.column_types import (
 from flow_pipelines.model import SubmissionState
 
 metadata = MetaData()
+ASK_COUNTS = ("asks", "held", "ask_accepted", "ask_succeeded", "ask_failed")
+"""How often somebody asked to buy a night, its planned rows that wait for the next who does, and of
+what was sent since the last: what was accepted, and how its runs ended."""
 
 
 def _required(name: str, kind: type | object, *, key: bool = False) -> Column[object]:
@@ -77,6 +80,11 @@ nights = Table(
     Column("marked_at", Instant),
     Column("backfill_id", Text),
     Column("submit_goal", Integer),
+    *(_required(name, Integer) for name in ASK_COUNTS),
+    Column("asked_by", Text),
+    # Why nothing more is sent until somebody asks again.
+    Column("stopped", Words),
+    Column("stop_after_failures", Integer),
     _required("stale", Integer),
     _required("submit_attempts", Integer),
     Column("submit_requested_at", Instant),
@@ -159,6 +167,10 @@ submissions = Table(
     _required("intents", Integer),
     Column("intent_ledger_id", Text),
     Column("body_sha256", Text),
+    # The night's ask of its last intent, how many it waits for, and how that intent was refused.
+    Column("ask", Integer),
+    _required("waits_for", Integer),
+    Column("refusal", Text),
     Column("claimed_by", Text),
     Column("claim_expires_at", Instant),
     _night_key(),
@@ -191,6 +203,10 @@ Index(
     "ux_submissions_run", _s.provider, _s.provider_run_id, unique=True,
     sqlite_where=_s.provider_run_id.is_not(None),
     postgresql_where=_s.provider_run_id.is_not(None),
+)  # fmt: skip
+Index(
+    "ix_submissions_refusal", _s.batch, _s.partition_key, _s.refusal,
+    sqlite_where=_s.refusal.is_not(None), postgresql_where=_s.refusal.is_not(None),
 )  # fmt: skip
 Index(
     "ix_submissions_claim", _s.claimed_by,

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from flow_pipelines.ledger.accounts import Accounts
+from flow_pipelines.ledger.asking import Asking
 from flow_pipelines.ledger.attaching import Attaching
 from flow_pipelines.ledger.collecting import Collecting
 from flow_pipelines.ledger.database import Database
@@ -26,6 +27,7 @@ class SqlRunLedger(
     Reading,
     Leases,
     Files,
+    Asking,
     Submitting,
     Attaching,
     Importing,

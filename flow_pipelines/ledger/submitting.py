@@ -25,6 +25,7 @@ from flow_pipelines.ledger.elsewhere import not_elsewhere
 from flow_pipelines.ledger.leases import check_lease, check_not_paused, lease_in_force
 from flow_pipelines.ledger.rows import night_of
 from flow_pipelines.ledger.schema import budget_days, nights, submissions
+from flow_pipelines.ledger.shared_faults import check_asked_for, refuse
 from flow_pipelines.model import Night, Receipt, Submission, SubmissionState
 from flow_pipelines.model.errors import (
     BudgetExceeded,
@@ -72,6 +73,7 @@ class Submitting:
         estimate_usd: Decimal | None,
         budget_usd: Decimal | None,
         daily_budget_usd: Decimal | None,
+        planned: Submission | None = None,
     ) -> Submission:
         """Write the intent: planned → submitting, with its reservation."""
         estimate = _to_reserve(estimate_usd)
@@ -79,6 +81,7 @@ class Submitting:
             check_not_paused(change.connection)
             check_lease(change.connection, lease, owner, change.now)
             check_transition(submission_key, _S(row["state"]), _S.SUBMITTING)
+            check_asked_for(change, row, planned)
             _check_budget("partition", change.reserved_usd, estimate, budget_usd)
             day = self._lock_day(change, resource)
             _check_budget("day", day, estimate, daily_budget_usd)
@@ -95,6 +98,8 @@ class Submitting:
                 intents=row["intents"] + 1,
                 intent_ledger_id=self.ledger_id,
                 body_sha256=body_sha256,
+                ask=change.value("asks"),
+                refusal=None,
                 reason=None,
             )
             return change.submission(submission_key)
@@ -126,9 +131,13 @@ class Submitting:
         message: str,
         *,
         sent: Submission | None = None,
+        refusal: str | None = None,
     ) -> Submission:
-        """submitting → failed: this row is at fault."""
-        return self._leave(submission_key, _S.FAILED, sent, **_refused(_S.FAILED, code, message))
+        """submitting → failed: this row is at fault; or all are, and the night stops."""
+        with changing(self._database, submission_key) as (change, row):
+            _require(row, _S.SUBMITTING, _S.FAILED, sent)
+            refuse(change, row, (code, message, refusal))
+            return change.submission(submission_key)
 
     def park_submission(
         self, submission_key: str, reason: str, *, sent: Submission | None = None
@@ -137,13 +146,22 @@ class Submitting:
         return self._leave(submission_key, _S.UNRESOLVED, sent, reason=reason)
 
     def settle_refused(
-        self, sent: Submission, after: SubmissionState, *, code: str | None, why: str
+        self,
+        sent: Submission,
+        after: SubmissionState,
+        *,
+        code: str | None,
+        why: str,
+        refusal: str | None = None,
     ) -> Submission:
         """unresolved → planned or failed: its POST was refused after all."""
         key = sent.submission_key
         with changing(self._database, key) as (change, row):
             _require(row, _S.UNRESOLVED, after, sent)
-            change.move([row], after, next_poll_at=None, **_refused(after, code, why))
+            if after is _S.FAILED:
+                refuse(change, row, (code, why, refusal))
+            else:
+                change.move([row], after, next_poll_at=None, reason=why, reserved_usd=_NOTHING)
             settle(change, key, "settle_not_created", (_OURSELVES, why))
             return change.submission(key)
 
@@ -240,12 +258,6 @@ def _require(
 def _is_intent(row: RowMapping, sent: Submission) -> bool:
     present: tuple[object, object] = (row["submitting_at"], row["dagster_run_id"])
     return present == (sent.submitting_at, sent.dagster_run_id)
-
-
-def _refused(after: SubmissionState, code: str | None, why: str) -> dict[str, Any]:
-    if after is _S.FAILED:
-        return {"error_code": code, "error_message": why, "reserved_usd": _NOTHING}
-    return {"reason": why, "reserved_usd": _NOTHING}
 
 
 def _refuse_under_way(change: NightChange, row: RowMapping) -> None:

@@ -24,7 +24,8 @@ from flow_pipelines.lifecycle.ports import Ports, collect_lease, held_lease, sub
 from flow_pipelines.lifecycle.progress import NightProgress, night_progress, usd
 from flow_pipelines.lifecycle.recover import RecoverSummary, recover
 from flow_pipelines.lifecycle.rounds import Round, serve_accounts
-from flow_pipelines.lifecycle.submit import SubmitSummary, submit_night
+from flow_pipelines.lifecycle.submit import submit_night
+from flow_pipelines.lifecycle.submit_summary import SubmitSummary
 from flow_pipelines.lifecycle.summary import NightSummary, summarize_night
 
 __all__ = [

@@ -12,6 +12,7 @@ from flow_pipelines.ledger.contract import MAX_ATTEMPTS, MAX_COLLECTIONS, RunLed
 from flow_pipelines.ledger.records import Pause, Tally
 from flow_pipelines.lifecycle.ports import collect_lease, submit_lease
 from flow_pipelines.lifecycle.progress import NightProgress, night_progress
+from flow_pipelines.lifecycle.sending_order import count_sent
 from flow_pipelines.model import IN_FLIGHT, Night, NightRecord, SubmissionState
 
 SPACING = timedelta(minutes=2)
@@ -72,14 +73,12 @@ def agenda(
             under_way.append(progress)
         record = look.free.get(listed.night)
         kind = _needs(look, record, now) if record else None
-        if record is None or kind is None:
-            waiting.append(progress.in_words() if progress else _in_words(listed))
-            continue
-        todo = _request(ledger, clock, record, kind)
-        if todo is None:
-            waiting.append(_asked_for(record, kind))
-        else:
-            todos.append(todo)
+        words = progress.in_words() if progress else _in_words(listed)
+        if record is not None and kind is not None:
+            todo = _request(ledger, clock, record, kind)
+            todos += [todo] if todo else []
+            words = _asked_for(record, kind) if todo is None else ""
+        waiting += [said for said in (words, _held(listed)) if said]
     return Agenda(
         todos=tuple(todos),
         waiting=tuple(waiting),
@@ -139,15 +138,12 @@ def _needs(look: _Look, record: NightRecord, now: datetime) -> Kind | None:
 
 def _may_submit(record: NightRecord) -> int:
     """Give how many planned rows the night may still send by itself."""
-    planned = record.counts.get(SubmissionState.PLANNED, 0)
+    if record.stopped is not None:
+        return 0
+    planned = record.counts.get(SubmissionState.PLANNED, 0) - record.held
     if record.submit_goal is None:
         return planned
-    return min(planned, max(record.submit_goal - _sent(record), 0))
-
-
-def _sent(record: NightRecord) -> int:
-    waiting = (SubmissionState.PLANNED, SubmissionState.SKIPPED, SubmissionState.CANCELED)
-    return sum(count for state, count in record.counts.items() if state not in waiting)
+    return min(planned, max(record.submit_goal - count_sent(record), 0))
 
 
 def _in_time(record: NightRecord, tallies: Sequence[Tally], now: datetime) -> bool:
@@ -198,3 +194,13 @@ def _not_before(now: datetime, attempts: int) -> datetime:
 def _in_words(record: NightRecord) -> str:
     counts = ", ".join(f"{count} {state.value}" for state, count in sorted(record.counts.items()))
     return f"{record.night}: {counts}"
+
+
+def _held(record: NightRecord) -> str:
+    """Say what keeps planned rows of a night that somebody asked to buy from being sent."""
+    night, asset = record.night, f"{record.night.batch}/provider_runs"
+    if record.stopped is not None and record.counts.get(SubmissionState.PLANNED):
+        return f"{night} stopped: {record.stopped}. Mend it, then materialize prompts and {asset}"
+    if record.held:
+        return f"{night}: {record.held} planned anew wait until {asset} is materialized"
+    return ""

@@ -12,7 +12,13 @@ from collections.abc import Callable
 from flow_pipelines.lifecycle.ports import Ports
 from flow_pipelines.lifecycle.waits import first_poll_at
 from flow_pipelines.model import Receipt, Submission, SubmissionState
-from flow_pipelines.model.errors import IllegalTransition, LedgerBusy, LedgerError
+from flow_pipelines.model.errors import (
+    IllegalTransition,
+    LedgerBusy,
+    LedgerError,
+    RequestRejected,
+)
+from flow_pipelines.model.refusals import kind_of
 
 ANSWER_TRIES = 5
 """Times that what an answer proved is offered to a busy ledger, which itself waits each time."""
@@ -46,11 +52,14 @@ class Answer:
             lambda: self._settle(SubmissionState.PLANNED, None, reason),
         )
 
-    def refused(self, code: str | None, message: str) -> None:
-        """Let it be failed: this row is at fault, and nothing was bought."""
+    def refused(self, error: RequestRejected) -> None:
+        """Let it be failed: this row is at fault, or all are, and nothing was bought."""
+        code, message, kind = error.code, str(error), kind_of(error)
         self._leave(
-            lambda: self._ledger.reject_submission(self._key, code, message, sent=self._sent),
-            lambda: self._settle(SubmissionState.FAILED, code, message),
+            lambda: self._ledger.reject_submission(
+                self._key, code, message, sent=self._sent, refusal=kind
+            ),
+            lambda: self._settle(SubmissionState.FAILED, code, message, kind),
         )
 
     def unknown(self, reason: str) -> None:
@@ -81,11 +90,13 @@ class Answer:
             self._ledger.note_second_run(self._key, receipt.provider_run_id)
             raise
 
-    def _settle(self, after: SubmissionState, code: str | None, said: str) -> object:
+    def _settle(
+        self, after: SubmissionState, code: str | None, said: str, kind: str | None = None
+    ) -> object:
         if self._ports.provider.capabilities.replays:
             raise IllegalTransition(self._key, SubmissionState.UNRESOLVED, after)
         why = f"the answer to its own submit arrived late: {said}"
-        return self._ledger.settle_refused(self._sent, after, code=code, why=why)
+        return self._ledger.settle_refused(self._sent, after, code=code, why=why, refusal=kind)
 
     def _leave(self, *ways: Callable[[], object]) -> None:
         """Write that no run came of it, or perhaps one, in the first way that is still open."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from statistics import median
@@ -10,7 +10,7 @@ from typing import Literal
 
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger.contract import RunLedger
-from flow_pipelines.lifecycle.plan import RenderedNight
+from flow_pipelines.lifecycle.plan import RenderedNight, latest
 from flow_pipelines.model import BatchSettings, Night, Submission, SubmissionState, Workflow
 from flow_pipelines.provider import Provider, RateLimit
 
@@ -45,7 +45,7 @@ class NightEstimate:
     submissions: int
     """Rows times copies."""
     to_send: int
-    """The part of `submissions` that was not sent yet; a night that was begun is frozen."""
+    """What was not sent yet, or was refused and has been mended; the rest of a night is frozen."""
     within_budget: int
     """The part of `to_send` that the budgets let through; the rest would be skipped."""
     requests: int
@@ -117,10 +117,31 @@ def estimate_night(
 
 
 def _to_send(rendered: RenderedNight, known: Sequence[Submission]) -> int:
-    begun = any(one.submitting_at is not None or one.state not in _UNSENT for one in known)
-    if not begun:
+    """Count what materializing `prompts` and `provider_runs` sends; see `RunLedger.plan`."""
+    if not any(one.submitting_at is not None or one.state not in _UNSENT for one in known):
         return len(rendered.planned)
-    return sum(one.state is SubmissionState.PLANNED for one in known)
+    newest = latest(known)
+    loose = [one for one in known if _never_accepted(one, newest)]
+    if not loose:
+        return 0
+    wanted = {row.submission_key: row.request_hash for row in rendered.planned}
+    new = sum((row.prompt_id, row.copy) not in newest for row in rendered.planned)
+    planned = [one for one in loose if one.state is SubmissionState.PLANNED]
+    refused = [one for one in loose if one.state is SubmissionState.FAILED]
+    return (
+        new
+        + sum(one.generation > 0 or one.submission_key in wanted for one in planned)
+        + sum(
+            wanted.get(one.submission_key, one.request_hash) != one.request_hash for one in refused
+        )
+    )
+
+
+def _never_accepted(one: Submission, newest: Mapping[tuple[str, int], Submission]) -> bool:
+    if one.state is SubmissionState.PLANNED:
+        return True
+    refused = one.state is SubmissionState.FAILED and one.provider_run_id is None
+    return refused and newest[one.prompt_id, one.copy] is one
 
 
 def _past_runs(ledger: RunLedger, batch: str, workflow: Workflow) -> Sequence[Submission]:

@@ -1,4 +1,4 @@
-"""From a prompt table to planned submissions: read, render, validate, freeze. Costs nothing."""
+"""From a prompt table to planned submissions: read, render, validate, plan. Costs nothing."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def plan_night(
     location: str = "",
     table: pd.DataFrame | None = None,
 ) -> PlannedNight:
-    """Read, render and validate a night's rows, and freeze them in the ledger.
+    """Read, render and validate a night's rows, and plan what of them was never accepted.
 
     `table` is the upstream asset's value where the prompts come from one. Spends nothing and is
     safe to repeat: see `RunLedger.plan` for what a repetition changes.
@@ -104,6 +104,11 @@ def plan_night(
         ),
         rendered.rows,
         rendered.planned,
+        lambda generation: (
+            render_rows(
+                settings, workflow, rendered.rows, night, generation, look_up=rendered.pictures
+            ).planned
+        ),
     )
     return PlannedNight(night=night, workflow=workflow, outcome=outcome)
 

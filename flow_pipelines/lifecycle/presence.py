@@ -60,6 +60,8 @@ def _told(
     progress = night_progress(night, ledger.tallies(night), clock.now())
     if there:
         return f"{progress.in_words()}, in the bucket"
+    if record.stopped is not None and progress.planned:
+        return _absent(ledger, f"{progress.in_words()}: stopped: {record.stopped}")
     if progress.under_way:
         return _absent(ledger, f"{progress.in_words()}: not ended yet")
     return _absent(ledger, f"{progress.in_words()}: ended, and not in the bucket yet")

@@ -8,8 +8,8 @@ then what its answer proves.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from itertools import chain, islice
@@ -22,7 +22,6 @@ from flow_pipelines.lifecycle.identity import check_identity
 from flow_pipelines.lifecycle.inputs import with_inputs
 from flow_pipelines.lifecycle.journal import Journal
 from flow_pipelines.lifecycle.ownership import mark_bucket, refuse_forgotten, tell_bucket
-from flow_pipelines.lifecycle.pages import each_submission
 from flow_pipelines.lifecycle.ports import (
     LEASE_SECONDS,
     Ports,
@@ -30,11 +29,14 @@ from flow_pipelines.lifecycle.ports import (
     held_lease,
     submit_lease,
 )
+from flow_pipelines.lifecycle.prices import price_of
 from flow_pipelines.lifecycle.requests import (
     body_sha256_of,
     refuse_unsendable,
     submit_request,
 )
+from flow_pipelines.lifecycle.sending_order import count_sent, to_send
+from flow_pipelines.lifecycle.submit_summary import SubmitSummary
 from flow_pipelines.model import (
     BatchSettings,
     Night,
@@ -51,6 +53,7 @@ from flow_pipelines.model.errors import (
     IllegalTransition,
     KeyAlreadyKnown,
     LeaseLost,
+    NightStopped,
     NotFound,
     Paused,
     ProviderError,
@@ -60,6 +63,7 @@ from flow_pipelines.model.errors import (
     StorageError,
     WrongLedger,
 )
+from flow_pipelines.model.refusals import kind_of
 from flow_pipelines.provider import Lane, SubmitRequest
 
 UNRESOLVED_IN_A_ROW = 3
@@ -67,31 +71,10 @@ UNRESOLVED_IN_A_ROW = 3
 SENT_WITHIN = timedelta(seconds=60)
 """An intent older than this is not sent any more: its process stood still, and whoever waited for
 it may have concluded that nothing was bought (`ledger.contract.UNDER_WAY`)."""
-NOT_SENT = frozenset({SubmissionState.PLANNED, SubmissionState.SKIPPED, SubmissionState.CANCELED})
 LONGEST_WAIT_SECONDS = 120.0
 """As long as for a turn; a provider that asks for more ends the run, and sensors go on later."""
 UNAVAILABLE_IN_A_ROW = 5
 """After so many refusals to even accept a request the rest waits for a later run."""
-
-
-@dataclass(kw_only=True)
-class SubmitSummary:
-    """What one run of `submit_night` did."""
-
-    submitted: int = 0
-    failed: int = 0
-    """Rows that the provider refused; nothing was billed for them."""
-    unresolved: int = 0
-    skipped: int = 0
-    left_planned: int = 0
-    stopped: str | None = None
-    """Why it ended before everything asked for was sent; None: it did not."""
-    over_budget: bool = False
-    """True: a budget ended it, as it was meant to; the rest is skipped, with the reason."""
-    needs_person: bool = False
-    """True: going on by itself would only repeat what stopped it."""
-    unresolved_in_a_row: int = field(default=0, repr=False)
-    unavailable_in_a_row: int = field(default=0, repr=False)
 
 
 def submit_night(  # noqa: PLR0913 - what one Dagster run may ask for
@@ -104,6 +87,7 @@ def submit_night(  # noqa: PLR0913 - what one Dagster run may ask for
     backfill_id: str | None = None,
     hold_for_collection: bool = False,
     regeneration: Callable[[], object] | None = None,
+    asked_by: str | None = "",
 ) -> SubmitSummary:
     """Submit what is planned for a night, at most `limit` of it; the rest stays planned.
 
@@ -118,10 +102,10 @@ def submit_night(  # noqa: PLR0913 - what one Dagster run may ask for
     """
     record = _planned_night(night, ports)
     refuse_unsendable(night, ports)
-    _estimate(settings, ports, record)
+    price_of(settings, ports, record)
     with held_lease(ports, submit_lease(night), owner):
         journaled = tell_bucket(night, record, ports)
-        goal = None if limit is None else _sent(record) + limit
+        goal = None if limit is None else count_sent(record) + limit
         ports.ledger.note_submitter(night, backfill_id, goal)
         if regeneration is not None:
             _regenerate(regeneration, record, ports)
@@ -129,9 +113,11 @@ def submit_night(  # noqa: PLR0913 - what one Dagster run may ask for
         record = _planned_night(night, ports)
         if not journaled:
             refuse_forgotten(record, ports)
-        estimate = _estimate(settings, ports, record)
+        estimate = price_of(settings, ports, record)
         lane = Lane.SUBMIT if backfill_id is None else Lane.BACKFILL
-        run = _Submitting(settings, night, ports, owner, estimate, lane)
+        ports.ledger.note_ask(night, asked_by, settings.stop_after_failures)
+        record = _planned_night(night, ports)
+        run = _Submitting(settings, record, ports, owner, estimate, lane)
         run.journal.begin(complete=journaled)
         mark_bucket(night, ports)
         summary = run.submit(limit)
@@ -158,31 +144,12 @@ def _regenerate(regeneration: Callable[[], object], before: NightRecord, ports: 
         raise
 
 
-def _sent(record: NightRecord) -> int:
-    return sum(count for state, count in record.counts.items() if state not in NOT_SENT)
-
-
 def _note_end(ports: Ports, night: Night, backfill_id: str | None, summary: SubmitSummary) -> None:
     """Count what is left, and keep sensors from repeating what only a person can mend."""
-    record = ports.ledger.night(night)
-    if record is None:
-        return
+    record = _planned_night(night, ports)
     summary.left_planned = record.counts.get(SubmissionState.PLANNED, 0)
     if summary.needs_person:
-        ports.ledger.note_submitter(night, backfill_id, _sent(record))
-
-
-def _estimate(settings: BatchSettings, ports: Ports, record: NightRecord) -> Decimal | None:
-    workflow = ports.ledger.workflow(record.workflow_version)
-    estimate = ports.provider.estimate_usd(workflow, settings.price_usd_per_run)
-    has_budget = settings.budget_usd is not None or settings.daily_budget_usd is not None
-    if estimate is None and has_budget:
-        message = (
-            f"Batch {settings.name!r} has a budget, but nobody knows what a run on "
-            f"{settings.provider} costs: set price_usd_per_run in its defs.yaml"
-        )
-        raise ConfigurationError(message)
-    return estimate
+        ports.ledger.note_submitter(night, backfill_id, count_sent(record))
 
 
 class _Submitting:
@@ -191,26 +158,29 @@ class _Submitting:
     def __init__(
         self,
         settings: BatchSettings,
-        night: Night,
+        record: NightRecord,
         ports: Ports,
         owner: str,
         estimate: Decimal | None,
         lane: Lane,
     ) -> None:
-        self.settings, self.night, self.ports = settings, night, ports
+        self.settings, self.record, self.ports = settings, record, ports
+        self.night = record.night
         self.owner, self.estimate, self.lane = owner, estimate, lane
-        self.journal = Journal(ports, night)
+        self.journal = Journal(ports, self.night)
         self.started_at = ports.clock.now()
         self.summary = SubmitSummary()
         self.workflows: dict[str, Workflow] = {}
         self.rest: Iterator[Submission] = iter(())
+        self.refusals: Counter[str] = Counter()
 
     def submit(self, limit: int | None) -> SubmitSummary:
+        if self.record.stopped is not None:
+            self._stop(self.record.stopped, needs_person=True)
+            return self.summary
         if not self._is_the_account():
             return self.summary
-        planned = {SubmissionState.PLANNED}
-        each = each_submission(self.ports.ledger, self.night, states=planned, page=PAGE)
-        self.rest = islice(each, limit)
+        self.rest = islice(to_send(self.ports.ledger, self.record, PAGE), limit)
         for submission in self.rest:
             while self.summary.stopped is None and not self._attempt(submission):
                 pass
@@ -238,11 +208,11 @@ class _Submitting:
                 return True
             sent = self._begin(submission, body_sha256)
         except IllegalTransition:
-            return True  # somebody canceled or settled it meanwhile
+            return True  # somebody canceled, settled or mended it meanwhile
         except BudgetExceeded as error:
             self._skip_rest(submission, error)
-        except (Paused, LeaseLost) as error:
-            self._stop(str(error), needs_person=False)
+        except (Paused, LeaseLost, NightStopped) as error:
+            self._stop(str(error), needs_person=isinstance(error, NightStopped))
         except ProviderError as error:
             self._not_sent(submission, error)
         else:
@@ -274,12 +244,11 @@ class _Submitting:
         except (IllegalTransition, LeaseLost, Stopped) as problem:
             self._stop(f"{error}; {problem}", needs_person=True)
             return
-        Answer(self.ports, sent).refused(error.code, str(error))
-        self.summary.failed += 1
+        self._refused(sent, Answer(self.ports, sent), error)
 
-    def _begin(self, submission: Submission, body_sha256: str) -> Submission:
+    def _begin(self, planned: Submission, body_sha256: str) -> Submission:
         return self.ports.ledger.begin_submission(
-            submission.submission_key,
+            planned.submission_key,
             lease=submit_lease(self.night),
             owner=self.owner,
             resource=self.settings.resource,
@@ -287,6 +256,7 @@ class _Submitting:
             estimate_usd=self.estimate,
             budget_usd=self.settings.budget_usd,
             daily_budget_usd=self.settings.daily_budget_usd,
+            planned=planned,
         )
 
     def _account_refused(self) -> bool:
@@ -310,8 +280,7 @@ class _Submitting:
             answer.not_accepted(str(error))
             self._account_level(error)
         except RequestRejected as error:
-            answer.refused(error.code, str(error))
-            self.summary.failed += 1
+            self._refused(sent, answer, error)
         except KeyAlreadyKnown as error:
             self._look_up(request, sent, answer, error)
         except ProviderError as error:
@@ -339,6 +308,18 @@ class _Submitting:
             answer.not_accepted(f"not sent: interrupted before it by {type(error).__name__}")
             raise
         return False
+
+    def _refused(self, sent: Submission, answer: Answer, error: RequestRejected) -> None:
+        """Write that a row was refused, and stop where the ledger finds that all are."""
+        answer.refused(error)
+        self.summary.failed += 1
+        self.refusals[kind_of(error)] += 1
+        row = self.ports.ledger.submission(sent.submission_key)
+        if row.state is not SubmissionState.PLANNED:
+            return
+        self.summary.failed -= self.refusals[kind_of(error)]
+        why = _planned_night(self.night, self.ports).stopped or error
+        self._stop(f"{why}; the rest stays planned", needs_person=True)
 
     def _stood_still(self, sent: Submission, answer: Answer) -> bool:
         """Tell, send nothing and stop, when this process was suspended after its intent."""

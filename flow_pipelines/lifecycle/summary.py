@@ -10,7 +10,14 @@ from decimal import Decimal
 
 from flow_pipelines.ledger.contract import RunLedger
 from flow_pipelines.lifecycle.pages import each_submission, each_with_outputs
-from flow_pipelines.model import Night, Output, StoredFacts, Submission, SubmissionState
+from flow_pipelines.model import (
+    Night,
+    NightRecord,
+    Output,
+    StoredFacts,
+    Submission,
+    SubmissionState,
+)
 from flow_pipelines.model.output import NEVER
 
 _S = SubmissionState
@@ -80,6 +87,10 @@ class NightSummary:
     """A row for each current submission without its picture, with the reason."""
     pictures: Sequence[StoredFacts]
     """A few images, for a preview."""
+    stopped: str | None = None
+    """Why nothing more is sent until somebody asks again; None: it was not stopped."""
+    held: int = 0
+    """The part of `planned` that waits for somebody to ask."""
 
     @property
     def cost_per_image_usd(self) -> float:
@@ -119,7 +130,7 @@ def summarize_night(ledger: RunLedger, night: Night) -> NightSummary:
         # A generation that was planned since is the next summary's.
         if submission.generation == (0 if newest is None else newest.get(row)):
             sums.add_current(submission, outputs)
-    return sums.summary(stale=record.stale if record else 0)
+    return sums.summary(record)
 
 
 def _newest(ledger: RunLedger, night: Night) -> Mapping[tuple[str, int], int]:
@@ -178,7 +189,7 @@ class _Sums:
         if incomplete or _is_failure(submission):
             self.failures.append(_failure(submission, outputs))
 
-    def summary(self, *, stale: int) -> NightSummary:
+    def summary(self, record: NightRecord | None) -> NightSummary:
         """Give the sums."""
         seconds, rows = sorted(self.seconds), self.states.total()
         ended = {name: self.states[state] for name, state in _ENDED.items()}
@@ -190,7 +201,9 @@ class _Sums:
             in_flight=rows - sum(ended.values()),
             planned=self.states[_S.PLANNED],
             submitting=self.states[_S.SUBMITTING],
-            stale=stale,
+            stale=record.stale if record else 0,
+            stopped=record.stopped if record else None,
+            held=record.held if record else 0,
             **counted,
             cost_usd=self.cost_usd,
             estimated_usd=self.estimated_usd,

@@ -43,3 +43,5 @@ class BatchSettings:
     run_timeout_seconds: float = 3600.0
     inline_wait_seconds: float = 600.0
     allow_identical: bool = False
+    stop_after_failures: int = 10
+    """When the first so many ended provider runs all failed, nothing more is sent."""

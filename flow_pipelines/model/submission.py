@@ -157,6 +157,11 @@ class Submission:
     of a version that kept the reservation only."""
     body_sha256: str | None = None
     """Of the body of the last intent's POST; None for intents of a version that did not keep it."""
+    waits_for: int = 0
+    """Sent only once its night was asked for so often (`NightRecord.asks`)."""
+    refusal: str | None = None
+    """How its last intent was refused (`model.refusals`), whatever became of it; None: it was not,
+    or by a version that did not keep it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +202,12 @@ class NightRecord:
     """`dagster/backfill` of the Dagster run that submitted last."""
     submit_goal: int | None = None
     """How many submissions may be sent in all until somebody asks again; None: all planned."""
+    asks: int = 0
+    """How often a person, schedule or backfill asked to buy it."""
+    stopped: str | None = None
+    """Why nothing more is sent before the next of them: a fault that its rows seem to share."""
+    held: int = 0
+    """Planned rows that wait for the next of them: `prompts` planned them since the last."""
     stale: int = 0
     """Stale submissions, plus rows of the table that the frozen night does not have."""
     submit_attempts: int

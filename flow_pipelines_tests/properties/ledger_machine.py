@@ -77,6 +77,9 @@ class LedgerMachine(LedgerWorld):
         if holder != owner or until <= self.desk.clock.monotonic():
             with pytest.raises(LeaseLost):
                 event()
+        elif row.state is S.PLANNED and (held_back := self._held_back(row)):
+            with pytest.raises(held_back):
+                event()
         elif row.state is S.PLANNED and spent + estimate > BUDGET:
             with pytest.raises(BudgetExceeded):
                 event()
@@ -183,7 +186,7 @@ class LedgerMachine(LedgerWorld):
         event()
         row.claimed_by = None
         if row.state in IN_FLIGHT and state in TRANSITIONS[row.state]:
-            row.state = state
+            self._enter(key, state)
             if state not in IN_FLIGHT and cost is not None:
                 row.reserved = cost
         if row.state not in IN_FLIGHT:
@@ -256,7 +259,7 @@ class LedgerMachine(LedgerWorld):
             self.generations[where] += 1
             self.requested[name] = self.generations[where]
             key = key_of(where, number, generation=self.requested[name])
-            self.rows[key] = Row(where)
+            self.rows[key] = Row(where, number=number, generation=self.requested[name])
         given = self.desk.ledger.regenerate(
             where, asker, "all", lambda new: [planned_row(where, number, generation=new)]
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -14,11 +14,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from flow_pipelines.ledger.contract import MAX_COLLECTIONS
 from flow_pipelines.model import (
+    IN_FLIGHT,
     Night,
     SubmissionState,
 )
 from flow_pipelines.model.errors import (
     IllegalTransition,
+    NightStopped,
+    WaitsForAsk,
 )
 from flow_pipelines_tests.conformance.ledger.desk import (
     Desk,
@@ -45,6 +48,27 @@ class Row:
     stored: set[str] = field(default_factory=set)
     collected: bool = False
     claimed_by: str | None = None
+    number: int = 0
+    generation: int = 0
+    content: str = "first"
+    waits_for: int = 0
+    ask: int | None = None
+    refusal: str | None = None
+
+
+@dataclass
+class Asked:
+    """What the model remembers of a night: who asked for it, and what came of that."""
+
+    asks: int = 0
+    asker: str = ""
+    marked: bool = False
+    begun: bool = False
+    stopped: bool = False
+    accepted: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    stop_after: int | None = None
 
 
 class LedgerWorld(RuleBasedStateMachine):
@@ -64,11 +88,12 @@ class LedgerWorld(RuleBasedStateMachine):
         self.generations: Counter[Night] = Counter()
         # Other worlds leave it alone, as other code locations would.
         self.desk.ledger.claim_batch(self.world, self.world)
+        self.asked: defaultdict[Night, Asked] = defaultdict(Asked)
         for name in ("one", "two"):
             night = Night(self.world, name)
             self.desk.plan(night, range(3), provider=self.world)
             for number in range(3):
-                self.rows[key_of(night, number)] = Row(night)
+                self.rows[key_of(night, number)] = Row(night, number=number)
 
     def teardown(self) -> None:
         if hasattr(self, "desk"):
@@ -85,11 +110,35 @@ class LedgerWorld(RuleBasedStateMachine):
         """Do what the ledger must allow from `only` and refuse from everywhere else."""
         if self.rows[key].state is only:
             event()
-            self.rows[key].state = after
+            self._enter(key, after)
             return True
         with pytest.raises(IllegalTransition):
             event()
         return False
+
+    def _enter(self, key: str, after: SubmissionState) -> None:
+        """Let the model move a row, and count for its night's ask."""
+        row = self.rows[key]
+        night = self.asked[row.night]
+        ended = row.state in IN_FLIGHT
+        row.state = after
+        if after is S.SUBMITTING:
+            row.ask, row.refusal, night.begun = night.asks, None, True
+        if row.ask != night.asks:
+            return
+        night.accepted += after is S.SUBMITTED
+        night.succeeded += ended and after is S.SUCCEEDED
+        night.failed += ended and after is S.FAILED
+        enough = night.stop_after is not None and night.failed >= night.stop_after
+        if after is S.FAILED and enough and not night.succeeded:
+            night.stopped = True
+
+    def _held_back(self, row: Row) -> type[Exception] | None:
+        """Give what a planned row that may not be sent now is refused with."""
+        night = self.asked[row.night]
+        if night.stopped:
+            return NightStopped
+        return WaitsForAsk if row.waits_for > night.asks else None
 
     @rule(night=nights, owner=owners)
     def acquire(self, night: str, owner: str) -> None:
@@ -147,6 +196,11 @@ class LedgerWorld(RuleBasedStateMachine):
         assert record.counts == Counter(row.state for row in mine)
         assert record.uncollected == sum(
             row.state is S.SUCCEEDED and not row.collected for row in mine
+        )
+        asked = self.asked[night]
+        assert (record.asks, record.stopped is not None) == (asked.asks, asked.stopped)
+        assert record.held == sum(
+            row.state is S.PLANNED and row.waits_for > asked.asks for row in mine
         )
         ended = {S.SUCCEEDED, S.FAILED, S.CANCELED, S.SKIPPED}
         open_rows = any(row.state not in ended for row in mine)

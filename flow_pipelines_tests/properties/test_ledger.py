@@ -10,6 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test as run_machine
 from flow_pipelines.model import SubmissionState
 from flow_pipelines_tests.conformance.ledger.desk import S
 from flow_pipelines_tests.databases import PostgresServer, postgres_server, sqlite_ledgers
+from flow_pipelines_tests.properties.ledger_faults import FaultsMachine
 from flow_pipelines_tests.properties.ledger_machine import LedgerMachine
 
 __all__ = ["postgres_server", "sqlite_ledgers"]
@@ -25,8 +26,10 @@ def _settings(examples: int, steps: int) -> settings:
     )
 
 
-def _run(url: str, examples: int, steps: int) -> set[SubmissionState]:
-    machine = type("Machine", (LedgerMachine,), {"url": url, "reached": set()})
+def _run(
+    url: str, examples: int, steps: int, life: type[LedgerMachine] = LedgerMachine
+) -> set[SubmissionState]:
+    machine = type("Machine", (life,), {"url": url, "reached": set()})
     run_machine(machine, settings=_settings(examples, steps))
     return machine.reached
 
@@ -41,3 +44,11 @@ def test_postgresql_remembers_what_the_model_remembers(postgres_server: Postgres
     reached = _run(postgres_server.ledger_database(), 5, 25)
 
     assert reached > {S.PLANNED, S.SUBMITTING, S.SUBMITTED}
+
+
+def test_nights_that_share_faults_are_remembered_likewise(
+    sqlite_ledgers: Callable[[], str],
+) -> None:
+    reached = _run(sqlite_ledgers(), 40, 40, FaultsMachine)
+
+    assert reached > {S.PLANNED, S.SUBMITTING, S.SUBMITTED, S.FAILED, S.CANCELED}

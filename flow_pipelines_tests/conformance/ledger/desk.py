@@ -65,7 +65,7 @@ def planned_row(
         seed=2**64 - 1 - number,
         parameters={"z": 1.5, "a": 2**64 - 1, "text": "naïve \U0001f5fc"},
         content_hash=f"{content}-{number}",
-        request_hash=f"request-{number}-{generation}",
+        request_hash=f"request-{number}-{generation}-{content}",
     )
 
 
@@ -136,6 +136,16 @@ class Desk:
             [prompt_row(number, content) for number in numbers],
             [planned_row(night, number, content=content) for number in numbers],
         )
+
+    def ask(self, night: Night, who: str | None = "", stop_after: int = 10) -> None:
+        """Do what a run of `provider_runs` does before it sends anything."""
+        self.ledger.mark_night(night)
+        self.ledger.note_ask(night, who, stop_after)
+
+    def refuse(self, key: str, kind: str | None = "alike", message: str = "HTTP 400") -> Submission:
+        """Send a row and have it refused."""
+        self.begin(key)
+        return self.ledger.reject_submission(key, "bad", message, refusal=kind)
 
     def begin(
         self,

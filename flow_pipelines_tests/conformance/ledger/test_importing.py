@@ -129,11 +129,17 @@ def test_a_night_that_was_never_planned_here_is_made(shared_desk: Desk) -> None:
     assert shared_desk.plan(row.night, range(5)).planned == 4  # nothing was sent from here yet
 
 
-def test_a_night_that_was_planned_here_is_not_planned_anew(shared_desk: Desk) -> None:
+def test_what_is_planned_in_a_night_that_was_taken_in_waits_to_be_asked_for(
+    shared_desk: Desk,
+) -> None:
     row = planned(shared_desk, rows=3)
     shared_desk.ledger.import_intents(row.night, [sent_since(row)], [])
-    assert shared_desk.plan(row.night, range(5)).planned == 0
-    assert len(shared_desk.ledger.submissions(row.night)) == 3
+    assert shared_desk.plan(row.night, range(5)).planned == 2
+    states = [one.state for one in shared_desk.ledger.submissions(row.night)]
+    assert states == [S.UNRESOLVED, *[S.PLANNED] * 4]
+    record = shared_desk.ledger.night(row.night)
+    assert record is not None
+    assert (record.held, record.submit_goal) == (2, 1)
 
 
 def test_a_regeneration_comes_with_its_rows(shared_desk: Desk) -> None:

@@ -8,6 +8,7 @@ from flow_pipelines_tests.faults.mutants.files import MUTANTS as FILES
 from flow_pipelines_tests.faults.mutants.journal import JOURNAL
 from flow_pipelines_tests.faults.mutants.mutant import Edit, Mutant
 from flow_pipelines_tests.faults.mutants.proofs import PROOFS
+from flow_pipelines_tests.faults.mutants.shared_faults import SHARED_FAULTS
 from flow_pipelines_tests.faults.mutants.stored_files import STORED_FILES
 
 INTENT = "Intent before the POST"
@@ -381,4 +382,5 @@ MUTANTS = (
     *ACCOUNTS,
     *EDGES,
     *FILES,
+    *SHARED_FAULTS,
 )

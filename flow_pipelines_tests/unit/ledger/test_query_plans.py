@@ -115,6 +115,7 @@ HOT: dict[str, Callable[[Desk], object]] = {
     "claim_batch": lambda desk: desk.ledger.claim_batch("posters", "here"),
     "mark_night": lambda desk: desk.ledger.mark_night(NIGHT),
     "note_submitter": lambda desk: desk.ledger.note_submitter(NIGHT, None, None),
+    "note_ask": lambda desk: desk.ledger.note_ask(NIGHT, "run", 10),
     "request_work": lambda desk: desk.ledger.request_work(
         NIGHT, "submit", not_before=desk.clock.now()
     ),
@@ -122,6 +123,9 @@ HOT: dict[str, Callable[[Desk], object]] = {
     "park_submission": lambda desk: desk.ledger.park_submission(KEY, "lost"),
     "return_to_plan": lambda desk: desk.ledger.return_to_plan(KEY, "refused"),
     "reject_submission": lambda desk: desk.ledger.reject_submission(KEY, "code", "bad"),
+    "reject_submission, one of a kind": lambda desk: desk.ledger.reject_submission(
+        KEY, "code", "bad", refusal="alike"
+    ),
     "settle_refused": lambda desk: desk.ledger.settle_refused(
         desk.ledger.submission(key_of(NIGHT, 2)), S.PLANNED, code=None, why="refused"
     ),
@@ -170,6 +174,7 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "park_submission": ("intent",),
     "return_to_plan": ("intent",),
     "reject_submission": ("intent",),
+    "reject_submission, one of a kind": ("intent",),
     "settle_refused": ("unresolved row",),
     "settle_not_created": ("unresolved row",),
     "record_output_problem": ("intent", "receipt", "poll"),

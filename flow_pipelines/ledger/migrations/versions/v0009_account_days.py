@@ -1,6 +1,6 @@
 """Daily budgets are the accounts', not the providers'; every file is kept, and found again.
 
-What the version before refused to store is fetched once more.
+A night knows what its rows may share. What the version before refused is fetched once more.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def upgrade() -> None:
     """Sum up anew what each account has reserved of each day; add what is known of files."""
     _sum_up_by_account()
     _keep_every_file()
+    _shared_faults()
 
 
 def _sum_up_by_account() -> None:
@@ -71,4 +72,29 @@ def reserved_by_day(dialect: str) -> str:
     return (
         f"SELECT resource, {day} AS day, sum(reserved_usd) AS reserved_usd FROM submissions "  # noqa: S608 - ours
         f"WHERE submitting_at IS NOT NULL AND reserved_usd <> 0 GROUP BY resource, {day}"
+    )
+
+
+def _shared_faults() -> None:
+    """Add who asked for a night, how rows were refused, and why it was stopped.
+
+    Nothing of before counts, is stopped or waits for anybody.
+    """
+    for name in ("asks", "held", "ask_accepted", "ask_succeeded", "ask_failed"):
+        op.add_column("nights", sa.Column(name, sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("nights", sa.Column("asked_by", sa.Text()))
+    op.add_column("nights", sa.Column("stop_after_failures", sa.Integer()))
+    op.add_column("nights", sa.Column("stopped", sa.Text()))
+    op.add_column(
+        "submissions", sa.Column("waits_for", sa.Integer(), nullable=False, server_default="0")
+    )
+    op.add_column("submissions", sa.Column("ask", sa.Integer()))
+    op.add_column("submissions", sa.Column("refusal", sa.Text()))
+    refused = sa.text("refusal IS NOT NULL")
+    op.create_index(
+        "ix_submissions_refusal",
+        "submissions",
+        ["batch", "partition_key", "refusal"],
+        sqlite_where=refused,
+        postgresql_where=refused,
     )

@@ -1,0 +1,105 @@
+"""What tells that all rows of a night share a fault, counted since somebody asked to buy it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import RowMapping, select
+
+from flow_pipelines.ledger.contract import REFUSED_ALIKE
+from flow_pipelines.ledger.schema import submissions
+from flow_pipelines.model import IN_FLIGHT, Submission, SubmissionState
+from flow_pipelines.model.errors import NightStopped, WaitsForAsk
+
+if TYPE_CHECKING:
+    from flow_pipelines.ledger.changing import NightChange
+
+_S = SubmissionState
+_REQUEST = ("request_hash", "workflow_version", "provider")
+
+
+def count_for_ask(
+    change: NightChange, rows: Sequence[RowMapping], after: SubmissionState, message: str | None
+) -> None:
+    """Count what is accepted and what ends of the runs that were sent for the present ask.
+
+    Stops the night when the first of them that ended all failed, as many as it says.
+    """
+    mine = [row for row in rows if row["ask"] == change.value("asks")]
+    ended = [row for row in mine if _S(row["state"]) in IN_FLIGHT]
+    if after is _S.SUBMITTED:
+        _raise(change, "ask_accepted", len(mine))
+    elif after is _S.SUCCEEDED:
+        _raise(change, "ask_succeeded", len(ended))
+    elif after is _S.FAILED:
+        _raise(change, "ask_failed", len(ended))
+        _stop_after_failures(change, message)
+
+
+def check_asked_for(change: NightChange, row: RowMapping, planned: Submission | None) -> None:
+    """Refuse to send for a stopped night, or a row that was planned anew since it was asked for."""
+    if change.before["stopped"] is not None:
+        raise NightStopped(change.before["stopped"])
+    mended = planned is not None and any(row[name] != getattr(planned, name) for name in _REQUEST)
+    if mended or row["waits_for"] > change.before["asks"]:
+        raise WaitsForAsk(row["submission_key"], row["state"], _S.SUBMITTING)
+
+
+def refuse(change: NightChange, row: RowMapping, told: tuple[str | None, str, str | None]) -> None:
+    """Let a row be failed, and see whether all are. `told`: code, message and kind of refusal."""
+    code, message, refusal = told
+    change.move(
+        [row],
+        _S.FAILED,
+        next_poll_at=None,
+        error_code=code,
+        error_message=message,
+        refusal=refusal,
+        reserved_usd=Decimal(0),
+    )
+    if refusal is not None:
+        _stop_if_refused_alike(change, refusal, message)
+
+
+def _stop_if_refused_alike(change: NightChange, refusal: str, message: str) -> None:
+    """Stop the night at the third equal refusal without an acceptance: its rows are planned again.
+
+    The rows that were refused otherwise stay failed.
+    """
+    if change.value("ask_accepted"):
+        return
+    columns = submissions.c
+    query = select(columns.submission_key).where(
+        columns.batch == change.night.batch,
+        columns.partition_key == change.night.partition_key,
+        columns.refusal == refusal,
+        columns.refusal.is_not(None),  # lets the partial index answer
+        columns.ask == change.value("asks"),
+    )
+    keys = change.connection.execute(query).scalars().all()
+    rows = change.lock_submissions(keys, _S.FAILED)
+    if len(rows) < REFUSED_ALIKE:
+        return
+    why = f"refused like every other row: {message}"
+    change.move(rows, _S.PLANNED, reason=why, error_code=None, error_message=None)
+    _stop(change, f"{len(rows)} rows were refused alike and none was accepted: {message}")
+
+
+def _stop_after_failures(change: NightChange, message: str | None) -> None:
+    limit, failed = change.value("stop_after_failures"), change.value("ask_failed")
+    if limit is not None and failed >= limit and not change.value("ask_succeeded"):
+        last = f"; the last: {message}" if message else ""
+        _stop(change, f"the first {failed} runs that ended all failed{last}")
+
+
+def _stop(change: NightChange, why: str) -> None:
+    if change.value("stopped") is None:
+        change.set(stopped=why)
+
+
+def _raise(change: NightChange, counter: str, by: int) -> None:
+    if by:
+        values: dict[str, Any] = {counter: change.value(counter) + by}
+        change.set(**values)
