@@ -182,7 +182,7 @@ def test_a_night_is_stored_with_its_texts_and_its_exact_charge(night: FloraNight
     assert (summary.succeeded, summary.failed, summary.images) == (1, 1, 1)
     cat, dog = night.lab.ledger.submissions(night.lab.night)
     assert (cat.cost_usd, cat.cost_basis) == (Decimal("0.05"), "charged")
-    assert (dog.cost_usd, dog.cost_basis, dog.error_code) == (0, "charged", "safety_blocked")
+    assert (dog.cost_usd, dog.cost_basis, dog.error_code) == (0, "free", "safety_blocked")
     picture, caption = night.lab.ledger.outputs(night.lab.night)[cat.submission_key]
     assert picture.stored is not None
     assert caption.stored is not None

@@ -12,7 +12,6 @@ import pytest
 from flow_pipelines.model import Decision, JournalEntry, Regeneration, Submission, Workflow
 from flow_pipelines_tests.conformance.ledger.desk import (
     OWNER,
-    PROVIDER,
     Desk,
     S,
     entry_of,
@@ -53,7 +52,9 @@ def test_a_row_takes_everything_from_the_entry(shared_desk: Desk) -> None:
     now = shared_desk.ledger.submission(row.submission_key)
     wanted = replace(entry.sent, state=S.UNRESOLVED, reason=now.reason, stale=now.stale)
     assert replace(now, estimate_usd=None) == wanted
-    day = shared_desk.ledger.reserved_usd(PROVIDER, entry.sent.submitting_at or row.planned_at)
+    day = shared_desk.ledger.reserved_usd(
+        entry.sent.resource, entry.sent.submitting_at or row.planned_at
+    )
     assert day == Decimal("0.25")
     record = shared_desk.ledger.night(row.night)
     assert record is not None

@@ -301,7 +301,7 @@ MUTANTS = (
     Mutant(
         guard=HOLD,
         removed="runs to submit are asked for while the account is held",
-        edits=(Edit("lifecycle/agenda.py", " and not look.held:\n", ":\n"),),
+        edits=(Edit("lifecycle/agenda.py", " and not held:\n", ":\n"),),
         tests=(_RECOVER,),
     ),
     Mutant(
