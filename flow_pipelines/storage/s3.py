@@ -16,11 +16,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from botocore.exceptions import ClientError
 
 from flow_pipelines.clock import Clock
-from flow_pipelines.model.errors import ObjectDiffers, StorageError, StorageRefused
+from flow_pipelines.model.errors import StorageError, StorageRefused
 from flow_pipelines.storage.contract import NO_NOTES, ListedObject, ObjectNotes, StoredObject
 from flow_pipelines.storage.deadline import within
 from flow_pipelines.storage.s3_errors import RetryBudget, Retrying, code_of, status_of
-from flow_pipelines.storage.s3_upload import Upload, answers_that_it_exists, send
+from flow_pipelines.storage.s3_upload import (
+    Upload,
+    answers_that_it_exists,
+    same_or_refuse,
+    send,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -105,7 +110,7 @@ class S3ImageStore:
                 )
             existing = self.inspect(key)
             if existing is not None:
-                return self._same_or_refuse(existing, upload)
+                return same_or_refuse(existing, upload, self.uri(key))
             # 409: another writer's upload was under way, and has ended in nothing since.
             self._clock.sleep(self._budget.first_delay_seconds)
         raise StorageError(
@@ -129,20 +134,17 @@ class S3ImageStore:
         A try whose answer was lost may have stored it: after False, read it back.
         """
         text = json.dumps(document, ensure_ascii=False, indent=1) + "\n"
-        return self.create(key, text.encode())
-
-    def create(self, key: str, content: bytes) -> bool:
-        """Store JSON as `create_json` does, as it is."""
-        return self._create(self._upload_bytes(key, content, "application/json"))
+        return self._create(self._upload_bytes(key, text.encode(), "application/json"))
 
     def put_once(self, key: str, content: bytes, *, seconds: float) -> bool:
         """Store a small JSON object that is never rewritten; see `ImageStore.put_once`."""
         budget = RetryBudget(total_seconds=seconds * 0.8, first_delay_seconds=0.25)
         hurried = self._copy(self.bucket, self.prefix, budget)
+        upload = self._upload_bytes(key, content, "application/json")
 
         def write() -> bool:
             for _ in range(budget.attempts):
-                if hurried.create(key, content):
+                if hurried._create(upload):  # noqa: SLF001 - another of this very class
                     return True
                 existing = hurried.get(key)
                 if existing is not None:
@@ -372,16 +374,6 @@ class S3ImageStore:
             return False
 
         return self._call(write, doing="try a conditional write", key=upload.key)
-
-    def _same_or_refuse(self, existing: StoredObject, upload: Upload) -> StoredObject:
-        if existing.sha256 == upload.sha256:
-            return existing
-        raise ObjectDiffers(
-            f"{self.uri(upload.key)} exists with another content ({existing.size_bytes} bytes, "
-            f"SHA-256 {str(existing.sha256)[:12]}…; ours {upload.size_bytes} bytes, "
-            f"{upload.sha256[:12]}…). Stored images are never overwritten: find out what wrote "
-            "it, and move it away if it is not ours."
-        )
 
     # -- calling ----------------------------------------------------------------------------
 

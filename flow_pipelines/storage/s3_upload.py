@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from botocore.exceptions import ClientError
 
-from flow_pipelines.model.errors import StorageError
-from flow_pipelines.storage.contract import NO_NOTES, ObjectNotes
+from flow_pipelines.model.errors import ObjectDiffers, StorageError
+from flow_pipelines.storage.contract import NO_NOTES, ObjectNotes, StoredObject
 from flow_pipelines.storage.s3_errors import S3Error, code_of
 
 if TYPE_CHECKING:
@@ -189,3 +189,15 @@ def _compare_length(bucket: str, upload: Upload, found_bytes: int) -> None:
             f"s3://{bucket}/{upload.key} was not stored: {found_bytes} bytes were there to send, "
             f"{upload.size_bytes} were announced. Collect this output again."
         )
+
+
+def same_or_refuse(existing: StoredObject, upload: Upload, uri: str) -> StoredObject:
+    """Return what is at `uri` already, where it is what was to be stored. Raises: ObjectDiffers."""
+    if existing.sha256 == upload.sha256:
+        return existing
+    raise ObjectDiffers(
+        f"{uri} exists with another content ({existing.size_bytes} bytes, "
+        f"SHA-256 {str(existing.sha256)[:12]}…; ours {upload.size_bytes} bytes, "
+        f"{upload.sha256[:12]}…). Stored images are never overwritten: find out what wrote "
+        "it, and move it away if it is not ours."
+    )

@@ -38,6 +38,7 @@ LEDGER_READS = frozenset(
         "account_stop",
         "batch_locations",
         "cost_lines",
+        "count_found",
         "counts_by_state",
         "detached_outputs",
         "in_flight",
@@ -48,6 +49,7 @@ LEDGER_READS = frozenset(
         "next_due_at",
         "night",
         "night_records",
+        "nights_besides",
         "nights_of",
         "nights_to_do",
         "outputs",
@@ -62,10 +64,10 @@ LEDGER_READS = frozenset(
         "run_times",
         "search",
         "search_all",
-        "count_found",
         "second_runs",
         "settlements",
         "spend",
+        "stored_with",
         "submission",
         "submission_pages",
         "submissions",
@@ -108,7 +110,8 @@ def methods(port: type) -> frozenset[str]:
 
 LEDGER_WRITES = methods(RunLedger) - LEDGER_READS
 STORE_WRITES = methods(ImageStore) - STORE_READS
-PACE_WRITES = methods(PaceStore)
+PACE_READS = frozenset({"held_until"})
+PACE_WRITES = methods(PaceStore) - PACE_READS
 TRANSPORT_WRITES = methods(Transport) - TRANSPORT_READS
 
 

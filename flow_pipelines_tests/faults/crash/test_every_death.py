@@ -37,16 +37,24 @@ STEPS = {"night": 3, "restart": 16, "trouble": 20}
 
 SINGLE_WRITES = {
     "store.delete": "`doctor` alone calls it, for what it wrote itself",
+    "ledger.attach_told": "a callback's; one transaction, and it may come again",
     "ledger.cancel_planned": "a person's command; nothing outside goes with it",
+    "ledger.detach": "a person's command; nothing outside goes with it",
+    "ledger.forget_account": "a person's command; nothing outside goes with it",
     "ledger.forget_file": "before a picture is uploaded anew; an upload is not billed",
     "ledger.import_intents": "one transaction a page of a night, repeated by whoever looks next",
     "ledger.mark_collected": "where many were refused at once; `record_collected` has its points",
     "ledger.move_batch": "a person's command; nothing outside goes with it",
+    "ledger.note_bucket": "`verify` alone calls it; what it saw is seen again",
+    "ledger.note_key_known": "after an answer that parks the row whether or not it is noted",
+    "ledger.note_second_run": "a callback's; one transaction, and it may come again",
     "ledger.pause": "a person's command; nothing outside goes with it",
+    "ledger.record_missing": "`verify` alone calls it; what it saw is seen again",
     "ledger.regenerate": "a run's first step, repeated by its retry; plans only",
     "ledger.remember_file": "after an upload, which is repeated without it and not billed",
     "ledger.resume": "a person's command; nothing outside goes with it",
     "ledger.settle_not_created": "a person's command; nothing outside goes with it",
+    "ledger.settle_second_run": "a person's command; nothing outside goes with it",
     "ledger.settle_refused": "an answer after its lease; `hands` kill and stop around it",
     "ledger.stop_account": "a note that others read; the provider repeats its refusal",
 }
@@ -111,5 +119,8 @@ def test_no_port_can_do_more_than_its_contract_says(
 
 def test_nights_touch_nothing_outside_but_the_watched_ports() -> None:
     watched = {"ledger", "provider", "store"}
-    harmless = {"callback_url", "clock", "log", "memory", "read_input", "read_uri", "seal"}
+    harmless = {
+        *("callback_url", "clock", "held_until", "log", "max_output_bytes", "memory"),
+        *("others", "read_input", "read_uri", "resource", "seal"),
+    }
     assert {field.name for field in fields(Ports)} == watched | harmless

@@ -13,7 +13,7 @@ from flow_pipelines.clock import SystemClock
 from flow_pipelines_tests.faults.mutants.catalogue import MUTANTS
 from flow_pipelines_tests.faults.mutants.document import FILE, document
 from flow_pipelines_tests.faults.mutants.mutant import Mutant
-from flow_pipelines_tests.faults.mutants.trial import Found, Tree, copied
+from flow_pipelines_tests.faults.mutants.trial import ENOUGH, Found, Tree, copied
 
 JOBS = 2
 ALL_SECONDS = 600
@@ -44,7 +44,7 @@ class Trials:
         tree, began = self._trees.get(), self._clock.monotonic()
         try:
             with tree.without(mutant):
-                found = tree.run(mutant.tests)
+                found = tree.run(mutant.tests, enough=ENOUGH)
         finally:
             self._trees.put(tree)
         self._say(mutant.removed, found, began)

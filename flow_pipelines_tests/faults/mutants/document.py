@@ -14,7 +14,8 @@ _HEAD = """\
 
 `make mutants` writes this page. For each line it copies the tree, takes one guard out of the copy
 by replacing its exact text (`flow_pipelines_tests/faults/mutants/catalogue.py`), runs a part of the
-tests against it that fits, and notes those that fail. With all guards in place all of them pass.
+tests against it that fits until three of them have failed, and notes those. With all guards in
+place all of them pass.
 A guard that no test misses makes the command fail, and so does a text that is no longer there.
 
 Only a part of the suite is run, on SQLite alone: more tests may notice than are counted here.

@@ -18,6 +18,8 @@ from flow_pipelines_tests.faults.mutants.mutant import PACKAGE, ROOT, Mutant
 from flow_pipelines_tests.faults.mutants.witness import NOTES, TREE
 
 TESTS = "flow_pipelines_tests"
+ENOUGH = 3
+"""So many tests that fail end a trial: that somebody misses the guard is shown by then."""
 TRIAL_SECONDS = 240
 """After so long a trial is ended; the tests that failed until then count."""
 _COPIED = (PACKAGE, TESTS, "pyproject.toml", "setup.cfg")
@@ -60,12 +62,17 @@ class Tree:
             for path, content in before.items():
                 path.write_bytes(content)
 
-    def run(self, tests: Sequence[str], seconds: float = TRIAL_SECONDS) -> Found:
-        """Run tests of the copy. Raises: RuntimeError, when pytest could not even begin."""
+    def run(
+        self, tests: Sequence[str], seconds: float = TRIAL_SECONDS, *, enough: int = 0
+    ) -> Found:
+        """Run tests of the copy until `enough` of them failed (0: all of them).
+
+        Raises: RuntimeError, when pytest could not even begin.
+        """
         with tempfile.TemporaryDirectory(prefix="mutant-") as scratch:
             notes = Path(scratch, "notes")
             notes.touch()
-            said, whole = self._pytest(tests, notes, seconds)
+            said, whole = self._pytest(tests, notes, seconds, enough)
             lines = [json.loads(line) for line in notes.read_text().splitlines()]
         broken = [line["broken"] for line in lines if "broken" in line]
         if broken or not any("passed" in line or "failed" in line for line in lines):
@@ -77,9 +84,12 @@ class Tree:
             said=said,
         )
 
-    def _pytest(self, tests: Sequence[str], notes: Path, seconds: float) -> tuple[str, bool]:
+    def _pytest(
+        self, tests: Sequence[str], notes: Path, seconds: float, enough: int
+    ) -> tuple[str, bool]:
         command = [sys.executable, "-m", "pytest", "-q", "--tb=line", "-p", "no:cacheprovider"]
         command += ["-p", f"{__package__}.witness", "-k", _ONE_DATABASE]
+        command += [f"--maxfail={enough}"]
         command += [f"{TESTS}/{test}" for test in tests]
         told = {TREE: str(self.folder), NOTES: str(notes), "PYTHONPATH": str(self.folder)}
         with subprocess.Popen(
