@@ -9,6 +9,7 @@ from flow_pipelines_tests.faults.mutants.mutant import ROOT, Mutant
 
 FILE = ROOT / "docs" / "PROMISES.md"
 SHOWN = 10
+NOT_TRIED = "not tried when this page was written"
 _HEAD = """\
 # Which tests fail when a guard is removed
 
@@ -35,6 +36,9 @@ def document(failed: Mapping[Mutant, Sequence[str]]) -> str:
 def _cell(failed: Sequence[str]) -> Iterator[str]:
     """Say how many there are and name some, each test once however many cases of it fail."""
     names = list(dict.fromkeys(_short(node) for node in failed))
+    if not failed:
+        yield NOT_TRIED
+        return
     yield f"**{len(failed)}**" + (f", of {len(names)} tests" if len(names) < len(failed) else "")
     yield from (f"`{name}`" for name in names[:SHOWN])
     if len(names) > SHOWN:
