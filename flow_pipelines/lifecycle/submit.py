@@ -164,8 +164,7 @@ class _Submitting:
         estimate: Decimal | None,
         lane: Lane,
     ) -> None:
-        self.settings, self.record, self.ports = settings, record, ports
-        self.night = record.night
+        self.settings, self.ports, self.record, self.night = settings, ports, record, record.night
         self.owner, self.estimate, self.lane = owner, estimate, lane
         self.journal = Journal(ports, self.night)
         self.started_at = ports.clock.now()
