@@ -171,6 +171,9 @@ class BusyLedger:
         self.meanwhile()
         return known
 
+    def import_intents(self, *_: object) -> None:
+        raise AssertionError("nothing is behind")
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.ledger, name)
 
