@@ -33,7 +33,8 @@ WAIT_SECONDS = 120.0
 """By the fast clock: how long a run waits for its night before it leaves it to the sensors."""
 TICK_SECONDS = 15.0
 GRACE = timedelta(minutes=15)
-"""By the fast clock: how long after its intent an unresolved submission is still looked for."""
+"""By the fast clock: how long after its intent, or a restart, an unresolved submission is still
+looked for."""
 _SENT = ("planned", "skipped", "canceled")
 
 
@@ -47,6 +48,7 @@ class Worker:
         self._ledger = open_ledger(world.ledger_url, world.clock)
         self._accounts = world.accounts(self._ledger)
         self._finished: set[Night] = set()
+        self._began_at = world.clock.now()
         self._compare_after = ""
         self._compared_at: datetime | None = None
 
@@ -197,7 +199,8 @@ class Worker:
             for one in self._ledger.unresolved(provider=provider, resource=resource, limit=1000)
         ]
         begun = [one.submitting_at for one in unresolved if one.submitting_at is not None]
-        return not begun or self._world.clock.now() - max(begun) > GRACE
+        since = max([*begun, self._began_at])
+        return not begun or self._world.clock.now() - since > GRACE
 
 
 def _is_open(record: NightRecord) -> bool:

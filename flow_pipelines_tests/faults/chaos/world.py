@@ -36,7 +36,7 @@ STRANGE = "a stranger's"
 """Begins every prompt that is not ours."""
 PREFIX, STRANGE_PREFIX = "chaos", "staging"
 ACCOUNTS = 2
-SWITCH_SECONDS = 240.0
+SWITCH_SECONDS = 60.0
 """By the fast clock: how long a batch's `resource` names one account before it names the other."""
 FEW_PICTURES = {"floyo": {"5::batch_size": 1}}
 
