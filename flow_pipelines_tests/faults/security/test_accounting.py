@@ -111,11 +111,13 @@ def _failed(lab: Lab, run: str) -> Any:
     return replace(report, state=SubmissionState.FAILED, error_code="oom")
 
 
-def test_one_asker_regenerates_once_however_often_and_whatever_is_asked_for(lab: Lab) -> None:
+def test_one_asker_regenerates_once_however_often_and_nothing_else_later(lab: Lab) -> None:
     buy(lab, "a cat", "a dog")
     collect(lab)
-    for scope in ("all", "all", {"prompt_ids": ["p0"]}):
-        lab.submit("retry", regeneration=again(lab, "root-run", scope))
+    for _ in range(2):
+        lab.submit("retry", regeneration=again(lab, "root-run", "all"))
+    with pytest.raises(ConfigurationError, match="Start a new run"):
+        lab.submit("retry", regeneration=again(lab, "root-run", {"prompt_ids": ["p0"]}))
     assert len(lab.provider.posts) == 4
 
 
