@@ -8,7 +8,13 @@ import pytest
 from sqlalchemy import update
 
 from flow_pipelines.ledger.schema import submissions
-from flow_pipelines_tests.conformance.ledger.desk import PROVIDER, S, key_of, new_night
+from flow_pipelines_tests.conformance.ledger.desk import (
+    PROVIDER,
+    S,
+    entry_of,
+    key_of,
+    new_night,
+)
 from flow_pipelines_tests.webhooks.conftest import Post
 
 ANOTHER = "0" * 32
@@ -170,3 +176,22 @@ def test_a_detached_run_is_not_attached_by_its_callback_and_the_true_one_is(post
 
     assert post.tell(key, "the true run").status == 204
     assert post.submission(key).provider_run_id == "the true run"
+
+
+@pytest.mark.case(
+    "the ledger was restored, and the callback of a run that it did not know of was refused",
+    "once the journal was taken in, the callback attaches its run, with the reservation of then",
+)
+def test_a_callback_attaches_its_run_to_a_row_that_came_from_the_journal(post: Post) -> None:
+    night, ledger = new_night(), post.ledger.ledger
+    post.ledger.plan(night)
+    key = key_of(night, 0)
+    entry = entry_of(post.submission(key), intent_ledger_id=ledger.ledger_id)
+    assert list(ledger.import_intents(night, [entry], [])) == [key]
+    assert post.submission(key).state is S.UNRESOLVED
+
+    assert post.tell(key, "run of then").status == 204
+
+    found = post.submission(key)
+    assert (found.state, found.provider_run_id) == (S.SUBMITTED, "run of then")
+    assert (found.intents, found.reserved_usd) == (1, Decimal("0.25"))
