@@ -39,6 +39,7 @@ def test_a_copy_of_before_the_upgrade_buys_nothing_again(
     with before_0008.open_ledger() as ledger:
         buy(before_0008, provider, before_0008.ports(provider, ledger), night)
     bought = before_0008.control.state()[provider]
+    made = {run.id for run in before_0008.control.runs(provider)}
     put_back(before_0008, copy)
 
     with before_0008.open_ledger() as ledger:
@@ -56,6 +57,9 @@ def test_a_copy_of_before_the_upgrade_buys_nothing_again(
         # p7's request never arrived before the upgrade: where a copy is sent, it is the first.
         arrives_late = int(ports.provider.capabilities.replays)
         assert meter.runs_billed == bought.runs_billed + arrives_late
+        new = {run.id for run in before_0008.control.runs(provider)} - made
+        owners = {one.prompt_id for one in ledger.submissions(night) if one.provider_run_id in new}
+        assert owners == ({"p7"} if arrives_late else set())
         assert meter.duplicate_bills == bought.duplicate_bills
         states = {one.prompt_id: one.state for one in ledger.submissions(night)}
         assert SubmissionState.PLANNED not in states.values()
