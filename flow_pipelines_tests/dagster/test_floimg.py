@@ -97,11 +97,11 @@ class _Paces(MemoryPaceStore):
         return super().reserve(key, **ask)
 
 
-@pytest.mark.parametrize(("told", "limit"), [(None, 60), (300, 300)])
-def test_turns_come_as_the_account_s_plan_allows(told: int | None, limit: int) -> None:
+@pytest.mark.parametrize(("told", "limit"), [({}, 60), ({"requests_per_minute": 300}, 300)])
+def test_turns_come_as_the_account_s_plan_allows(told: dict[str, int], limit: int) -> None:
     clock = ManualClock()
     paces = _Paces(clock)
-    resource = FloImgResource(api_key="fsk_live_key", requests_per_minute=told)
+    resource = FloImgResource(api_key="fsk_live_key", **told)
     resource.get_provider(paces, clock).take_turn(Lane.SUBMIT)
     assert 60 / limit <= paces.interval_seconds <= 60 / limit / 0.95
 

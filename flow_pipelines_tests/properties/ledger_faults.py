@@ -49,14 +49,15 @@ class FaultsMachine(LedgerMachine):
         for kind in kinds:
             self._refuse(self._planned(night), kind)
 
-    @rule(night=nights, state=st.sampled_from([S.SUCCEEDED, S.FAILED, S.FAILED]))
-    def run(self, night: str, state: SubmissionState) -> None:
-        """Send a row and hear how it ended."""
+    @rule(night=nights, state=st.sampled_from([None, S.SUCCEEDED, S.FAILED, S.FAILED]))
+    def run(self, night: str, state: SubmissionState | None) -> None:
+        """Send a row and hear how it ended, or nothing yet."""
         self.acquire(night, "ann")
         choice = (list(self.rows).index(self._planned(night)), False)
         self.begin(choice, "ann", Decimal(0))
         self.receive(choice)
-        self.poll(choice, state, None, [])
+        if state is not None:
+            self.poll(choice, state, None, [])
 
     def _planned(self, night: str) -> str:
         """Give a planned row of a night, else any."""
