@@ -74,7 +74,7 @@ def oppose(here: Place) -> None:
 
 
 def wait(here: Place, ports: Any, began: float, workers: Sequence[Any] = ()) -> float:
-    """Give the minutes until every run was found ended."""
+    """Return the minutes until every run was found ended."""
     while (now := here.clock.monotonic()) < began + LONGEST_SECONDS:
         if any(worker.exitcode for worker in workers):
             break

@@ -45,7 +45,7 @@ _FILTERS: dict[str, dict[str, Any]] = {
 
 
 def measure() -> list[Figure]:
-    """Give the ratios on each database."""
+    """Return the ratios on each database."""
     return [figure for database in ("SQLite", "PostgreSQL") for figure in _on(database)]
 
 

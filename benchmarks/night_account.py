@@ -208,7 +208,7 @@ class AccountNight:
 
 
 def _idle_bytes() -> int:
-    """Give back what is not in use, and begin to look for a peak anew."""
+    """Return back what is not in use, and begin to look for a peak anew."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
@@ -216,6 +216,6 @@ def _idle_bytes() -> int:
 
 
 def _memory(line: str) -> int:
-    """Give a figure of this process in bytes, as Linux tells it."""
+    """Return a figure of this process in bytes, as Linux tells it."""
     found = Path("/proc/self/status").read_text().split(f"{line}:")[1].split()
     return int(found[0]) * 1024

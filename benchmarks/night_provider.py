@@ -112,7 +112,7 @@ class NightProvider(FakeProvider):
 
 
 def _output(provider_run_id: str) -> OutputRef:
-    """Give a run's output, with a link of the usual length; it lives as long as the night."""
+    """Return a run's output, with a link of the usual length; it lives as long as the night."""
     name = f"file-{provider_run_id}"
     return OutputRef(
         output_id=name,

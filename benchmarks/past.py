@@ -110,7 +110,7 @@ def _copy(connection: Connection, table: Table, many: int, change: Any) -> None:
 
 
 def _days_before(table: Table) -> tuple[dict[str, str], str]:
-    """Give the columns of the past night i days earlier."""
+    """Return the columns of the past night i days earlier."""
     if table is batch_locations:
         return {}, ""
     changed = {name: f"{name} - i * 86400000000" for name in _TIMES if name in table.c}
@@ -121,7 +121,7 @@ def _days_before(table: Table) -> tuple[dict[str, str], str]:
 
 
 def _batches_after(table: Table) -> tuple[dict[str, str], str]:
-    """Give the columns of everything for batch i, a second later each."""
+    """Return the columns of everything for batch i, a second later each."""
     changed = {name: f"{name} + i * 1000000" for name in _TIMES if name in table.c}
     changed |= {name: f"{name} || '/' || i" for name in _NAMED if name in table.c}
     if "batch" in table.c:
@@ -136,7 +136,7 @@ def _memory() -> str | None:
 
 @contextmanager
 def empty_databases(database: str, many: int) -> Iterator[list[str]]:
-    """Give URLs of databases without a table, on SQLite or a PostgreSQL of its own."""
+    """Return URLs of databases without a table, on SQLite or a PostgreSQL of its own."""
     with tempfile.TemporaryDirectory(prefix="bench-ledger-", dir=_memory()) as folder:
         if database == "SQLite":
             yield [f"sqlite:///{folder}/{number}.db" for number in range(many)]
@@ -150,7 +150,7 @@ def empty_databases(database: str, many: int) -> Iterator[list[str]]:
 
 
 def servers(ledger: SqlRunLedger) -> list[int]:
-    """Give the process that answers a ledger's one connection; SQLite has none."""
+    """Return the process that answers a ledger's one connection; SQLite has none."""
     with ledger._database.read() as connection:  # noqa: SLF001 - no word for it
         if connection.dialect.name != "postgresql":
             return []

@@ -69,7 +69,7 @@ class SlowTransport:
 
 
 def same(transport: Transport) -> Transport:
-    """Give a transport as it is."""
+    """Return a transport as it is."""
     return transport
 
 
@@ -91,7 +91,7 @@ class Place:
         return ControlClient(self.url)
 
     def minutes(self, unix_seconds: float) -> float:
-        """Give the minute, by the fast clock, of a time that the sandbox noted."""
+        """Return the minute, by the fast clock, of a time that the sandbox noted."""
         return (unix_seconds - self.start.timestamp()) * self.scale / 60
 
     def ports(self) -> Ports:

@@ -26,7 +26,7 @@ NOWHERE = {"FLOYO_API_KEY": "flo_nobody", "FLOYO_BASE_URL": NOBODY, "FLOYO_CDN_U
 
 
 def measure() -> list[Figure]:
-    """Give the seconds on each database."""
+    """Return the seconds on each database."""
     return [figure for database in ("SQLite", "PostgreSQL") for figure in _on(database)]
 
 

@@ -13,7 +13,7 @@ Meter = Callable[[], float]
 def medians(
     sides: Mapping[str, Callable[[], object]], rounds: int, meter: Meter = time.perf_counter
 ) -> dict[str, float]:
-    """Give each side's median seconds; the first round only warms up."""
+    """Return each side's median seconds; the first round only warms up."""
     took: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(rounds + 1):
         for name, side in sides.items():

@@ -129,7 +129,7 @@ class Scene:
 
 
 def address(cdn: str, number: int) -> str:
-    """Give the link of the picture of run `number`."""
+    """Return the link of the picture of run `number`."""
     return f"{cdn}/{number}/{NAMES[number % len(NAMES)]}"
 
 

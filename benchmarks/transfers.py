@@ -39,7 +39,7 @@ AT_MOST_MB = 150.0
 
 
 def measure() -> list[Figure]:
-    """Give throughput and memory for each shape."""
+    """Return throughput and memory for each shape."""
     return [*(figure for count, size in SHAPES for figure in _on(count, size)), _decoding()]
 
 
@@ -85,7 +85,7 @@ def _decoding() -> Figure:
 
 
 def _in_turns(here: Scene) -> tuple[list[float], list[float]]:
-    """Give each side's seconds, round by round; the first round only warms up."""
+    """Return each side's seconds, round by round; the first round only warms up."""
     ours, bare = list[float](), list[float]()
     sides = ((ours, _ours), (bare, _bare))
     for turn in range(ROUNDS + 1):

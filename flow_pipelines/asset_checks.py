@@ -37,7 +37,7 @@ class _Finding:
 def check_specs(
     asset: dg.AssetKey, partitions_def: dg.PartitionsDefinition[str] | None
 ) -> Sequence[dg.AssetCheckSpec]:
-    """Give the checks of an images asset, partitioned as it is."""
+    """Return the checks of an images asset, partitioned as it is."""
     with warnings.catch_warnings():
         # Partitioned checks are a preview in this release, which is pinned exactly.
         warnings.simplefilter("ignore", category=dg.PreviewWarning)

@@ -11,10 +11,10 @@ class Clock(Protocol):
     """Wall clock, stop watch and patience in one port, so that tests own all three."""
 
     def now(self) -> datetime:
-        """Give the present as an aware datetime in UTC."""
+        """Return the present as an aware datetime in UTC."""
 
     def monotonic(self) -> float:
-        """Give seconds on a clock that never goes back; only differences mean something."""
+        """Return seconds on a clock that never goes back; only differences mean something."""
 
     def sleep(self, seconds: float) -> None:
         """Let `seconds` pass; zero and less return at once."""
@@ -24,11 +24,11 @@ class SystemClock:
     """The machine's own clock."""
 
     def now(self) -> datetime:
-        """Give the present as an aware datetime in UTC."""
+        """Return the present as an aware datetime in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Give seconds on a clock that never goes back."""
+        """Return seconds on a clock that never goes back."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:

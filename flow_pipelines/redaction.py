@@ -54,15 +54,15 @@ class Secret:
         _remember(self._value)
 
     def reveal(self) -> str:
-        """Give the key itself, for the one header or parameter that needs it."""
+        """Return the key itself, for the one header or parameter that needs it."""
         return self._value
 
     def __bool__(self) -> bool:
-        """Tell whether there is a key at all."""
+        """Return whether there is a key at all."""
         return bool(self._value)
 
     def __repr__(self) -> str:
-        """Give a mask."""
+        """Return a mask."""
         return f"Secret({MASK!r})" if self._value else "Secret('')"
 
     __str__ = __repr__
@@ -83,7 +83,7 @@ def _remember(value: str) -> None:
 
 
 def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
-    """Give `text` with every known secret and everything that looks like one masked.
+    """Return `text` with every known secret and everything that looks like one masked.
 
     Known is what `secrets` has, and whatever this process made a `Secret` of, short ones excepted.
     Safe to apply twice. Host, path and harmless parameters of a URL stay readable.

@@ -13,7 +13,7 @@ backfill starts have Dagster's own, 0."""
 def last_complete_partition(
     partitions_def: dg.TimeWindowPartitionsDefinition, at: datetime
 ) -> str | None:
-    """Give the key of the newest partition whose window has ended at `at`.
+    """Return the key of the newest partition whose window has ended at `at`.
 
     None before the first window has ended, and for good once the partitions have an end and `at`
     is past it: the schedule must not buy the last night again and again.

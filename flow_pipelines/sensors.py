@@ -238,7 +238,7 @@ class _Tick:
         )
 
     def _serves(self, provider: str) -> bool:
-        """Tell whether this sensor polls a provider: its own, or one that no sensor is left for."""
+        """Return whether this sensor polls a provider: its own, or one that has no sensor left."""
         repository = self.context.repository_def
         if provider == self.provider or repository is None:
             return provider == self.provider

@@ -93,7 +93,7 @@ class Before:
         return S3ImageStore(bucket, prefix, make_client(), self.clock)
 
     def settings(self, provider: str, *, single: bool = False) -> BatchSettings:
-        """Give the batch's settings as they were."""
+        """Return the batch's settings as they were."""
         settings = BatchSettings(
             name=BATCHES[provider],
             provider=provider,
@@ -158,7 +158,7 @@ def laid_out(folder: Path) -> Iterator[Before]:
 
 
 def nights(provider: str) -> list[Night]:
-    """Give every night of a provider that the ledger knows."""
+    """Return every night of a provider that the ledger knows."""
     keys = (*COLLECTED, HALF, UNCOLLECTED)
     batch = BATCHES[provider]
     return [Night(batch, key) for key in keys] + [Night(f"{batch}_single", "all")]

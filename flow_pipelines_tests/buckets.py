@@ -105,7 +105,7 @@ def bucket_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BucketS
 
 @pytest.fixture
 def bucket_server(bucket_process: BucketServer) -> Iterator[BucketServer]:
-    """Give an empty bucket of this test's own, and the AWS variables that lead to it."""
+    """Return an empty bucket of this test's own, and the AWS variables that lead to it."""
     bucket = f"bucket-{uuid.uuid4().hex[:12]}"
     (bucket_process.root / bucket).mkdir()
     with aws_environment(bucket_process.endpoint_url):

@@ -29,7 +29,7 @@ _TEMPLATE = "ledger_template"
 
 
 def _memory() -> str | None:
-    """Give a folder in memory, where there is one: a test's database need not reach the disk."""
+    """Return a folder in memory, where there is one: a test's database need not reach the disk."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
@@ -100,13 +100,13 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_url(request: pytest.FixtureRequest) -> str:
-    """Give the URL of a database without any table, one of each kind."""
+    """Return the URL of a database without any table, one of each kind."""
     return request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
 
 
 @pytest.fixture(scope="session")
 def sqlite_ledgers() -> Iterator[Callable[[], str]]:
-    """Give what makes SQLite files that have the ledger's tables; faster than migrating each."""
+    """Return what makes SQLite files that have the ledger's tables; faster than migrating each."""
     with tempfile.TemporaryDirectory(prefix="flow-ledgers-", dir=_memory()) as folder:
         template = Path(folder) / "template.db"
         open_ledger(f"sqlite:///{template}").close()
@@ -119,7 +119,7 @@ def sqlite_ledgers() -> Iterator[Callable[[], str]]:
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def make_ledger_url(request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
-    """Give what makes fresh databases of one kind."""
+    """Return what makes fresh databases of one kind."""
     if request.param == "sqlite":
         yield request.getfixturevalue("sqlite_ledgers")
         return
@@ -137,5 +137,5 @@ def make_ledger_url(request: pytest.FixtureRequest) -> Iterator[Callable[[], str
 
 @pytest.fixture
 def ledger_url(make_ledger_url: Callable[[], str]) -> str:
-    """Give the URL of a fresh database, one of each kind."""
+    """Return the URL of a fresh database, one of each kind."""
     return make_ledger_url()

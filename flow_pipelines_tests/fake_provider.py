@@ -147,7 +147,7 @@ def png(text: str) -> bytes:
 
 
 def hash_byte(text: str, salt: int) -> int:
-    """Give a byte that follows from a text."""
+    """Return a byte that follows from a text."""
     import hashlib
 
     return hashlib.sha256(f"{salt}{text}".encode()).digest()[0]

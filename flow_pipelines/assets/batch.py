@@ -44,12 +44,12 @@ class Batch:
 
     @property
     def name(self) -> str:
-        """Give the batch's name, the first part of its asset keys."""
+        """Return the batch's name, the first part of its asset keys."""
         return self.settings.name
 
     @property
     def tags(self) -> dict[str, str]:
-        """Give the tags of its assets: sensors and people select by them."""
+        """Return the tags of its assets: sensors and people select by them."""
         return {
             BATCH_TAG: self.name,
             PROVIDER_TAG: self.settings.provider,
@@ -58,17 +58,17 @@ class Batch:
 
     @property
     def resource_keys(self) -> set[str]:
-        """Give the resources that a step of this batch works with."""
+        """Return the resources that a step of this batch works with."""
         return {self.settings.resource, "image_store", "run_ledger"}
 
     @property
     def profile(self) -> ProviderProfile:
-        """Give what is known of its provider."""
+        """Return what is known of its provider."""
         return profile(self.settings.provider)
 
     @property
     def links(self) -> dict[str, dg.MetadataValue[Any]]:
-        """Give where to read on about its provider; no link holds a key."""
+        """Return where to read on about its provider; no link holds a key."""
         return {
             f"{self.settings.provider}_documentation": dg.MetadataValue.url(
                 self.profile.documentation
@@ -77,16 +77,16 @@ class Batch:
 
     @property
     def planning_needs_key(self) -> bool:
-        """Tell whether even planning asks the provider: its workflow is no file of ours."""
+        """Return whether even planning asks the provider: its workflow is no file of ours."""
         return not self.profile.capabilities.workflow_is_file
 
     def key(self, asset: str) -> dg.AssetKey:
-        """Give the key of one of its assets."""
+        """Return the key of one of its assets."""
         return dg.AssetKey([self.name, asset])
 
 
 def night_of(batch: Batch, context: dg.AssetExecutionContext) -> Night:
-    """Give the night that this step works on.
+    """Return the night that this step works on.
 
     Raises: ConfigurationError for a run over a range of partitions: one run buys one night.
     """
@@ -117,7 +117,7 @@ def ports_of(
 
 
 def place_of(batch: Batch, store: ImageStore) -> dict[str, str]:
-    """Give where the batch is in the bucket, as Dagster's own metadata has it.
+    """Return where the batch is in the bucket, as Dagster's own metadata has it.
 
     The folder of all its partitions: Dagster shows one value for the whole asset, the latest.
     """
@@ -125,13 +125,13 @@ def place_of(batch: Batch, store: ImageStore) -> dict[str, str]:
 
 
 def row_count(batch: Batch, rows: int) -> dict[str, int]:
-    """Give how many rows a partition's table has, as Dagster's own metadata has it."""
+    """Return how many rows a partition's table has, as Dagster's own metadata has it."""
     name = "row_count" if batch.partitions_def is None else "partition_row_count"
     return {f"dagster/{name}": rows}
 
 
 def backfill_of(tags: Mapping[str, str]) -> str | None:
-    """Give the backfill that a run belongs to."""
+    """Return the backfill that a run belongs to."""
     return tags.get(_BACKFILL)
 
 
@@ -146,7 +146,7 @@ def requester_of(run: dg.DagsterRun) -> str:
 
 
 def retried_runs(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Sequence[str]:
-    """Give the runs that Dagster by itself started this one in the place of, the last first.
+    """Return the runs that Dagster by itself started this one in the place of, the last first.
 
     A re-execution that a person asked for is none: it asks anew.
     """
@@ -176,11 +176,11 @@ def asker_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:
 
 
 def location_of(run: dg.DagsterRun) -> str:
-    """Give the code location that a run was started from; empty in process."""
+    """Return the code location that a run was started from; empty in process."""
     origin = run.remote_job_origin
     return origin.location_name if origin is not None else ""
 
 
 def selected_with(context: dg.AssetExecutionContext, key: dg.AssetKey) -> bool:
-    """Tell whether the asset `key` is materialized by this very run too."""
+    """Return whether the asset `key` is materialized by this very run too."""
     return key in context.job_def.asset_layer.selected_asset_keys

@@ -43,7 +43,7 @@ def _is_being_canceled(context: dg.AssetExecutionContext) -> bool:
 
 
 def _took_too_long(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
-    """Tell whether Dagster's run monitoring cancels the run: its only sign is when it did."""
+    """Return whether Dagster's run monitoring cancels the run: its only sign is when it did."""
     run = record.dagster_run
     limit = float(run.tags.get(_MAX_RUNTIME_TAG) or instance.run_monitoring_max_runtime_seconds)
     asked = instance.get_records_for_run(

@@ -83,27 +83,27 @@ _OF_COSTS: Mapping[str, str] = {
 
 
 def prompts_columns() -> dict[str, Any]:
-    """Give the schema of `<name>/prompts` as metadata of its definition."""
+    """Return the schema of `<name>/prompts` as metadata of its definition."""
     return _metadata(PROMPTS_SCHEMA, DESCRIPTIONS)
 
 
 def runs_columns() -> dict[str, Any]:
-    """Give the schema of `<name>/provider_runs`, and of `runs.parquet`."""
+    """Return the schema of `<name>/provider_runs`, and of `runs.parquet`."""
     return _metadata(RUNS_SCHEMA, DESCRIPTIONS)
 
 
 def manifest_columns() -> dict[str, Any]:
-    """Give the schema of `<name>/images`, the manifest."""
+    """Return the schema of `<name>/images`, the manifest."""
     return _metadata(MANIFEST_SCHEMA, {**DESCRIPTIONS, **_OF_AN_IMAGE})
 
 
 def comparison_columns() -> dict[str, Any]:
-    """Give the schema of `<name>/comparison`."""
+    """Return the schema of `<name>/comparison`."""
     return _metadata(comparison_schema(), {**DESCRIPTIONS, **_OF_A_SIDE})
 
 
 def cost_columns() -> dict[str, Any]:
-    """Give the schema of `cost_report`."""
+    """Return the schema of `cost_report`."""
     return _metadata(cost_schema(), {**DESCRIPTIONS, **_OF_COSTS})
 
 

@@ -40,7 +40,7 @@ class ComparedBatch:
 
     @property
     def column(self) -> ComparedColumn:
-        """Give its column: how it is called, and what it runs."""
+        """Return its column: how it is called, and what it runs."""
         settings = self.batch.settings
         where = "" if self.label == settings.provider else f"{settings.provider} · "
         return ComparedColumn(name=self.label, note=where + settings.workflow)
@@ -57,7 +57,7 @@ class Comparison:
 
     @property
     def key(self) -> dg.AssetKey:
-        """Give the key of its asset."""
+        """Return the key of its asset."""
         return dg.AssetKey([self.name, "comparison"])
 
 
@@ -242,7 +242,7 @@ def _sides(found: SideBySide, summaries: Sequence[ColumnSummary]) -> dg.TableMet
 
 
 def _examples(found: SideBySide, store: ImageStore) -> Iterator[bytes]:
-    """Give the pictures of the first row that every side has one of, side by side."""
+    """Return the pictures of the first row that every side has one of, side by side."""
     for submissions in found.matched.values():
         images = [
             side.images(one) if one else []

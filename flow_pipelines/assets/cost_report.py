@@ -132,7 +132,7 @@ _COLUMNS = {
 
 
 def _shown(frame: "pd.DataFrame") -> dg.TableMetadataValue:
-    """Give the newest nights as a table; all of them are in the bucket."""
+    """Return the newest nights as a table; all of them are in the bucket."""
     rows = last_days(frame, SHOWN_DAYS).head(SHOWN_ROWS).to_dict("records")
     records = [
         dg.TableRecord({name: _cell(row[name], kind) for name, kind in _COLUMNS.items()})
@@ -143,7 +143,7 @@ def _shown(frame: "pd.DataFrame") -> dg.TableMetadataValue:
 
 
 def _cell(value: Any, kind: str) -> str | int | float | None:
-    """Give a cell as the event log keeps it, which knows no decimals."""
+    """Return a cell as the event log keeps it, which knows no decimals."""
     if value is None:
         return None
     return float(value) if kind == "float" else int(value) if kind == "int" else str(value)

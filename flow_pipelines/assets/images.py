@@ -124,7 +124,7 @@ def _collect(night: Night, ports: Ports, owner: str, wait_seconds: float) -> Nig
 def _metadata(
     summary: NightSummary, ports: Ports, without: dg.TableMetadataValue
 ) -> dict[str, Any]:
-    """Give what the UI lists in this order: what is looked at first, then the numbers."""
+    """Return what the UI lists in this order: what is looked at first, then the numbers."""
     night, store = summary.night, ports.store
     folder = store.key(night.batch, path_safe(night.partition_key))
     return {
@@ -136,7 +136,7 @@ def _metadata(
 
 
 def failures_table(failures: Sequence[Mapping[str, str]]) -> dg.TableMetadataValue:
-    """Give the rows without a picture, the first of them; `failed` and its kin have the counts."""
+    """Return the first rows without a picture; `failed` and its kin have the counts."""
     columns = [dg.TableColumn(name, "string") for name in _FAILURE_COLUMNS]
     records = [
         dg.TableRecord(

@@ -44,7 +44,7 @@ class Expectation:
     partitions_def: dg.TimeWindowPartitionsDefinition
 
     def due(self, now: datetime) -> Iterator[Due]:
-        """Give the nights that were due, the newest first, up to the first past its deadline.
+        """Return the nights that were due, the newest first, up to the first past its deadline.
 
         Times of the schedule are those of the partitions' time zone, through changes of the
         clocks; the deadline is so many seconds later, however long that day is.
@@ -79,7 +79,7 @@ class Verdict:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """Give the night and its times as metadata."""
+        """Return the night and its times as metadata."""
         if self.due is None:
             return {}
         return {
@@ -181,7 +181,7 @@ def expectation_of(graph: Any, node: Any, batch: str) -> Expectation | None:
 
 
 def evaluation(batch: str, verdict: Verdict) -> dg.AssetCheckEvaluation:
-    """Give the event by which a sensor reports a verdict, without a run."""
+    """Return the event by which a sensor reports a verdict, without a run."""
     return dg.AssetCheckEvaluation(
         asset_key=dg.AssetKey([batch, "images"]),
         check_name=LAST_NIGHT_EXISTS,

@@ -35,7 +35,7 @@ def observation(progress: NightProgress, partition_key: str | None) -> dg.AssetO
 def tenths_told(
     instance: dg.DagsterInstance, progress: NightProgress, partition_key: str | None
 ) -> int:
-    """Give the last tenth of this generation that the event log has already.
+    """Return the last tenth of this generation that the event log has already.
 
     A cursor can be reset, and a tick that died has stored its events but no cursor.
     """

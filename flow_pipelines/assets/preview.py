@@ -12,7 +12,7 @@ MAX_PREVIEW_BYTES = 32 * 1024 * 1024
 
 
 def preview(summary: NightSummary, store: ImageStore) -> str:
-    """Give one sentence and a strip of the first images, as markdown. Never fails for a picture."""
+    """Return one sentence and a strip of the first images as markdown. No picture makes it fail."""
     return preview_markdown(_images(summary, store), sentence(summary))
 
 

@@ -108,7 +108,7 @@ def _metadata(
 
 
 def _table_of(night: Night, ports: Ports) -> Any:
-    """Give the night's rows, read in pages."""
+    """Return the night's rows, read in pages."""
     import pyarrow as pa
 
     pages = ports.ledger.submission_pages(night)

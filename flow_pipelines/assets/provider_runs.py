@@ -143,7 +143,7 @@ def provider_runs_asset(batch: Batch) -> dg.AssetsDefinition:
 def _left_of(
     limit: int | None, night: Night, ports: Ports, context: dg.AssetExecutionContext
 ) -> int | None:
-    """Give what is left of a limit: a retry goes on with its run's, it does not begin anew.
+    """Return what is left of a limit: a retry goes on with its run's, it does not begin anew.
 
     Raises: ConfigurationError, for a retry by Dagster of a run that waits for a person.
     """

@@ -44,7 +44,7 @@ class SensorMemory:
             return cls()
 
     def write(self, words: Sequence[str]) -> str:
-        """Give the cursor, with what is waiting in words: the UI shows it."""
+        """Return the cursor, with what is waiting in words: the UI shows it."""
         told = {
             "waiting": words,  # first: a sensor's page in the UI shows its cursor
             "seen": self.seen,

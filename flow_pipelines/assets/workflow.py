@@ -65,7 +65,7 @@ def workflow_asset(batch: Batch) -> dg.AssetsDefinition:
 
 
 def prompt_table_spec(batch: Batch) -> dg.AssetSpec | None:
-    """Give the node of a prompt table that is a file; None when an asset gives the table."""
+    """Return the node of a prompt table that is a file; None when an asset gives the table."""
     if batch.settings.prompts is None:
         return None
     suffix = batch.settings.prompts.rpartition(".")[2].lower()

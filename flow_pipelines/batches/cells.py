@@ -19,7 +19,7 @@ _SHOWN_CHARACTERS = 60
 
 
 def cell_text(value: object) -> str:
-    """Give a value as it appears inside a text; nothing for None, JSON's words for booleans."""
+    """Return a value as it appears inside a text; nothing for None, JSON's words for booleans."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -28,7 +28,7 @@ def cell_text(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """Give a value for a message: quoted, redacted and short."""
+    """Return a value for a message: quoted, redacted and short."""
     text = redact(value) if isinstance(value, str) else redact(str(value))
     if len(text) > _SHOWN_CHARACTERS:
         text = text[: _SHOWN_CHARACTERS - 1] + "…"
@@ -36,7 +36,7 @@ def shown(value: object) -> str:
 
 
 def same_cell(value: Value) -> Value:
-    """Give a value in the form in which it is compared: `7.0` is `7`.
+    """Return a value in the form in which it is compared: `7.0` is `7`.
 
     One missing cell is enough for pandas to make a whole column of integers float; the other
     rows are no others for that.

@@ -48,7 +48,7 @@ def at_parameters(settings: BatchSettings, faults: Sequence[_Fault]) -> list[Pro
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """Give `; did you mean …?` for the nearest known name, or what there is to choose from."""
+    """Return `; did you mean …?` for the nearest known name, or what there is to choose from."""
     close = difflib.get_close_matches(name, known, n=1)
     if close:
         return f"; did you mean {shown(close[0])}?"

@@ -19,7 +19,7 @@ DefsPath = tuple[str | int, ...]
 
 
 def placed(settings: BatchSettings, faults: Sequence[tuple[DefsPath, str]]) -> list[Problem]:
-    """Give each fault the place of its key, or of the nearest thing around it that is written."""
+    """Attach to each fault the position of its key, or of the nearest key around it."""
     if settings.defs_file is None or not faults:
         return [Problem(message, settings.defs_file or settings.name) for _, message in faults]
     text = ""
@@ -36,7 +36,7 @@ def placed(settings: BatchSettings, faults: Sequence[tuple[DefsPath, str]]) -> l
 
 
 def _places(batch: DefsPath, path: DefsPath) -> Iterator[DefsPath]:
-    """Give where to look: in the batch's own part first, then in what it shares with others."""
+    """Return where to look: in the batch's own part first, then in what it shares with others."""
     for keys in ((*batch, *path), path, (*batch, *path[:1]), path[:1], batch, ()):
         yield ("attributes", *keys)
 

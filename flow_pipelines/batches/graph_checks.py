@@ -17,7 +17,7 @@ _Fault = tuple[tuple[str, ...], str]
 
 
 def is_link(value: Any) -> bool:
-    """Tell whether an input is plugged into another node's output: `["<node id>", <index>]`."""
+    """Return whether an input is plugged into another node's output: `["<node id>", <index>]`."""
     return (
         isinstance(value, list)
         and len(value) == _LINK_LENGTH

@@ -89,12 +89,12 @@ _SOUNDS_LIKE_AN_OUTPUT = re.compile(
 
 
 def bounds_of(class_type: str, field: str) -> Bounds | None:
-    """Give what ComfyUI takes for a number; None: not known."""
+    """Return what ComfyUI takes for a number; None: not known."""
     return _BOUNDS.get(class_type, {}).get(field)
 
 
 def may_be_output(class_type: str, *, ends: bool) -> bool:
-    """Tell whether a node may be an output node; `ends`: no other node is plugged into it.
+    """Return whether a node may be an output node; `ends`: no other node is plugged into it.
 
     Of nodes that are not ComfyUI's own only the service knows. One that hands something on and
     saves it besides mostly says so by its name.

@@ -73,12 +73,12 @@ def split_parameter(name: str) -> tuple[str, str] | None:
 
 
 def is_node_parameter(name: str) -> bool:
-    """Tell whether `name` is written `<node id>::<field>`, neither part empty."""
+    """Return whether `name` is written `<node id>::<field>`, neither part empty."""
     return all(split_parameter(name) or ("",))
 
 
 def set_parameters(graph: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a copy of `graph` with values set; `graph` itself stays as it is.
+    """Return a copy of `graph` with values set; `graph` itself stays as it is.
 
     Raises: ConfigurationError for a parameter that is no literal input of the graph.
     """

@@ -36,7 +36,7 @@ def submission_key(night: Night, prompt_id: str, copy: int, generation: int) -> 
 
 
 def path_safe(text: str) -> str:
-    """Give `text` where it can be a part of any path as it stands, otherwise its hash."""
+    """Return `text` where it can be a part of any path as it stands, otherwise its hash."""
     if _SAFE.fullmatch(text) and text not in {".", ".."}:
         return text
     return stable_hash(["path", text])[:_KEY_LENGTH]

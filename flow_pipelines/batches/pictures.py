@@ -28,7 +28,7 @@ def unread(reference: str) -> str:
 
 
 def picture_named(reference: Any, look_up: LookUp) -> Mapping[str, str]:
-    """Give the frozen form of a picture that a person named. Raises: WrongType."""
+    """Return the frozen form of a picture that a person named. Raises: WrongType."""
     if not isinstance(reference, str) or not reference.strip():
         raise WrongType(
             "is empty, but has to be a picture: a file beside defs.yaml, s3://… or https://…"
@@ -50,7 +50,7 @@ def media_value(value: Any, spec: ParameterSpec) -> str:
 
 
 def pictures_in(parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Give parameter and name of every picture of ours in frozen parameters."""
+    """Return parameter and name of every picture of ours in frozen parameters."""
     for parameter, value in parameters.items():
         if isinstance(value, Mapping) and value.keys() == {PICTURE}:
             yield parameter, value[PICTURE]

@@ -11,7 +11,7 @@ _MAX_CHARACTERS = 1_000_000  # nobody writes more, and composing it would take a
 
 
 def yaml_position(text: str, path: Sequence[str | int]) -> tuple[int, int] | None:
-    """Give the 1-based line and column of a key (or of a list's item) of the first document.
+    """Return the 1-based line and column of a key (or of a list's item) of the first document.
 
     `path` leads there through keys and list indices; None: there is no such place, or no YAML.
     JSON is YAML in this respect.
@@ -36,14 +36,14 @@ def compose_all(text: str) -> list[yaml.Node]:
 
 
 def scalar_at(node: yaml.Node | None, path: Sequence[str | int]) -> str | None:
-    """Give the scalar at `path` as it is written, None where there is none."""
+    """Return the scalar at `path` as it is written, None where there is none."""
     for part in path:
         _, node = _step(node, part)
     return node.value if isinstance(node, yaml.ScalarNode) else None
 
 
 def find_position(node: yaml.Node | None, path: Sequence[str | int]) -> tuple[int, int] | None:
-    """Give the position of `path` below a composed `node`; see `yaml_position`."""
+    """Return the position of `path` below a composed `node`; see `yaml_position`."""
     place: yaml.Node | None = None
     for part in path:
         place, node = _step(node, part)

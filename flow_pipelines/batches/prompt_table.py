@@ -27,7 +27,7 @@ class PromptTable:
     """The line on which each row begins, 1-based; None for formats without lines."""
 
     def line_of(self, row_number: int) -> int | None:
-        """Give the physical line on which a row (0-based) begins, where there are lines."""
+        """Return the physical line on which a row (0-based) begins, where there are lines."""
         if self.lines is None or not 0 <= row_number < len(self.lines):
             return None
         return self.lines[row_number]

@@ -65,11 +65,11 @@ class Recipe:
 
     @cached_property
     def columns(self) -> frozenset[str]:
-        """Give every column that some template uses."""
+        """Return every column that some template uses."""
         return frozenset(c for template in self.parameters.values() for c in template.columns)
 
     def render(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
-        """Give the typed parameters for one row's values, and what is wrong with them.
+        """Return the typed parameters for one row's values, and what is wrong with them.
 
         A parameter with a column that `values` lacks is left out: that is a fault of the batch,
         not of the row.

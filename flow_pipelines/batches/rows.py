@@ -20,7 +20,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def read_rows(settings: BatchSettings, table: PromptTable, night: Night) -> list[PromptRow]:
-    """Give every row its identity, its own seed and what people are shown of it.
+    """Assign each row its identity and its seed, and what people are shown of it.
 
     Three columns are special: `prompt_id`, `seed` (an empty cell: derived) and `prompt`.
     Without a `prompt_id` column a row is named by the hash of its cells (empty ones left out), so

@@ -12,7 +12,7 @@ _DERIVED_SEEDS = 2147483648  # 2^31: every service's seed field takes these, sig
 
 
 def derive_seed(night: Night, prompt_id: str, copy: int, generation: int) -> int:
-    """Give the default seed of a submission, in 0 … 2^31−1.
+    """Return the default seed of a submission, in 0 … 2^31−1.
 
     It follows from the arguments alone, so a re-run on any machine finds the same seed.
     """
@@ -21,7 +21,7 @@ def derive_seed(night: Night, prompt_id: str, copy: int, generation: int) -> int
 
 
 def seed_of(row: PromptRow, night: Night, copy: int, generation: int) -> int:
-    """Give the seed in effect for one copy of a row.
+    """Return the seed in effect for one copy of a row.
 
     A row's own seed is counted up by the copy (modulo 2^64), as copies with one seed would be the
     same request. It stays the same from night to night and in every regeneration: who writes a

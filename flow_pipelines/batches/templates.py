@@ -47,7 +47,7 @@ class Template:
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """Give the columns in use, each once, in order of appearance."""
+        """Return the columns in use, each once, in order of appearance."""
         return tuple(dict.fromkeys(p.name for p in self.parts if isinstance(p, Column)))
 
     def render(self, values: Mapping[str, Any]) -> Any:
@@ -71,11 +71,11 @@ class Literal:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Give no columns: a literal uses none."""
+        """Return no columns: a literal uses none."""
         return ()
 
     def render(self, values: Mapping[str, Any]) -> Any:  # noqa: ARG002 - Template's signature
-        """Give the value itself."""
+        """Return the value itself."""
         return self.value
 
 
@@ -87,7 +87,7 @@ class PictureTemplate:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Give the columns in use, each once."""
+        """Return the columns in use, each once."""
         return self.reference.columns
 
     def render(self, values: Mapping[str, Any]) -> Any:

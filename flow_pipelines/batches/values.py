@@ -28,7 +28,7 @@ class WrongType(ValueError):
 
 
 def typed_value(value: Any, kind: ParameterType) -> Any:
-    """Give `value` in the type of a parameter. Nothing is rounded.
+    """Return `value` in the type of a parameter. Nothing is rounded.
 
     Raises: WrongType, also for an empty value of anything but text (`any` takes everything).
     """
@@ -55,7 +55,7 @@ def _bound(number: float) -> str:
 
 
 def seed_value(value: Any) -> int:
-    """Give a seed: an integer 0 … 2^64−1, exactly. Raises: WrongType."""
+    """Return a seed: an integer 0 … 2^64−1, exactly. Raises: WrongType."""
     number = _exact(value)
     if isinstance(number, int) and 0 <= number <= MAX_SEED:
         return number

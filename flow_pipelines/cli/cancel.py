@@ -57,7 +57,7 @@ class Target:
 def find_targets(
     ledger: RunLedger, keys: Sequence[str], batch: str | None, partition_key: str | None
 ) -> Sequence[Target]:
-    """Give what the command line names: submissions, a night, or all open nights of a batch.
+    """Return what the command line names: submissions, a night, or all open nights of a batch.
 
     Raises: ConfigurationError, SubmissionNotFound.
     """

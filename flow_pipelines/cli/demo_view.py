@@ -117,7 +117,7 @@ class _Session:
 
     @property
     def agrees(self) -> bool:
-        """Tell whether every run was billed once, none was asked for too fast, and sums match."""
+        """Return whether every run was billed once, none was asked for too fast, and sums match."""
         same_time = self.meter.flotime_ms == self.flotime_ms or self.provider != TELLS_FLOTIME
         clean = self.meter.duplicate_bills == 0 and self.meter.rate_limited == 0
         return same_time and clean and self.meter.runs_billed == self.runs

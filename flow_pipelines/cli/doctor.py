@@ -31,7 +31,7 @@ def run_doctor(*, module: str | None, as_json: bool) -> int:
 
 
 def check_all(accounts: Accounts, clock: Clock) -> Iterator[Finding]:
-    """Give every finding, in the order in which a night needs what is checked."""
+    """Return every finding, in the order in which a night needs what is checked."""
     with ledger_as_it_is() as ledger:
         # Turns are shared with whatever works on this ledger, where there is one.
         pace = MemoryPaceStore(clock) if ledger is None else ledger.pace

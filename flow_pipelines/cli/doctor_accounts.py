@@ -65,7 +65,7 @@ class AccountsDoctor:
         self.skews = Skews()
 
     def check_accounts(self) -> Iterator[Finding]:
-        """Give a finding for each account, and one where none is set up."""
+        """Return a finding for each account, and one where none is set up."""
         findings = [self._check(key) for key in self._accounts.provider_keys()]
         yield from findings
         if all(one.mark is Mark.NOT_SET_UP for one in findings):

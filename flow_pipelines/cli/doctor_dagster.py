@@ -57,7 +57,7 @@ def _launcher(instance: dg.DagsterInstance) -> Iterator[Finding]:
 
 
 def check_queue(instance: dg.DagsterInstance) -> Finding:
-    """Tell whether a long backfill, or runs whose host died, can keep tonight from starting."""
+    """Return whether a long backfill, or runs whose host died, can keep tonight from starting."""
     queue = instance.get_concurrency_config().run_queue_config
     problems = []
     if queue is None:

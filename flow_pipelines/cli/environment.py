@@ -21,7 +21,7 @@ VARIABLE = "FLOW_PIPELINES_LEDGER_URL"
 
 
 def ledger_url() -> str:
-    """Give the URL that the resources would use; where it is set, Dagster is not imported.
+    """Return the URL that the resources would use; where it is set, Dagster is not imported.
 
     Raises: ConfigurationError.
     """
@@ -66,7 +66,7 @@ def _is_current(url: str) -> bool:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """Give the file of a SQLite URL; None for another database, or for what is no URL."""
+    """Return the file of a SQLite URL; None for another database, or for what is no URL."""
     try:
         parsed = make_url(url)
     except ArgumentError:

@@ -68,7 +68,7 @@ def run_estimate(name: str, partition_key: str | None, *, module: str | None, as
 
 
 def choose_partition(batch: Batch, given: str | None, clock: Clock) -> str:
-    """Give the partition key to work on; without one, the last complete one, as a schedule would.
+    """Return the partition key to work on; without one, the last complete one, as a schedule would.
 
     Raises: ConfigurationError, for a key that the batch has not, and will not have.
     """
@@ -87,7 +87,7 @@ def choose_partition(batch: Batch, given: str | None, clock: Clock) -> str:
 
 
 def _is_to_come(partitions: dg.PartitionsDefinition[str], key: str, clock: Clock) -> bool:
-    """Tell whether this is a time partition that is not complete yet."""
+    """Return whether this is a time partition that is not complete yet."""
     if not isinstance(partitions, dg.TimeWindowPartitionsDefinition):
         return False
     try:
@@ -203,13 +203,13 @@ def _flotime(estimate: NightEstimate) -> str:
 
 
 def _usd(amount: Decimal) -> str:
-    """Give an amount with cents, and more places only where they are not zero."""
+    """Return an amount with cents, and more places only where they are not zero."""
     exact = f"{amount.normalize():f}"
     return exact if len(exact.partition(".")[2]) > 2 else f"{amount:.2f}"  # noqa: PLR2004 - cents
 
 
 def _record(estimate: NightEstimate) -> Mapping[str, Any]:
-    """Give plain JSON; money as text, so that it stays exact."""
+    """Return plain JSON; money as text, so that it stays exact."""
     record = asdict(estimate)
     batch, partition_key = record.pop("night")
     plain: Mapping[str, Any] = json.loads(json.dumps(record, default=str))

@@ -46,7 +46,7 @@ class Finding:
 
 
 def has_red(findings: Sequence[Finding]) -> bool:
-    """Tell whether a night would fail."""
+    """Return whether a night would fail."""
     return any(one.mark is Mark.RED for one in findings)
 
 

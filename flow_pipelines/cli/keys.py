@@ -15,7 +15,7 @@ SEARCHED = 10_000
 
 
 def find_submission(ledger: RunLedger, key: str) -> Submission:
-    """Give the submission of a key, or of a beginning of it that fits only one.
+    """Return the submission of a key, or of a beginning of it that fits only one.
 
     Raises: SubmissionNotFound; ConfigurationError, where several fit.
     """

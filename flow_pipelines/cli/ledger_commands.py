@@ -16,7 +16,7 @@ _STATES = [state.value for state in SubmissionState]
 
 
 def me() -> str:
-    """Give the name under which the ledger remembers a person's word."""
+    """Return the name under which the ledger remembers a person's word."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name

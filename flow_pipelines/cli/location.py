@@ -41,12 +41,12 @@ class Accounts:
         return cls(load_location(module).resources or {}) if module else cls()
 
     def provider_keys(self) -> Sequence[str]:
-        """Give the resource key of every account of a provider."""
+        """Return the resource key of every account of a provider."""
         named = self._resources.items()
         return [key for key, resource in named if isinstance(resource, ProviderResource)]
 
     def get(self, key: str, kind: type[_Resource]) -> _Resource:
-        """Give the resource under `key`, with its variables filled in.
+        """Return the resource under `key`, with its variables filled in.
 
         Raises: ConfigurationError, where there is none of that kind, or a variable is not set.
         """
@@ -117,7 +117,7 @@ def _definitions(module: str, names: Mapping[str, Any]) -> dg.Definitions:
 
 
 def _ours_within(error: BaseException) -> FlowPipelinesError | None:
-    """Give what a batch has against itself, which Dagster wraps in errors of its own."""
+    """Return what a batch has against itself, which Dagster wraps in errors of its own."""
     now: BaseException | None = error
     while now is not None and not isinstance(now, FlowPipelinesError):
         now = now.__cause__ or now.__context__
@@ -125,7 +125,7 @@ def _ours_within(error: BaseException) -> FlowPipelinesError | None:
 
 
 def batches_of(definitions: dg.Definitions) -> Sequence[Batch]:
-    """Give every prompt batch that the components of a code location have built, by name."""
+    """Return every prompt batch that the components of a code location have built, by name."""
     tree = definitions.component_tree
     components = tree.get_all_components(of_type=BatchSource) if tree else []
     batches = [batch for one in components for batch in one.built]
@@ -133,7 +133,7 @@ def batches_of(definitions: dg.Definitions) -> Sequence[Batch]:
 
 
 def find_batch(definitions: dg.Definitions, name: str) -> Batch:
-    """Give a prompt batch. Raises: ConfigurationError, naming those that there are."""
+    """Return a prompt batch. Raises: ConfigurationError, naming those that there are."""
     batches = batches_of(definitions)
     for batch in batches:
         if batch.name == name:

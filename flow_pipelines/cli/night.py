@@ -46,7 +46,7 @@ class NightOfDemo:
     run_id: str | None = None
 
     def is_done(self, ledger: RunLedger) -> bool:
-        """Tell whether everything is bought, in the bucket and written into the tables."""
+        """Return whether everything is bought, in the bucket and written into the tables."""
         record = ledger.night(self.night)
         if record is None or any(record.counts.get(state) for state in _WAITING):
             return False
@@ -71,7 +71,7 @@ class NightOfDemo:
 
 
 def find_nights(webserver: Webserver) -> Sequence[NightOfDemo]:
-    """Give the nights that the schedules asked for, or would have, when they were due last."""
+    """Return the nights that the schedules asked for, or would have, when they were due last."""
     return [
         NightOfDemo(
             Night(schedule.name.removesuffix("_schedule"), request.partition_key),
@@ -90,7 +90,7 @@ def open_demo_ledger(home: Home, clock: Clock) -> RunLedger:
 
 
 def is_cut(home: Home, clock: Clock) -> bool:
-    """Tell whether an earlier demo left something in flight, or not yet stored."""
+    """Return whether an earlier demo left something in flight, or not yet stored."""
     if not (home.dagster / FILE_NAME).exists():
         return False
     ledger = open_demo_ledger(home, clock)

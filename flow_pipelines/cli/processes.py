@@ -46,7 +46,7 @@ class Child:
             os.killpg(self.process.pid, number)
 
     def gone(self) -> bool:
-        """Tell whether the process and everything that it started have ended."""
+        """Return whether the process and everything that it started have ended."""
         self.process.poll()  # reaps it, or its group would seem alive
         try:
             os.killpg(self.process.pid, 0)
@@ -127,7 +127,7 @@ class Children:
 
 
 def free_port(preferred: int | None = None) -> int:
-    """Give `preferred` if nobody on this machine listens there, otherwise any free port."""
+    """Return `preferred` if nobody on this machine listens there, otherwise any free port."""
     for port in (preferred, 0):
         if port is None:
             continue
@@ -142,7 +142,7 @@ def free_port(preferred: int | None = None) -> int:
 
 
 def listens(port: int) -> bool:
-    """Tell whether something accepts connections on this machine's `port`."""
+    """Return whether something accepts connections on this machine's `port`."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1.0):
         return True
     return False

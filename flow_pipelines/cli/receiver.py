@@ -43,7 +43,7 @@ def serve_webhooks(host: str, port: int) -> None:
 
 
 def read_senders(environment: Mapping[str, str]) -> dict[str, Sender]:
-    """Give the providers that call back, with what they sign with, newest first."""
+    """Return the providers that call back, with what they sign with, newest first."""
     profiles = (profile(name) for name in provider_names())
     return {
         one.name: Sender(read=one.read_callback, secrets=_signing_secrets(one, environment))

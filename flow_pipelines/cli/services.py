@@ -29,7 +29,7 @@ _OTHERS = (
 
 
 def clean_environment(home: Home, extra: Mapping[str, str]) -> dict[str, str]:
-    """Give the caller's environment without anything that could lead to a real account."""
+    """Return the caller's environment without anything that could lead to a real account."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
     return {
         **kept,

@@ -144,14 +144,14 @@ def _state(one: Submission) -> str:
 
 
 def _cost(one: Submission) -> str:
-    """Give money with `~` where it is an estimate."""
+    """Return money with `~` where it is an estimate."""
     if one.cost_usd is None:
         return "–"
     return f"{'~' if one.cost_basis == 'estimated' else ''}{one.cost_usd:f}"
 
 
 def _why(one: Submission) -> str:
-    """Give the reason on one line, whatever the provider wrote."""
+    """Return the reason on one line, whatever the provider wrote."""
     return _one_line(one.error_message or one.reason or "")
 
 

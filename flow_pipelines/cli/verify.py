@@ -47,7 +47,7 @@ def run_verify(batch: str, partition_key: str | None, *, repair: bool, module: s
 
 
 def _records(ledger: SqlRunLedger, batch: str, partition_key: str | None) -> Iterator[NightRecord]:
-    """Give the nights that are meant. Raises: ConfigurationError, where there is none."""
+    """Return the nights that are meant. Raises: ConfigurationError, where there is none."""
     if partition_key is not None:
         record = ledger.night(Night(batch, partition_key))
         found = [] if record is None else [record]

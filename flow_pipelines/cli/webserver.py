@@ -129,7 +129,7 @@ class Webserver:
         return dict(field)
 
     def loaded(self) -> bool:
-        """Tell whether every code location is there. Raises: UnexpectedReply, if one is broken."""
+        """Return whether every code location is loaded. Raises: UnexpectedReply: one is broken."""
         try:
             entries = self.query(_LOCATIONS)["locationEntries"]
         except UnexpectedReply:
@@ -141,7 +141,7 @@ class Webserver:
         return bool(entries) and all(entry["loadStatus"] == "LOADED" for entry in entries)
 
     def schedules(self) -> Sequence[Schedule]:
-        """Give every schedule of every code location."""
+        """Return every schedule of every code location."""
         return [
             Schedule(
                 one["name"],
@@ -155,7 +155,7 @@ class Webserver:
         ]
 
     def evaluate(self, schedule: Schedule) -> Sequence[RunRequest]:
-        """Give the runs that the schedule asked for, or would have, when it was due last."""
+        """Return the runs that the schedule asked for, or would have, when it was due last."""
         selector = {
             "repositoryLocationName": schedule.location,
             "repositoryName": schedule.repository,
@@ -201,7 +201,7 @@ class Webserver:
     def runs(
         self, *, tags: Mapping[str, str] | None = None, statuses: Sequence[str] = ()
     ) -> Sequence[Run]:
-        """Give the newest runs with all of these tags and one of these statuses."""
+        """Return the newest runs with all of these tags and one of these statuses."""
         chosen: dict[str, Any] = {"tags": _tags(tags or {})}
         if statuses:
             chosen["statuses"] = list(statuses)
@@ -225,7 +225,7 @@ class Webserver:
         return str(self.query(_BACKFILL, params=params)["backfillId"])
 
     def backfill_status(self, backfill_id: str) -> str:
-        """Give REQUESTED, COMPLETED_SUCCESS, COMPLETED_FAILED, CANCELED, FAILED and so on."""
+        """Return REQUESTED, COMPLETED_SUCCESS, COMPLETED_FAILED, CANCELED, FAILED and so on."""
         return str(self.query(_BACKFILL_STATUS, id=backfill_id)["status"])
 
 

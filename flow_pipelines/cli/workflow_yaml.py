@@ -17,7 +17,7 @@ _LONGEST = 120
 
 
 def batch_yaml(provider: str, workflow: Workflow, *, says: Sequence[str] = ()) -> str:
-    """Give a whole `defs.yaml` for a batch of this workflow; `says` go above it as comments."""
+    """Return a whole `defs.yaml` for a batch of this workflow; `says` go above it as comments."""
     lines = [f"# {line}" for line in says]
     lines += [
         "type: flow_pipelines.PromptBatchComponent",
@@ -35,7 +35,7 @@ def batch_yaml(provider: str, workflow: Workflow, *, says: Sequence[str] = ()) -
 
 
 def parameters_yaml(workflow: Workflow) -> Iterator[str]:
-    """Give `parameters:`; what the workflow has a value of its own for is commented out."""
+    """Return `parameters:`; what the workflow has a value of its own for is commented out."""
     if not workflow.parameters:
         example = '"<node id>::<field>"' if workflow.node_parameters else "<parameter>"
         told = "; the provider does not tell which there are" if not workflow.closed else ""
@@ -52,7 +52,7 @@ def parameters_yaml(workflow: Workflow) -> Iterator[str]:
 
 
 def _template(spec: ParameterSpec, prompt: str | None) -> str | None:
-    """Give what a row fills the parameter with; None: it may stay as the workflow has it."""
+    """Return what a row fills the parameter with; None: it may stay as the workflow has it."""
     if spec.type == "seed":
         return '"{seed}"'
     if spec.type == "image" or (spec.type == "text" and _PICTURE_FIELD.search(spec.name)):

@@ -59,7 +59,7 @@ class ComparedSide(dg.Model, dg.Resolvable):
 
     @property
     def label(self) -> str:
-        """Give the name, as it is written or by default."""
+        """Return the name, as it is written or by default."""
         return self.name or self.provider
 
 
@@ -131,7 +131,7 @@ class PromptComparisonComponent(BatchSource, dg.Model, dg.Resolvable):
         )
 
     def purchases(self) -> Sequence[Purchase]:
-        """Give the sides' batches, as they are written."""
+        """Return the sides' batches, as they are written."""
         return [
             Purchase(
                 batch=self._batch_name(side),
@@ -166,7 +166,7 @@ class PromptComparisonComponent(BatchSource, dg.Model, dg.Resolvable):
         return dg.Definitions.merge(*built, own)
 
     def _sides(self) -> Sequence[PromptBatchComponent]:
-        """Give each side as the prompt batch that it is."""
+        """Return each side as the prompt batch that it is."""
         return [
             PromptBatchComponent(
                 name=self._batch_name(side),
@@ -191,7 +191,7 @@ class PromptComparisonComponent(BatchSource, dg.Model, dg.Resolvable):
         ]
 
     def _batches(self, path: Path) -> Sequence[Batch]:
-        """Give the sides' batches, which know where in the file they are written."""
+        """Return the sides' batches, which know where in the file they are written."""
         return [
             replace(
                 batch,
@@ -215,7 +215,7 @@ class PromptComparisonComponent(BatchSource, dg.Model, dg.Resolvable):
         )
 
     def _written(self, path: Path) -> BatchSettings:
-        """Give what tells where the comparison itself is written."""
+        """Return what tells where the comparison itself is written."""
         folder = path if path.is_dir() else path.parent
         file = folder / "defs.yaml"
         return BatchSettings(

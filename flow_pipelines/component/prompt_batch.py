@@ -99,7 +99,7 @@ class PromptBatchComponent(BatchSource, dg.Model, dg.Resolvable):
         return [self._built] if self._built else []
 
     def purchases(self) -> Sequence[Purchase]:
-        """Give the batch, as it is written."""
+        """Return the batch, as it is written."""
         resource = self.resource or self.provider
         return [Purchase(batch=self.name, provider=self.provider, resource=resource)]
 
@@ -134,7 +134,7 @@ class PromptBatchComponent(BatchSource, dg.Model, dg.Resolvable):
         )
 
     def batch(self, path: Path) -> Batch:
-        """Give the batch; `path` is the folder of its `defs.yaml`, or that file."""
+        """Return the batch; `path` is the folder of its `defs.yaml`, or that file."""
         folder = path if path.is_dir() else path.parent
         defs_file = folder / "defs.yaml"
         settings = BatchSettings(

@@ -22,7 +22,7 @@ class BatchSource(dg.Component):
     """A component that brings prompt batches into a location."""
 
     def purchases(self) -> Sequence[Purchase]:
-        """Give its batches, as they are written."""
+        """Return its batches, as they are written."""
         raise NotImplementedError
 
     @property
@@ -41,14 +41,14 @@ class BatchSource(dg.Component):
 
 
 def purchases_of(context: dg.ComponentLoadContext, component: BatchSource) -> Sequence[Purchase]:
-    """Give every batch of the location as it is written, by name."""
+    """Return every batch of the location as it is written, by name."""
     sources = context.component_tree.get_all_components(of_type=BatchSource)
     found = [one for source in sources or [component] for one in source.purchases()]
     return sorted(found, key=lambda one: one.batch)
 
 
 def shared_definitions(context: dg.ComponentLoadContext, component: BatchSource) -> dg.Definitions:
-    """Give what spans batches, from the component of the first batch that needs it.
+    """Return what spans batches, from the component of the first batch that needs it.
 
     Dagster makes a copy of every definition that comes out of YAML, so the very same object
     from two components would count as two of one name.

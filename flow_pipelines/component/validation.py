@@ -55,7 +55,7 @@ def check_batch(
 
 
 def name_faults(name: str) -> Iterator[Fault]:
-    """Give what is wrong with the name of a batch, or of what stands beside batches."""
+    """Return what is wrong with the name of a batch, or of what stands beside batches."""
     if not NAME.fullmatch(name):
         yield ("name",), f"{name!r} is no name of a batch: use a-z, 0-9 and _, 63 at most"
     elif name in provider_names():

@@ -178,7 +178,7 @@ def settle(
 
 
 def accept(change: NightChange, row: RowMapping, receipt: Receipt, **values: Any) -> None:
-    """Give a locked submission its run. Raises: LedgerError, when another one has it."""
+    """Return a locked submission its run. Raises: LedgerError, when another one has it."""
     _refuse_second_owner(change.connection, row, receipt.provider_run_id)
     change.move(
         [row],

@@ -10,10 +10,10 @@ class BatchLocations(Protocol):
     """A batch belongs to the first code location that works on it; see `contract.RunLedger`."""
 
     def claim_batch(self, batch: str, location: str) -> str:
-        """Give the batch to this code location, unless it has one; give whose it is now."""
+        """Return the batch to this code location, unless it has one; give whose it is now."""
 
     def batch_locations(self, batches: Collection[str]) -> Mapping[str, str]:
-        """Give the code location of each of these batches; absent where nobody claimed it."""
+        """Return the code location of each of these batches; absent where nobody claimed it."""
 
     def move_batch(self, batch: str, location: str) -> None:
-        """Give the batch to this code location, whoever had it: a person's decision."""
+        """Return the batch to this code location, whoever had it: a person's decision."""

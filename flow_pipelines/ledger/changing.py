@@ -65,11 +65,11 @@ class NightChange:
         return {SubmissionState(state): count for state, count in self._counts.items()}
 
     def value(self, column: str) -> Any:
-        """Give a column of the night as this transaction will leave it."""
+        """Return a column of the night as this transaction will leave it."""
         return self._values.get(column, self.before[column])
 
     def lock_submission(self, submission_key: str) -> RowMapping:
-        """Give a submission of this night, locked. Raises: SubmissionNotFound."""
+        """Return a submission of this night, locked. Raises: SubmissionNotFound."""
         query = _locking(select(submissions), [submission_key], self.night)
         row = self.connection.execute(query).mappings().one_or_none()
         if row is None:
@@ -79,7 +79,7 @@ class NightChange:
     def lock_submissions(
         self, keys: Collection[str], state: SubmissionState | None = None
     ) -> Sequence[RowMapping]:
-        """Give those of `keys` that are of this night and in `state`, locked, by key.
+        """Return those of `keys` that are of this night and in `state`, locked, by key.
 
         Their rows have the columns that `move` and `write` account by, and no others.
         """
@@ -130,7 +130,7 @@ class NightChange:
             self.touch()
 
     def rewrite(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Give each of these submissions other values of its own, of the kind of `add`'s."""
+        """Set on each of these submissions values of its own, of the kind of `add`'s."""
         if not rows:
             return
         names = [name for name in rows[0] if name != "submission_key"]
@@ -151,7 +151,7 @@ class NightChange:
             self.touch()
 
     def submission(self, submission_key: str) -> Submission:
-        """Give a submission as it is now."""
+        """Return a submission as it is now."""
         query = select(submissions).where(submissions.c.submission_key == submission_key)
         return to_submission(self.connection.execute(query).mappings().one())
 
@@ -230,17 +230,17 @@ def _locking(query: Select[Any], keys: Collection[str], night: Night) -> Select[
 
 
 def utc_day(moment: datetime) -> str:
-    """Give the UTC day of `moment` as budgets name it."""
+    """Return the UTC day of `moment` as budgets name it."""
     return moment.astimezone(UTC).date().isoformat()
 
 
 def is_night(night: Night) -> tuple[Any, Any]:
-    """Give the condition that finds the row of `night` in `nights`."""
+    """Return the condition that finds the row of `night` in `nights`."""
     return nights.c.batch == night.batch, nights.c.partition_key == night.partition_key
 
 
 def of_night(night: Night) -> tuple[Any, Any]:
-    """Give the condition that finds the submissions of `night`."""
+    """Return the condition that finds the submissions of `night`."""
     columns = submissions.c
     return columns.batch == night.batch, columns.partition_key == night.partition_key
 

@@ -193,7 +193,7 @@ def _is_missing(row: RowMapping) -> bool:
 
 
 def _is_news(known: RowMapping, facts: StoredFacts) -> bool:
-    """Tell whether `facts` are to be written: of nothing yet, or in the place of what is damaged.
+    """Return whether `facts` are to be written: of nothing yet, or in the place of what is damaged.
 
     Raises: LedgerError, where another content is stored and neither is damaged.
     """

@@ -21,19 +21,19 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def to_micros(moment: datetime) -> int:
-    """Give microseconds since 1970, exactly. Raises: ValueError, for a time without a zone."""
+    """Return microseconds since 1970, exactly. Raises: ValueError, for a time without a zone."""
     if moment.tzinfo is None:
         raise ValueError("the ledger keeps times with a zone only")
     return (moment - _EPOCH) // _MICROSECOND
 
 
 def from_micros(micros: int) -> datetime:
-    """Give the UTC-aware time that `to_micros` was given."""
+    """Return the UTC-aware time that `to_micros` was given."""
     return _EPOCH + micros * _MICROSECOND
 
 
 def usd(amount: Decimal) -> Decimal:
-    """Give `amount` as the ledger keeps it: micro-USD, half a micro-USD rounded up."""
+    """Return `amount` as the ledger keeps it: micro-USD, half a micro-USD rounded up."""
     return amount.quantize(MICRO, rounding=ROUND_HALF_UP)
 
 
@@ -98,7 +98,7 @@ class JsonText(TypeDecorator[Any]):
 
 
 def storable(text: str) -> str:
-    """Give `text` without what a database refuses: NUL (PostgreSQL) and lone surrogates."""
+    """Return `text` without what a database refuses: NUL (PostgreSQL) and lone surrogates."""
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 

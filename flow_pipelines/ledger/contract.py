@@ -117,15 +117,15 @@ class RunLedger(
     # -- reading ----------------------------------------------------------------------------
 
     def submission(self, submission_key: str) -> Submission:
-        """Give one submission. Raises: SubmissionNotFound."""
+        """Return one submission. Raises: SubmissionNotFound."""
 
     def submissions(
         self, night: Night, *, states: Collection[SubmissionState] | None = None
     ) -> Sequence[Submission]:
-        """Give a night's submissions by row, copy and generation."""
+        """Return a night's submissions by row, copy and generation."""
 
     def known_runs(self, provider: str, provider_run_ids: Collection[str]) -> AbstractSet[str]:
-        """Give those of these provider runs that a submission of this ledger has."""
+        """Return those of these provider runs that a submission of this ledger has."""
 
     def search(
         self,
@@ -137,25 +137,25 @@ class RunLedger(
         limit: int = 100,
         offset: int = 0,
     ) -> Sequence[Submission]:
-        """Give submissions of any night, the latest planned first."""
+        """Return submissions of any night, the latest planned first."""
 
     def night(self, night: Night) -> NightRecord | None:
-        """Give a night with its counts; None when it was never planned."""
+        """Return a night with its counts; None when it was never planned."""
 
     def night_records(self, wanted: Collection[Night]) -> Mapping[Night, NightRecord]:
-        """Give those of these nights that were ever planned, with their counts."""
+        """Return those of these nights that were ever planned, with their counts."""
 
     def nights_to_do(self, batches: Collection[str], limit: int = 200) -> Sequence[NightRecord]:
-        """Give nights of these batches that have something planned, unsettled, in flight, not in
+        """Return nights of these batches that have something planned, unsettled, in flight, not in
         the tables yet (`revision` ≠ `collected_revision`), or not in the bucket yet (`uncollected`,
         for MAX_COLLECTIONS collections), with counts. The latest change comes first: tonight is
         never hidden behind what has waited for a person for weeks."""
 
     def outputs(self, night: Night) -> Mapping[str, Sequence[Output]]:
-        """Give a night's outputs by submission key, in their order."""
+        """Return a night's outputs by submission key, in their order."""
 
     def reserved_usd(self, resource: str, day: datetime) -> Decimal:
-        """Give what counts against the account's daily budget on the UTC day of `day`."""
+        """Return what counts against the account's daily budget on the UTC day of `day`."""
 
     # -- a submission's life ----------------------------------------------------------------
 
@@ -266,7 +266,7 @@ class RunLedger(
         """planned → canceled; what is not planned is left alone. Gives how many."""
 
     def release_claims(self, owner: str) -> None:
-        """Give back what `owner` claimed and did not poll."""
+        """Release what `owner` claimed and did not poll."""
 
     def record_poll(
         self,

@@ -40,7 +40,7 @@ class Costs:
         since: datetime | None = None,
         changed_since: datetime | None = None,
     ) -> Sequence[CostLine]:
-        """Give cost by night and provider; see the contract."""
+        """Return cost by night and provider; see the contract."""
         query = _cost_query(batches, since)
         with self._database.read() as connection:
             if changed_since is None:
@@ -66,7 +66,7 @@ class Costs:
         ]
 
     def spend(self, since: datetime, until: datetime) -> Sequence[SpendLine]:
-        """Give what was bought from `since` to before `until`, by provider and batch."""
+        """Return what was bought from `since` to before `until`, by provider and batch."""
         keys = (_s.provider, _s.batch)
         query = (
             select(*keys, *_SUMS)
@@ -91,7 +91,7 @@ def _sums(row: RowMapping) -> dict[str, Any]:
 
 
 def _changed(connection: Connection, since: datetime) -> dict[str, list[str]]:
-    """Give the partition keys of the nights that changed, by batch."""
+    """Return the partition keys of the nights that changed, by batch."""
     columns = nights.c
     query = select(columns.batch, columns.partition_key).where(columns.changed_at >= since)
     found: dict[str, list[str]] = {}

@@ -51,7 +51,7 @@ class Database:
             yield connection
 
     def upsert(self, table: Table) -> Any:
-        """Give an INSERT that knows ON CONFLICT; both dialects spell it alike."""
+        """Return an INSERT that knows ON CONFLICT; both dialects spell it alike."""
         if self.engine.dialect.name == "postgresql":
             return postgresql.insert(table)
         return sqlite.insert(table)
@@ -81,7 +81,7 @@ def _in_our_words(error: DBAPIError) -> LedgerError:
 
 
 def is_busy(cause: BaseException | None) -> bool:
-    """Tell whether the database was only held by somebody else for too long."""
+    """Return whether the database was only held by somebody else for too long."""
     code = getattr(cause, "sqlite_errorcode", None)
     if code is not None:
         return (code & 0xFF) in _SQLITE_BUSY
@@ -89,7 +89,7 @@ def is_busy(cause: BaseException | None) -> bool:
 
 
 def chunks(items: Iterable[Item], size: int = 500) -> Iterator[list[Item]]:
-    """Give `items` in lists short enough for an IN clause on every database."""
+    """Return `items` in lists short enough for an IN clause on every database."""
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk

@@ -14,7 +14,7 @@ class Files:
     _database: Database
 
     def provider_file(self, resource: str, sha256: str) -> str | None:
-        """Give the name under which this account keeps this content."""
+        """Return the name under which this account keeps this content."""
         with self._database.read() as connection:
             found = connection.execute(_name_of(resource, sha256)).one_or_none()
         return None if found is None else str(found[0])

@@ -35,17 +35,17 @@ class Leases:
             return connection.execute(query).one_or_none() is not None
 
     def release_lease(self, name: str, owner: str) -> None:
-        """Give a lease back; nothing happens when `owner` does not hold it."""
+        """Return a lease back; nothing happens when `owner` does not hold it."""
         with self._database.write() as connection:
             connection.execute(delete(leases).where(leases.c.name == name, leases.c.owner == owner))
 
     def lease(self, name: str) -> Lease | None:
-        """Give the lease if it is held and not expired."""
+        """Return the lease if it is held and not expired."""
         with self._database.read() as connection:
             return lease_in_force(connection, name, self._database.clock.now())
 
     def leases(self, names: Collection[str]) -> Mapping[str, Lease]:
-        """Give those of these leases that are held and not expired, by name."""
+        """Return those of these leases that are held and not expired, by name."""
         now, found = self._database.clock.now(), dict[str, Lease]()
         with self._database.read() as connection:
             for chunk in chunks(sorted(names)):
@@ -55,7 +55,7 @@ class Leases:
         return found
 
     def claim_batch(self, batch: str, location: str) -> str:
-        """Give the batch to this code location, unless it has one; give whose it is now."""
+        """Return the batch to this code location, unless it has one; give whose it is now."""
         query = self._database.upsert(batch_locations).values(batch=batch, location=location)
         owner = select(batch_locations.c.location).where(batch_locations.c.batch == batch)
         with self._database.write() as connection:
@@ -63,14 +63,14 @@ class Leases:
             return str(connection.execute(owner).scalar_one())
 
     def batch_locations(self, batches: Collection[str]) -> Mapping[str, str]:
-        """Give the code location of each of these batches; absent where nobody claimed it."""
+        """Return the code location of each of these batches; absent where nobody claimed it."""
         columns = batch_locations.c
         query = select(columns.batch, columns.location).where(columns.batch.in_(sorted(batches)))
         with self._database.read() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
     def move_batch(self, batch: str, location: str) -> None:
-        """Give the batch to this code location, whoever had it: a person's decision."""
+        """Return the batch to this code location, whoever had it: a person's decision."""
         query = self._database.upsert(batch_locations).values(batch=batch, location=location)
         query = query.on_conflict_do_update(index_elements=["batch"], set_={"location": location})
         with self._database.write() as connection:
@@ -89,7 +89,7 @@ class Leases:
             connection.execute(delete(switches).where(switches.c.name == _PAUSE))
 
     def paused(self) -> Pause | None:
-        """Give the stop switch, while it is on."""
+        """Return the stop switch, while it is on."""
         with self._database.read() as connection:
             return _pause(connection)
 
@@ -106,7 +106,7 @@ class Leases:
             connection.execute(query)
 
     def account_stop(self, resource: str, since: datetime) -> AccountStop | None:
-        """Give the newest refusal of this account at or after `since`."""
+        """Return the newest refusal of this account at or after `since`."""
         query = select(account_stops).where(
             account_stops.c.resource == resource, account_stops.c.at >= since
         )
@@ -118,7 +118,7 @@ class Leases:
 def lease_in_force(
     connection: Connection, name: str, now: datetime, *, lock: bool = False
 ) -> Lease | None:
-    """Give the lease if it is held at `now`; at its `expires_at` it is free."""
+    """Return the lease if it is held at `now`; at its `expires_at` it is free."""
     query = select(leases).where(leases.c.name == name, leases.c.expires_at > now)
     if lock:
         query = query.with_for_update(read=True)

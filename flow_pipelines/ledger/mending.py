@@ -95,7 +95,7 @@ def _never_accepted(change: NightChange) -> Iterator[RowMapping]:
 
 
 def _newest(change: NightChange) -> dict[tuple[str, int], int]:
-    """Give the highest generation of each row and copy."""
+    """Return the highest generation of each row and copy."""
     query = (
         select(_s.prompt_id, _s.copy, func.max(_s.generation))
         .where(*of_night(change.night))

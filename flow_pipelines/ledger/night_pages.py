@@ -15,7 +15,7 @@ class NightPages(Protocol):
     """See `contract.RunLedger` for what holds for every method."""
 
     def nights_of(self, batch: str, *, after: str = "", limit: int = PAGE) -> Sequence[NightRecord]:
-        """Give the first nights of a batch by partition key, those after the key `after`."""
+        """Return the first nights of a batch by partition key, those after the key `after`."""
 
     def submission_pages(
         self,
@@ -24,7 +24,7 @@ class NightPages(Protocol):
         states: Collection[SubmissionState] | None = None,
         size: int = PAGE,
     ) -> Iterator[Sequence[Submission]]:
-        """Give what `submissions` gives, at most `size` at a time: a night may not fit in memory.
+        """Return what `submissions` gives, at most `size` at a time: a night may not fit in memory.
 
         Each page is read when it is asked for, by what is true then; nothing is given twice.
         """
@@ -53,4 +53,4 @@ class NightPages(Protocol):
         """Return how many submissions `search_all` gives."""
 
     def outputs_of(self, submission_keys: Collection[str]) -> Mapping[str, Sequence[Output]]:
-        """Give the outputs of these submissions by their key, in their order."""
+        """Return the outputs of these submissions by their key, in their order."""

@@ -23,7 +23,7 @@ class NightPlans(Protocol):
         """Keep a workflow under its version. Keeping it twice is fine."""
 
     def workflow(self, version: str) -> Workflow:
-        """Give a kept workflow. Raises: LedgerError, when it was never kept."""
+        """Return a kept workflow. Raises: LedgerError, when it was never kept."""
 
     def plan(
         self,
@@ -74,4 +74,4 @@ class NightPlans(Protocol):
         """
 
     def prompt_rows(self, night: Night) -> Sequence[PromptRow]:
-        """Give the rows of the table as last planned, in their order."""
+        """Return the rows of the table as last planned, in their order."""

@@ -13,7 +13,7 @@ class NightSums(Protocol):
     """Nights in a few lines each, however many rows they have; see `contract.RunLedger`."""
 
     def counts_by_state(self, batches: Collection[str]) -> Mapping[SubmissionState, int]:
-        """Give how many submissions are in each state, all generations; absent where none are."""
+        """Return how many submissions are in each state, all generations; absent where none are."""
 
     def tallies(self, night: Night) -> Sequence[Tally]:
         """Sum a night up, by generation and state."""

@@ -16,13 +16,13 @@ class Permits(Protocol):
         """Take or renew a lease. False: another owner holds it."""
 
     def release_lease(self, name: str, owner: str) -> None:
-        """Give a lease back; nothing happens when `owner` does not hold it."""
+        """Return a lease back; nothing happens when `owner` does not hold it."""
 
     def lease(self, name: str) -> Lease | None:
-        """Give the lease if it is held and not expired."""
+        """Return the lease if it is held and not expired."""
 
     def leases(self, names: Collection[str]) -> Mapping[str, Lease]:
-        """Give those of these leases that are held and not expired, by name, as of one moment."""
+        """Return those of these leases that are held and not expired, by name, as of one moment."""
 
     def pause(self, who: str, why: str) -> None:
         """Turn the stop switch on: every `begin_submission` raises Paused from now on."""
@@ -31,10 +31,10 @@ class Permits(Protocol):
         """Turn the stop switch off."""
 
     def paused(self) -> Pause | None:
-        """Give the stop switch, while it is on."""
+        """Return the stop switch, while it is on."""
 
     def stop_account(self, resource: str, code: str, message: str) -> None:
         """Note that the provider refused this account just now."""
 
     def account_stop(self, resource: str, since: datetime) -> AccountStop | None:
-        """Give the newest refusal of this account at or after `since`."""
+        """Return the newest refusal of this account at or after `since`."""

@@ -57,7 +57,7 @@ class Planning:
             connection.execute(query.on_conflict_do_nothing())
 
     def workflow(self, version: str) -> Workflow:
-        """Give a kept workflow."""
+        """Return a kept workflow."""
         query = select(workflows.c.content).where(workflows.c.version == version)
         with self._database.read() as connection:
             content = connection.execute(query).scalar_one_or_none()
@@ -113,7 +113,7 @@ class Planning:
             return _write_regeneration(change, requested_by, scope, generation, len(planned))
 
     def prompt_rows(self, night: Night) -> Sequence[PromptRow]:
-        """Give the rows of the table as last planned, in their order."""
+        """Return the rows of the table as last planned, in their order."""
         columns = prompt_rows.c
         query = (
             select(prompt_rows)
@@ -175,7 +175,7 @@ def _write_prompt_rows(connection: Connection, night: Night, rows: Sequence[Prom
 
 
 def _table(change: NightChange) -> dict[str, str]:
-    """Give the content hash of every row of the table as last planned."""
+    """Return the content hash of every row of the table as last planned."""
     columns = prompt_rows.c
     query = select(columns.prompt_id, columns.content_hash).where(
         columns.batch == change.night.batch, columns.partition_key == change.night.partition_key

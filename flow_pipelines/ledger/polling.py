@@ -95,7 +95,7 @@ class Polling:
             return [to_submission(row) for row in connection.execute(query).mappings()]
 
     def release_claims(self, owner: str) -> None:
-        """Give back what `owner` claimed and did not poll."""
+        """Release what `owner` claimed and did not poll."""
         columns = submissions.c
         claimed = (
             select(columns.submission_key)
@@ -205,7 +205,7 @@ def _in_flight(
 
 
 def _check_run(row: RowMapping, report: RunReport) -> SubmissionState:
-    """Give the state of a submission that has this very provider run."""
+    """Return the state of a submission that has this very provider run."""
     key, state = row["submission_key"], SubmissionState(row["state"])
     if row["provider_run_id"] is None:
         raise IllegalTransition(key, state, report.state or "polled")
@@ -218,7 +218,7 @@ def _check_run(row: RowMapping, report: RunReport) -> SubmissionState:
 
 
 def _forward(before: SubmissionState, said: SubmissionState | None) -> SubmissionState | None:
-    """Give the state to move to; None when the answer leads nowhere new, or back."""
+    """Return the state to move to; None when the answer leads nowhere new, or back."""
     if said is None or said is before:
         return None
     if said in IN_FLIGHT and said not in TRANSITIONS[before]:
@@ -279,7 +279,7 @@ def _polled_on(
 def _add_outputs(
     change: NightChange, row: RowMapping, report: RunReport, sealed_links: Mapping[str, str]
 ) -> None:
-    """Give every output not seen before the next free index, in the order of the report."""
+    """Assign the next free index to every output not seen before, in the order of the report."""
     key = row["submission_key"]
     query = select(outputs).where(outputs.c.submission_key == key).order_by("output_index")
     known = [to_output(one) for one in change.connection.execute(query).mappings()]

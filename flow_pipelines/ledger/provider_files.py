@@ -12,7 +12,7 @@ class ProviderFiles(Protocol):
     """
 
     def provider_file(self, resource: str, sha256: str) -> str | None:
-        """Give the name under which this account keeps this content; None: it was not uploaded."""
+        """Return the name under which this account keeps this content, or None: never uploaded."""
 
     def remember_file(self, resource: str, sha256: str, name: str) -> str:
         """Keep the name of an upload, unless there is one already; give the one that stands."""

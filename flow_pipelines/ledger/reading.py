@@ -40,7 +40,7 @@ class Reading(Costs):
     _database: Database
 
     def submission(self, submission_key: str) -> Submission:
-        """Give one submission."""
+        """Return one submission."""
         query = select(submissions).where(_s.submission_key == submission_key)
         found = self._submissions(query)
         if not found:
@@ -50,7 +50,7 @@ class Reading(Costs):
     def submissions(
         self, night: Night, *, states: Collection[SubmissionState] | None = None
     ) -> Sequence[Submission]:
-        """Give a night's submissions by row, copy and generation."""
+        """Return a night's submissions by row, copy and generation."""
         return self._submissions(_of_night(night, states))
 
     def submission_pages(
@@ -60,7 +60,7 @@ class Reading(Costs):
         states: Collection[SubmissionState] | None = None,
         size: int = PAGE,
     ) -> Iterator[Sequence[Submission]]:
-        """Give what `submissions` gives, at most `size` at a time."""
+        """Return what `submissions` gives, at most `size` at a time."""
         query = _of_night(night, states).limit(size)
         page = self._submissions(query)
         while page:
@@ -71,7 +71,7 @@ class Reading(Costs):
             page = self._submissions(query.where(tuple_(*_BY_ROW) > tuple_(*after)))
 
     def known_runs(self, provider: str, provider_run_ids: Collection[str]) -> AbstractSet[str]:
-        """Give those of these provider runs that a submission of this ledger has."""
+        """Return those of these provider runs that a submission of this ledger has."""
         known: set[str] = set()
         with self._database.read() as connection:
             for chunk in chunks(sorted(set(provider_run_ids))):
@@ -93,7 +93,7 @@ class Reading(Costs):
         limit: int = 100,
         offset: int = 0,
     ) -> Sequence[Submission]:
-        """Give submissions of any night, the latest planned first."""
+        """Return submissions of any night, the latest planned first."""
         return self._submissions(
             self._search(batch, partition_key, provider, state).limit(limit).offset(offset)
         )
@@ -192,12 +192,12 @@ class Reading(Costs):
             return [Outstanding(**row) for row in connection.execute(query).mappings()]
 
     def night(self, night: Night) -> NightRecord | None:
-        """Give a night with its counts; None when it was never planned."""
+        """Return a night with its counts; None when it was never planned."""
         found = self._nights(select(nights).where(*is_night(night)))
         return found[0] if found else None
 
     def night_records(self, wanted: Collection[Night]) -> Mapping[Night, NightRecord]:
-        """Give those of these nights that were ever planned, with their counts."""
+        """Return those of these nights that were ever planned, with their counts."""
         found: dict[Night, NightRecord] = {}
         for chunk in chunks(sorted(set(wanted))):
             query = select(nights).where(
@@ -208,7 +208,7 @@ class Reading(Costs):
         return {night: found[night] for night in wanted if night in found}
 
     def nights_to_do(self, batches: Collection[str], limit: int = 200) -> Sequence[NightRecord]:
-        """Give nights of these batches with something to do, the latest change first."""
+        """Return nights of these batches with something to do, the latest change first."""
         columns = nights.c
         query = (
             select(nights)
@@ -249,7 +249,7 @@ class Reading(Costs):
         return self._nights(query)
 
     def nights_of(self, batch: str, *, after: str = "", limit: int = PAGE) -> Sequence[NightRecord]:
-        """Give the first nights of a batch by partition key, those after the key `after`."""
+        """Return the first nights of a batch by partition key, those after the key `after`."""
         columns = nights.c
         query = (
             select(nights)
@@ -260,7 +260,7 @@ class Reading(Costs):
         return self._nights(query)
 
     def counts_by_state(self, batches: Collection[str]) -> Mapping[SubmissionState, int]:
-        """Give how many submissions are in each state, all generations; absent where none are."""
+        """Return how many submissions are in each state, all generations; absent where none are."""
         sums = (func.sum(nights.c[name]) for name in COUNT_COLUMNS.values())
         query = select(*sums).where(nights.c.batch.in_(sorted(batches)))
         with self._database.read() as connection:
@@ -281,7 +281,7 @@ class Reading(Costs):
         return found
 
     def outputs(self, night: Night) -> Mapping[str, Sequence[Output]]:
-        """Give a night's outputs by submission key, in their order."""
+        """Return a night's outputs by submission key, in their order."""
         query = (
             select(outputs)
             .join(submissions, _s.submission_key == outputs.c.submission_key)
@@ -302,7 +302,7 @@ class Reading(Costs):
         return [one for found in self._outputs(query).values() for one in found]
 
     def outputs_of(self, submission_keys: Collection[str]) -> Mapping[str, Sequence[Output]]:
-        """Give the outputs of these submissions by their key, in their order."""
+        """Return the outputs of these submissions by their key, in their order."""
         found: dict[str, Sequence[Output]] = {}
         for chunk in chunks(sorted(submission_keys)):
             query = (
@@ -314,7 +314,7 @@ class Reading(Costs):
         return found
 
     def reserved_usd(self, resource: str, day: datetime) -> Decimal:
-        """Give what counts against the account's daily budget on the UTC day of `day`."""
+        """Return what counts against the account's daily budget on the UTC day of `day`."""
         columns = budget_days.c
         query = select(columns.reserved_usd).where(
             columns.resource == resource, columns.day == utc_day(day)

@@ -31,7 +31,7 @@ _PLAN = ("provider", "resource", "workflow", "workflow_version", "run_timeout_se
 
 
 def night_of(row: RowMapping) -> Night:
-    """Give the night a row belongs to."""
+    """Return the night a row belongs to."""
     return Night(row["batch"], row["partition_key"])
 
 
@@ -109,12 +109,12 @@ def to_regeneration(row: RowMapping) -> Regeneration:
 
 
 def plan_values(plan: NightPlan) -> dict[str, Any]:
-    """Give what `plan` says about its night, as columns."""
+    """Return what `plan` says about its night, as columns."""
     return {name: getattr(plan, name) for name in _PLAN}
 
 
 def planned_values(row: PlannedRow | Submission, plan: dict[str, Any]) -> dict[str, Any]:
-    """Give the columns of a submission that are its row's and its plan's."""
+    """Return the columns of a submission that are its row's and its plan's."""
     return {
         "submission_key": row.submission_key,
         "prompt_id": row.prompt_id,
@@ -134,7 +134,7 @@ def planned_values(row: PlannedRow | Submission, plan: dict[str, Any]) -> dict[s
 
 
 def prompt_row_values(row: PromptRow) -> dict[str, Any]:
-    """Give the columns of a row of the prompt table."""
+    """Return the columns of a row of the prompt table."""
     return {
         "prompt_id": row.prompt_id,
         "row_number": row.row_number,

@@ -28,11 +28,11 @@ class RunTimes(Protocol):
     """What was measured; see `contract.RunLedger`."""
 
     def run_times(self, provider: str, workflow_version: str) -> Sequence[RunTime]:
-        """Give what is kept of a workflow's runs that succeeded: some hundred, mostly the latest.
+        """Return what is kept of a workflow's runs that succeeded: some hundred, mostly the latest.
 
         `record_poll` keeps one for each: from the last poll that found it at work, or the time
         that the provider says it ran, to the poll that found its end.
         """
 
     def workload(self, resource: str) -> Workload:
-        """Give what waits to be submitted with an account, and what is in flight."""
+        """Return what waits to be submitted with an account, and what is in flight."""

@@ -19,14 +19,14 @@ class Spending(Protocol):
         since: datetime | None = None,
         changed_since: datetime | None = None,
     ) -> Sequence[CostLine]:
-        """Give cost by night and provider, for submissions planned since `since`.
+        """Return cost by night and provider, for submissions planned since `since`.
 
         `changed_since` leaves out nights whose revision was raised before it; the others are
         given whole.
         """
 
     def spend(self, since: datetime, until: datetime) -> Sequence[SpendLine]:
-        """Give what was bought from `since` to before `until`, by provider and batch.
+        """Return what was bought from `since` to before `until`, by provider and batch.
 
         A submission counts at the time of its intent, as in a provider's daily budget.
         """

@@ -224,7 +224,7 @@ class Submitting:
         return dropped
 
     def _lock_day(self, change: NightChange, resource: str) -> Decimal:
-        """Give what the account's day holds; nobody else adds to it before this transaction."""
+        """Return what the account's day holds; nobody else adds to it before this transaction."""
         day = utc_day(change.now)
         query = self._database.upsert(budget_days).values(
             resource=resource, day=day, reserved_usd=_NOTHING

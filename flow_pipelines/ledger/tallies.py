@@ -16,7 +16,7 @@ _s = submissions.c
 
 
 def tallies_query(nights: Collection[Night]) -> Select[Any]:
-    """Give the query of one row for each night, generation and state."""
+    """Return the query of one row for each night, generation and state."""
     ends = case((_s.provider_run_id.is_not(None), _s.finished_at))
     accepted = func.coalesce(_s.submitted_at, _s.submitting_at, _s.planned_at)
     sent = case((_s.state.in_(sorted(IN_FLIGHT)), accepted))

@@ -25,7 +25,7 @@ class Timing:
     _database: Database
 
     def run_times(self, provider: str, workflow_version: str) -> Sequence[RunTime]:
-        """Give what is kept of a workflow's runs; see `run_times.RunTimes`."""
+        """Return what is kept of a workflow's runs; see `run_times.RunTimes`."""
         columns = run_times.c
         query = select(columns.at_least_ms, columns.at_most_ms).where(
             columns.provider == provider, columns.workflow_version == workflow_version
@@ -38,7 +38,7 @@ class Timing:
         ]
 
     def workload(self, resource: str) -> Workload:
-        """Give what an account has before it; see `run_times.RunTimes`."""
+        """Return what an account has before it; see `run_times.RunTimes`."""
         columns, now = nights.c, self._database.clock.now()
         name = "submit:" + columns.batch + "/" + columns.partition_key
         submitting = exists().where(leases.c.name == name, leases.c.expires_at > now)

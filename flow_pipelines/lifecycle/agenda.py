@@ -117,7 +117,7 @@ def _look(ledger: RunLedger, batches: Collection[str], held: Collection[str]) ->
 
 
 def _progress(look: _Look, listed: NightRecord, now: datetime) -> NightProgress | None:
-    """Give how far a night has come that somebody asked to buy."""
+    """Return how far a night has come that somebody asked to buy."""
     if listed.marked_at is None:
         return None
     return night_progress(listed.night, look.tallies[listed.night], now)
@@ -137,7 +137,7 @@ def _needs(look: _Look, record: NightRecord, now: datetime) -> Kind | None:
 
 
 def _may_submit(record: NightRecord) -> int:
-    """Give how many planned rows the night may still send by itself."""
+    """Return how many planned rows the night may still send by itself."""
     if record.stopped is not None:
         return 0
     planned = record.counts.get(SubmissionState.PLANNED, 0) - record.held
@@ -147,7 +147,7 @@ def _may_submit(record: NightRecord) -> int:
 
 
 def _in_time(record: NightRecord, tallies: Sequence[Tally], now: datetime) -> bool:
-    """Tell whether something is at the provider and not overdue: then it is worth waiting for."""
+    """Return whether something is at the provider and not overdue: then it is worth waiting for."""
     if record.counts.get(SubmissionState.SUBMITTING, 0):
         return True
     limit = timedelta(seconds=record.run_timeout_seconds)

@@ -71,7 +71,7 @@ class CallbackEffects:
         return self._second(submission, callback.provider_run_id)
 
     def _may_be_ours(self, submission: Submission, ledger_id: str | None) -> bool:
-        """Tell whether this ledger may have given the address away."""
+        """Return whether this ledger may have given the address away."""
         if ledger_id is None:
             # Intents of before came first: a row of which the only one is new never had one.
             return submission.intent_ledger_id is None or submission.intents > 1
@@ -133,7 +133,7 @@ class CallbackEffects:
 
 
 def _is_old(submission: Submission) -> bool:
-    """Tell whether the last intent was written before addresses held a ledger."""
+    """Return whether the last intent was written before addresses held a ledger."""
     return submission.intent_ledger_id is None and submission.intents > 0
 
 

@@ -90,7 +90,7 @@ def read_name(name: str) -> tuple[str, str | None]:
 
 
 def is_ours(secrets: Sequence[Secret], provider: str, name: str, token: str) -> bool:
-    """Tell whether a token is the one of what has this name; takes as long either way."""
+    """Return whether a token is the one of what has this name; takes as long either way."""
     if max(len(provider), len(name), len(token)) > _LONGEST_NAME:
         return False
     given = token.encode("utf-8", "replace")

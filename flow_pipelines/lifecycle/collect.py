@@ -86,7 +86,7 @@ def _carrier(ports: Ports, submission: Submission) -> Carrier:
 
 
 def _is_open(submission: Submission, outputs: Sequence[Output]) -> bool:
-    """Tell whether anything of a run may be fetched: what is not stored, or damaged."""
+    """Return whether anything of a run may be fetched: what is not stored, or damaged."""
     return submission.collected_at is None or any(
         output.stored is None or output.stored.is_damaged for output in outputs
     )
@@ -138,7 +138,7 @@ def _store_by_links_at_hand(run: CollectedRun, missing: Sequence[Output]) -> lis
 
 
 def _recent_links(run: CollectedRun, missing: Sequence[Output]) -> Links:
-    """Give the links of a poll of a moment ago, where it gave one for all that is missing."""
+    """Return the links of a poll of a moment ago, where it gave one for all that is missing."""
     ports = run.ports
     refs = ports.memory.links.get(run.submission.submission_key, ports.clock.monotonic())
     found = as_known(refs or (), run.outputs)
@@ -181,7 +181,7 @@ def write_tables(night: Night, ports: Workplace) -> NightSummary:
 
 
 def _write_tables_once(night: Night, ports: Workplace) -> int:
-    """Give the revision, read before the rows: a change in between is collected again."""
+    """Return the revision, read before the rows: a change in between is collected again."""
     record = ports.ledger.night(night)
     if record is None:
         message = f"{night} is not in this ledger"

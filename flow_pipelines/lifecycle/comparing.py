@@ -144,7 +144,7 @@ def _workflows(store: ImageStore, page: Sequence[JournalEntry]) -> Sequence[Work
 
 
 def _attach(night: Night, books: Books, store: ImageStore, entries: Sequence[JournalEntry]) -> None:
-    """Give imported rows the runs that the night's table in the bucket says are theirs."""
+    """Return imported rows the runs that the night's table in the bucket says are theirs."""
     runs = bought_runs(store, night.batch, path_safe(night.partition_key))
     where = store.uri(store.key(night.batch, path_safe(night.partition_key), "runs.parquet"))
     for entry in entries:
@@ -159,7 +159,7 @@ def _attach(night: Night, books: Books, store: ImageStore, entries: Sequence[Jou
 
 
 def _is_of(run: BoughtRun, entry: JournalEntry) -> bool:
-    """Tell whether a receipt is of this intent, not of one before that a person undid."""
+    """Return whether a receipt is of this intent, not of one before that a person undid."""
     sent_at = entry.sent.submitting_at
     if entry.sent.intents == 1:
         return True

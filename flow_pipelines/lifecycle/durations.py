@@ -31,12 +31,12 @@ class Durations:
         self._ended_by = list(accumulate(_weights(spans)))
 
     def share_ended_by(self, age_seconds: float) -> float:
-        """Give the share of runs that have ended at an age."""
+        """Return the share of runs that have ended at an age."""
         last = bisect_right(EDGES, age_seconds) - 1
         return self._ended_by[last] if last >= 0 else 0.0
 
     def age_at(self, share: float, after_seconds: float = 0.0) -> float | None:
-        """Give the age at which `share` of the runs have ended that had not `after_seconds`.
+        """Return the age at which `share` of the runs have ended that had not `after_seconds`.
 
         None: hardly any run was ever that long.
         """
@@ -49,13 +49,13 @@ class Durations:
 
 
 def _span(shortest: float, longest: float) -> tuple[int, int]:
-    """Give the first and last bin that a run time may lie in; a bin ends at its edge."""
+    """Return the first and last bin that a run time may lie in; a bin ends at its edge."""
     first = min(bisect_left(EDGES, shortest), _BINS - 1)
     return first, max(min(bisect_left(EDGES, longest), _BINS - 1), first)
 
 
 def _weights(spans: Sequence[tuple[int, int]]) -> Sequence[float]:
-    """Give each bin its share of the runs.
+    """Return each bin's share of the runs.
 
     A round costs what bins and spans do together, however wide spans are: a span adds as much to
     each of its bins for each unit of weight there, so only where that begins and ends is noted.

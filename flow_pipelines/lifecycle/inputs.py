@@ -64,7 +64,7 @@ class PictureReader:
         self._folder: Path | None = None
 
     def __call__(self, reference: str) -> str:
-        """Give the name of a picture's content. Raises: WrongType, for what is no picture."""
+        """Return the name of a picture's content. Raises: WrongType, for what is no picture."""
         if reference not in self._seen:
             self._seen[reference] = self._look_at(reference)
         found = self._seen[reference]

@@ -15,7 +15,7 @@ LONGEST_LINK = 4096
 
 
 def needs_links(ports: Ports) -> bool:
-    """Tell whether outputs are opened by links that may expire, and not by their ids."""
+    """Return whether outputs are opened by links that may expire, and not by their ids."""
     return not ports.provider.capabilities.durable_outputs
 
 
@@ -25,7 +25,7 @@ def as_known(refs: Iterable[OutputRef], outputs: Sequence[Output]) -> dict[int, 
 
 
 def sealed_links(ports: Ports, submission_key: str, report: RunReport) -> Mapping[str, str]:
-    """Give output id → what opens it, sealed: its link, or a text that came instead of one."""
+    """Return output id → what opens it, sealed: its link, or a text that came instead of one."""
     succeeded = report.state is SubmissionState.SUCCEEDED
     if ports.seal is None or not succeeded or not needs_links(ports):
         return {}
@@ -38,7 +38,7 @@ def sealed_links(ports: Ports, submission_key: str, report: RunReport) -> Mappin
 
 
 def unsealed_links(ports: Ports, outputs: Iterable[Output]) -> dict[int, OutputRef]:
-    """Give by `output_index` what opens those of `outputs` that polls left something for.
+    """Return by `output_index` what opens those of `outputs` that polls left something for.
 
     A link may have expired, or its provider may have forgotten it.
     """

@@ -38,13 +38,13 @@ class Recent(Generic[K, V]):
                 self._kept.popitem(last=False)
 
     def get(self, key: K, now: float) -> V | None:
-        """Give a value that is still good."""
+        """Return a value that is still good."""
         with self._lock:
             kept = self._kept.get(key)
         return kept[1] if kept is not None and now - kept[0] <= self._lasts else None
 
     def get_or(self, key: K, now: float, find: Callable[[], V]) -> V:
-        """Give a value that is still good, else a new one."""
+        """Return a value that is still good, else a new one."""
         found = self.get(key, now)
         if found is None:
             found = find()

@@ -17,14 +17,14 @@ def each_submission(
     states: Collection[SubmissionState] | None = None,
     page: int = PAGE,
 ) -> Iterator[Submission]:
-    """Give a night's submissions by row, copy and generation, as they are when they are read."""
+    """Return a night's submissions by row, copy and generation, as they are when they are read."""
     return chain.from_iterable(ledger.submission_pages(night, states=states, size=page))
 
 
 def each_with_outputs(
     ledger: RunLedger, night: Night
 ) -> Iterator[tuple[Submission, Sequence[Output]]]:
-    """Give each submission of a night with its outputs."""
+    """Return each submission of a night with its outputs."""
     for page, outputs in pages_with_outputs(ledger, night):
         for submission in page:
             yield submission, outputs.get(submission.submission_key, ())
@@ -33,6 +33,6 @@ def each_with_outputs(
 def pages_with_outputs(
     ledger: RunLedger, night: Night, page: int = PAGE
 ) -> Iterator[tuple[Sequence[Submission], Mapping[str, Sequence[Output]]]]:
-    """Give a night page by page, each with its outputs by submission key."""
+    """Return a night page by page, each with its outputs by submission key."""
     for submissions in ledger.submission_pages(night, size=page):
         yield submissions, ledger.outputs_of([one.submission_key for one in submissions])

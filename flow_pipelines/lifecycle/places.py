@@ -25,7 +25,7 @@ Outputs = Mapping[str, Sequence[Output]]
 def pages_with_places(
     ledger: RunLedger, store: ImageStore, night: Night, page: int = PAGE
 ) -> Iterator[tuple[Sequence[Submission], Outputs]]:
-    """Give a night page by page with its outputs, after noting the bucket of those without one."""
+    """Return a night's pages with their outputs, after noting the bucket of those without one."""
     places = Places(ledger, store, night)
     for submissions, outputs in pages_with_outputs(ledger, night, page):
         yield submissions, places.noted(outputs)

@@ -274,7 +274,7 @@ def _rows_of(scope: str) -> object:
 
 
 def latest(submissions: Sequence[Submission]) -> Mapping[tuple[str, int], Submission]:
-    """Give each row and copy's submission of the highest generation."""
+    """Return each row and copy's submission of the highest generation."""
     newest: dict[tuple[str, int], Submission] = {}
     for submission in submissions:
         key = (submission.prompt_id, submission.copy)

@@ -112,12 +112,12 @@ class Ports:
 
 
 def submit_lease(night: Night) -> str:
-    """Give the name of the lease that allows buying for a night."""
+    """Return the name of the lease that allows buying for a night."""
     return f"submit:{night}"
 
 
 def collect_lease(night: Night) -> str:
-    """Give the name of the lease that allows storing a night's outputs and tables."""
+    """Return the name of the lease that allows storing a night's outputs and tables."""
     return f"collect:{night}"
 
 

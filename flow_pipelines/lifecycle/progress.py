@@ -50,12 +50,12 @@ class NightProgress:
 
     @property
     def percent(self) -> int:
-        """Give the share of ended rows, rounded down."""
+        """Return the share of ended rows, rounded down."""
         return 100 * self.ended // self.rows if self.rows else 0
 
     @property
     def under_way(self) -> bool:
-        """Tell whether something is still to be sent or to end by itself."""
+        """Return whether something is still to be sent or to end by itself."""
         return bool(self.in_flight or self.planned or self.submitting)
 
     def in_words(self) -> str:

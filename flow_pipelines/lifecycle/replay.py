@@ -36,12 +36,12 @@ _AGAIN = "; sent again under its key at "
 
 
 def is_due(submission: Submission, now: datetime) -> bool:
-    """Tell whether it is time to look into an unresolved submission."""
+    """Return whether it is time to look into an unresolved submission."""
     return submission.next_poll_at is None or submission.next_poll_at <= now
 
 
 def may_replay(ports: Ports, submission: Submission) -> bool:
-    """Tell whether a copy of this submission's request is harmless now, and wanted."""
+    """Return whether a copy of this submission's request is harmless now, and wanted."""
     sent_at = submission.submitting_at
     if sent_at is None or ports.clock.now() - sent_at < EARLIEST:
         return False
@@ -49,7 +49,7 @@ def may_replay(ports: Ports, submission: Submission) -> bool:
 
 
 def replay_is_open(ports: Ports, submission: Submission) -> bool:
-    """Tell whether a copy of this submission's request may be sent, now or later.
+    """Return whether a copy of this submission's request may be sent, now or later.
 
     Not after a person said that it was never created, nor once its key was refused as known: its
     first intent, from which the provider counts, may be an older one then.

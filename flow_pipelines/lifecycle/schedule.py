@@ -22,7 +22,7 @@ GIVE_UP = timedelta(days=7)
 
 
 def first_poll_seconds(*, called_back: bool = False) -> float:
-    """Give the seconds from a receipt to the first poll."""
+    """Return the seconds from a receipt to the first poll."""
     return FIRST_SECONDS * (WITH_CALLBACK if called_back else 1.0)
 
 
@@ -34,7 +34,7 @@ def next_poll_at(
     advice_seconds: float | None = None,
     called_back: bool = False,
 ) -> datetime:
-    """Give when to ask again; `advice_seconds` is the provider's own word.
+    """Return when to ask again; `advice_seconds` is the provider's own word.
 
     `called_back`: the provider was told where to call when the run ends. It may fail to.
     """
@@ -49,16 +49,16 @@ def next_poll_at(
 
 
 def age_seconds(submission: Submission, now: datetime) -> float:
-    """Give the seconds since the provider accepted the submission."""
+    """Return the seconds since the provider accepted the submission."""
     since = submission.submitted_at or submission.submitting_at or submission.planned_at
     return max((now - since).total_seconds(), 0.0)
 
 
 def is_overdue(submission: Submission, now: datetime, run_timeout_seconds: float) -> bool:
-    """Tell whether a provider run takes longer than its batch allows; it is still collected."""
+    """Return whether a provider run takes longer than its batch allows; it is still collected."""
     return age_seconds(submission, now) > run_timeout_seconds
 
 
 def is_given_up(submission: Submission, now: datetime) -> bool:
-    """Tell whether a run was asked after for so long that its end is no longer expected."""
+    """Return whether a run was asked after for so long that its end is no longer expected."""
     return age_seconds(submission, now) > GIVE_UP.total_seconds()

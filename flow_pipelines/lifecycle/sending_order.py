@@ -17,7 +17,7 @@ def count_sent(record: NightRecord) -> int:
 
 
 def to_send(ledger: RunLedger, record: NightRecord, page: int) -> Iterator[Submission]:
-    """Give what of a night may be sent, in the order of its table; refused rows come last.
+    """Return what of a night may be sent, in the order of its table; refused rows come last.
 
     So rows that merely differ are bought before those that were all refused alike. Rows that
     `prompts` planned since somebody asked are left out.

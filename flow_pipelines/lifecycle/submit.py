@@ -188,7 +188,7 @@ class _Submitting:
         return self.summary
 
     def _is_the_account(self) -> bool:
-        """Tell whether the account is the one it was, if there is something to send."""
+        """Return whether the account is the one it was, if there is something to send."""
         if not self.ports.ledger.planned_for(self.night):
             return True
         try:

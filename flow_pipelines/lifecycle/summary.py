@@ -94,11 +94,11 @@ class NightSummary:
 
     @property
     def cost_per_image_usd(self) -> float:
-        """Give the cost of the night divided by its images; 0 without images."""
+        """Return the cost of the night divided by its images; 0 without images."""
         return float(self.cost_usd / self.images) if self.images else 0.0
 
     def metadata(self) -> dict[str, int | float]:
-        """Give the numbers of DESIGN §2.6: always the same keys, so that Dagster plots them."""
+        """Return the numbers of DESIGN §2.6: always the same keys, so that Dagster plots them."""
         return {
             "rows": self.rows,
             "succeeded": self.succeeded,
@@ -134,7 +134,7 @@ def summarize_night(ledger: RunLedger, night: Night) -> NightSummary:
 
 
 def _newest(ledger: RunLedger, night: Night) -> Mapping[tuple[str, int], int]:
-    """Give the latest generation of each row and copy."""
+    """Return the latest generation of each row and copy."""
     newest: Counter[tuple[str, int]] = Counter()
     for one in each_submission(ledger, night):
         row = (one.prompt_id, one.copy)
@@ -190,7 +190,7 @@ class _Sums:
             self.failures.append(_failure(submission, outputs))
 
     def summary(self, record: NightRecord | None) -> NightSummary:
-        """Give the sums."""
+        """Return the sums."""
         seconds, rows = sorted(self.seconds), self.states.total()
         ended = {name: self.states[state] for name, state in _ENDED.items()}
         counted = {name: self.counted[name] for name in _COUNTED}

@@ -138,7 +138,7 @@ def _same(facts: StoredFacts, there: StoredObject) -> bool:
 def _of_unknown_place(
     output: Output, facts: StoredFacts, there: StoredObject | None
 ) -> FileProblem:
-    """Tell whether a file that may be anywhere is here: `says` is empty then."""
+    """Return whether a file that may be anywhere is here: `says` is empty then."""
     here = there is not None and _same(facts, there)
     says = "" if here else f"{facts.s3_key}: stored by an earlier release, in a bucket not noted"
     return FileProblem(kind="unknown", output=output, says=says)

@@ -52,20 +52,20 @@ _NEARLY_ALL = 0.98
 
 
 def workload(ports: Ports, resource: str) -> Workload:
-    """Give what the account has before it, as of a moment ago."""
+    """Return what the account has before it, as of a moment ago."""
     now = ports.clock.monotonic()
     return ports.memory.workload.get_or(resource, now, lambda: ports.ledger.workload(resource))
 
 
 def mood(load: Workload) -> Mood:
-    """Give what turns are wanted for."""
+    """Return what turns are wanted for."""
     if load.waiting:
         return Mood.BUSY
     return Mood.CALM if load.in_flight <= FEW else Mood.DRAINING
 
 
 def durations(ports: Ports, submission: Submission) -> Durations | None:
-    """Give how long runs of this workflow take; None: too few were measured."""
+    """Return how long runs of this workflow take; None: too few were measured."""
     version = submission.workflow_version
 
     def measured() -> tuple[Durations | None]:
@@ -77,7 +77,7 @@ def durations(ports: Ports, submission: Submission) -> Durations | None:
 
 
 def first_poll_at(ports: Ports, submission: Submission) -> datetime:
-    """Give when a submission is asked after first that is accepted just now."""
+    """Return when a submission is asked after first that is accepted just now."""
     wait = _first_seconds(ports, submission)
     return ports.clock.now() + timedelta(seconds=wait)
 
@@ -89,7 +89,7 @@ def poll_again_at(
     report: RunReport | None = None,
     advice_seconds: float | None = None,
 ) -> datetime:
-    """Give when to ask again after a poll just now; `report` is what it said, unless it failed."""
+    """Return when to poll again after a poll just now; `report` is its answer, unless it failed."""
     now = ports.clock.now()
     advice = max(advice_seconds or 0.0, (report and report.poll_after_seconds) or 0.0)
     plain = schedule.next_poll_at(
@@ -171,7 +171,7 @@ def _spare(age: float, load: Workload) -> float:
 
 
 def _left_by_progress(report: RunReport, age: float) -> float | None:
-    """Give the seconds that a run still takes if it goes on as it went; None: not told."""
+    """Return the seconds that a run still takes if it goes on as it went; None: not told."""
     progress = report.progress
     if progress is None or not 0.1 <= progress < 1:  # noqa: PLR2004 - a beginning tells nothing
         return None

@@ -68,7 +68,7 @@ class Problem:
     """Column name of a table, or 1-based column of a text file."""
 
     def __str__(self) -> str:
-        """Give `file:line: column: message`, leaving out what is not known."""
+        """Return `file:line: column: message`, leaving out what is not known."""
         place = self.file if self.line is None else f"{self.file}:{self.line}"
         if self.column:
             place += f":{self.column}" if self.column.isdigit() else f", column {self.column!r}"
@@ -92,7 +92,7 @@ _MOST_KINDS = 50
 
 
 def _listed(problems: Sequence[Problem], shown: int) -> Iterator[str]:
-    """Give lines that leave no kind of problem out: a thousand of one must not hide another."""
+    """Return lines that leave no kind of problem out: a thousand of one must not hide another."""
     if len(problems) <= shown:
         yield from (f"  {problem}" for problem in problems)
         return

@@ -27,22 +27,22 @@ _TOO_MUCH = Decimal(10) ** 12
 
 
 def text(value: Any) -> str | None:
-    """Give a text that is not empty."""
+    """Return a text that is not empty."""
     return value if isinstance(value, str) and value else None
 
 
 def code(value: Any) -> str | None:
-    """Give a text that looks like a machine's word, not like a sentence."""
+    """Return a text that looks like a machine's word, not like a sentence."""
     return value if isinstance(value, str) and _CODE.fullmatch(value) else None
 
 
 def identifier(value: Any) -> str | None:
-    """Give an id that is safe as one part of a path: letters, digits, `_` and `-`."""
+    """Return an id that is safe as one part of a path: letters, digits, `_` and `-`."""
     return value if isinstance(value, str) and _IDENTIFIER.fullmatch(value) else None
 
 
 def path_part(value: Any) -> str:
-    """Give an id as a part of a path. Raises: ConfigurationError, for what could be two parts."""
+    """Return an id as a part of a path. Raises: ConfigurationError, for what could be two parts."""
     found = identifier(value)
     if found is None:
         raise ConfigurationError(f"{value!r} is not an id: letters, digits, - and _ only")
@@ -50,13 +50,13 @@ def path_part(value: Any) -> str:
 
 
 def count(value: Any) -> int | None:
-    """Give a whole number from 0 on, as far as databases count; true is none."""
+    """Return a whole number from 0 on, as far as databases count; true is none."""
     whole = isinstance(value, int) and not isinstance(value, bool)
     return value if whole and 0 <= value < _COUNTLESS else None
 
 
 def amount(value: Any) -> Decimal | None:
-    """Give an amount of money from 0 on, as written in JSON (exact up to 15 digits)."""
+    """Return an amount of money from 0 on, as written in JSON (exact up to 15 digits)."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -86,7 +86,7 @@ def moment(value: Any) -> datetime | None:
 
 
 def members(value: Any) -> Mapping[str, Any]:
-    """Give an object's members; anything but an object has none."""
+    """Return an object's members; anything but an object has none."""
     return value if isinstance(value, dict) else {}
 
 
@@ -101,7 +101,7 @@ def objects(document: Any, *names: str) -> Sequence[Mapping[str, Any]] | None:
 
 
 def prose(value: Any, characters: int = 2000) -> str | None:
-    """Give a value of unknown shape as text for people: shortened, secrets masked.
+    """Return a value of unknown shape as text for people: shortened, secrets masked.
 
     What is not plainly a message, with its code, stays as JSON: nothing that was said is left out.
     """

@@ -32,13 +32,13 @@ def known_again(refs: Iterable[OutputRef], known: Sequence[Output]) -> dict[int,
 
 
 def names_nothing_else(refs: Iterable[OutputRef], known: Sequence[Output]) -> bool:
-    """Tell whether every output of an answer is one that is known, and it names any."""
+    """Return whether every output of an answer is one that is known, and it names any."""
     ids = {ref.output_id for ref in refs}
     return bool(ids) and ids == {ref.output_id for ref in known_again(refs, known).values()}
 
 
 def is_named_by_link(output: Output) -> bool:
-    """Tell whether its id came from a link, which may never come again."""
+    """Return whether its id came from a link, which may never come again."""
     return _HASH_OF_A_LINK.fullmatch(output.output_id) is not None
 
 

@@ -47,7 +47,7 @@ class OutputRef:
 
 
 def with_names_apart(refs: Iterable[OutputRef]) -> tuple[OutputRef, ...]:
-    """Give outputs names of their own where several that differ share one.
+    """Return outputs names of their own where several that differ share one.
 
     An output of a workflow may be a list of pictures; under one name, only one would be kept.
     What is added comes from the content's address without its query, or from the text itself:
@@ -129,17 +129,17 @@ class StoredFacts:
 
     @property
     def is_damaged(self) -> bool:
-        """Tell whether a better copy of it would take its place."""
+        """Return whether a better copy of it would take its place."""
         return self.verified == "damaged"
 
     @property
     def is_media(self) -> bool:
-        """Tell whether it is a picture, video, sound or 3D model, as far as anybody can tell."""
+        """Return whether it is a picture, video, sound or 3D model, as far as anybody can tell."""
         return self.verified in {None, "decoded", "recognized"}
 
     @property
     def is_shown(self) -> bool:
-        """Tell whether it may be drawn or linked on a page: a picture that was decoded."""
+        """Return whether it may be drawn or linked on a page: a picture that was decoded."""
         return self.verified in {None, "decoded"} and self.media_type.startswith("image/")
 
 
@@ -174,5 +174,5 @@ class Output:
 
     @property
     def is_missing(self) -> bool:
-        """Tell whether it is still to be brought to the bucket."""
+        """Return whether it is still to be brought to the bucket."""
         return self.stored is None and self.settled_above is None

@@ -16,7 +16,7 @@ _PLACE = ("node", "field", "type")
 
 
 def kind_of(refusal: RequestRejected) -> str:
-    """Give 16 hex digits that are the same for refusals that only quote other values.
+    """Return 16 hex digits that are the same for refusals that only quote other values.
 
     Status and code count, then the node or field and the type of each fault; where the provider
     names no type, its words do, without what they quote and without numbers.

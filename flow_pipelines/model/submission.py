@@ -25,7 +25,7 @@ class Night(NamedTuple):
     partition_key: str
 
     def __str__(self) -> str:
-        """Give `batch/partition_key`."""
+        """Return `batch/partition_key`."""
         return f"{self.batch}/{self.partition_key}"
 
 

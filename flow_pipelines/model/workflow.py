@@ -56,7 +56,7 @@ class Workflow:
     """The provider's own price of one run, where it states one."""
 
     def to_json(self) -> str:
-        """Give canonical JSON that `from_json` reads back."""
+        """Return canonical JSON that `from_json` reads back."""
         data = asdict(self)
         data["price_usd"] = None if self.price_usd is None else str(self.price_usd)
         return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

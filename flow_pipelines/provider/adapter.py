@@ -133,13 +133,13 @@ class Provider(Protocol):
     def cost_usd(
         self, report: RunReport, price_usd_per_run: Decimal | None
     ) -> tuple[Decimal | None, Literal["charged", "estimated", "free", "unknown"]]:
-        """Give what an ended run cost and how that is known.
+        """Return what an ended run cost and how that is known.
 
         `price_usd_per_run` is the batch's own figure, for providers that state no price.
         """
 
     def estimate_usd(self, workflow: Workflow, price_usd_per_run: Decimal | None) -> Decimal | None:
-        """Give what one run is expected to cost; None: cannot be known before."""
+        """Return what one run is expected to cost; None: cannot be known before."""
 
 
 @runtime_checkable
@@ -156,7 +156,7 @@ class TakesFiles(Protocol):
         """
 
     def input_value(self, uploaded: str) -> str:
-        """Give what a parameter takes for an uploaded picture. Safe to repeat; not billed.
+        """Return what a parameter takes for an uploaded picture. Safe to repeat; not billed.
 
         May ask the provider once, and then remembers. Raises: NotFound, when the provider does
         not keep it any more; ProviderError.

@@ -11,7 +11,7 @@ from flow_pipelines.provider.calls import ApiAnswer, ApiRequest, Resend
 
 
 def expect_object(provider: str, request: ApiRequest, answer: ApiAnswer) -> Mapping[str, Any]:
-    """Give the JSON object that `answer` has to be.
+    """Return the JSON object that `answer` has to be.
 
     Raises: UnexpectedAnswer, for HTML, lists, null and the like; SubmitOutcomeUnknown instead
     where `request` may have bought something.
@@ -28,7 +28,7 @@ def expect_object(provider: str, request: ApiRequest, answer: ApiAnswer) -> Mapp
 def expect_objects(
     provider: str, request: ApiRequest, answer: ApiAnswer, *names: str
 ) -> Sequence[Mapping[str, Any]]:
-    """Give the list of JSON objects in `answer`: bare, or under one of `names`, `data`, `items`.
+    """Return the list of JSON objects in `answer`: bare, or under one of `names`, `data`, `items`.
 
     Raises: as `expect_object`.
     """
@@ -57,6 +57,6 @@ def unexpected(
 
 
 def request_id(answer: ApiAnswer) -> str | None:
-    """Give the provider's name for this very answer, which its support asks for."""
+    """Return the provider's name for this very answer, which its support asks for."""
     found = answer.headers.get("request-id") or answer.headers.get("x-request-id")
     return found[:200] if found else None

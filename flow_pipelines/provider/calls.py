@@ -87,7 +87,7 @@ def read_no_error(_answer: ApiAnswer) -> ErrorBody:
 
 
 def status_is_error(answer: ApiAnswer) -> bool:
-    """Tell whether an answer is an error by its status alone."""
+    """Return whether an answer is an error by its status alone."""
     return answer.status >= 400  # noqa: PLR2004 - HTTP's own line between answers and errors
 
 

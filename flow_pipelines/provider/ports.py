@@ -34,7 +34,7 @@ class Download(Protocol):
     """From `Content-Disposition`; never a path."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Give at most `size` more bytes; empty at the end. Raises: TransferError."""
+        """Return at most `size` more bytes; empty at the end. Raises: TransferError."""
 
 
 class Transport(Protocol):
@@ -65,10 +65,10 @@ class Seal(Protocol):
     """Hides links to one account's outputs from whoever has not its key."""
 
     def seal(self, submission_key: str, output_id: str, url: str) -> str:
-        """Give the link so that it opens for this output only."""
+        """Return the link so that it opens for this output only."""
 
     def open(self, submission_key: str, output_id: str, sealed: str) -> str | None:
-        """Give the link; None: it was sealed with another key or for another output, or changed."""
+        """Return the link, or None: sealed with another key or for another output, or changed."""
 
 
 class PaceStore(Protocol):

@@ -87,7 +87,7 @@ class TurnSheet:
         return cls(**{**known, "turns": turns})
 
     def stored(self) -> dict[str, Any]:
-        """Give it as JSON keeps it."""
+        """Return it as JSON keeps it."""
         return {**vars(self), "turns": [list(turn) for turn in self.turns]}
 
     def book(self, ask: TurnRequest, now: datetime, held_until: datetime | None) -> float | None:
@@ -124,7 +124,7 @@ class TurnSheet:
         self.cut_at = present
 
     def cuts_now(self, present: int) -> int:
-        """Give the cuts that still count."""
+        """Return the cuts that still count."""
         lapsed = (present - self.cut_at) // (CUT_LASTS // _MICROSECOND)
         return max(self.cuts - lapsed, 0)
 
@@ -150,14 +150,14 @@ class TurnSheet:
         )
 
     def _first_place(self, ask: TurnRequest, earliest: int) -> int:
-        """Give the oldest place of the grid that is not lost yet."""
+        """Return the oldest place of the grid that is not lost yet."""
         oldest = earliest - (ask.burst - 1) * self.interval
         return self.anchor + max(-((self.anchor - oldest) // self.interval), 0) * self.interval
 
     def _may_take(
         self, ask: TurnRequest, others: frozenset[Lane], place: int, present: int
     ) -> bool:
-        """Tell whether a free place is this lane's to take."""
+        """Return whether a free place is this lane's to take."""
         number = self._number(place)
         backfills = number % BACKFILL_SHARE == 0
         if ask.lane is Lane.BACKFILL and Lane.SUBMIT in others:
@@ -177,11 +177,11 @@ class TurnSheet:
         return (place - self.anchor) // self.interval
 
     def _owes(self, number: int) -> bool:
-        """Tell whether a turn of submits may be a poll's, in the place of one it missed."""
+        """Return whether a turn of submits may be a poll's, in the place of one it missed."""
         return self.owed > 0 and number % 4 == 0
 
     def _awaits_polls(self, place: int, present: int) -> bool:
-        """Tell whether a poll will probably come for this turn; if not, who is near takes it."""
+        """Return whether a poll will probably come for this turn; if not, who is near takes it."""
         near = NEAR_INTERVALS * self.interval
         if place > present + near:
             return True
@@ -205,7 +205,7 @@ class TurnSheet:
             self.in_a_row = min(self.in_a_row + 1, IN_A_ROW) if soon else 1
 
     def _fits(self, ask: TurnRequest, begins: int) -> bool:
-        """Tell whether one more turn keeps `most` in every span that has it."""
+        """Return whether one more turn keeps `most` in every span that has it."""
         if ask.most is None or len(self.turns) < ask.most:
             return True
         times = [at for at, _ in self.turns]
@@ -219,11 +219,11 @@ class TurnSheet:
 
 
 def _is_free(taken: list[int], place: int, interval: int) -> bool:
-    """Tell whether nothing lies within an interval of a place, on this grid or an older one."""
+    """Return whether nothing lies within an interval of a place, on this grid or an older one."""
     behind = bisect_right(taken, place - interval)
     return behind == len(taken) or taken[behind] >= place + interval
 
 
 def micros(moment: datetime) -> int:
-    """Give microseconds since 1970."""
+    """Return microseconds since 1970."""
     return (moment - _EPOCH) // _MICROSECOND

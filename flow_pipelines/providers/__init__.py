@@ -28,7 +28,7 @@ def provider_names() -> tuple[str, ...]:
 
 @cache
 def profile(name: str) -> ProviderProfile:
-    """Give what is known of a provider. Raises: ConfigurationError, for an unknown name."""
+    """Return what is known of a provider. Raises: ConfigurationError, for an unknown name."""
     if name not in PROVIDERS:
         known = ", ".join(PROVIDERS)
         raise ConfigurationError(f"unknown provider {name!r}; known are: {known}")

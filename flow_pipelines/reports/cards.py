@@ -62,7 +62,7 @@ class Card:
 
     @property
     def in_vain(self) -> bool:
-        """Tell whether it is marked."""
+        """Return whether it is marked."""
         return self.state in IN_VAIN
 
 
@@ -74,7 +74,7 @@ def night_cards(
     bucket: str,
     get: Callable[[StoredFacts], bytes | None],
 ) -> Iterator[Card]:
-    """Give the cards of a night in the order of its table. Nothing is loaded yet.
+    """Return the cards of a night in the order of its table. Nothing is loaded yet.
 
     Args:
         rows: Of each row and copy the submission that counts.

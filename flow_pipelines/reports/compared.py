@@ -127,7 +127,7 @@ def _median(values: Sequence[float]) -> float | None:
 
 
 def _least(values: Iterable[Decimal | float | None]) -> frozenset[int]:
-    """Give the places of the least value, where there is something to compare it with."""
+    """Return the places of the least value, where there is something to compare it with."""
     known = {place: value for place, value in enumerate(values) if value is not None}
     if len(known) < 2:  # noqa: PLR2004 - a comparison takes two
         return frozenset()

@@ -48,7 +48,7 @@ _PROMPT = 1000
 def comparison_html(
     title: str, subtitle: str, columns: Sequence[ComparedColumn], rows: Iterable[ComparedRow]
 ) -> bytes:
-    """Give the page, UTF-8, below 5 MB, with everything in it: it needs no network.
+    """Return the page, UTF-8, below 5 MB, with everything in it: it needs no network.
 
     Pictures are loaded a few at a time and made small at once; the fewer they are, the larger they
     stand in the page.
@@ -206,7 +206,7 @@ def _states(line: Iterable[ComparedCell | None]) -> Sequence[str]:
 
 
 def _first(loads: Iterable[LoadPicture | None], most: int) -> Iterator[LoadPicture | None]:
-    """Give the loads as they are; from the one after the `most`th on, None."""
+    """Return the loads as they are; from the one after the `most`th on, None."""
     given = 0
     for load in loads:
         given += load is not None
@@ -214,7 +214,7 @@ def _first(loads: Iterable[LoadPicture | None], most: int) -> Iterator[LoadPictu
 
 
 def _that_fit(rows: Sequence[ComparedRow]) -> Sequence[ComparedRow]:
-    """Give the first rows: as many as leave half the page to the pictures."""
+    """Return the first rows: as many as leave half the page to the pictures."""
     taken = 0
     for count, row in enumerate(rows):
         taken += _bytes(row)
@@ -224,7 +224,7 @@ def _that_fit(rows: Sequence[ComparedRow]) -> Sequence[ComparedRow]:
 
 
 def _bytes(row: ComparedRow) -> int:
-    """Give about what a row takes without its pictures: never less."""
+    """Return about what a row takes without its pictures: never less."""
     words = [text(row.prompt, _PROMPT), *(text(cell.reason, 500) for cell in row.cells if cell)]
     links = sum(3 * len(cell.href.encode("utf-8", "replace")) * 2 for cell in row.cells if cell)
     names = len(text(row.prompt_id, 200).encode()) * 2 + 1000

@@ -42,7 +42,7 @@ class Grid:
 
     @property
     def tile_height(self) -> int:
-        """Give the pixels of a picture with its caption."""
+        """Return the pixels of a picture with its caption."""
         return self.thumb + (self.prompt_lines + self.note_lines) * _LINE + 8
 
 
@@ -71,7 +71,7 @@ class ContactSheet:
             self._left_out_in_vain += card.in_vain
 
     def jpeg(self) -> bytes:
-        """Give the sheet as a JPEG of less than 4 MB."""
+        """Return the sheet as a JPEG of less than 4 MB."""
         return _jpeg(self._drawn())
 
     def _drawn(self) -> Image:

@@ -41,7 +41,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 def _mixed(color: Color, other: Color, share: float) -> Color:
-    """Give `color` with so much of `other` in it, 0 … 1."""
+    """Return `color` with so much of `other` in it, 0 … 1."""
     red, green, blue = (
         round(mine + (theirs - mine) * share) for mine, theirs in zip(color, other, strict=True)
     )
@@ -75,7 +75,7 @@ def cost_chart(frame: pd.DataFrame, month: MonthToDate) -> bytes:
 
 
 def provider_colors(frame: pd.DataFrame, month: MonthToDate) -> dict[str, Color]:
-    """Give every provider its color."""
+    """Return every provider its color."""
     names = sorted({*frame["provider"], *month.by("provider")})
     return {name: _COLORS[place % len(_COLORS)] for place, name in enumerate(names)}
 
@@ -102,7 +102,7 @@ def _height(parts: Mapping[str, tuple[Decimal, Decimal]]) -> Decimal:
 
 
 def _step(highest: float) -> float:
-    """Give the distance of grid lines: 1, 2 or 5 times a power of ten, five lines or so."""
+    """Return the distance of grid lines: 1, 2 or 5 times a power of ten, five lines or so."""
     rough = highest / 5
     power: float = 10.0 ** math.floor(math.log10(rough))
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)

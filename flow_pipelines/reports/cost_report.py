@@ -47,21 +47,21 @@ class MonthToDate:
 
     @staticmethod
     def start(now: datetime) -> datetime:
-        """Give the first moment of the UTC month of `now`."""
+        """Return the first moment of the UTC month of `now`."""
         return now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
     @property
     def name(self) -> str:
-        """Give the month as `2026-11`."""
+        """Return the month as `2026-11`."""
         return self.now.astimezone(UTC).date().isoformat()[:7]
 
     @property
     def cost_usd(self) -> Decimal:
-        """Give what is known of it."""
+        """Return what is known of it."""
         return sum((line.cost_usd for line in self.lines), Decimal(0))
 
     def by(self, name: str) -> dict[str, Decimal]:
-        """Give sums by `provider` or `batch`, the highest first."""
+        """Return sums by `provider` or `batch`, the highest first."""
         sums: dict[str, Decimal] = defaultdict(Decimal)
         for line in self.lines:
             sums[getattr(line, name)] += line.cost_usd
@@ -69,7 +69,7 @@ class MonthToDate:
 
 
 def cost_frame(lines: Iterable[CostLine]) -> pd.DataFrame:
-    """Give a row a night (its partition key), batch and provider, in that order.
+    """Return a row a night (its partition key), batch and provider, in that order.
 
     Left out is what was only planned. Money stays `Decimal`, so that sums over it are exact.
     `cost_per_image_usd` is rounded to a micro-dollar, and None where there is no image. `day` is
@@ -128,14 +128,14 @@ def brought_up_to_date(known: pd.DataFrame, changed: pd.DataFrame) -> pd.DataFra
 
 
 def per_image(cost_usd: Decimal, images: int) -> Decimal | None:
-    """Give the cost of one image, rounded to a micro-dollar; None without images."""
+    """Return the cost of one image, rounded to a micro-dollar; None without images."""
     return (cost_usd / images).quantize(_MICRO) if images else None
 
 
 def cost_numbers(
     frame: pd.DataFrame, month: MonthToDate, providers: Collection[str]
 ) -> dict[str, int | float]:
-    """Give what Dagster plots, under keys that are always the same.
+    """Return what Dagster plots, under keys that are always the same.
 
     Every one of `providers` has its keys, used or not. Shares are 0 … 1.
     """
@@ -171,7 +171,7 @@ def total(frame: pd.DataFrame, column: str) -> Decimal:
 
 
 def last_days(frame: pd.DataFrame, days: int) -> pd.DataFrame:
-    """Give the rows of the last `days` days that have any, the newest first."""
+    """Return the rows of the last `days` days that have any, the newest first."""
     recent = sorted(set(frame["day"]))[-days:]
     shown = frame[frame["day"].isin(recent)]
     return shown.sort_values(

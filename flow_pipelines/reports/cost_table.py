@@ -28,7 +28,7 @@ class KnownCosts:
 
 
 def cost_table(frame: pd.DataFrame, *, ledger_id: str, as_of: datetime) -> pa.Table:
-    """Give the table, with a mark of the ledger and the time that it is from."""
+    """Return the table, with a mark of the ledger and the time that it is from."""
     import pyarrow as pa
 
     table = pa.Table.from_pandas(frame, schema=cost_schema(), preserve_index=False)
@@ -72,7 +72,7 @@ def table_owner(content: bytes | None) -> str | None:
 
 
 def cost_schema() -> pa.Schema:
-    """Give the columns of the table."""
+    """Return the columns of the table."""
     import pyarrow as pa
 
     money: Any = pa.decimal128(18, 6)

@@ -41,11 +41,11 @@ def cost_trend(frame: pd.DataFrame) -> bytes:
 
 
 def trend_markdown(frame: pd.DataFrame, sentence: str) -> str:
-    """Give a sentence and the trend below it, short enough to be shown in place."""
+    """Return a sentence and the trend below it, short enough to be shown in place."""
     text = f"{sentence}\n\n{picture_markdown(cost_trend(frame), 'cost by night')}"
     return text if len(text) <= MAX_CHARACTERS else sentence[:MAX_CHARACTERS]
 
 
 def picture_markdown(png: bytes, name: str) -> str:
-    """Give a picture that needs no link."""
+    """Return a picture that needs no link."""
     return f"![{name}](data:image/png;base64,{base64.b64encode(png).decode('ascii')})"

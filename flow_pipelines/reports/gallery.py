@@ -38,7 +38,7 @@ def gallery_pages(
     cards: Sequence[Card],
     pictures: Iterator[Image | Broken | None] | None = None,
 ) -> Iterator[tuple[str, bytes]]:
-    """Give the pages with their file names: `gallery.html`, and `gallery-2.html` and so on.
+    """Return the pages with their file names: `gallery.html`, and `gallery-2.html` and so on.
 
     A page holds 300 cards in less than 5 MB: the fewer pictures, the larger they are in it. One
     page is in memory at a time.
@@ -71,7 +71,7 @@ def _body(cards: Sequence[Card], pictures: Iterator[Image | Broken | None]) -> l
 
 
 def picture_html(state: str, reason: str, picture: Image | Broken | None, room: Room) -> str:
-    """Give what stands in a picture's place: the picture, or words that say why there is none."""
+    """Return what stands in a picture's place: the picture, or words that say why there is none."""
     if picture is not None and picture != "broken":
         url = room.data_url(picture)
         if url is not None:
@@ -89,12 +89,12 @@ def picture_html(state: str, reason: str, picture: Image | Broken | None, room: 
 
 
 def file_attribute(href: str) -> str:
-    """Give the attribute that lets the large view link the stored file."""
+    """Return the attribute that lets the large view link the stored file."""
     return f' data-file="{text(quote(href, errors="replace"))}"' if href else ""
 
 
 def _frames(cards: Sequence[Card]) -> tuple[list[tuple[str, str]], int]:
-    """Give what stands around every picture, and its bytes: no more than half a page's."""
+    """Return what stands around every picture, and its bytes: no more than half a page's."""
     taken = 0
     frames: list[tuple[str, str]] = []
     for longest in _PROMPTS:
@@ -106,7 +106,7 @@ def _frames(cards: Sequence[Card]) -> tuple[list[tuple[str, str]], int]:
 
 
 def _frame(card: Card, longest: int) -> tuple[str, str]:
-    """Give what stands before and after a card's picture."""
+    """Return what stands before and after a card's picture."""
     cost = dollars(card.cost_usd, estimated=card.cost_estimated)
     numbers = [cost, duration(card.run_ms), _count(card)]
     vain = " vain" if card.in_vain else ""

@@ -32,7 +32,7 @@ _WIDE_FONTS = (
 
 
 def font(size_px: int, text: str = "") -> FreeTypeFont | ImageFont:
-    """Give a font that can write `text`.
+    """Return a font that can write `text`.
 
     Pillow's built-in one, alike on every machine, has little beyond ASCII; other text is written
     in the first wide font that this machine has, and in the built-in one if it has none.

@@ -39,7 +39,7 @@ class NightSheet:
         self._examples: list[Image] = []
 
     def files(self) -> Iterator[SheetFile]:
-        """Give the gallery's pages, then `contact_sheet.jpg`. Loads each picture once."""
+        """Return the gallery's pages, then `contact_sheet.jpg`. Loads each picture once."""
         sheet = ContactSheet(self._title, self._subtitle, len(self._cards))
         for name, content in gallery_pages(
             self._title, self._subtitle, self._cards, self._drawn(sheet)
@@ -49,12 +49,12 @@ class NightSheet:
 
     @property
     def preview(self) -> str:
-        """Give markdown that is shown in place. Of use once the files were written."""
+        """Return markdown that is shown in place. Of use once the files were written."""
         return preview_markdown(self._examples, self._subtitle)
 
     @property
     def pictures(self) -> str:
-        """Give markdown with the first pictures, that is shown after a click. Likewise."""
+        """Return markdown with the first pictures, that is shown after a click. Likewise."""
         return mosaic_markdown(self._examples, self._subtitle)
 
     def _drawn(self, sheet: ContactSheet) -> Iterator[Image | Broken | None]:

@@ -10,7 +10,7 @@ _CENTS = Decimal("0.01")
 
 
 def dollars(amount: Decimal | None, *, estimated: bool = False) -> str:
-    """Give `$0.0125` exactly, with cents at least; empty where nothing is known."""
+    """Return `$0.0125` exactly, with cents at least; empty where nothing is known."""
     if amount is None:
         return ""
     cents = amount.quantize(_CENTS)
@@ -18,7 +18,7 @@ def dollars(amount: Decimal | None, *, estimated: bool = False) -> str:
 
 
 def duration(milliseconds: float | None) -> str:
-    """Give `840 ms`, `12.3 s` or `4 min 05 s`; empty where nothing is known."""
+    """Return `840 ms`, `12.3 s` or `4 min 05 s`; empty where nothing is known."""
     if milliseconds is None:
         return ""
     if milliseconds < _SECOND_MS:

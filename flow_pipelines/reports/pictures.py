@@ -36,7 +36,7 @@ _SMALLEST = 24
 def small_pictures(
     loads: Iterable[LoadPicture | None], side: int = LARGEST
 ) -> Iterator[Image | Broken | None]:
-    """Give each picture, in order, with at most `side` pixels a side, flat on white.
+    """Return each picture, in order, with at most `side` pixels a side, flat on white.
 
     A few are loaded ahead in threads, so that whole pictures of a handful are in memory at once,
     however many there are. "broken": bytes that are no picture. None: nothing to show.

@@ -45,7 +45,7 @@ _TOLD = frozenset({
 
 
 def preview_markdown(images: Iterable[bytes | Image], sentence: str) -> str:
-    """Give a sentence and a strip of the first four images, as a data URL.
+    """Return a sentence and a strip of the first four images, as a data URL.
 
     The whole stays below 1,000 characters, whatever the images are: first with less quality, then
     with fewer pixels, then with fewer images, at last with the sentence alone.
@@ -63,7 +63,7 @@ def preview_markdown(images: Iterable[bytes | Image], sentence: str) -> str:
 
 
 def mosaic_markdown(images: Iterable[bytes | Image], sentence: str) -> str:
-    """Give a sentence and the first twelve images, large enough to judge, as a data URL.
+    """Return a sentence and the first twelve images, large enough to judge, as a data URL.
 
     Dagster shows it in a window of its own, after one click. Empty without images.
     """
@@ -84,7 +84,7 @@ def failures_rows(
     *,
     limit: int = 100,
 ) -> list[dict[str, str | int | None]]:
-    """Give a row for everything that did not become a picture, with its reason.
+    """Return a row for everything that did not become a picture, with its reason.
 
     Failed, canceled, unresolved and skipped submissions, and outputs that could not be stored.
     Past `limit` one last row says how many more there are.

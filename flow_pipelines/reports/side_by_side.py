@@ -39,7 +39,7 @@ class Side:
     outputs: Mapping[str, Sequence[Output]]
 
     def images(self, submission: Submission) -> list[Output]:
-        """Give the pictures of a submission that are in the bucket, in their order.
+        """Return the pictures of a submission that are in the bucket, in their order.
 
         First those that can be shown; what else a run gives is none of them.
         """
@@ -48,7 +48,7 @@ class Side:
         return sorted(images, key=lambda one: not (one.stored and one.stored.is_shown))
 
     def median_cost_usd(self) -> Decimal | None:
-        """Give the median cost of a row that succeeded and whose cost is known."""
+        """Return the median cost of a row that succeeded and whose cost is known."""
         costs = [
             one.cost_usd
             for one in self.submissions
@@ -78,7 +78,7 @@ class SideBySide:
 
     @property
     def columns(self) -> Sequence[ComparedColumn]:
-        """Give the columns of the page."""
+        """Return the columns of the page."""
         return [side.column for side in self.sides]
 
     def rows(
@@ -86,7 +86,7 @@ class SideBySide:
         load: Callable[[StoredFacts], LoadPicture] | None = None,
         href: Callable[[StoredFacts], str] | None = None,
     ) -> Sequence[ComparedRow]:
-        """Give the rows of the page; `load` and `href` are asked with a stored picture."""
+        """Return the rows of the page; `load` and `href` are asked with a stored picture."""
         copies = any(copy for _, copy in self.matched)
         return [
             ComparedRow(
@@ -105,7 +105,7 @@ class SideBySide:
         return summarize_columns(self.columns, self.rows())
 
     def table(self) -> pa.Table:
-        """Give a row a prompt, copy and side: state, money, time and the first picture."""
+        """Return a row a prompt, copy and side: state, money, time and the first picture."""
         import pyarrow as pa
 
         records = [
@@ -140,7 +140,7 @@ def _cell(
 
 
 def _may_cost(row: Submission) -> bool:
-    """Tell whether a provider run exists, or may exist: a refused or canceled row has none."""
+    """Return whether a provider run exists, or may exist: a refused or canceled row has none."""
     return row.provider_run_id is not None or row.state in {_S.SUBMITTING, _S.UNRESOLVED}
 
 
@@ -172,7 +172,7 @@ def _record(row: Submission, side: Side) -> dict[str, Any]:
 
 
 def comparison_schema() -> pa.Schema:
-    """Give the columns of the table."""
+    """Return the columns of the table."""
     import pyarrow as pa
 
     text, time = pa.string(), pa.timestamp("us", tz="UTC")

@@ -22,7 +22,7 @@ _WRITTEN: Final = {
 
 @cache
 def provider_resource(name: str) -> type[ProviderResource]:
-    """Give the resource class of a provider, for `provider_resource("…")(api_key=…)`.
+    """Return the resource class of a provider, for `provider_resource("…")(api_key=…)`.
 
     Where none is written, one is made from the provider's profile: the fields of every provider,
     and one for each further address and setting that the profile declares.

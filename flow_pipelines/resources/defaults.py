@@ -12,7 +12,7 @@ from flow_pipelines.resources.run_ledger import RunLedgerResource
 
 
 def default_resources() -> dict[str, Any]:
-    """Give every resource that prompt batches need, configured by the environment.
+    """Return every resource that prompt batches need, configured by the environment.
 
     Nothing has to be set for a location to load: what is missing is an error, naming its
     variable, when it is first used. Put your own over any of them::

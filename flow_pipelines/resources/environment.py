@@ -9,7 +9,7 @@ from flow_pipelines.model.errors import ConfigurationError
 
 
 def setting(value: str | None, variable: str, default: str | None = None) -> str | None:
-    """Give a field's own value, else the environment variable's, else `default`.
+    """Return a field's own value, else the environment variable's, else `default`.
 
     An empty variable counts as unset: `FLOYO_BASE_URL=` in a `.env` file means nothing.
     """
@@ -17,7 +17,7 @@ def setting(value: str | None, variable: str, default: str | None = None) -> str
 
 
 def required(value: str | None, variable: str, what: str) -> str:
-    """Give a setting that must be there. Raises: ConfigurationError, naming the variable."""
+    """Return a setting that must be there. Raises: ConfigurationError, naming the variable."""
     found = setting(value, variable)
     if not found:
         raise ConfigurationError(f"{variable} is not set: {what}")
@@ -25,7 +25,7 @@ def required(value: str | None, variable: str, what: str) -> str:
 
 
 def money(value: float | str | None, variable: str) -> Decimal | None:
-    """Give an amount in USD, None when there is none. Raises: ConfigurationError.
+    """Return an amount in USD, None when there is none. Raises: ConfigurationError.
 
     Here an empty variable is an error: it was written to bound something.
     """
@@ -42,7 +42,7 @@ def money(value: float | str | None, variable: str) -> Decimal | None:
 
 
 def env_var(variable: str) -> str | None:
-    """Give a Dagster `EnvVar` if the variable is set now, so that the UI shows its name only.
+    """Return a Dagster `EnvVar` if the variable is set now, so that the UI shows its name only.
 
     An unset `EnvVar` is an error in Dagster even where nothing uses it; None is looked up again
     when the resource is used, and missed by name then.

@@ -48,7 +48,7 @@ def failures() -> Iterator[None]:
 
 
 def failure(error: FlowPipelinesError) -> dg.Failure:
-    """Give the failure of a step that repeating cannot help, with the facts in its metadata."""
+    """Return the failure of a step that repeating cannot help, with the facts in its metadata."""
     wait = _advice(error)
     told = (
         f"{error}; it asks to wait {wait:,.0f} s" if wait > LONGEST_SECONDS_TO_WAIT else str(error)

@@ -64,7 +64,7 @@ class ImageStoreResource(BoundedResource):
     _inputs: InputPlaces | None = PrivateAttr(default=None)
 
     def get_store(self) -> ImageStore:
-        """Give the store; no call is made yet. The same one at every call.
+        """Return the store; no call is made yet. The same one at every call.
 
         Raises: ConfigurationError, naming the variable, without a bucket.
         """
@@ -112,7 +112,7 @@ class ImageStoreResource(BoundedResource):
         return self.at(bucket).get(key, max_bytes=max_bytes)
 
     def _shared_client(self) -> "S3Client":
-        """Give the one client of this resource: to make one takes a sixth of a second."""
+        """Return the one client of this resource: to make one takes a sixth of a second."""
         if self._client is None:
             self._client = LateClient(lambda: make_client(self.endpoint_url, self.region))
         return cast("S3Client", self._client)

@@ -85,7 +85,7 @@ class ParquetIOManager(dg.IOManager):
 
 
 def table_key(store: ImageStore, asset_key: dg.AssetKey, partition_key: str | None) -> str:
-    """Give the full key of an asset's table, e.g. `<prefix>/<batch>/<partition>/prompts.parquet`.
+    """Return the full key of an asset's table, e.g. `<prefix>/<batch>/<partition>/prompts.parquet`.
 
     Assets that span batches have a folder of their own: `<prefix>/cost_report/`.
     """
@@ -110,7 +110,7 @@ def flow_pipelines_io_manager(context: dg.InitResourceContext) -> dg.IOManager:
 
 
 def to_frame(table: "pa.Table") -> "pd.DataFrame":
-    """Give a DataFrame in which integers stay integers where some are missing.
+    """Return a DataFrame in which integers stay integers where some are missing.
 
     pandas would turn them into floats, and a seed above 2^53 into another seed.
     """

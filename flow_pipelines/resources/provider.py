@@ -119,7 +119,7 @@ class ProviderResource(BoundedResource):
         return check_account(transport, self.profile, self.base_url_in_use())
 
     def base_url_in_use(self) -> str:
-        """Give the API's address: this resource's, else the environment's, else the provider's."""
+        """Return the API's URL: this resource's, else the environment's, else the provider's."""
         return next(iter(self._addresses().values()))
 
     def held_until(self, pace: PaceStore) -> datetime | None:
@@ -128,16 +128,16 @@ class ProviderResource(BoundedResource):
         return pace.held_until(_account(self.provider_name, key))
 
     def has_key(self) -> bool:
-        """Tell whether a key is configured; it may still be a wrong one."""
+        """Return whether a key is configured; it may still be a wrong one."""
         return bool(setting(self.api_key, self.profile.key_variable))
 
     def link_seal(self) -> LinkSeal | None:
-        """Give what seals links to this account's outputs; None without a key."""
+        """Return what seals links to this account's outputs; None without a key."""
         key = Secret(setting(self.api_key, self.profile.key_variable))
         return LinkSeal(self.provider_name, key) if key else None
 
     def get_client(self) -> Any:
-        """Give the typed client of the provider's documented calls. The same one at every call.
+        """Return the typed client of the provider's documented calls. The same one at every call.
 
         It shares the account's rate limit with everything that uses the default ledger; without
         one it keeps the limit within this process only.
@@ -150,11 +150,11 @@ class ProviderResource(BoundedResource):
         return self._client
 
     def get_daily_budget_usd(self) -> Decimal | None:
-        """Give the account's budget of a UTC day. Raises: ConfigurationError."""
+        """Return the account's budget of a UTC day. Raises: ConfigurationError."""
         return money(self.daily_budget_usd, DAILY_BUDGET)
 
     def rate_limit(self) -> RateLimit | None:
-        """Give what the account's plan allows, else the provider's published limit, if any."""
+        """Return what the account's plan allows, else the provider's published limit, if any."""
         if self.requests_per_minute is None:
             return self.profile.rate_limit
         return RateLimit(requests=self.requests_per_minute, per_seconds=60.0)
@@ -177,7 +177,7 @@ class ProviderResource(BoundedResource):
         )
 
     def _addresses(self) -> dict[str, str]:
-        """Give every address of the provider: a field's, else the environment's, else its own."""
+        """Return every address of the provider: a field's, else the environment's, else its own."""
         return {
             name: setting(getattr(self, name, None), self.profile.url_variables[name], default)
             or default
@@ -185,7 +185,7 @@ class ProviderResource(BoundedResource):
         }
 
     def _settings(self) -> dict[str, Any]:
-        """Give what else connecting takes: a field's value, else the environment's, if any."""
+        """Return what else connecting takes: a field's value, else the environment's, if any."""
         found = {
             name: setting(getattr(self, name, None), variable)
             for name, variable in self.profile.other_variables.items()
@@ -208,7 +208,7 @@ class FloyoResource(ProviderResource):
     )
 
     def get_client(self) -> "FloyoClient":
-        """Give the client of Floyo's documented calls; see `ProviderResource.get_client`."""
+        """Return the client of Floyo's documented calls; see `ProviderResource.get_client`."""
         return cast("FloyoClient", super().get_client())
 
     def _settings(self) -> dict[str, Any]:
@@ -222,7 +222,7 @@ class FloImgResource(ProviderResource):
     provider_name: ClassVar[str] = "floimg"
 
     def get_client(self) -> "FloImgClient":
-        """Give the client of FloImg's documented calls; see `ProviderResource.get_client`."""
+        """Return the client of FloImg's documented calls; see `ProviderResource.get_client`."""
         return cast("FloImgClient", super().get_client())
 
 
@@ -232,7 +232,7 @@ class ComflowyResource(ProviderResource):
     provider_name: ClassVar[str] = "comflowy"
 
     def get_client(self) -> "ComflowyClient":
-        """Give the client of Comflowy's documented calls; see `ProviderResource.get_client`."""
+        """Return the client of Comflowy's documented calls; see `ProviderResource.get_client`."""
         return cast("ComflowyClient", super().get_client())
 
 
@@ -247,7 +247,7 @@ class FloraResource(ProviderResource):
     )
 
     def get_client(self) -> "FloraClient":
-        """Give the client of FLORA's documented calls; see `ProviderResource.get_client`."""
+        """Return the client of FLORA's documented calls; see `ProviderResource.get_client`."""
         return cast("FloraClient", super().get_client())
 
 

@@ -18,7 +18,7 @@ FILE_NAME = "flow_pipelines_ledger.sqlite"
 
 
 def default_ledger_url() -> str:
-    """Give the SQLite file under `DAGSTER_HOME`.
+    """Return the SQLite file under `DAGSTER_HOME`.
 
     Raises: ConfigurationError without `DAGSTER_HOME`: Dagster then keeps its state in a temporary
     folder, and a ledger that vanishes would let everything be bought again.
@@ -33,7 +33,7 @@ def default_ledger_url() -> str:
 
 
 def leaves_this_host(instance: dg.DagsterInstance) -> bool:
-    """Tell whether the instance's run launcher may start runs on other machines.
+    """Return whether the instance's run launcher may start runs on other machines.
 
     Only launchers that are known to stay are trusted: a new kind of launcher is refused the local
     file rather than given a ledger of its own on each machine.
@@ -71,7 +71,7 @@ class RunLedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # s
             self._ledger.close()
 
     def get_clock(self) -> Clock:
-        """Give the clock of the ledger, and of whatever works with it: they must agree."""
+        """Return the clock of the ledger, and of whatever works with it: they must agree."""
         return SystemClock()
 
     def get_ledger(self) -> SqlRunLedger:

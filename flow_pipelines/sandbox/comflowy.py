@@ -189,7 +189,7 @@ class Comflowy:
         return seen.word or _WORDS[seen.state]
 
     def _result(self, seen: Report, base_url: str) -> dict[str, Any]:
-        """Give what a check and the callback of a result have in common."""
+        """Return what a check and the callback of a result have in common."""
         links, nodes = list[str](), dict[str, dict[str, list[str]]]()
         for output in seen.outputs:
             links.append(self._link(output, base_url))
@@ -282,7 +282,7 @@ def _are_urls(callbacks: object) -> bool:
 
 
 def _progress_of(run: Run) -> list[tuple[str, Callable[[], float], Any]]:
-    """Give each event of a run: its type, when it is due, and what it tells."""
+    """Return each event of a run: its type, when it is due, and what it tells."""
     events: list[tuple[str, Callable[[], float], Any]] = [
         ("waiting", lambda: run.accepted_at, {}),
         ("running", lambda: run.starts_at, {}),

@@ -46,12 +46,12 @@ class ControlClient:
         self._session.trust_env = False
 
     def state(self) -> dict[str, Reading]:
-        """Give every provider's meter."""
+        """Return every provider's meter."""
         providers = self._call("GET", "state")["providers"]
         return {name: Reading(**reading) for name, reading in providers.items()}
 
     def runs(self, provider: str | None = None) -> list[SandboxRun]:
-        """Give all remembered runs, newest first."""
+        """Return all remembered runs, newest first."""
         found: list[SandboxRun] = []
         while True:
             page = self._call("GET", "runs", provider=provider, offset=len(found))
@@ -60,7 +60,7 @@ class ControlClient:
                 return found
 
     def requests(self, after: int = 0) -> list[RequestRecord]:
-        """Give the remembered requests with a number above `after`, oldest first."""
+        """Return the remembered requests with a number above `after`, oldest first."""
         found: list[RequestRecord] = []
         while True:
             page = self._call("GET", "requests", after=found[-1].number if found else after)
@@ -69,7 +69,7 @@ class ControlClient:
             found += [RequestRecord(**record) for record in page["requests"]]
 
     def deliveries(self) -> list[Delivery]:
-        """Give the callbacks that were tried, oldest first."""
+        """Return the callbacks that were tried, oldest first."""
         return [Delivery(**one) for one in self._call("GET", "deliveries")["deliveries"]]
 
     def add_fault(self, provider: str, operation: str, action: str, **details: Any) -> None:

@@ -89,7 +89,7 @@ class Courier:
             self._changed.notify()
 
     def deliveries(self) -> list[Delivery]:
-        """Give the attempts so far, oldest first."""
+        """Return the attempts so far, oldest first."""
         with self._changed:
             return list(self._deliveries)
 

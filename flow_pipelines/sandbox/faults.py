@@ -90,7 +90,7 @@ class Fault:
     word: str = ""
 
     def matches(self, provider: str, operation: str, text: str) -> bool:
-        """Tell whether the rule is about this request."""
+        """Return whether the rule is about this request."""
         return (
             self.provider in (provider, "*")
             and self.operation in (operation, "*")
@@ -124,7 +124,7 @@ class Faults:
     def pick(
         self, provider: str, operation: str, text: str, only: Callable[[Action], bool]
     ) -> Fault | None:
-        """Give the fault that happens to this request, and count it."""
+        """Return the fault that happens to this request, and count it."""
         with self._lock:
             for index, rule in enumerate(self._rules):
                 if not only(rule.action) or not rule.matches(provider, operation, text):

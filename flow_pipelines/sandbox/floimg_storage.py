@@ -86,7 +86,7 @@ class Storage:
         )
 
     def behind(self, link: str, base_url: str) -> StoredImage | None:
-        """Give the image that a link opens; None: it opens nothing of this storage."""
+        """Return the image that a link opens; None: it opens nothing of this storage."""
         with self._lock:
             kept = list(self._images.values())
         return next((one for one in kept if self._link(one, base_url) == link), None)
@@ -194,7 +194,7 @@ def content_mark(stored: StoredImage) -> str:
 
 
 def _look_at(content: bytes) -> dict[str, Any] | None:
-    """Give format and size of what decodes as an image."""
+    """Return format and size of what decodes as an image."""
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()

@@ -84,7 +84,7 @@ def wrong_parameters(workflow: Mapping[str, Any], given: Mapping[str, Any]) -> l
 
 
 def with_defaults(workflow: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the value of every parameter."""
+    """Return the value of every parameter."""
     parameters = workflow["parameters"]
     return {one["name"]: given.get(one["name"], one.get("default")) for one in parameters}
 

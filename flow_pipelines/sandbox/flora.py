@@ -215,7 +215,7 @@ class Flora:
         )
 
     def _reaches(self, media: Sequence[str], ask: Ask) -> bool:
-        """Tell whether every asset of ours among these is there; others are taken for granted."""
+        """Return whether every asset of ours among these is there; others are taken for granted."""
         own = f"{ask.base_url}{MEDIA}/assets/"
         names = [url.removeprefix(own) for url in media if url.startswith(own)]
         return all(self._assets.is_ready(name) for name in names)

@@ -78,7 +78,7 @@ class Assets:
         ]
 
     def is_ready(self, asset_id: str) -> bool:
-        """Tell whether there is such an asset, ready to be opened."""
+        """Return whether there is such an asset, ready to be opened."""
         found = self._shelf.find(asset_id)
         return found is not None and found.status == "ready"
 
@@ -269,7 +269,7 @@ def _link(asset: Asset, ask: Ask) -> str:
 
 
 def _form_fields(asset: Asset) -> dict[str, str]:
-    """Give what a client sends along, as Google's storage wants it of a policy document."""
+    """Return what a client sends along, as Google's storage wants it of a policy document."""
     policy = json.dumps({"expiration": iso(asset.expires_at), "key": asset.id})
     return {
         "key": f"assets/{asset.id}",

@@ -23,7 +23,7 @@ _THIS_MACHINE = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def is_callback_url(url: Any) -> bool:
-    """Tell whether a run may be told to this address: a public one, or one beside the sandbox."""
+    """Return whether a run may be told to this address: a public one, or one beside the sandbox."""
     if is_public_https(url):
         return True
     try:

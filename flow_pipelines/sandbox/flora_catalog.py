@@ -81,7 +81,7 @@ class Catalog:
         ]
 
     def has_project(self, project_id: Any) -> bool:
-        """Tell whether there is such a project."""
+        """Return whether there is such a project."""
         with self._lock:
             return project_id in self._projects
 

@@ -92,12 +92,12 @@ class Shelf:
                 self._assets.popitem(last=False)
 
     def find(self, asset_id: str) -> Asset | None:
-        """Give an asset, whoever's it is."""
+        """Return an asset, whoever's it is."""
         with self._lock:
             return self._assets.get(asset_id)
 
     def of(self, account: str) -> list[Asset]:
-        """Give an account's assets, newest first."""
+        """Return an account's assets, newest first."""
         with self._lock:
             every = list(reversed(self._assets.values()))
         return [asset for asset in every if asset.account == account]

@@ -43,13 +43,13 @@ class KeyMemory:
             self._first: dict[tuple[str, str], First] = {}
 
     def place(self, account: Account, *, in_body: str, in_header: str) -> str:
-        """Give the key from where this account of idempotency says that it is; may be empty."""
+        """Return the key from where this account of idempotency says that it is; may be empty."""
         return in_header if account == "duplicate_409" else in_body
 
     def first(
         self, account: Account, owner: str, key: str, now: float, lag_seconds: float
     ) -> First | None:
-        """Give the first use of a key that still, and already, counts.
+        """Return the first use of a key that still, and already, counts.
 
         Copies are not coalesced: for `lag_seconds` after the first, one runs by itself.
         """

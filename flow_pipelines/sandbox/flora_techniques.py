@@ -91,7 +91,7 @@ def problems_of(technique: Technique, body: Mapping[str, Any], media: str) -> Se
 
 
 def media_of(inputs: Sequence[Mapping[str, Any]]) -> Sequence[str]:
-    """Give the addresses among the inputs of a request that is fine."""
+    """Return the addresses among the inputs of a request that is fine."""
     return [one["value"] for one in inputs if one["type"] != "text"]
 
 

@@ -40,7 +40,7 @@ def error(status: int, message: str, code: str = "", **more: Any) -> Answer:
 
 
 def refused(status: int, message: str) -> Refused:
-    """Give an error that ends the handling of a request."""
+    """Return an error that ends the handling of a request."""
     return Refused(error(status, message))
 
 
@@ -51,7 +51,7 @@ def invalid(problems: Sequence[Problem]) -> Refused:
 
 
 def body_of(ask: Ask) -> dict[str, Any]:
-    """Give the JSON object that a request has to have. Raises: Refused."""
+    """Return the JSON object that a request has to have. Raises: Refused."""
     body = json_object(ask)
     if body is None:
         raise Refused(error(400, "The body is not a JSON object.", "invalid_json"))
@@ -82,17 +82,17 @@ def page(ask: Ask, names: Sequence[str]) -> tuple[slice, dict[str, str | None]]:
 
 
 def ms(at: float) -> int:
-    """Give Unix seconds as FLORA gives most times."""
+    """Return Unix seconds as FLORA gives most times."""
     return int(at * 1000)
 
 
 def iso(at: float) -> str:
-    """Give Unix seconds as FLORA gives some times."""
+    """Return Unix seconds as FLORA gives some times."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
 
 
 def is_public_https(url: Any) -> bool:
-    """Tell whether FLORA would go to an address."""
+    """Return whether FLORA would go to an address."""
     try:
         parts = urlsplit(url) if isinstance(url, str) else None
         host = parts.hostname if parts else None

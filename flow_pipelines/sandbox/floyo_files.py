@@ -36,7 +36,7 @@ class Stored:
 
 
 def stored_output(run: Run, output: Output) -> Stored:
-    """Give an output of a run as a file."""
+    """Return an output of a run as a file."""
     return Stored(
         id=output.id,
         account=run.order.account,
@@ -72,20 +72,20 @@ class FileShelf:
             return f"{PurePosixPath(prefix).name}_{self._numbers[account, prefix]:05d}_.png"
 
     def find(self, file_id: str) -> Stored | None:
-        """Give a file; None when there is none of that id."""
+        """Return a file; None when there is none of that id."""
         with self._lock:
             upload = self._uploads.get(file_id)
         made = self._world.life.output("floyo", file_id)
         return upload if made is None else stored_output(*made)
 
     def content(self, stored: Stored) -> bytes:
-        """Give a file's bytes."""
+        """Return a file's bytes."""
         if stored.picture is None:
             return stored.content
         return self._world.studio.png(stored.picture)
 
     def describe(self, stored: Stored, ask: Ask, expires_in: int | None) -> dict[str, Any]:
-        """Give a file's object, with a link that works for `expires_in` seconds if asked for."""
+        """Return a file's object, with a link that works for `expires_in` seconds if asked for."""
         created = datetime.fromtimestamp(stored.created_at, UTC)
         document = {
             "id": stored.id,
@@ -124,7 +124,7 @@ class FileShelf:
         return None
 
     def free_name(self, account: str, folder: str, name: str) -> str:
-        """Give `name`, or the next free one like it: `name (1).png`."""
+        """Return `name`, or the next free one like it: `name (1).png`."""
         with self._lock:
             taken = {one.input_path for one in self._uploads.values() if one.account == account}
         path, number, free = PurePosixPath(name), 0, name

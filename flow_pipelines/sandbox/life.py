@@ -128,7 +128,7 @@ class Run:
         return RunState.FAILED if self.error_code else RunState.SUCCEEDED
 
     def flotime_ms(self, now: float) -> int:
-        """Give the GPU time used up to `now`; a cached run uses none."""
+        """Return the GPU time used up to `now`; a cached run uses none."""
         until = min(now, self.ends_at, self.canceled_at or math.inf)
         if self.cached or until <= self.starts_at:
             return 0
@@ -137,7 +137,7 @@ class Run:
         return int((until - self.starts_at) * self.time_scale * 1000)
 
     def charged_usd(self, now: float) -> Decimal:
-        """Give what was charged in money: the price of a run that succeeded, else nothing."""
+        """Return what was charged in money: the price of a run that succeeded, else nothing."""
         return self.order.price_usd if self.state(now) is RunState.SUCCEEDED else Decimal(0)
 
 
@@ -242,7 +242,7 @@ class Life:
                 del self._copies[identity]
 
     def get(self, provider: str, account: str, run_id: str) -> Run | None:
-        """Give a run to the account it belongs to, to nobody else."""
+        """Return a run to the account it belongs to, to nobody else."""
         with self._lock:
             run = self._runs.get(run_id)
         if run is None or (run.order.provider, run.order.account) != (provider, account):
@@ -261,7 +261,7 @@ class Life:
             return True
 
     def runs(self, provider: str | None = None, account: str | None = None) -> list[Run]:
-        """Give the remembered runs, newest first."""
+        """Return the remembered runs, newest first."""
         with self._lock:
             newest = list(reversed(self._runs.values()))
         return [
@@ -271,7 +271,7 @@ class Life:
         ]
 
     def output(self, provider: str, output_id: str) -> tuple[Run, Output] | None:
-        """Give an output of a run that succeeded, with the run."""
+        """Return an output of a run that succeeded, with the run."""
         with self._lock:
             run = self._outputs.get(output_id)
         if run is None or run.order.provider != provider:

@@ -81,7 +81,7 @@ class Meter:
             self._statuses.setdefault(record.provider, Counter())[record.status] += 1
 
     def requests(self, after: int = 0, limit: int = 1000) -> list[RequestRecord]:
-        """Give up to `limit` records with a number above `after`, oldest first."""
+        """Return up to `limit` records with a number above `after`, oldest first."""
         with self._lock:
             return [one for one in self._log if one.number > after][:limit]
 

@@ -57,7 +57,7 @@ class Studio:
         self._lock = threading.Lock()
 
     def png(self, picture: Picture) -> bytes:
-        """Give a picture's bytes, the same ones every time."""
+        """Return a picture's bytes, the same ones every time."""
         wanted = (picture, self.max_side)
         with self._lock:
             if wanted in self._latest:

@@ -85,7 +85,7 @@ class Sandbox:
             dialect.reset()
 
     def environment(self) -> dict[str, str]:
-        """Give the variables with which a client finds this sandbox and nothing else."""
+        """Return the variables with which a client finds this sandbox and nothing else."""
         variables = {
             "FLOW_PIPELINES_BUCKET": self.bucket.name,
             "AWS_ENDPOINT_URL_S3": self.bucket.url,

@@ -73,7 +73,7 @@ def json_answer(document: object, status: int = 200) -> Answer:
 
 
 def json_object(ask: Ask) -> dict[str, Any] | None:
-    """Give the JSON object that a request's body is; None: it is anything else."""
+    """Return the JSON object that a request's body is; None: it is anything else."""
     try:
         body = ask.json()
     except ValueError:

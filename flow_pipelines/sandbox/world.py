@@ -48,7 +48,7 @@ class World:
         return tuning
 
     def keys(self, dialect: Dialect) -> dict[str, str]:
-        """Give the accepted keys of a provider with their labels."""
+        """Return the accepted keys of a provider with their labels."""
         keys = self.settings.keys.get(dialect.name) or (dialect.default_key,)
         return {key: f"{dialect.name}-key-{number}" for number, key in enumerate(keys, 1)}
 

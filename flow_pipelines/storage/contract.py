@@ -59,7 +59,7 @@ class ImageStore(Protocol):
         """Join the prefix and `parts` to a full key."""
 
     def uri(self, key: str) -> str:
-        """Give `s3://bucket/key`."""
+        """Return `s3://bucket/key`."""
 
     def check(self) -> None:
         """Raise ConfigurationError unless the bucket exists and can be listed. Costs one call."""
@@ -88,10 +88,10 @@ class ImageStore(Protocol):
         """Store a small JSON document unless the key exists. False: it existed, unchanged."""
 
     def get(self, key: str, *, max_bytes: int = 256 * 1024 * 1024) -> bytes | None:
-        """Give an object's content; None when there is none."""
+        """Return an object's content; None when there is none."""
 
     def head(self, key: str) -> StoredObject | None:
-        """Give what is known of an object; None when there is none."""
+        """Return what is known of an object; None when there is none."""
 
     def inspect(self, key: str) -> StoredObject | None:
         """Return what `head` gives, with the SHA-256 in any case: where the metadata has none, the
@@ -107,20 +107,20 @@ class ImageStore(Protocol):
         """
 
     def list_keys(self, prefix: str, limit: int | None = None) -> Iterator[str]:
-        """Give the full keys that start with the full key `prefix`, in their order: all of them,
+        """Return the full keys that start with the full key `prefix`, in their order: all of them,
         or the first `limit`."""
 
     def list_objects(self, prefix: str, limit: int | None = None) -> Iterator[ListedObject]:
-        """Give what `list_keys` gives, with sizes."""
+        """Return what `list_keys` gives, with sizes."""
 
     def list_folders(self, prefix: str) -> Iterator[str]:
-        """Give the names of the folders right below `prefix`, which ends with a slash, in order."""
+        """Return the names of the folders directly below `prefix` (ends with a slash), in order."""
 
     def at(self, bucket: str, prefix: str) -> ImageStore:
         """Return the same store at another bucket and prefix. No call is made."""
 
     def presigned_url(self, key: str, seconds: int) -> str:
-        """Give a link that opens one object to whoever holds it, for `seconds` from now.
+        """Return a link that opens one object to whoever holds it, for `seconds` from now.
 
         It carries a key id and a signature: store it nowhere, print it never. No call is made.
         """
@@ -129,4 +129,4 @@ class ImageStore(Protocol):
         """Take an object away, or none where there is none. Only `doctor` does, with its own."""
 
     def server_time(self) -> datetime | None:
-        """Give the time by the store's own clock, to the second; None where it tells none."""
+        """Return the time by the store's own clock, to the second; None where it tells none."""

@@ -53,7 +53,7 @@ class FileFacts:
 
     @property
     def is_attachment(self) -> bool:
-        """Tell whether a browser must save it and not show it: it may be a page with a script."""
+        """Return whether a browser must save it and not show it: it may be a page with a script."""
         return self.media_type == OPAQUE
 
 
@@ -164,7 +164,7 @@ def _damaged(promise: Promise, head: bytes, why: str, doubt: Doubt | None) -> Fi
 
 
 def _is_whole(source: BinaryIO, head: bytes) -> bool:
-    """Tell whether an image that does not decode has all of itself, by its own format."""
+    """Return whether an image that does not decode has all of itself, by its own format."""
     if head.startswith(SIGNATURE):
         try:
             checked_png(source)

@@ -35,7 +35,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def recognize_media(head: bytes) -> tuple[str, str] | None:
-    """Give media type and extension of video, audio and 3D files; None for anything else."""
+    """Return media type and extension of video, audio and 3D files; None for anything else."""
     if head[4:8] == b"ftyp" and head[8:12] not in _DECODED_BRANDS:
         return _BRANDS.get(head[8:12], ("video/mp4", "mp4"))
     if head.startswith(b"\x1a\x45\xdf\xa3"):
@@ -51,12 +51,12 @@ def recognize_media(head: bytes) -> tuple[str, str] | None:
 
 
 def looks_like_markup(head: bytes) -> bool:
-    """Tell whether a file begins like HTML, SVG, XML or JSON: never an image."""
+    """Return whether a file begins like HTML, SVG, XML or JSON: never an image."""
     return head.removeprefix(_BYTE_ORDER_MARK).lstrip().startswith((b"<", b"{", b"["))
 
 
 def begins_like_an_image(head: bytes) -> bool:
-    """Tell whether a file begins, as far as it goes, like a type that is decoded."""
+    """Return whether a file begins, as far as it goes, like a type that is decoded."""
     return head[8:12] in _DECODED_BRANDS or any(
         head.startswith(start) or start.startswith(head) for start in _IMAGE_STARTS
     )
@@ -72,7 +72,7 @@ def image_type(head: bytes) -> tuple[str, str] | None:
 
 
 def reaches_its_end(head: bytes, tail: bytes, size_bytes: int) -> bool:
-    """Tell whether a JPEG, GIF or WebP has the end that its own format gives it."""
+    """Return whether a JPEG, GIF or WebP has the end that its own format gives it."""
     media = image_type(head)
     if media is None:
         return False
@@ -83,7 +83,7 @@ def reaches_its_end(head: bytes, tail: bytes, size_bytes: int) -> bool:
 
 
 def looks_like_text(head: bytes) -> bool:
-    """Tell whether a file begins with text, markup included."""
+    """Return whether a file begins with text, markup included."""
     if head.startswith(_RADIANCE):
         return False
     if head.startswith(_UTF_16) or head.removeprefix(_BYTE_ORDER_MARK).lstrip()[:1] == b"<":
@@ -98,5 +98,5 @@ def looks_like_text(head: bytes) -> bool:
 
 
 def looks_like_html(head: bytes) -> bool:
-    """Tell whether a file begins like a web page."""
+    """Return whether a file begins like a web page."""
     return head.removeprefix(_BYTE_ORDER_MARK).lstrip().lower().startswith(_HTML)

@@ -44,7 +44,7 @@ class Promise:
 
     @property
     def is_media(self) -> bool:
-        """Tell whether this was to be a picture, a video or a sound, and no text.
+        """Return whether this was to be a picture, a video or a sound, and no text.
 
         A name that ends like something else is heard before a type: types are often guesses.
         """
@@ -55,7 +55,7 @@ class Promise:
 
     @property
     def is_decodable(self) -> bool:
-        """Tell whether this was to be a picture of a type that is decoded here."""
+        """Return whether this was to be a picture of a type that is decoded here."""
         named = next(_extensions(self.names), None)
         if named is not None and named != _UNKNOWN:
             return named in _DECODED
@@ -63,7 +63,7 @@ class Promise:
 
     @property
     def may_be_a_page(self) -> bool:
-        """Tell whether HTML may be what was meant: named like it, or not named at all."""
+        """Return whether HTML may be what was meant: named like it, or not named at all."""
         named = next(_extensions(self.names), None)
         return named is None or named in _WRITTEN
 

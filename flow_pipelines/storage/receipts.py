@@ -133,7 +133,7 @@ def marked_at(store: ImageStore, folder: str) -> datetime | None:
 
 
 def night_has_receipts(store: ImageStore, batch: str, partition_path: str) -> bool:
-    """Tell whether anything in the bucket shows that a night was bought, or begun."""
+    """Return whether anything in the bucket shows that a night was bought, or begun."""
     folder = store.key(batch, partition_path)
     if any(store.list_keys(f"{folder}/images/", limit=1)):
         return True

@@ -83,7 +83,7 @@ class S3ImageStore:
         return "/".join(part for part in (self.prefix, *(p.strip("/") for p in parts)) if part)
 
     def uri(self, key: str) -> str:
-        """Give `s3://bucket/key`."""
+        """Return `s3://bucket/key`."""
         return f"s3://{self.bucket}/{key}"
 
     def check(self) -> None:
@@ -161,7 +161,7 @@ class S3ImageStore:
             ) from None
 
     def get(self, key: str, *, max_bytes: int = 256 * _MIB) -> bytes | None:
-        """Give an object's content; None when there is none."""
+        """Return an object's content; None when there is none."""
 
         def read() -> bytes:
             answer = self._client.get_object(Bucket=self.bucket, Key=key)
@@ -176,7 +176,7 @@ class S3ImageStore:
         return self._unless_absent(read, doing="read", key=key)
 
     def head(self, key: str) -> StoredObject | None:
-        """Give what is known of an object; None when there is none."""
+        """Return what is known of an object; None when there is none."""
         answer = self._unless_absent(
             lambda: self._client.head_object(Bucket=self.bucket, Key=key), doing="look at", key=key
         )
@@ -210,17 +210,17 @@ class S3ImageStore:
         return replace(found, sha256=sha256)
 
     def list_keys(self, prefix: str, limit: int | None = None) -> Iterator[str]:
-        """Give the full keys that start with the full key `prefix`; see `ImageStore.list_keys`."""
+        """Return the full keys that start with the full key `prefix` (`ImageStore.list_keys`)."""
         return (found.key for found in self.list_objects(prefix, limit))
 
     def list_objects(self, prefix: str, limit: int | None = None) -> Iterator[ListedObject]:
-        """Give what `list_keys` gives, with sizes."""
+        """Return what `list_keys` gives, with sizes."""
         for page in self._pages(prefix, limit, {}):
             for found in page.get("Contents", ()):
                 yield ListedObject(key=found["Key"], size_bytes=found["Size"])
 
     def list_folders(self, prefix: str) -> Iterator[str]:
-        """Give the names of the folders right below `prefix`, in their order."""
+        """Return the names of the folders right below `prefix`, in their order."""
         for page in self._pages(prefix, None, {"Delimiter": "/"}):
             for found in page.get("CommonPrefixes", ()):
                 yield found["Prefix"].removeprefix(prefix).rstrip("/")
@@ -230,7 +230,7 @@ class S3ImageStore:
         return self._copy(bucket, prefix, self._budget)
 
     def presigned_url(self, key: str, seconds: int) -> str:
-        """Give a link that opens one object for a while; see `ImageStore.presigned_url`."""
+        """Return a link that opens one object for a while; see `ImageStore.presigned_url`."""
         return self._client.generate_presigned_url(
             "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=seconds
         )
@@ -244,7 +244,7 @@ class S3ImageStore:
         )
 
     def server_time(self) -> datetime | None:
-        """Give the time by the store's own clock (the `Date` of a listing's answer)."""
+        """Return the time by the store's own clock (the `Date` of a listing's answer)."""
         headers = self._list_one()["ResponseMetadata"].get("HTTPHeaders", {})
         try:
             return parsedate_to_datetime(headers["date"])
@@ -273,7 +273,7 @@ class S3ImageStore:
     def _pages(
         self, prefix: str, limit: int | None, more: dict[str, Any]
     ) -> Iterator[ListObjectsV2OutputTypeDef]:
-        """Give a listing page by page, to its end or to the object `limit`."""
+        """Return a listing page by page, to its end or to the object `limit`."""
         place: dict[str, str] = {}
         while limit is None or limit > 0:
             page = self._page(

@@ -79,7 +79,7 @@ class LateClient:
         self._client: S3Client | None = None
 
     def __getattr__(self, name: str) -> Any:
-        """Give what the client has. Raises: what `make` raises, at every try anew."""
+        """Return what the client has. Raises: what `make` raises, at every try anew."""
         with self._lock:
             if self._client is None:
                 self._client = self._make()

@@ -86,21 +86,21 @@ S3Error = (ClientError, BotoCoreError)
 
 
 def code_of(error: Exception) -> str:
-    """Give the store's own error code; for errors that are not an answer, their class."""
+    """Return the store's own error code; for errors that are not an answer, their class."""
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code", "")) or str(status_of(error))
     return type(error).__name__
 
 
 def status_of(error: Exception) -> int:
-    """Give the HTTP status of an error answer; 0 where there was no answer."""
+    """Return the HTTP status of an error answer; 0 where there was no answer."""
     if isinstance(error, ClientError):
         return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     return 0
 
 
 def is_transient(error: Exception) -> bool:
-    """Tell whether the same request may succeed later: throttled, full, broken, or unanswered."""
+    """Return whether the same request may succeed later: throttled, full, broken, or unanswered."""
     if isinstance(error, ClientError):
         status = status_of(error)
         server = status >= _FIRST_SERVER_ERROR and status != _NOT_IMPLEMENTED
@@ -109,7 +109,7 @@ def is_transient(error: Exception) -> bool:
 
 
 def is_for_good(error: Exception) -> bool:
-    """Tell whether the request itself is refused, so that the same one never succeeds."""
+    """Return whether the request itself is refused, so that the same one never succeeds."""
     return status_of(error) in _FOR_GOOD and not is_transient(error)
 
 
@@ -170,7 +170,7 @@ class Retrying:
     budget: RetryBudget
 
     def __call__(self, action: Callable[[], T], *, doing: str, key: str) -> T:
-        """Give `action`'s result. Raises: StorageError, ConfigurationError."""
+        """Return `action`'s result. Raises: StorageError, ConfigurationError."""
         give_up_at = self.clock.monotonic() + self.budget.total_seconds
         delay_seconds = self.budget.first_delay_seconds
         for tries_left in reversed(range(self.budget.attempts)):

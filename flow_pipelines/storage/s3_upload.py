@@ -39,7 +39,7 @@ _EXISTS = frozenset({
 
 
 def answers_that_it_exists(error: ClientError) -> bool:
-    """Tell whether a conditional write was refused for the key's sake: look at the key."""
+    """Return whether a conditional write was refused for the key's sake: look at the key."""
     return code_of(error) in _EXISTS
 
 
@@ -58,12 +58,12 @@ class Upload:
 
     @property
     def is_multipart(self) -> bool:
-        """Tell whether it is too large for one request."""
+        """Return whether it is too large for one request."""
         return self.size_bytes > MULTIPART_ABOVE_BYTES
 
     @property
     def put_args(self) -> dict[str, Any]:
-        """Give what the request that creates the object says about it."""
+        """Return what the request that creates the object says about it."""
         more = dict(self.extra)
         noted = {**more.pop("Metadata", {}), **self.notes.metadata, "sha256": self.sha256}
         shown = {"ContentDisposition": "attachment"} if self.notes.attachment else {}

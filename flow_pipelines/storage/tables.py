@@ -74,7 +74,7 @@ MANIFEST_SCHEMA = pa.schema([
 def runs_table(
     submissions: Iterable[Submission], outputs: Mapping[str, Sequence[Output]]
 ) -> pa.Table:
-    """Give a row a submission, in the prompt table's order; `outputs` is by submission key.
+    """Return a row a submission, in the prompt table's order; `outputs` is by submission key.
 
     Where the provider named no error, `error_message` has our reason for the state.
     """
@@ -89,7 +89,7 @@ def manifest_table(
     submissions: Iterable[Submission],
     outputs: Mapping[str, Sequence[Output]],
 ) -> pa.Table:
-    """Give a row a stored output of any generation, with where it is; null where nobody knows.
+    """Return a row a stored output of any generation, with where it is; null where nobody knows.
 
     The `cost_usd` of a run's rows add up to the run's cost exactly; null where it is unknown.
     """
@@ -124,7 +124,7 @@ def cost_shares(cost_usd: Decimal | None, count: int) -> list[Decimal | None]:
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
-    """Give any table as a Parquet file; equal tables give equal bytes."""
+    """Return any table as a Parquet file; equal tables give equal bytes."""
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
@@ -143,7 +143,7 @@ class ParquetFile:
         self._writer.write_table(page)
 
     def content(self) -> bytes:
-        """Give the file. Nothing can be added then."""
+        """Return the file. Nothing can be added then."""
         self._writer.close()
         return self._buffer.getvalue()
 

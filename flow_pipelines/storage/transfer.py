@@ -57,7 +57,7 @@ class TextDownload:
         self._content = io.BytesIO(content)
 
     def read(self, size: int = -1, /) -> bytes:
-        """Give at most `size` more bytes; empty at the end."""
+        """Return at most `size` more bytes; empty at the end."""
         return self._content.read(size)
 
 
@@ -71,7 +71,7 @@ class Belief:
     """What another transfer brought."""
 
     def covers(self, doubt: Doubt | None, sha256: str) -> bool:
-        """Tell whether an output with this doubt is kept now."""
+        """Return whether an output with this doubt is kept now."""
         if doubt is None or self.after_a_day:
             return True
         return doubt == "twice" and sha256 == self.seen_sha256

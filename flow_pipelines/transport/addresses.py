@@ -31,14 +31,14 @@ class Origin(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        """Give `https://host`, with the port where it is not the usual one."""
+        """Return `https://host`, with the port where it is not the usual one."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         usual = _DEFAULT_PORTS.get(self.scheme) == self.port
         return f"{self.scheme}://{host}" + ("" if usual else f":{self.port}")
 
 
 def origin_of(url: str) -> Origin:
-    """Give the origin of an absolute URL. Raises: AddressRefused, when it has none."""
+    """Return the origin of an absolute URL. Raises: AddressRefused, when it has none."""
     try:
         parts = urlsplit(url)
         port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
@@ -55,7 +55,7 @@ def origin_of(url: str) -> Origin:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address means this very machine."""
+    """Return whether a host name or address means this very machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     address = _address(host)
@@ -63,7 +63,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_public(host: str) -> bool:
-    """Tell whether an IP address is one that anybody on the internet could reach.
+    """Return whether an IP address is one that anybody on the internet could reach.
 
     Addresses that carry another one inside (IPv4-mapped, 6to4, NAT64) are judged by that, too. A
     name that is no address counts as public: its addresses are judged when it is connected to.
@@ -114,7 +114,7 @@ class AddressBook:
         self._output_hosts = tuple(host.lower() for host in output_hosts)
 
     def is_own(self, url: str) -> bool:
-        """Tell whether the key may go to this URL. Raises: AddressRefused."""
+        """Return whether the key may go to this URL. Raises: AddressRefused."""
         return origin_of(url) in self._own
 
     def check(self, url: str) -> None:
@@ -132,7 +132,7 @@ class AddressBook:
             raise AddressRefused(f"{origin}: not among the hosts that outputs may come from")
 
     def needs_public_peer(self, url: str) -> bool:
-        """Tell whether the address that `url` resolves to has to be a public one."""
+        """Return whether the address that `url` resolves to has to be a public one."""
         return not self.local and not self.is_own(url)
 
 

@@ -41,7 +41,7 @@ class HttpDownload:
         )
 
     def read(self, size: int = -1, /) -> bytes:
-        """Give at most `size` more bytes; empty at the end. Raises: TransferError."""
+        """Return at most `size` more bytes; empty at the end. Raises: TransferError."""
         if size >= 0:
             return self._read(size) if size else b""
         parts = []
@@ -74,7 +74,7 @@ class HttpDownload:
 
 
 def _length(exchange: Exchange) -> int | None:
-    """Give the announced length; with a content encoding it is not the length of the content."""
+    """Return the announced length; with a content encoding it is not the length of the content."""
     if exchange.headers.get("content-encoding", "identity").lower() != "identity":
         return None
     if "transfer-encoding" in exchange.headers:
@@ -84,7 +84,7 @@ def _length(exchange: Exchange) -> int | None:
 
 
 def file_name_of(disposition: str | None) -> str | None:
-    """Give the bare file name of a `Content-Disposition` (RFC 6266): never a path, never hidden."""
+    """Return the file name of a `Content-Disposition` (RFC 6266): never a path, never hidden."""
     if not disposition:
         return None
     message = Message()

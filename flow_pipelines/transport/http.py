@@ -71,12 +71,12 @@ class Exchange:
         self.headers: Mapping[str, str] = {k.lower(): v for k, v in response.headers.items()}
 
     def read(self, size: int) -> bytes:
-        """Give up to `size` more decoded bytes, empty at the end. Raises: AnswerLost."""
+        """Return up to `size` more decoded bytes, empty at the end. Raises: AnswerLost."""
         raw = self._response.raw
         return _translated(self.attempt, lambda: bytes(raw.read(size, decode_content=True)))
 
     def read_answer(self, max_bytes: int = MAX_ANSWER_BYTES) -> ApiAnswer:
-        """Give the complete answer. Raises: AnswerLost, AnswerTooLong."""
+        """Return the complete answer. Raises: AnswerLost, AnswerTooLong."""
         parts: list[bytes] = []
         length = 0
         while chunk := self.read(CHUNK_BYTES):
@@ -87,7 +87,7 @@ class Exchange:
         return ApiAnswer(status=self.status, headers=self.headers, body=b"".join(parts))
 
     def close(self) -> None:
-        """Give the connection back, or end it when the answer was not read to its end."""
+        """Return the connection back, or end it when the answer was not read to its end."""
         self._response.close()
         self._close()
 
@@ -193,7 +193,7 @@ def _nothing() -> None:
 
 
 def _body(request: ApiRequest) -> tuple[Any, str | None]:
-    """Give the body for `requests`, and its media type where we know better.
+    """Return the body for `requests`, and its media type where we know better.
 
     The same request gives the same bytes, whenever it is made.
     """
@@ -216,7 +216,7 @@ def _check_key(provider: str, secret: Secret) -> None:
 
 
 def _translated(attempt: Attempt | None, call: Callable[[], _T]) -> _T:
-    """Give what `call` gives; its errors become NotSent or AnswerLost.
+    """Return what `call` gives; its errors become NotSent or AnswerLost.
 
     They are raised outside the `except` on purpose: the library's own error holds the URL with
     its query, and would travel along as the context of ours.

@@ -160,7 +160,7 @@ class HttpTransport:
             self._pacing.take_turn(Lane.POLL)
 
     def _signed(self, request: ApiRequest, call: Callable[[Secret | None], _T]) -> _T:
-        """Give what `call` gives with the key or token that goes with `request`."""
+        """Return what `call` gives with the key or token that goes with `request`."""
         try:
             if self._tokens is None:
                 return call(self._key)
@@ -212,7 +212,7 @@ class HttpTransport:
         return exchange
 
     def _without_answer(self, request: ApiRequest, failure: Exception) -> ProviderError:
-        """Give the error for a request that got no complete answer."""
+        """Return the error for a request that got no complete answer."""
         if isinstance(failure, NotSent):
             return self._error(request, ProviderUnavailable, f"no connection: {failure}")
         if isinstance(failure, Unsendable | AddressRefused):

@@ -47,18 +47,18 @@ class ListedAddresses(AddressBook):
             raise AddressRefused(f"{origin}: not listed")
 
     def needs_public_peer(self, url: str) -> bool:
-        """Tell whether the address that `url` resolves to has to be a public one."""
+        """Return whether the address that `url` resolves to has to be a public one."""
         return not is_loopback(origin_of(url).host)
 
 
 def is_below(path: str, folder: str) -> bool:
-    """Tell whether a path is a folder's own or lies in it; the empty folder holds everything."""
+    """Return whether a path is a folder's own or lies in it; the empty folder holds everything."""
     folder = folder.rstrip("/")
     return not folder or path == folder or path.startswith(f"{folder}/")
 
 
 def leaves_its_folder(path: str) -> bool:
-    """Tell whether a part of a path means another place to whoever resolves it."""
+    """Return whether a part of a path means another place to whoever resolves it."""
     return any(part in {".", ".."} for part in path.replace("\\", "/").split("/"))
 
 

@@ -41,7 +41,7 @@ UNLIMITED = Pace(0.0, 1)
 
 
 def pace_of(limit: RateLimit) -> Pace:
-    """Give the pace that keeps every window of `limit.per_seconds`, however aligned, within it.
+    """Return the pace that keeps every window of `limit.per_seconds`, however aligned, within it.
 
     At least 95 % of the limit stay usable, and a turn that was missed may be made up for.
     """
@@ -139,7 +139,7 @@ class Pacing:
         )
 
     def pause_seconds(self, told_seconds: float | None) -> float:
-        """Give how long to be silent after a 429: as told, else a quarter of the window."""
+        """Return how long to be silent after a 429: as told, else a quarter of the window."""
         if told_seconds is not None:
             return told_seconds
         return self._limit.per_seconds / 4 if self._limit else UNTOLD_PAUSE_SECONDS

@@ -35,7 +35,7 @@ class Retries:
         self._budget, self._clock, self._jitter = budget, clock, jitter
 
     def run(self, call: Callable[[], _T], *, before_each: Callable[[], None]) -> _T:
-        """Give what `call` gives, trying again while it raises ProviderUnavailable.
+        """Return what `call` gives, trying again while it raises ProviderUnavailable.
 
         `before_each` takes a turn under the rate limit; what it raises ends the matter.
         Raises: the last error, once attempts or time are used up or the provider asks for a

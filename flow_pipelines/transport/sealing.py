@@ -35,14 +35,14 @@ class LinkSeal:
         return f"LinkSeal({self._provider!r})"
 
     def seal(self, submission_key: str, output_id: str, url: str) -> str:
-        """Give `url` so that it opens for this output only, and with this account's key only."""
+        """Return `url` so that it opens for this output only, and with this account's key only."""
         nonce = os.urandom(_NONCE_BYTES)
         place = _place(submission_key, output_id)
         sealed = self._cipher().encrypt(nonce, url.encode("utf-8", "surrogatepass"), place)
         return base64.urlsafe_b64encode(nonce + sealed).decode()
 
     def open(self, submission_key: str, output_id: str, sealed: str) -> str | None:
-        """Give the link; None: it was sealed with another key or for another output, or changed."""
+        """Return the link, or None: sealed with another key or for another output, or changed."""
         from cryptography.exceptions import InvalidTag
 
         place = _place(submission_key, output_id)
@@ -69,5 +69,5 @@ class LinkSeal:
 
 
 def _place(submission_key: str, output_id: str) -> bytes:
-    """Give what a seal is bound to; as JSON, so that no two places are written alike."""
+    """Return what a seal is bound to; as JSON, so that no two places are written alike."""
     return json.dumps([submission_key, output_id]).encode()

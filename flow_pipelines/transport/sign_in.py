@@ -60,7 +60,7 @@ class Tokens:
         self._latest: deque[Secret] = deque(maxlen=_TOKENS_REMEMBERED)
 
     def latest(self) -> tuple[Secret, ...]:
-        """Give the latest tokens, for whoever must keep them out of texts."""
+        """Return the latest tokens, for whoever must keep them out of texts."""
         return tuple(self._latest)
 
     def prepare(self) -> None:
@@ -123,7 +123,7 @@ class Tokens:
                 self._token = None
 
     def _ready(self) -> tuple[Secret, bool]:
-        """Give a token, and whether it was fetched just now."""
+        """Return a token, and whether it was fetched just now."""
         token = self._token
         if token is not None and not self._ends_soon():
             return token, False
@@ -133,7 +133,7 @@ class Tokens:
         return self._renew_at is not None and self._clock.now().timestamp() >= self._renew_at
 
     def _instead_of(self, old: Secret | None) -> Secret:
-        """Give another token than `old`: the one that somebody fetched meanwhile, or a new one."""
+        """Return another token than `old`: one that was fetched meanwhile, or a new one."""
         fetches = self._fetches
         with self._lock:
             if self._token is None or self._token is old:
@@ -193,7 +193,7 @@ class Tokens:
 
 
 def renewal_time(token: str, now: float) -> float | None:
-    """Give when to renew a JWT, in Unix seconds; None for any other token, or one long ended.
+    """Return when to renew a JWT, in Unix seconds; None for any other token, or one long ended.
 
     A token that has ended when it arrives says that our clock is wrong, not that it is of no use.
     """

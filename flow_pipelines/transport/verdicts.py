@@ -88,7 +88,7 @@ def judge(
     now: datetime,
     secrets: Iterable[Secret],
 ) -> ProviderError | None:
-    """Give the error that `answer` is, or None for an answer to be read."""
+    """Return the error that `answer` is, or None for an answer to be read."""
     if answer.status in request.answers:
         return None
     is_error = _is_error(request, answer)
@@ -177,7 +177,7 @@ def _retry_after_seconds(answer: ApiAnswer, body: ErrorBody, now: datetime) -> f
 
 
 def quota_pause_seconds(request: ApiRequest, answer: ApiAnswer, *, now: datetime) -> float | None:
-    """Give how long the window still lasts that, as `answer` says, is used up; None: it is not."""
+    """Return the seconds until the used-up window in `answer` ends, or None: it is not used up."""
     try:
         quota = request.read_quota(answer)
         if quota is None or quota.remaining > 0:
@@ -189,7 +189,7 @@ def quota_pause_seconds(request: ApiRequest, answer: ApiAnswer, *, now: datetime
 
 
 def told_limit(request: ApiRequest, answer: ApiAnswer) -> int | None:
-    """Give how many requests a window takes in all, as `answer` says; None: it does not."""
+    """Return how many requests a window takes in all, as `answer` says; None: it does not."""
     try:
         quota = request.read_quota(answer)
     except (*_BROKEN_BODY, OverflowError, OSError):
@@ -210,7 +210,7 @@ def _seconds(header: str, now: datetime) -> float | None:
 
 
 def spellings(secret: Secret) -> tuple[Secret, ...]:
-    """Give a key as it may appear in text: itself, and as a query writes it."""
+    """Return a key as it may appear in text: itself, and as a query writes it."""
     key = secret.reveal()
     return tuple(Secret(text) for text in {key, quote(key, safe=""), quote_plus(key)} if text)
 

@@ -71,7 +71,7 @@ class Desk:
         self._memory = Memory(clock)
 
     def knows(self, provider: str, name: str, token: str) -> bool:
-        """Tell whether an address is one that we gave to this provider."""
+        """Return whether an address is one that we gave to this provider."""
         ours = is_ours(self._secrets, provider, name, token)
         return ours and provider in self._senders
 

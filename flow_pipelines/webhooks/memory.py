@@ -18,7 +18,7 @@ class Memory:
         self._lock = threading.Lock()
 
     def heard(self, name: str, *, within_seconds: float) -> bool:
-        """Tell whether `name` was heard in the last `within_seconds`."""
+        """Return whether `name` was heard in the last `within_seconds`."""
         with self._lock:
             at = self._heard.get(name)
         return at is not None and self._clock.monotonic() - at < within_seconds

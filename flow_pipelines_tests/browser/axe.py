@@ -11,7 +11,7 @@ GRAVE = frozenset({"serious", "critical"})
 
 
 def grave_findings(page: Page, context: str | None = None) -> Sequence[str]:
-    """Give what axe-core calls serious or critical, a line each; `context` is a CSS selector."""
+    """Return what axe-core calls serious or critical, a line each; `context` is a CSS selector."""
     answer = Axe().run(page, context).response
     assert answer["passes"], "axe-core has looked at nothing"
     return [

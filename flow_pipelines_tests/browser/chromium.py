@@ -23,7 +23,7 @@ _ARGUMENTS = (
 
 
 def chromium() -> str:
-    """Give the program's path. Raises: RuntimeError, saying what to install."""
+    """Return the program's path. Raises: RuntimeError, saying what to install."""
     for name in _NAMES:
         path = shutil.which(name)
         if path is not None:

@@ -74,5 +74,5 @@ def new_page(browser: Browser) -> Iterator[OpenPage]:
 
 @pytest.fixture
 def page(new_page: OpenPage) -> Page:
-    """Give a page of the usual size, with this machine's network."""
+    """Return a page of the usual size, with this machine's network."""
     return new_page()

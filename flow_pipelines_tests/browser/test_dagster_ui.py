@@ -44,7 +44,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 @pytest.fixture
 def ui(machine: Machine, page: Page, tmp_path: Path) -> DagsterUi:
-    """Give a window; `tmp_path` is where a failure leaves what was on the screen."""
+    """Return a window; `tmp_path` is where a failure leaves what was on the screen."""
     page.set_default_timeout(SLOW)
     expect.set_options(timeout=SLOW)
     return DagsterUi(page, machine.webserver.url)

@@ -36,7 +36,7 @@ class Cable:
         self.pull()
 
     def lead_through(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """Give the variables with every URL at the server leading through this cable."""
+        """Return the variables with every URL at the server leading through this cable."""
         here = f"http://{_HOST}:{self._port}"
         return {name: v.replace(self._server_url, here) for name, v in environment.items()}
 

@@ -69,7 +69,7 @@ query($id: String!) { partitionBackfillOrError(backfillId: $id) {
 
 @dg.definitions
 def loaded() -> dg.Definitions:
-    """Give what the code location holds: the definitions of the test at hand."""
+    """Return what the code location holds: the definitions of the test at hand."""
     return _LOADED[-1]
 
 
@@ -180,11 +180,11 @@ class InProcessDagster:
             assert error is None, error
 
     def status(self, backfill: str) -> str:
-        """Give a backfill's state."""
+        """Return a backfill's state."""
         return str(self.ask(_STATE, id=backfill)["status"])
 
     def counts(self, backfill: str) -> Mapping[str, tuple[int, int, int, int]]:
-        """Give asset → partitions targeted, in progress, materialized, failed."""
+        """Return asset → partitions targeted, in progress, materialized, failed."""
         statuses = self.ask(_STATE, id=backfill)["assetBackfillData"]["assetBackfillStatuses"]
         names = ("Targeted", "InProgress", "Materialized", "Failed")
         return {
@@ -195,7 +195,7 @@ class InProcessDagster:
     def runs(
         self, backfill: str | None = None, *, statuses: Sequence[dg.DagsterRunStatus] = ()
     ) -> Sequence[dg.DagsterRun]:
-        """Give runs, the oldest first."""
+        """Return runs, the oldest first."""
         tags = {"dagster/backfill": backfill} if backfill else {}
         return self.instance.get_runs(
             dg.RunsFilter(tags=tags, statuses=list(statuses)), ascending=True

@@ -135,7 +135,7 @@ def test_a_backfill_whose_wait_runs_out_shows_it_and_is_completed_later(
 
 
 def in_flight(here: InProcessDagster) -> object:
-    """Give what the newest materialization of the images says is at the provider."""
+    """Return what the newest materialization of the images says is at the provider."""
     images = dg.AssetKey(["harbor", "images"])
     [record] = here.instance.fetch_materializations(images, limit=1).records
     assert record.asset_materialization is not None
@@ -143,7 +143,7 @@ def in_flight(here: InProcessDagster) -> object:
 
 
 def failing_checks(here: InProcessDagster) -> set[str]:
-    """Give the checks that failed in the newest run."""
+    """Return the checks that failed in the newest run."""
     *_, run = here.runs()
     records = here.instance.get_records_for_run(
         run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION

@@ -53,7 +53,7 @@ def states(machine: Machine, night: Night) -> Mapping[str, int]:
 
 
 def is_settled(machine: Machine, night: Night) -> bool:
-    """Tell whether the night's tables are as new as its rows, and its pictures stored."""
+    """Return whether the night's tables are as new as its rows, and its pictures stored."""
     record = machine.ledger.night(night)
     if record is None or record.uncollected:
         return False

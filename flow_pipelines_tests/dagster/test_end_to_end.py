@@ -71,7 +71,7 @@ def assert_billed_once(machine: Machine, nights: Sequence[Night]) -> None:
 
 
 def processes_of(home: Path) -> Sequence[str]:
-    """Give the command lines of living processes that work in `home`."""
+    """Return the command lines of living processes that work in `home`."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:

@@ -29,7 +29,7 @@ def nights() -> list[Night]:
 
 
 def run_workers(machine: Machine) -> list[int]:
-    """Give the processes that the code server started for runs."""
+    """Return the processes that the code server started for runs."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and _parent(entry) == machine.code_server.process.pid:

@@ -22,7 +22,7 @@ CHECK = dg.AssetCheckKey(dg.AssetKey(["harbor", "images"]), "last_night_exists")
 
 
 def due(cron: str, now: str, **more: Any) -> list[tuple[str, str]]:
-    """Give the nights due at `now`, newest first, with their deadlines in UTC."""
+    """Return the nights due at `now`, newest first, with their deadlines in UTC."""
     expectation = Expectation(
         batch="harbor",
         cron=cron,

@@ -65,14 +65,14 @@ Times = Mapping[str, tuple[float | None, float | None]]
 
 
 def times(machine: Machine, tags: Mapping[str, str]) -> Times:
-    """Give run → when it started and ended; None: it has not, or was given up before."""
+    """Return run → when it started and ended; None: it has not, or was given up before."""
     chosen = {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
     found = machine.webserver.query(_TIMES, filter=chosen)["results"]
     return {one["runId"]: (one["startTime"], one["endTime"]) for one in found}
 
 
 def most_at_once(runs: Times) -> int:
-    """Give how many of these runs, which have ended, ran at the same time."""
+    """Return how many of these runs, which have ended, ran at the same time."""
     changes = sorted(
         (at, change)
         for start, end in runs.values()

@@ -107,7 +107,7 @@ def test_the_texts_of_the_last_night_are_those_of_the_code() -> None:
 
 
 def commands() -> list[str]:
-    """Give what stands in a block of its own, and in backquotes."""
+    """Return what stands in a block of its own, and in backquotes."""
     lines = [line.strip() for line in PAGE.splitlines() if line.startswith("    flow-pipelines")]
     return lines + [code for code in coded(TEXT) if code.startswith("flow-pipelines ")]
 

@@ -60,7 +60,7 @@ class FaultsMachine(LedgerMachine):
             self.poll(choice, state, None, [])
 
     def _planned(self, night: str) -> str:
-        """Give a planned row of a night, else any."""
+        """Return a planned row of a night, else any."""
         mine = [key for key, row in self.rows.items() if row.night.partition_key == night]
         return next((key for key in mine if self.rows[key].state is S.PLANNED), mine[0])
 

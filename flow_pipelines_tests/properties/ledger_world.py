@@ -134,7 +134,7 @@ class LedgerWorld(RuleBasedStateMachine):
             night.stopped = True
 
     def _held_back(self, row: Row) -> type[Exception] | None:
-        """Give what a planned row that may not be sent now is refused with."""
+        """Return what a planned row that may not be sent now is refused with."""
         night = self.asked[row.night]
         if night.stopped:
             return NightStopped

@@ -150,7 +150,7 @@ DOWNLOADS = {"download_file", "open_presigned_url"}
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Give the path to every value inside a document."""
+    """Return the path to every value inside a document."""
     items: Any = ()
     if isinstance(value, dict):
         items = value.items()

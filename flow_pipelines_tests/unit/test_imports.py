@@ -25,7 +25,7 @@ LOWER = (
 
 
 def modules_after(code: str) -> set[str]:
-    """Give the names of all modules that a fresh process has after `code`."""
+    """Return the names of all modules that a fresh process has after `code`."""
     script = f"{code}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
     told = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", script],

@@ -86,7 +86,7 @@ class Post:
 
 
 def signed(body: bytes, at: float, secret: str = SIGNING) -> Mapping[bytes, bytes]:
-    """Give the headers that FLORA sends with a body."""
+    """Return the headers that FLORA sends with a body."""
     moment = str(int(at)).encode()
     digest = hmac.new(secret.encode(), moment + b"." + body, hashlib.sha256).hexdigest()
     return {b"flora-signature": b"t=" + moment + b",v1=" + digest.encode()}

@@ -106,7 +106,7 @@ class ComflowyProvider:
         return None, "unknown"
 
     def estimate_usd(self, workflow: Workflow, price_usd_per_run: Decimal | None) -> Decimal | None:
-        """Give the batch's own figure: Comflowy counts credits, and no answer tells them."""
+        """Return the batch's own figure: Comflowy counts credits, and no answer tells them."""
         del workflow
         return price_usd_per_run
 

@@ -87,7 +87,7 @@ def read_error(answer: ApiAnswer) -> ErrorBody:
 
 
 def meaning_of(message: str) -> str | None:
-    """Give our code for what an error text says; None: it says nothing we know."""
+    """Return our code for what an error text says; None: it says nothing we know."""
     text = message[:_LOOKED_AT].lower()
     return next((code for code, pattern in _TELLING.items() if pattern.search(text)), None)
 
@@ -108,7 +108,7 @@ def tells_nothing(answer: ApiAnswer) -> bool:
 
 
 def data_of(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give the members of `data`."""
+    """Return the members of `data`."""
     data = document.get("data")
     return data if isinstance(data, dict) else {}
 

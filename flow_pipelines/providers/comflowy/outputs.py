@@ -38,7 +38,7 @@ class _Link:
 
 
 def outputs_of(run: Run) -> tuple[OutputRef, ...]:
-    """Give every output once: those of `output_images` in order, then what only nodes name."""
+    """Return every output once: those of `output_images` in order, then what only nodes name."""
     listed = list(_once(_listed(run.output_images)))
     left = list(_once(_of_nodes(run.full_outputs)))
     refs = []

@@ -16,7 +16,7 @@ _RUN_ID = re.compile(r"[!-~]{1,200}")
 
 
 def run_id_in(value: Any) -> str | None:
-    """Give a run's id as text: of any shape, as none is documented; None: unusable."""
+    """Return a run's id as text: of any shape, as none is documented; None: unusable."""
     whole = read.count(value)
     found = value if whole is None else str(whole)
     return found if isinstance(found, str) and _RUN_ID.fullmatch(found) else None
@@ -29,7 +29,7 @@ def _said(value: str) -> str:
 
 
 def _links(value: Any) -> Any:
-    """Give a list's texts, with None in the place of whatever else it holds."""
+    """Return a list's texts, with None in the place of whatever else it holds."""
     found = () if value is None else value
     if not isinstance(found, list | tuple):
         raise ValueError("no list")  # noqa: TRY004 - pydantic takes ValueError for a wrong value

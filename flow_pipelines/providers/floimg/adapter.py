@@ -103,7 +103,7 @@ class FloImgProvider:
         return stored.id
 
     def input_value(self, uploaded: str) -> str:
-        """Give the link of a stored image, asked for once; see `provider.TakesFiles`."""
+        """Return the link of a stored image, asked for once; see `provider.TakesFiles`."""
         known = self._links.get(uploaded)
         if known is not None:
             return known
@@ -176,7 +176,7 @@ class FloImgProvider:
         return price_usd_per_run.quantize(_USD), "estimated"
 
     def estimate_usd(self, workflow: Workflow, price_usd_per_run: Decimal | None) -> Decimal | None:
-        """Give the batch's own figure."""
+        """Return the batch's own figure."""
         del workflow
         return price_usd_per_run
 

@@ -17,7 +17,7 @@ PARAMETER_TYPES: Mapping[str, ParameterType] = {
 
 
 def parameter_specs(declared: Sequence[WorkflowParameter]) -> tuple[ParameterSpec, ...]:
-    """Give what rows are checked against: names, types, and what has to be given."""
+    """Return what rows are checked against: names, types, and what has to be given."""
     return tuple(_spec(one) for one in declared)
 
 

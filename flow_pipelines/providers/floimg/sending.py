@@ -32,7 +32,7 @@ class Sender:
         self._rate_limit: RateLimitState | None = None
 
     def rate_limit(self) -> RateLimitState | None:
-        """Give what the latest answer said of the rate limit, errors included. Asks nothing.
+        """Return what the latest answer said of the rate limit, errors included. Asks nothing.
 
         None: no answer said anything yet. Whoever else uses the key is counted there, too; this
         project keeps to the limit by itself. Source: floimg-web docs/api/rate-limits.

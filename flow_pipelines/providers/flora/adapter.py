@@ -119,7 +119,7 @@ class FloraProvider:
     def cost_usd(
         self, report: RunReport, price_usd_per_run: Decimal | None
     ) -> tuple[Decimal | None, Literal["charged", "estimated", "free", "unknown"]]:
-        """Give what was charged; nothing for what FLORA calls failed; else estimate the price."""
+        """Return what was charged; nothing for what FLORA calls failed; else estimate the price."""
         if report.charged_usd is not None:
             return report.charged_usd.quantize(_USD), "charged"
         if STATES.get(report.provider_status.lower()) is S.FAILED:
@@ -129,7 +129,7 @@ class FloraProvider:
         return price_usd_per_run.quantize(_USD), "estimated"
 
     def estimate_usd(self, workflow: Workflow, price_usd_per_run: Decimal | None) -> Decimal | None:
-        """Give FLORA's own price of a run, else the batch's figure."""
+        """Return FLORA's own price of a run, else the batch's figure."""
         return price_usd_per_run if workflow.price_usd is None else workflow.price_usd
 
     def upload_input(self, file: InputFile) -> str:
@@ -150,7 +150,7 @@ class FloraProvider:
         return asset.asset_id
 
     def input_value(self, uploaded: str) -> str:
-        """Give the address of an asset; see `provider.TakesFiles`.
+        """Return the address of an asset; see `provider.TakesFiles`.
 
         Raises: NotFound, for one that is gone or failed; ProviderUnavailable, for one that is not
         ready yet; another ProviderError.
@@ -182,7 +182,7 @@ class FloraProvider:
         return frozenset(one.workspace_id for one in self._workspaces())
 
     def _address(self, asset: Asset) -> str | None:
-        """Give an asset's address, and remember it, once it is ready."""
+        """Return an asset's address, and remember it, once it is ready."""
         if asset.status != "ready" or asset.url is None:
             return None
         if len(self._assets) >= MAX_REMEMBERED:
@@ -190,7 +190,7 @@ class FloraProvider:
         return self._assets.setdefault(asset.asset_id, asset.url)
 
     def _workspace(self) -> str | None:
-        """Give the workspace to look in; None, for all that the key sees, where there are many."""
+        """Return the workspace to search, or None: all that the key sees, where there are many."""
         if self._workspace_id is None:
             self._workspaces()
         return self._workspace_id

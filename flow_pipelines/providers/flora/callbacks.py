@@ -46,7 +46,7 @@ def read_callback(request: CallbackRequest) -> Callback:
 
 
 def sign(secret: Secret, at: str, body: bytes) -> bytes:
-    """Give the signature, as the header writes it, of `body` at `at` (Unix seconds).
+    """Return the signature, as the header writes it, of `body` at `at` (Unix seconds).
 
     The key is the whole secret, `whsec_` included, as it is.
     """

@@ -99,5 +99,5 @@ def make_request(operation: str, method: Method, url: str, **declared: Any) -> A
 
 
 def given(**params: str | None) -> dict[str, str]:
-    """Give what is not None."""
+    """Return what is not None."""
     return {name: value for name, value in params.items() if value is not None}

@@ -45,7 +45,7 @@ class FloraClient(AssetCalls):
     """
 
     def list_workspaces(self) -> Sequence[Workspace]:
-        """Give the workspaces that the key may use."""
+        """Return the workspaces that the key may use."""
         request, answer = self._send("list_workspaces", "GET", "/workspaces")
         items = expect_objects(NAME, request, answer, "workspaces")
         return [read_record(Workspace, NAME, request, answer, item) for item in items]
@@ -72,7 +72,7 @@ class FloraClient(AssetCalls):
         return self._one(Project, "retrieve_project", "GET", path)
 
     def list_models(self, type: ModelType | None = None) -> Sequence[Model]:  # noqa: A002 - FLORA's name
-        """Give the models that FLORA offers, all or of one type."""
+        """Return the models that FLORA offers, all or of one type."""
         request, answer = self._send("list_models", "GET", "/models", params=given(type=type))
         items = expect_objects(NAME, request, answer, "models")
         return [read_record(Model, NAME, request, answer, item) for item in items]

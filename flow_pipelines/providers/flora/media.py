@@ -34,7 +34,7 @@ class AssetFile:
 
     @property
     def fits_directly(self) -> bool:
-        """Tell whether FLORA takes it in one request."""
+        """Return whether FLORA takes it in one request."""
         return len(self.content) <= MAX_DIRECT_BYTES
 
 

@@ -27,7 +27,7 @@ _TYPES: Mapping[str, str] = {
 
 
 def receipt_of(run: TechniqueRun) -> Receipt:
-    """Give a run as the proof that it was accepted."""
+    """Return a run as the proof that it was accepted."""
     report = report_of(run)
     return Receipt(
         provider_run_id=run.run_id,
@@ -49,7 +49,7 @@ def candidate_of(run: TechniqueRun) -> Candidate:
 
 
 def report_of(run: TechniqueRun) -> RunReport:
-    """Give a run as a report; one that failed was answered with 200, too."""
+    """Return a run as a report; one that failed was answered with 200, too."""
     status = (run.status or "")[:100]
     state, code = STATES.get(status.lower()), read.code(run.error_code)
     failed = state is S.FAILED

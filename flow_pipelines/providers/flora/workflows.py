@@ -24,7 +24,7 @@ INPUT_TYPES: Mapping[str, ParameterType] = {
 
 
 def input_type(found: str) -> str:
-    """Give an input's type as FLORA takes it: `IMAGE_URL` and `image_url` are `imageUrl`."""
+    """Return an input's type as FLORA takes it: `IMAGE_URL` and `image_url` are `imageUrl`."""
     plain = found.replace("_", "").lower()
     return next((known for known in INPUT_TYPES if known.lower() == plain), found)
 

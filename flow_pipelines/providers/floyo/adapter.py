@@ -135,7 +135,7 @@ class FloyoProvider:
         return None, "unknown"
 
     def estimate_usd(self, workflow: Workflow, price_usd_per_run: Decimal | None) -> Decimal | None:
-        """Give the batch's own figure: FloTime is known only afterwards."""
+        """Return the batch's own figure: FloTime is known only afterwards."""
         del workflow
         return price_usd_per_run
 
@@ -157,7 +157,7 @@ class FloyoProvider:
         return stored.id
 
     def input_value(self, uploaded: str) -> str:
-        """Give the `input_path` of an uploaded file; see `TakesFiles`."""
+        """Return the `input_path` of an uploaded file; see `TakesFiles`."""
         known = self._input_paths.get(uploaded)
         if known is not None:
             return known

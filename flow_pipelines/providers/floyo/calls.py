@@ -95,7 +95,7 @@ def _words_of(error: Mapping[str, Any]) -> str:
 
 
 def expansion(what: str, expand: bool, expires_in: int | None) -> dict[str, str]:  # noqa: FBT001 - as its callers
-    """Give the query that asks for links.
+    """Return the query that asks for links.
 
     Raises: ConfigurationError, where Floyo refuses the expiry: it has to be in range, and to come
     with the expansion that it belongs to.

@@ -22,7 +22,7 @@ STATES: Mapping[str, SubmissionState] = {
 
 
 def report_of(run: Run) -> RunReport:
-    """Give what the rooms above need to know of a run."""
+    """Return what the rooms above need to know of a run."""
     word = run.status.lower()
     failed = STATES.get(word) is SubmissionState.FAILED
     return RunReport(
@@ -39,7 +39,7 @@ def report_of(run: Run) -> RunReport:
 
 
 def cost_nothing(report: RunReport) -> bool:
-    """Tell whether a run ended before it began: FloTime is time of a GPU, and all that is billed.
+    """Return whether a run ended before it began: FloTime is time of a GPU, and all that is billed.
 
     Source: docs.floyo.ai/plans-and-billing.
     """

@@ -18,7 +18,7 @@ _NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def text(words: object, longest: int = 2000) -> str:
-    """Give what others wrote so that a page shows it and never obeys it, cut after `longest`."""
+    """Return what others wrote so that a page shows it and never obeys it, cut after `longest`."""
     written = _NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", str(words))
     if len(written) > longest:
         written = f"{written[:longest]}… ({len(written):,} characters)"
@@ -26,7 +26,7 @@ def text(words: object, longest: int = 2000) -> str:
 
 
 def document(title: str, subtitle: str, body: Iterable[str], *, under_title: str = "") -> bytes:
-    """Give a whole page around `body`, which is HTML. `title` and `subtitle` are text.
+    """Return a whole page around `body`, which is HTML. `title` and `subtitle` are text.
 
     Its policy lets in what stands in the file, and nothing else: no address is ever asked, and
     no script runs but ours, whatever a prompt says.
@@ -57,7 +57,7 @@ def filter_bar(
     providers: Iterable[str] = (),
     orders: bool = False,
 ) -> str:
-    """Give the controls above what is filtered. Without a script they stay hidden."""
+    """Return the controls above what is filtered. Without a script they stay hidden."""
     pills = [_pill("", "all", total, checked=True)] if len(states) > 1 else []
     pills += (
         [_pill(state_name(state), state, count) for state, count in states.items()] if pills else []
@@ -76,12 +76,12 @@ def filter_bar(
 
 
 def state_name(state: str) -> str:
-    """Give a state as one word, by which the filter finds it."""
+    """Return a state as one word, by which the filter finds it."""
     return text("-".join(state.split()))
 
 
 def facts_list(facts: Iterable[tuple[str, object]]) -> str:
-    """Give names and values for the large view; empty values are left out."""
+    """Return names and values for the large view; empty values are left out."""
     told = [
         f"<dt>{text(name)}</dt><dd>{text(value, 200)}</dd>"
         for name, value in facts

@@ -20,7 +20,7 @@ def connect(
     sandbox: Sandbox,  # noqa: F811 - pytest's way to ask for a fixture
     sandbox_clock: ManualClock,  # noqa: F811 - likewise
 ) -> Callable[[str], Account]:
-    """Give an account of a provider, by name, at a sandbox that remembers nothing."""
+    """Return an account of a provider, by name, at a sandbox that remembers nothing."""
 
     def make(name: str) -> Account:
         sandbox_clock.advance(120)

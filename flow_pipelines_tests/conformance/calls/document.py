@@ -22,7 +22,7 @@ without one of the three fails a test.
 
 
 def page() -> str:
-    """Give the whole page."""
+    """Return the whole page."""
     found = list(rows())
     sections = (
         _section(name, [row for row in found if row.provider == name]) for name in provider_names()

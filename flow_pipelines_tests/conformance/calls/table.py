@@ -33,7 +33,7 @@ class Row:
 
 
 def rows() -> Iterator[Row]:
-    """Give a row a documented call, provider by provider."""
+    """Return a row a documented call, provider by provider."""
     tests = marked_tests()
     for name in provider_names():
         found, routes = profile(name), _routes(name)
@@ -50,14 +50,14 @@ def rows() -> Iterator[Row]:
 
 
 def client_class(name: str) -> type:
-    """Give the class of a provider's typed client."""
+    """Return the class of a provider's typed client."""
     connected = profile(name).connect(_Nobody(), **profile(name).urls)
     client: type = type(connected.client)  # type: ignore[attr-defined]  # every one of ours has it
     return client
 
 
 def sandbox_calls(name: str) -> Sequence[Call]:
-    """Give what a provider's stand-in answers to."""
+    """Return what a provider's stand-in answers to."""
     world = World(SandboxSettings())
     made = [dialect for make in DIALECTS for dialect in [make(world)] if dialect.name == name]
     return made[0].calls()

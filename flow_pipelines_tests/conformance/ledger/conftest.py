@@ -38,7 +38,7 @@ def desk(ledger_url: str) -> Iterator[Desk]:
 
 @pytest.fixture(scope="module")
 def shared_desk(make_ledger_url: Callable[[], str]) -> Iterator[Desk]:
-    """Give a ledger for tests that keep to a night of their own."""
+    """Return a ledger for tests that keep to a night of their own."""
     desk = Desk(make_ledger_url())
     yield desk
     desk.ledger.close()

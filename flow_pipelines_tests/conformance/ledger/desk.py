@@ -214,7 +214,7 @@ class Desk:
         return key
 
     def everything(self, key: str) -> tuple[object, ...]:
-        """Give all that a refused event must leave as it is."""
+        """Return all that a refused event must leave as it is."""
         submission = self.ledger.submission(key)
         night = submission.night
         return (

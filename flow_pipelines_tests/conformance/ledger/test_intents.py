@@ -38,7 +38,7 @@ def begun(desk: Desk, owner: str = OWNER) -> Submission:
 
 
 def begun_again(desk: Desk, owner: str) -> tuple[Submission, Submission]:
-    """Give two intents of one row, the first of which was given up."""
+    """Return two intents of one row, the first of which was given up."""
     first = begun(desk)
     desk.ledger.park_submission(first.submission_key, "lost")
     desk.settle_not_created(first.submission_key)

@@ -123,7 +123,7 @@ class Account:
         return self.control.state()[self.name]
 
     def requests(self, expected: int) -> Sequence[RequestRecord]:
-        """Give the requests that were noted; a note may come just after its answer."""
+        """Return the requests that were noted; a note may come just after its answer."""
         seen: Sequence[RequestRecord] = []
         for _ in range(POLLS):
             seen = [one for one in self.control.requests() if self._is_about_runs(one)]
@@ -135,7 +135,7 @@ class Account:
         return record.provider == self.name and record.operation != self.case.get("sign_in")
 
     def operation(self, verb: str, *arguments: Any) -> str:
-        """Give the sandbox's name of the last request that a verb sends."""
+        """Return the sandbox's name of the last request that a verb sends."""
         before = len(self.requests(0))
         getattr(self.provider, verb)(*arguments)
         return self.requests(before + 1)[-1].operation

@@ -95,7 +95,7 @@ class Estate:
         )
 
     def askers(self, night: Night) -> set[str]:
-        """Give the locations whose sensors asked for a run of a night."""
+        """Return the locations whose sensors asked for a run of a night."""
         runs = self.instance.get_runs(
             dg.RunsFilter(
                 tags={"dagster/partition": night.partition_key, "flow_pipelines/batch": night.batch}

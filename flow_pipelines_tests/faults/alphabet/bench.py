@@ -83,7 +83,7 @@ class Shared:
                     connection.execute(f'DELETE FROM "{name}"')
 
     def ledger_text(self) -> str:
-        """Give everything that the ledger holds."""
+        """Return everything that the ledger holds."""
         with closing(sqlite3.connect(self.ledger_file)) as connection:
             return "\n".join(connection.iterdump())
 
@@ -172,17 +172,17 @@ class Bench:
         return self.control.state()[self.name]
 
     def requests_under_faults(self) -> Sequence[RequestRecord]:
-        """Give the requests that a fault has hit."""
+        """Return the requests that a fault has hit."""
         return [one for one in self.sandbox.world.meter.requests() if one.fault]
 
     def secrets(self) -> Sequence[str]:
-        """Give the key, and every token that was ever given for it."""
+        """Return the key, and every token that was ever given for it."""
         dialect = self._dialect()
         desk = getattr(dialect, "_tokens", None)
         return [self.key, *(desk._given if desk else ())]
 
     def link_root(self) -> str:
-        """Give what every link to an output has in it."""
+        """Return what every link to an output has in it."""
         return f"{self._dialect().roots[1]}/"
 
     def _dialect(self) -> Dialect:

@@ -93,7 +93,7 @@ def _steps(call: Call, found: Outcome) -> Iterator[str]:
 
 
 def document() -> str:
-    """Give the whole page."""
+    """Return the whole page."""
     return "\n".join([_HEAD, *(line for call in Call for line in _table(call))])
 
 

@@ -33,7 +33,7 @@ class Case(NamedTuple):
 
 
 def cells(*calls: Call) -> list[ParameterSet]:
-    """Give every cell of these calls that can be, at every provider."""
+    """Return every cell of these calls that can be, at every provider."""
     return list(_cells(calls))
 
 

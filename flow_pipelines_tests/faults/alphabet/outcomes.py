@@ -170,7 +170,7 @@ TABLE: Mapping[Call, Mapping[str, Row]] = {
 
 
 def cell(provider: str, call: Call, fault: Fault) -> Cell:
-    """Give what is expected. Raises: LookupError, where nobody said what to expect."""
+    """Return what is expected. Raises: LookupError, where nobody said what to expect."""
     row = TABLE[call][fault.name]
     if isinstance(row, Mapping):
         return row[provider]

@@ -219,7 +219,7 @@ class Story:
         return [one for rows in self.bench.ledger.outputs(NIGHT).values() for one in rows]
 
     def _is_stored(self) -> bool:
-        """Tell whether every picture that the stand-in drew is in the bucket, and nothing else."""
+        """Return whether the bucket has every picture that the stand-in drew, and nothing else."""
         world = self.bench.sandbox.world
         drawn = {
             hashlib.sha256(world.studio.png(output.picture)).hexdigest()

@@ -43,7 +43,7 @@ def problems_of(world: World, submission: Submission, outputs: Sequence[Output])
 
 
 def journaled(world: World, night: Night) -> Mapping[str, int]:
-    """Give the last intent of each submission that the journal names."""
+    """Return the last intent of each submission that the journal names."""
     folder = world.bucket_folder / PREFIX / night.batch / "_journal" / night.partition_key
     found: dict[str, int] = {}
     for file in folder.glob("*.json"):

@@ -21,7 +21,7 @@ BARE_RUNS = 150
 
 
 def strange_url(folder: Path) -> str:
-    """Give the address of the stranger's ledger."""
+    """Return the address of the stranger's ledger."""
     return f"sqlite:///{folder / STRANGE_PREFIX / 'ledger.db'}"
 
 

@@ -143,7 +143,7 @@ class Supervisor:
         return Verdict(**ended.result)
 
     def told(self) -> Sequence[str]:
-        """Give what the workers noted."""
+        """Return what the workers noted."""
         return self.notes.read_text().splitlines() if self.notes.exists() else []
 
 
@@ -155,6 +155,6 @@ def _in_a_child(act: Callable[[], None]) -> None:
 
 
 def _exit_status(pid: int) -> int | None:
-    """Give how a child ended; negative: by that signal; None: it has not."""
+    """Return how a child ended; negative: by that signal; None: it has not."""
     found, status = os.waitpid(pid, os.WNOHANG)
     return os.waitstatus_to_exitcode(status) if found else None

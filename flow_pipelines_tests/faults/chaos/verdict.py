@@ -123,7 +123,7 @@ def _bought(
     provider: str,
     runs: Sequence[SandboxRun],
 ) -> Sequence[Submission]:
-    """Give the submissions of a provider's nights; look at their rows, journal and pictures."""
+    """Return the submissions of a provider's nights; look at their rows, journal and pictures."""
     made = {run.id: len(run.outputs) for run in runs}
     found: list[Submission] = []
     for night in (night for name, night in world.nights if name == provider):

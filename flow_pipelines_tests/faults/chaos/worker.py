@@ -81,7 +81,7 @@ class Worker:
             self._note(f"compared: {line}")
 
     def _of(self, provider: str) -> Ports:
-        """Give the ports of the account that the batch names now."""
+        """Return the ports of the account that the batch names now."""
         return self._accounts.ports(self._world.settings(provider).resource)
 
     def _owner(self) -> str:
@@ -122,7 +122,7 @@ class Worker:
         )
 
     def _open(self) -> Sequence[tuple[str, Night]]:
-        """Give the nights in which anything may still happen."""
+        """Return the nights in which anything may still happen."""
         return [one for one in self._world.nights if one[1] not in self._finished]
 
     def _is_new(self, night: Night) -> bool:
@@ -178,7 +178,7 @@ class Worker:
             regenerate(settings, night, ports, requested_by=f"chaos-{rows}", scope="changed")
 
     def _is_done(self) -> bool:
-        """Tell whether nothing but unresolved submissions is left, and those were looked for."""
+        """Return whether nothing but unresolved submissions is left, and those were looked for."""
         waits = False
         for _, night in self._open():
             record = self._ledger.night(night)

@@ -63,7 +63,7 @@ class World:
         return ControlClient(self.url)
 
     def settings(self, provider: str) -> BatchSettings:
-        """Give a batch as it is defined now: its account changes in the middle of nights."""
+        """Return a batch as it is defined now: its account changes in the middle of nights."""
         turn = int(self.clock.monotonic() // SWITCH_SECONDS) % ACCOUNTS
         return BatchSettings(
             name=f"{provider}_posters",
@@ -79,7 +79,7 @@ class World:
         )
 
     def strange_settings(self, provider: str) -> BatchSettings:
-        """Give the batch of the same name that another ledger buys on the same accounts."""
+        """Return the batch of the same name that another ledger buys on the same accounts."""
         folder = self.folder / STRANGE_PREFIX / provider
         return replace(self.settings(provider), base_dir=str(folder))
 
@@ -90,7 +90,7 @@ class World:
         return len(table.read_text().splitlines()) - 1
 
     def accounts(self, ledger: SqlRunLedger, prefix: str = PREFIX) -> Accounts:
-        """Give what one process opens accounts with."""
+        """Return what one process opens accounts with."""
         return Accounts(self, ledger, prefix)
 
 
@@ -102,7 +102,7 @@ class Accounts:
         self._open: dict[str, Ports] = {}
 
     def ports(self, resource: str) -> Ports:
-        """Give an account's ports by its resource key."""
+        """Return an account's ports by its resource key."""
         if resource not in self._open:
             self._open[resource] = self._connect(resource)
         return self._open[resource]
@@ -144,17 +144,17 @@ class LongLeases:
 
 
 def resources_of(provider: str) -> tuple[str, ...]:
-    """Give the resource keys of a provider's accounts."""
+    """Return the resource keys of a provider's accounts."""
     return tuple(f"{provider}_{number}" for number in range(1, ACCOUNTS + 1))
 
 
 def keys_of(provider: str) -> tuple[str, ...]:
-    """Give the API keys of the same accounts, in the same order."""
+    """Return the API keys of the same accounts, in the same order."""
     return tuple(f"{provider}_chaos_key_000{number}" for number in range(1, ACCOUNTS + 1))
 
 
 def account_of(resource: str) -> str:
-    """Give the stand-in's name of an account."""
+    """Return the stand-in's name of an account."""
     provider, _, number = resource.rpartition("_")
     return f"{provider}-key-{number}"
 

@@ -149,12 +149,12 @@ def connect(
 
 
 def seal(provider: str, given: Mapping[str, str]) -> LinkSeal:
-    """Give what seals an account's links, by the variables that the stand-in gives."""
+    """Return what seals an account's links, by the variables that the stand-in gives."""
     return LinkSeal(provider, Secret(given[profile(provider).key_variable]))
 
 
 def sample_parameters(provider: str, more: Mapping[str, str]) -> dict[str, Any]:
-    """Give the parameters of a provider's sample order, `{prompt}` where it wants a new text."""
+    """Return the parameters of a provider's sample order, `{prompt}` where it wants a new text."""
     case = json.loads((SAMPLES / provider / "conformance.json").read_text())
     return {
         name: value.replace("{unique}", "{prompt}") if isinstance(value, str) else value
@@ -163,6 +163,6 @@ def sample_parameters(provider: str, more: Mapping[str, str]) -> dict[str, Any]:
 
 
 def sample_workflow(provider: str) -> str:
-    """Give the name of the workflow of a provider's sample order."""
+    """Return the name of the workflow of a provider's sample order."""
     case = json.loads((SAMPLES / provider / "conformance.json").read_text())
     return str(case["workflow"])

@@ -103,7 +103,7 @@ _S3_WRITES = ("PutObject", "CompleteMultipartUpload", "CopyObject", "DeleteObjec
 
 
 def methods(port: type) -> frozenset[str]:
-    """Give the methods of a port's contract."""
+    """Return the methods of a port's contract."""
     found = inspect.getmembers(port, inspect.isfunction)
     return frozenset(name for name, _ in found if not name.startswith("_"))
 

@@ -76,7 +76,7 @@ _INTENT = {
 
 
 def _repeats(before: str, name: str) -> bool:
-    """Tell whether nothing happened outside between two instants that follow each other."""
+    """Return whether nothing happened outside between two instants that follow each other."""
     return name.startswith("before ") and before.startswith("after ")
 
 
@@ -109,7 +109,7 @@ class Enumeration:
         return self.report
 
     def _baseline(self) -> tuple[list[int], Sequence[str]]:
-        """Give the death that comes first, and the instants of the process that is enumerated."""
+        """Return the death that comes first, and the instants of the process that is enumerated."""
         (undisturbed,) = self._play([])
         self._judge("without any death", undisturbed.instants, undisturbed)
         if self.scene.first_death is None:
@@ -210,7 +210,7 @@ class Enumeration:
 
 
 def known_of(bench: Bench) -> Known:
-    """Give the stand-in's names of the requests that buy, poll and download."""
+    """Return the stand-in's names of the requests that buy, poll and download."""
     bench.lay_out(1)
     bench.begin_anew()
 

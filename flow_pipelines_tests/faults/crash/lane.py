@@ -96,7 +96,7 @@ def _await_end(reader: int, pid: int) -> None:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Give an empty folder, in memory where that is possible, for this process's files too."""
+    """Return an empty folder, in memory where that is possible, for this process's files too."""
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(prefix="flow-crash-", dir=memory) as name:
         folder = Path(name)

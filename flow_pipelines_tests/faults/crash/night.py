@@ -87,7 +87,7 @@ def _carry_out(settings: BatchSettings, ports: Ports, todo: Todo, owner: str) ->
 
 
 def _left(ports: Ports) -> set[str]:
-    """Give the states of submissions, and what else, may still change by itself."""
+    """Return the states of submissions, and what else, may still change by itself."""
     record = ports.ledger.night(NIGHT)
     if record is None or record.marked_at is None:
         return set()

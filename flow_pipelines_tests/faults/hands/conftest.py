@@ -45,7 +45,7 @@ def stand_in(began_at: datetime, tmp_path_factory: pytest.TempPathFactory) -> It
 def make_place(
     stand_in: Sandbox, began_at: datetime, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Place]:
-    """Give what makes a place around a ledger, its night planned and nothing bought."""
+    """Return what makes a place around a ledger, its night planned and nothing bought."""
 
     def make(ledger_url: str) -> Place:
         stand_in.reset()
@@ -73,13 +73,13 @@ def sqlite_place(make_place: Callable[[str], Place], sqlite_ledgers: Callable[[]
 
 @pytest.fixture(params=sorted(CROWDS))
 def crowd(request: pytest.FixtureRequest) -> str:
-    """Give the kind of ledger that a crowd works at, one after the other."""
+    """Return the kind of ledger that a crowd works at, one after the other."""
     return str(request.param)
 
 
 @pytest.fixture
 def names(crowd: str) -> list[str]:
-    """Give a name for each process of the crowd."""
+    """Return a name for each process of the crowd."""
     return [f"run-{number}" for number in range(CROWDS[crowd])]
 
 
@@ -100,7 +100,7 @@ def place(
 
 @pytest.fixture
 def host(place: Place) -> Iterator[Host]:
-    """Give this process's own way in, for planning and for looking at the end."""
+    """Return this process's own way in, for planning and for looking at the end."""
     host = Host(place)
     yield host
     host.close()

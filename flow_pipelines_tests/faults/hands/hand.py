@@ -96,7 +96,7 @@ class Hands:
         self._stack.close()
 
     def gate(self, hands: int) -> Barrier:
-        """Give what `hands` hands, this process perhaps among them, wait at for each other."""
+        """Return what `hands` hands, this process perhaps among them, wait at for each other."""
         gate = context.Barrier(hands)
         self._gates.append(gate)  # it has to be there when the hands look for it
         return gate

@@ -57,7 +57,7 @@ class Skewed:
 
 @contextmanager
 def another_host(lab: Lab, *, ahead_seconds: float = 0.0) -> Iterator[Ports]:
-    """Give the ports of a second host: the same database and provider, a clock of its own."""
+    """Return the ports of a second host: the same database and provider, a clock of its own."""
     clock = Skewed(lab.clock, ahead_seconds)
     ledger = open_ledger(f"sqlite:///{lab.folder / 'ledger.db'}", clock)
     yield replace(lab.ports, ledger=ledger, clock=clock)

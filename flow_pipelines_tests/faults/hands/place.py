@@ -100,7 +100,7 @@ class Place:
         (self.folder / "prompts.csv").write_text("\n".join(["prompt_id,prompt", *lines]) + "\n")
 
     def objects(self) -> Path:
-        """Give the folder of this batch's objects."""
+        """Return the folder of this batch's objects."""
         bucket = self.environment["FLOW_PIPELINES_BUCKET"]
         return self.buckets / bucket / self.folder.name / NIGHT.batch
 

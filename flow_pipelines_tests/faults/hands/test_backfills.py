@@ -16,7 +16,7 @@ from flow_pipelines_tests.faults.hands.verdict import assert_bought_once
 
 @pytest.fixture
 def failed(place: Place, host: Host) -> Host:
-    """Give a night that was bought, one run of which failed."""
+    """Return a night that was bought, one run of which failed."""
     place.control.add_fault(PROVIDER, "create_run", "run_fails")
     submit_night(place.settings, NIGHT, host.ports, owner="bought")
     assert wait_for_night(host.ports, NIGHT, owner="waits", wait_seconds=600) == 0

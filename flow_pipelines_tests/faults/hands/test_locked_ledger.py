@@ -65,7 +65,7 @@ class AfterPost:
 
 @pytest.fixture
 def hosts(sqlite_place: Place) -> Iterator[Callable[..., Host]]:
-    """Give what opens hosts; all are closed at the end."""
+    """Return what opens hosts; all are closed at the end."""
     opened: list[Host] = []
 
     def open_host(**how: Any) -> Host:

@@ -49,7 +49,7 @@ def assert_never_asked_too_soon(host: Host) -> None:
 
 
 def downloads(host: Host) -> Counter[str]:
-    """Give how often each file was fetched."""
+    """Return how often each file was fetched."""
     records = host.place.control.requests()
     return Counter(one.path for one in records if one.operation == "download_file")
 

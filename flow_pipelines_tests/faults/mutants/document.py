@@ -24,7 +24,7 @@ Only a part of the suite is run, on SQLite alone: more tests may notice than are
 
 
 def document(failed: Mapping[Mutant, Sequence[str]]) -> str:
-    """Give the whole page."""
+    """Return the whole page."""
     lines = [_HEAD]
     for guard, mutants in groupby(failed, lambda mutant: mutant.guard):
         lines += [f"## {guard}\n", "| removed | tests that fail |", "| --- | --- |"]

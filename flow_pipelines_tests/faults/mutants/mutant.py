@@ -26,7 +26,7 @@ class Edit:
         return root / PACKAGE / self.file
 
     def applied(self, text: str) -> str:
-        """Give `text` without the guard. Raises: OutOfDate."""
+        """Return `text` without the guard. Raises: OutOfDate."""
         found = text.count(self.old)
         if found != 1:
             raise OutOfDate(f"{self.file} has this {found} times, not once:\n{self.old}")
@@ -46,7 +46,7 @@ class Mutant:
     """Below the tests' folder: what of the suite is run against it."""
 
     def files(self, root: Path) -> dict[Path, str]:
-        """Give the new text of each file that it changes. Raises: OutOfDate."""
+        """Return the new text of each file that it changes. Raises: OutOfDate."""
         texts: dict[Path, str] = {}
         for edit in self.edits:
             path = edit.path(root)

@@ -111,6 +111,6 @@ class Tree:
 
 @contextmanager
 def copied() -> Iterator[Tree]:
-    """Give a copy of this tree for as long as it is needed."""
+    """Return a copy of this tree for as long as it is needed."""
     with tempfile.TemporaryDirectory(prefix="mutants-", ignore_cleanup_errors=True) as name:
         yield Tree(Path(name))

@@ -34,7 +34,7 @@ def lab(
     bucket_server: BucketServer,
     sqlite_ledgers: Callable[[], str],  # noqa: F811 - the fixture
 ) -> Iterator[Lab]:
-    """Give a night of a fake provider, in a ledger whose tables are there already."""
+    """Return a night of a fake provider, in a ledger whose tables are there already."""
     clock = ManualClock()
     file = tmp_path / "ledger.db"
     shutil.move(sqlite_ledgers().removeprefix("sqlite:///"), file)

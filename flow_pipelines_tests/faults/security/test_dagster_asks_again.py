@@ -28,7 +28,7 @@ def config(**values: Any) -> dict[str, Any]:
 
 
 def retry_of(result: dg.ExecuteInProcessResult, number: int = 1) -> dict[str, str]:
-    """Give the tags of the run that Dagster's run retries start in the place of this one."""
+    """Return the tags of the run that Dagster's run retries start in the place of this one."""
     run = result.dagster_run
     return {
         "dagster/parent_run_id": run.run_id,

@@ -118,7 +118,7 @@ def links(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """Give everything that is logged at any level, the libraries' own words included."""
+    """Return everything that is logged at any level, the libraries' own words included."""
     stream, root = io.StringIO(), logging.getLogger()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("%(name)s %(message)s"))
@@ -190,7 +190,7 @@ def commands() -> str:
 
 
 def shown_objects() -> str:
-    """Give what a debugger, a log line or a traceback would show of our objects."""
+    """Return what a debugger, a log line or a traceback would show of our objects."""
     told = []
     for name, resource in default_resources().items():
         told += [name, repr(resource), str(resource)]
@@ -226,7 +226,7 @@ def files_below(*folders: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def rows_of(url: str) -> str:
-    """Give every cell of a database."""
+    """Return every cell of a database."""
     engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
     try:
         with engine.connect() as connection:
@@ -238,7 +238,7 @@ def rows_of(url: str) -> str:
 
 
 def needles(*more: str) -> dict[str, bytes]:
-    """Give every secret in every spelling in which it might turn up."""
+    """Return every secret in every spelling in which it might turn up."""
     access_key = AWS["AWS_ACCESS_KEY_ID"]  # names a key, opens nothing
     secrets = [*KEYS.values(), PASSWORD, *(v for v in AWS.values() if v != access_key), *more]
     spelled = {form for s in secrets for form in (s, quote(s, safe=""), quote_plus(s))}

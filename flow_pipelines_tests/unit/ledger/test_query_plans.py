@@ -275,7 +275,7 @@ def test_every_method_of_the_ledger_is_looked_at() -> None:
 
 
 def _reads_a_table(step: str, statement: str) -> bool:
-    """Tell whether a step of a plan walks a table's rows; along an index, LIMIT ends it.
+    """Return whether a step of a plan walks a table's rows; along an index, LIMIT ends it.
 
     What else is scanned are rows that the query brings along.
     """

@@ -49,7 +49,7 @@ def ended(number: int, seconds_ago: float, state: str = "succeeded", **more: Any
 
 
 def tallied(rows: Sequence[Submission]) -> Sequence[Tally]:
-    """Give each row as a tally of its own: how they are grouped must not matter."""
+    """Return each row as a tally of its own: how they are grouped must not matter."""
     return [
         Tally(
             generation=one.generation,

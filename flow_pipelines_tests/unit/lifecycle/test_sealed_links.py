@@ -66,7 +66,7 @@ class SensorNight:
         self.polled = 0
 
     def process(self, seal: LinkSeal | None = SEAL) -> Ports:
-        """Give ports as another process has them: without any memory."""
+        """Return ports as another process has them: without any memory."""
         return replace(self.lab.ports, seal=seal)
 
     def end(self, *prompts: str, seal: LinkSeal | None = SEAL) -> None:

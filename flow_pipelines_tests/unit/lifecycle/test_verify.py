@@ -40,7 +40,7 @@ def kinds(found: NightFiles) -> list[str]:
 
 
 def first_file(lab: Lab, server: BucketServer) -> Path:
-    """Give the first stored file, where the bucket keeps it."""
+    """Return the first stored file, where the bucket keeps it."""
     first = lab.ledger.submissions(lab.night)[0].submission_key
     [output] = lab.ledger.outputs(lab.night)[first]
     assert output.stored is not None

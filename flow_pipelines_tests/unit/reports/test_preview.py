@@ -27,14 +27,14 @@ COLORS = [(200, 30, 30), (30, 160, 30), (30, 30, 200), (120, 120, 120), (0, 0, 0
 
 
 def strip_of(markdown: str) -> Image.Image:
-    """Give the picture that the page embeds, as it is in there."""
+    """Return the picture that the page embeds, as it is in there."""
     found = re.search(r"data:image/webp;base64,([A-Za-z0-9+/=]+)", markdown)
     assert found is not None
     return Image.open(io.BytesIO(base64.b64decode(found[1]))).convert("RGB")
 
 
 def shown_size(markdown: str) -> tuple[int, int]:
-    """Give the size on the screen."""
+    """Return the size on the screen."""
     address = re.search(r"!\[pictures\]\(<data:image/svg\+xml,(.*)>\)$", markdown)
     assert address is not None
     drawing = ET.fromstring(unquote(address[1]))

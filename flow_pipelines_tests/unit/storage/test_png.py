@@ -25,7 +25,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def with_chunks(*chunks: bytes, at_end: bool = False) -> bytes:
-    """Give a PNG with more chunks: after its header, or before its last one."""
+    """Return a PNG with more chunks: after its header, or before its last one."""
     content = picture("PNG")
     place = len(content) - 12 if at_end else 33
     return content[:place] + b"".join(chunks) + content[place:]
