@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from flow_pipelines.lifecycle import NightSummary, usd
+from flow_pipelines.lifecycle import NightSummary
 from flow_pipelines.lifecycle.absent import AbsentFiles
 from flow_pipelines.model import BatchSettings
+from flow_pipelines.model.wording import money
 
 _DESCRIPTIONS = {
     "complete": "Every row has all its images in the bucket; `failures` names those that have not.",
@@ -184,13 +185,13 @@ def _no_duplicate_images(summary: NightSummary) -> _Finding:
 
 
 def _within_budget(settings: BatchSettings, summary: NightSummary) -> _Finding:
-    words = f"cost {usd(summary.cost_usd)}"
+    words = f"cost {money(summary.cost_usd)}"
     if summary.runs_cost_unknown:
         words += f", and {summary.runs_cost_unknown} run(s) of unknown cost"
     if summary.skipped:
         words += f"; {summary.skipped} row(s) left out by a budget"
     budget = settings.budget_usd
-    words += "; the batch has no budget" if budget is None else f"; the budget is {usd(budget)}"
+    words += "; the batch has no budget" if budget is None else f"; the budget is {money(budget)}"
     within = budget is None or summary.cost_usd <= budget
     return _finding(
         words,

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from flow_pipelines.lifecycle import NightSummary, usd
+from flow_pipelines.lifecycle import NightSummary
 from flow_pipelines.model.errors import FlowPipelinesError
+from flow_pipelines.model.wording import money
 from flow_pipelines.reports.preview import preview_markdown
 from flow_pipelines.storage.contract import ImageStore
 from flow_pipelines.storage.places import read_stored
@@ -32,7 +33,7 @@ def sentence(summary: NightSummary) -> str:
     rest = f"; {', '.join(told)}" if told else ""
     return (
         f"{summary.images} images of {summary.succeeded} of {summary.rows} rows, "
-        f"{usd(summary.cost_usd)}{rest}."
+        f"{money(summary.cost_usd)}{rest}."
     )
 
 

@@ -6,7 +6,6 @@ import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from decimal import Decimal
 from typing import Any
 
 import click
@@ -29,6 +28,7 @@ from flow_pipelines.lifecycle.estimate import (
 from flow_pipelines.lifecycle.plan import render_night
 from flow_pipelines.model import UNPARTITIONED, Night
 from flow_pipelines.model.errors import ConfigurationError, InvalidBatch
+from flow_pipelines.model.wording import money
 from flow_pipelines.provider import Provider
 from flow_pipelines.providers import profile
 from flow_pipelines.resources import ImageStoreResource, ProviderResource
@@ -177,7 +177,7 @@ def _submissions(estimate: NightEstimate) -> str:
 
 
 def _budget(cut: BudgetCut, estimate: NightEstimate) -> str:
-    says = f"{_usd(cut.left_usd)} of {_usd(cut.budget_usd)} USD are left of {_BUDGETS[cut.scope]}"
+    says = f"{money(cut.left_usd)} of {money(cut.budget_usd)} are left of {_BUDGETS[cut.scope]}"
     skipped = estimate.to_send - cut.allows
     if skipped <= 0:
         return f"{says}: enough"
@@ -188,8 +188,8 @@ def _cost(estimate: NightEstimate) -> str:
     if estimate.usd is None or estimate.usd_per_run is None:
         return "unknown: the provider states no price, and no past run tells one"
     source = {"price": "", "past runs": ", as past runs had"}[estimate.usd_basis]
-    each = f"{_usd(estimate.usd_per_run)} a run{source}"
-    return f"about {_usd(estimate.usd)} USD ({estimate.within_budget} × {each})"
+    each = f"{money(estimate.usd_per_run)} a run{source}"
+    return f"about {money(estimate.usd)} ({estimate.within_budget} × {each})"
 
 
 def _flotime(estimate: NightEstimate) -> str:
@@ -200,12 +200,6 @@ def _flotime(estimate: NightEstimate) -> str:
         f"about {estimate.flotime_ms / 1000:.0f} s ({each:.1f} s a run, the median of "
         f"{estimate.past_runs} past runs)"
     )
-
-
-def _usd(amount: Decimal) -> str:
-    """Return an amount with cents, and more places only where they are not zero."""
-    exact = f"{amount.normalize():f}"
-    return exact if len(exact.partition(".")[2]) > 2 else f"{amount:.2f}"  # noqa: PLR2004 - cents
 
 
 def _record(estimate: NightEstimate) -> Mapping[str, Any]:

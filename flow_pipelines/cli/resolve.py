@@ -18,6 +18,7 @@ from flow_pipelines.lifecycle.candidates import candidates, proven
 from flow_pipelines.lifecycle.requests import submit_request
 from flow_pipelines.model import Receipt, Submission, SubmissionState
 from flow_pipelines.model.errors import ConfigurationError, IllegalTransition, ProviderError
+from flow_pipelines.model.wording import reported_problem
 from flow_pipelines.provider import Candidate
 from flow_pipelines.resources import ImageStoreResource, ProviderResource
 
@@ -65,7 +66,7 @@ def _facts(one: Submission) -> Iterator[str]:
         yield f"sent {one.submitting_at:%Y-%m-%d %H:%M:%S} UTC with the account {one.resource}"
     if one.provider_run_id is not None:
         yield f"provider run {one.provider_run_id}"
-    why = one.error_message or one.reason
+    why = reported_problem(one)
     if why:
         yield " ".join(why.split())
 

@@ -19,6 +19,7 @@ from flow_pipelines.cli.keys import SHORT
 from flow_pipelines.ledger.database import chunks
 from flow_pipelines.ledger.records import SecondRun
 from flow_pipelines.model import Output, Submission, SubmissionState
+from flow_pipelines.model.wording import reported_problem
 
 _STYLES = {
     SubmissionState.SUCCEEDED: "green",
@@ -43,9 +44,11 @@ def print_submissions(
 
     `found` is how many there are in all: what the table leaves out is said.
     """
-    reasons = {one.submission_key: _why(one) for one in submissions}
-    for key, told in _not_stored(submissions, outputs_of).items():
-        reasons[key] = _one_line("; ".join(filter(None, [reasons[key], *told.values()])))
+    outputs = _outputs_to_store(submissions, outputs_of)
+    reasons = {
+        one.submission_key: _one_line(reported_problem(one, outputs.get(one.submission_key, ())))
+        for one in submissions
+    }
     if not submissions:
         Console().print("Nothing in the ledger answers to that.")
     elif wide:
@@ -58,16 +61,12 @@ def print_submissions(
         click.echo(f"{left_out} more left out: --limit shows more of them, --json all")
 
 
-def _not_stored(
+def _outputs_to_store(
     submissions: Sequence[Submission], outputs_of: Outputs
-) -> Mapping[str, Mapping[int, str]]:
-    """Return why outputs of runs that ended well are not stored, by submission and index."""
+) -> Mapping[str, Sequence[Output]]:
+    """Return the outputs of the runs that ended well and are not all stored, by submission."""
     waiting = [one.submission_key for one in submissions if _waits(one)]
-    found = outputs_of(waiting) if waiting else {}
-    return {
-        key: {one.output_index: one.problem for one in outputs if one.problem}
-        for key, outputs in found.items()
-    }
+    return outputs_of(waiting) if waiting else {}
 
 
 def _waits(one: Submission) -> bool:
@@ -150,11 +149,6 @@ def _cost(one: Submission) -> str:
     return f"{'~' if one.cost_basis == 'estimated' else ''}{one.cost_usd:f}"
 
 
-def _why(one: Submission) -> str:
-    """Return the reason on one line, whatever the provider wrote."""
-    return _one_line(one.error_message or one.reason or "")
-
-
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
@@ -166,9 +160,11 @@ def print_submissions_json(submissions: Iterable[Submission], outputs_of: Output
     """
     before = "[\n"
     for page in chunks(submissions):
-        told = _not_stored(page, outputs_of)
+        outputs = _outputs_to_store(page, outputs_of)
         for one in page:
-            record = {**_record(one), "not_stored": told.get(one.submission_key, {})}
+            told = outputs.get(one.submission_key, ())
+            problems = {output.output_index: output.problem for output in told if output.problem}
+            record = {**_record(one), "not_stored": problems}
             text = json.dumps(record, indent=1, default=_plain)
             click.echo(before + textwrap.indent(text, " "), nl=False)
             before = ",\n"

@@ -14,6 +14,7 @@ from flow_pipelines.ledger.contract import RunLedger
 from flow_pipelines.lifecycle import each_submission
 from flow_pipelines.model import Output, Submission
 from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError, SubmissionNotFound
+from flow_pipelines.model.wording import NOT_COLLECTED
 from flow_pipelines.storage.contract import StoredObject
 from flow_pipelines.storage.places import uri_of
 from flow_pipelines.storage.tables import cost_shares
@@ -132,7 +133,7 @@ def _facts(
 def _named(output: Output) -> str:
     facts = output.stored
     if facts is None:
-        return f"output {output.output_index}, not stored: {output.problem or 'not collected yet'}"
+        return f"output {output.output_index}, not stored: {output.problem or NOT_COLLECTED}"
     return uri_of(facts) or facts.s3_key
 
 

@@ -10,8 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger.contract import RunLedger
-from flow_pipelines.lifecycle import NightProgress, night_progress, usd
+from flow_pipelines.lifecycle import NightProgress, night_progress
 from flow_pipelines.model import ENDED, Night, Submission, SubmissionState
+from flow_pipelines.model.wording import money
 
 EVERY_SECONDS = 2.0
 LOOK_FOR_NIGHTS = 8
@@ -81,7 +82,7 @@ class _Bars:
 def _facts(one: NightProgress) -> str:
     counts = ((one.failed, "failed"), (one.unresolved, "unresolved"), (one.skipped, "skipped"))
     told = [f"{count} {word}" for count, word in counts if count]
-    told.append(usd(one.cost_usd))
+    told.append(money(one.cost_usd))
     if one.expected_end_at is not None:
         told.append(f"ends about {one.expected_end_at:%H:%M} UTC")
     return ", ".join(told)

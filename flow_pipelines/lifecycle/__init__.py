@@ -21,7 +21,7 @@ from flow_pipelines.lifecycle.plan import (
 )
 from flow_pipelines.lifecycle.poll import PollSummary, poll_due, wait_for_night
 from flow_pipelines.lifecycle.ports import Ports, collect_lease, held_lease, submit_lease
-from flow_pipelines.lifecycle.progress import NightProgress, night_progress, usd
+from flow_pipelines.lifecycle.progress import NightProgress, night_progress
 from flow_pipelines.lifecycle.recover import RecoverSummary, recover
 from flow_pipelines.lifecycle.rounds import Round, serve_accounts
 from flow_pipelines.lifecycle.submit import submit_night
@@ -62,7 +62,6 @@ __all__ = [
     "submit_lease",
     "submit_night",
     "summarize_night",
-    "usd",
     "wait_for_night",
     "write_tables",
 ]

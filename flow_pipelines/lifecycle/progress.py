@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from flow_pipelines.ledger.records import Tally
 from flow_pipelines.model import ENDED, IN_FLIGHT, Night, SubmissionState
+from flow_pipelines.model.wording import money
 
 FEWEST_ENDED = 3
 """Ends that a forecast needs: fewer say nothing of a pace."""
@@ -71,7 +72,7 @@ class NightProgress:
         )
         told = [f"{self.succeeded} of {self.rows} done"]
         told += [f"{count} {word}" for count, word in counts if count]
-        told.append(f"{usd(self.cost_usd)} so far" if self.under_way else usd(self.cost_usd))
+        told.append(f"{money(self.cost_usd)} so far" if self.under_way else money(self.cost_usd))
         if self.expected_end_at is not None:
             told.append(f"ends about {self.expected_end_at:%H:%M} UTC")
         return f"{self.night}: {', '.join(told)}"
@@ -101,12 +102,6 @@ def night_progress(night: Night, tallies: Sequence[Tally], now: datetime) -> Nig
         cost_usd=sum((one.cost_usd for one in tallies), Decimal(0)),
         expected_end_at=_expected_end(current, left, now),
     )
-
-
-def usd(amount: Decimal) -> str:
-    """Write an amount of dollars: cents always, smaller parts where there are any."""
-    cents = amount.quantize(Decimal("0.01"))
-    return f"${cents}" if cents == amount else f"${amount.normalize():f}"
 
 
 def _expected_end(tallies: Sequence[Tally], left: int, now: datetime) -> datetime | None:

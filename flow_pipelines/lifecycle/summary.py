@@ -19,6 +19,7 @@ from flow_pipelines.model import (
     SubmissionState,
 )
 from flow_pipelines.model.output import NEVER
+from flow_pipelines.model.wording import why_no_picture
 
 _S = SubmissionState
 PICTURES = 4
@@ -232,17 +233,13 @@ def _cost_unknown(submission: Submission) -> bool:
 
 
 def _failure(submission: Submission, outputs: Sequence[Output]) -> Mapping[str, str]:
-    problems = [output.problem for output in outputs if output.is_missing and output.problem]
-    reason = submission.error_message or submission.reason or "; ".join(problems)
-    if not reason and submission.state is _S.SUCCEEDED:
-        reason = "not collected yet" if outputs else "the provider run ended without an output"
     return {
         "prompt_id": submission.prompt_id,
         "copy": str(submission.copy),
         "prompt": submission.prompt,
         "state": submission.state.value,
         "error_code": submission.error_code or "",
-        "error_message": reason,
+        "error_message": why_no_picture(submission, outputs),
         "provider_run_id": submission.provider_run_id or "",
         "submission_key": submission.submission_key,
     }

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from flow_pipelines.model.wording import duration, money
 from flow_pipelines.reports.cards import IN_VAIN
 from flow_pipelines.reports.compared import (
     ColumnSummary,
@@ -15,7 +16,6 @@ from flow_pipelines.reports.compared import (
     summarize_columns,
 )
 from flow_pipelines.reports.gallery import file_attribute, picture_html
-from flow_pipelines.reports.numbers import dollars, duration
 from flow_pipelines.reports.page import (
     NOTHING,
     PAGE_BYTES,
@@ -109,7 +109,7 @@ def _cell(
     room: Room,
 ) -> str:
     vain = cell.state in IN_VAIN
-    cost = dollars(cell.cost_usd, estimated=cell.cost_estimated)
+    cost = money(cell.cost_usd, estimated=cell.cost_estimated)
     flotime = duration(cell.flotime_ms)
     told = [
         cost or ("cost unknown" if cell.bought else ""),
@@ -153,8 +153,8 @@ def _summary_table(summaries: Sequence[ColumnSummary]) -> str:
     lines = [
         f'<tr><th scope="row">{_named(one.column)}</th>'
         f"<td>{one.images:,}</td><td{_warned(one.failed)}>{one.failed:,}</td>"
-        f"<td>{dollars(one.cost_usd)}{_small(_doubts(one))}</td>"
-        f"<td>{dollars(one.cost_per_image_usd) or '–'}{_best('cheapest', one.cheapest)}</td>"
+        f"<td>{money(one.cost_usd)}{_small(_doubts(one))}</td>"
+        f"<td>{money(one.cost_per_image_usd) or '–'}{_best('cheapest', one.cheapest)}</td>"
         f"<td>{_seconds(one.median_seconds)}{_best('fastest', one.fastest)}</td>"
         f"<td>{duration(one.median_flotime_ms) or '–'}</td></tr>\n"
         for one in summaries

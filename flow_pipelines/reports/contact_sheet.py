@@ -7,9 +7,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flow_pipelines.model.wording import money
 from flow_pipelines.reports.cards import Card
 from flow_pipelines.reports.lettering import FAINT, PAPER, RED, fit, wrap, write
-from flow_pipelines.reports.numbers import dollars
 from flow_pipelines.reports.pictures import Broken
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _tile(card: Card, picture: Image | Broken | None, grid: Grid) -> Image:
 
 def _notes(card: Card, grid: Grid) -> list[str]:
     seed = f"seed {card.seed}" if card.seed is not None else ""
-    cost = dollars(card.cost_usd, estimated=card.cost_estimated)
+    cost = money(card.cost_usd, estimated=card.cost_estimated)
     which = f"{card.image} of {card.images}" if card.images > 1 else ""
     lines = [(card.prompt_id[:24], seed), (card.provider, cost, which)]
     return [" · ".join(filter(None, line)) for line in lines[: grid.note_lines]]

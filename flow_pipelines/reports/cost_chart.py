@@ -10,7 +10,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from flow_pipelines.reports.cost_report import MonthToDate, per_image, total, usd
+from flow_pipelines.model.wording import money
+from flow_pipelines.reports.cost_report import MonthToDate, per_image, total
 from flow_pipelines.reports.lettering import FAINT, INK, PAPER, RED, fit, font, write
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def _draw_month(
     year, number = month.name.split("-")
     title = f"{_MONTHS[int(number) - 1]} {year} to date, UTC"
     write(draw, (_PANEL, 24), title, 13, FAINT)
-    write(draw, (_PANEL, 44), usd(month.cost_usd), 32)
+    write(draw, (_PANEL, 44), money(month.cost_usd, rounded=True), 32)
     y = _draw_amounts(draw, 102, "by provider", list(month.by("provider").items()), colors)
     batches = list(month.by("batch").items())
     shown = batches[:_MOST_BATCHES]
@@ -193,7 +194,7 @@ def _draw_amounts(
     y += 22
     highest = max(amount for _, amount in amounts) or Decimal(1)
     for name, amount in amounts:
-        said = usd(amount)
+        said = money(amount, rounded=True)
         room = _PANEL_RIGHT - _PANEL - int(font(13, said).getlength(said)) - 12
         write(draw, (_PANEL, y), fit(name, 13, room), 13)
         write(draw, (_PANEL_RIGHT, y), said, 13, INK, "ra")
@@ -210,9 +211,9 @@ def _draw_facts(draw: ImageDraw, frame: pd.DataFrame) -> None:
     cost, images = total(frame, "cost_usd"), int(frame["images"].sum())
     estimated, unknown = total(frame, "estimated_usd"), int(frame["runs_cost_unknown"].sum())
     each = per_image(cost, images)
-    parts = [f"{usd(cost)} in all", f"{images:,} images"]
+    parts = [f"{money(cost, rounded=True)} in all", f"{images:,} images"]
     if each is not None:
-        parts.append(f"{usd(each)} an image")
+        parts.append(f"{money(each, rounded=True)} an image")
     if cost:
         parts.append(f"{float(estimated / cost):.0%} estimated")
     x = float(_LEFT - 44)

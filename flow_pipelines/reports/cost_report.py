@@ -10,8 +10,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from flow_pipelines.model.wording import money
 from flow_pipelines.reports.markdown import plain
-from flow_pipelines.reports.numbers import dollars
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,7 @@ COLUMNS = (
 )
 _COUNTS = ("runs", "failed", "images", "flotime_ms", "runs_cost_unknown")
 _MONEY = ("cost_usd", "estimated_usd")
-_CENT, _MICRO = Decimal("0.01"), Decimal("0.000001")
+_MICRO = Decimal("0.000001")
 _ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -184,15 +184,16 @@ def cost_sentence(frame: pd.DataFrame, month: MonthToDate) -> str:
     if frame.empty:
         return "Nothing was bought yet."
     cost, images = total(frame, "cost_usd"), int(frame["images"].sum())
-    estimated, unknown = total(frame, "estimated_usd"), int(frame["runs_cost_unknown"].sum())
+    runs, unknown = int(frame["runs"].sum()), int(frame["runs_cost_unknown"].sum())
+    estimated = total(frame, "estimated_usd")
     parts = [
-        f"**{usd(month.cost_usd)}** in {month.name} so far",
-        f"{usd(cost)} in all for {images} images of {int(frame['runs'].sum())} provider runs",
+        f"**{money(month.cost_usd, rounded=True)}** in {month.name} so far",
+        f"{money(cost, rounded=True)} in all for {images} images of {runs} provider runs",
     ]
     if images:
-        parts.append(f"{usd(cost / images)} an image")
+        parts.append(f"{money(cost / images, rounded=True)} an image")
     if estimated:
-        parts.append(f"{usd(estimated)} of it estimated")
+        parts.append(f"{money(estimated, rounded=True)} of it estimated")
     if unknown:
         parts.append(f"the cost of {unknown} runs is unknown and not in it")
     return "; ".join(parts) + "."
@@ -211,8 +212,9 @@ def _month_table(frame: pd.DataFrame, month: MonthToDate) -> str:
     spent = month.by("provider")
     for provider in sorted({*frame["provider"], *spent}):
         mine = frame[frame["provider"] == provider]
-        now = spent.get(provider, Decimal(0))
-        rows.append(f"| {provider} | {usd(now)} | {usd(total(mine, 'cost_usd'))} |")
+        amounts = (spent.get(provider, Decimal(0)), total(mine, "cost_usd"))
+        month_usd, all_usd = (money(amount, rounded=True) for amount in amounts)
+        rows.append(f"| {provider} | {month_usd} | {all_usd} |")
     return "\n".join(rows)
 
 
@@ -224,17 +226,10 @@ def _nights_table(frame: pd.DataFrame, days: int) -> str:
     ]
     rows += [
         f"| {plain(row['night'])} | {row['batch']} | {row['provider']} | {row['runs']} "
-        f"| {row['failed']} | {row['images']} | {usd(row['cost_usd'])} |"
+        f"| {row['failed']} | {row['images']} | {money(row['cost_usd'], rounded=True)} |"
         for row in shown.to_dict("records")
     ]
     left_out = len(set(frame["day"])) - len(set(shown["day"]))
     if left_out:
         rows.append(f"\n… and {left_out} earlier days, all of them in the table in the bucket.")
     return "\n".join(rows)
-
-
-def usd(amount: Decimal) -> str:
-    """Write an amount of USD: in cents, or finer where cents would hide it."""
-    if amount >= 1 or amount == 0:
-        return f"${amount.quantize(_CENT):,}"
-    return dollars(amount.quantize(_CENT / 100))

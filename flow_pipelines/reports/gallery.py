@@ -8,8 +8,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from flow_pipelines.model.wording import duration, money
 from flow_pipelines.reports.cards import Card
-from flow_pipelines.reports.numbers import dollars, duration
 from flow_pipelines.reports.page import (
     NOTHING,
     PAGE_BYTES,
@@ -107,7 +107,7 @@ def _frames(cards: Sequence[Card]) -> tuple[list[tuple[str, str]], int]:
 
 def _frame(card: Card, longest: int) -> tuple[str, str]:
     """Return what stands before and after a card's picture."""
-    cost = dollars(card.cost_usd, estimated=card.cost_estimated)
+    cost = money(card.cost_usd, estimated=card.cost_estimated)
     numbers = [cost, duration(card.run_ms), _count(card)]
     vain = " vain" if card.in_vain else ""
     before = (
@@ -146,7 +146,7 @@ def _facts(card: Card) -> str:
         "Picture": _count(card),
         "Seed": card.seed,
         "Provider": card.provider,
-        "Cost": dollars(card.cost_usd, estimated=card.cost_estimated),
+        "Cost": money(card.cost_usd, estimated=card.cost_estimated),
         "Duration": duration(card.run_ms),
         "FloTime": duration(card.flotime_ms),
         "Pixels": card.size,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flow_pipelines.model.output import Output, StoredFacts
 from flow_pipelines.model.states import SubmissionState
 from flow_pipelines.model.submission import CostBasis, Submission
+from flow_pipelines.model.wording import money
 from flow_pipelines.reports.compared import (
     ColumnSummary,
     ComparedCell,
@@ -206,7 +207,7 @@ def verdict(summaries: Sequence[ColumnSummary], rows: int) -> str:
     fastest = [one for one in summaries if one.fastest]
     told = [f"{rows} row{'s' if rows != 1 else ''}"]
     if cheapest and cheapest[0].cost_per_image_usd is not None:
-        cost = f"${cheapest[0].cost_per_image_usd.normalize():f} an image"
+        cost = f"{money(cheapest[0].cost_per_image_usd)} an image"
         guess = ", partly estimated" if any(one.costs_estimated for one in summaries) else ""
         told.append(f"cheapest: {_names(cheapest)} ({cost}{guess})")
         unknown = [one for one in summaries if one.costs_unknown]

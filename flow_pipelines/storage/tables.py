@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from flow_pipelines.model.output import Output, StoredFacts
 from flow_pipelines.model.submission import Submission
+from flow_pipelines.model.wording import reported_problem
 from flow_pipelines.storage.places import uri_of
 
 _MICRO = 6
@@ -197,7 +198,7 @@ def _run_row(submission: Submission, outputs: int) -> dict[str, Any]:
         "status": submission.state.value,
         "stale": submission.stale,
         "error_code": submission.error_code,
-        "error_message": _utf8(submission.error_message or submission.reason),
+        "error_message": _utf8(reported_problem(submission) or None),
         "submitted_at": submission.submitted_at,
         "finished_at": submission.finished_at,
         "run_ms": submission.run_ms,

@@ -68,7 +68,7 @@ def test_people_get_it_in_80_columns(machine: Machine) -> None:
     assert shown.exit_code == 0
     assert max(len(line) for line in shown.output.splitlines()) <= 80
     assert "enough for 2; 1 would be skipped" in " ".join(shown.output.split())
-    assert "about 0.05 USD (2 × 0.025 a run)" in shown.output
+    assert "about $0.05 (2 × $0.025 a run)" in shown.output
     assert "unknown: no past run tells" in shown.output
 
 

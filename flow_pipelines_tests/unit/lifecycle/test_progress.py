@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from flow_pipelines.ledger.records import Tally
-from flow_pipelines.lifecycle import collect_night, night_progress, usd, wait_for_night
+from flow_pipelines.lifecycle import collect_night, night_progress, wait_for_night
 from flow_pipelines.lifecycle.presence import presence
 from flow_pipelines.model import Night, RunReport, Submission, SubmissionState
 from flow_pipelines_tests.unit.lifecycle.conftest import Lab
@@ -113,14 +113,6 @@ def test_a_regeneration_is_counted_by_what_it_buys_and_what_is_still_under_way()
 def test_a_night_without_rows_has_come_nowhere() -> None:
     progress = night_progress(NIGHT, [], NOW)
     assert (progress.percent, progress.under_way) == (0, False)
-
-
-@pytest.mark.parametrize(
-    ("amount", "text"),
-    [("0", "$0.00"), ("0.240000", "$0.24"), ("0.015000", "$0.015"), ("1200", "$1200.00")],
-)
-def test_dollars_have_cents_and_what_is_smaller_where_it_is_there(amount: str, text: str) -> None:
-    assert usd(Decimal(amount)) == text
 
 
 def test_a_waiting_run_logs_about_ten_lines_however_many_rows_there_are(lab: Lab) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import pytest
 from PIL import Image
 
-from flow_pipelines.reports.numbers import dollars, duration
 from flow_pipelines.reports.pictures import LoadPicture, Room, small_picture, small_pictures
 from flow_pipelines_tests.unit.storage.samples import encoded, picture
 
@@ -100,13 +99,3 @@ def test_a_long_thin_picture_fits_too() -> None:
     url = Room(8_000, 1).data_url(noise(1024).crop((0, 0, 1024, 12)))
     assert url is not None
     assert len(url) <= 8_000
-
-
-def test_money_and_time_read_well() -> None:
-    from decimal import Decimal
-
-    told = [dollars(Decimal(one)) for one in ("0", "0.040000", "0.0125", "1E+1", "0.000001")]
-    assert told == ["$0.00", "$0.04", "$0.0125", "$10.00", "$0.000001"]
-    assert (dollars(None), duration(None)) == ("", "")
-    times = [duration(ms) for ms in (0, 999, 1_000, 59_900, 65_400, 3_600_000)]
-    assert times == ["0 ms", "999 ms", "1.0 s", "59.9 s", "1 min 05 s", "60 min 00 s"]

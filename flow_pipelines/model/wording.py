@@ -1,0 +1,61 @@
+"""What people read of a submission, alike everywhere: money, durations, reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from flow_pipelines.model.output import Output
+from flow_pipelines.model.states import SubmissionState
+from flow_pipelines.model.submission import Submission
+
+NOT_COLLECTED = "not collected yet"
+
+_CENT = Decimal("0.01")
+_HUNDREDTH_OF_A_CENT = Decimal("0.0001")
+_SECOND_MS = 1000
+_MINUTE_SECONDS = 60
+
+
+def money(amount: Decimal | None, *, estimated: bool = False, rounded: bool = False) -> str:
+    """Return `$1,234.50`: exact, with cents at least; empty for None.
+
+    Args:
+        amount: In USD.
+        estimated: Marks the amount with `≈`.
+        rounded: To cents; below a dollar, to a hundredth of a cent. For sums and averages.
+    """
+    if amount is None:
+        return ""
+    if rounded:
+        amount = amount.quantize(_CENT if amount >= 1 else _HUNDREDTH_OF_A_CENT)
+    cents = amount.quantize(_CENT)
+    return f"{'≈ ' if estimated else ''}${cents if cents == amount else amount.normalize():,f}"
+
+
+def duration(milliseconds: float | None) -> str:
+    """Return `840 ms`, `12.3 s` or `4 min 05 s`; empty for None."""
+    if milliseconds is None:
+        return ""
+    if milliseconds < _SECOND_MS:
+        return f"{milliseconds:.0f} ms"
+    seconds = milliseconds / _SECOND_MS
+    if seconds < _MINUTE_SECONDS:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), _MINUTE_SECONDS)
+    return f"{minutes} min {seconds:02} s"
+
+
+def reported_problem(submission: Submission, outputs: Sequence[Output] = ()) -> str:
+    """Return what went wrong, the provider's words before ours; empty where nothing was noted."""
+    problems = [one.problem for one in outputs if one.stored is None and one.problem]
+    return "; ".join(filter(None, [submission.error_message or submission.reason, *problems]))
+
+
+def why_no_picture(submission: Submission, outputs: Sequence[Output] = ()) -> str:
+    """Return why a submission has no picture, or not all; empty while its run has not ended."""
+    problem = reported_problem(submission, outputs)
+    if problem or submission.state is not SubmissionState.SUCCEEDED:
+        return problem
+    waiting = any(output.is_missing for output in outputs)
+    return NOT_COLLECTED if waiting else "the provider run ended without a picture"
