@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, text
 
-from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.ledger.schema import batch_locations, nights, outputs, prompt_rows, submissions
 from flow_pipelines.model import Night
 from flow_pipelines_tests.conformance.ledger.desk import Desk, S, facts, key_of, refs
@@ -149,7 +149,7 @@ def empty_databases(database: str, many: int) -> Iterator[list[str]]:
             server.cleanup()
 
 
-def servers(ledger: SqlRunLedger) -> list[int]:
+def servers(ledger: RunLedger) -> list[int]:
     """Return the process that answers a ledger's one connection; SQLite has none."""
     with ledger._database.read() as connection:  # noqa: SLF001 - no word for it
         if connection.dialect.name != "postgresql":

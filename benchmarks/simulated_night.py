@@ -28,7 +28,7 @@ from benchmarks.figures import Figure
 from benchmarks.night_account import AccountNight, Played
 from benchmarks.place import MEDIAN_SECONDS, SPAWN
 from flow_pipelines.ledger import open_ledger
-from flow_pipelines.ledger.night_pages import PAGE
+from flow_pipelines.ledger.contract import PAGE
 from flow_pipelines.ledger.schema import metadata
 from flow_pipelines.providers import profile, provider_names
 

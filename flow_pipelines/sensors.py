@@ -31,7 +31,7 @@ from flow_pipelines.assets.observations import observation, tenths_told
 from flow_pipelines.assets.sensor_memory import SensorMemory
 from flow_pipelines.assets.strays import tell_strays
 from flow_pipelines.clock import Clock
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.ledger.records import Outstanding
 from flow_pipelines.lifecycle import (
     NightProgress,

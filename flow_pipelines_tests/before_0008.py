@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from flow_pipelines.ledger import SqlRunLedger, open_ledger
+from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.lifecycle import Ports
 from flow_pipelines.model import BatchSettings, Night
 from flow_pipelines.sandbox import pictures
@@ -85,7 +85,7 @@ class Before:
     def control(self) -> ControlClient:
         return ControlClient(self.sandbox.url)
 
-    def open_ledger(self) -> SqlRunLedger:
+    def open_ledger(self) -> RunLedger:
         """Open the ledger with the code of today, which upgrades it."""
         return open_ledger(self.ledger_url, self.clock)
 
@@ -113,7 +113,7 @@ class Before:
         name = f"{settings.name}_single"
         return replace(settings, name=name, prompts="all.csv", time_partitioned=False)
 
-    def ports(self, provider: str, ledger: SqlRunLedger) -> Ports:
+    def ports(self, provider: str, ledger: RunLedger) -> Ports:
         """Connect a provider's account as a process does."""
         return Ports(
             ledger=ledger,

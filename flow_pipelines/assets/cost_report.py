@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from flow_pipelines.assets.columns import cost_columns
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.providers import provider_names
 from flow_pipelines.reports.cost_chart import cost_chart
 from flow_pipelines.reports.cost_report import (

@@ -14,7 +14,7 @@ import dagster as dg
 
 from flow_pipelines.assets.batch import Batch
 from flow_pipelines.clock import Clock
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.presence import Presence, presence_of
 from flow_pipelines.model import Night
 from flow_pipelines.resources.failures import failures

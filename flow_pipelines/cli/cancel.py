@@ -11,8 +11,7 @@ import click
 from flow_pipelines.cli.environment import open_existing_ledger
 from flow_pipelines.cli.keys import find_submission
 from flow_pipelines.cli.location import Accounts
-from flow_pipelines.ledger import SqlRunLedger
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.cancel import UNSETTLED, CancelSummary, cancel_night
 from flow_pipelines.model import IN_FLIGHT, Night, NightRecord, SubmissionState
 from flow_pipelines.model.errors import ConfigurationError
@@ -121,9 +120,7 @@ def run_cancel(
         return _cancel_all(targets, ledger, Accounts.of(module), why)
 
 
-def _cancel_all(
-    targets: Sequence[Target], ledger: SqlRunLedger, accounts: Accounts, why: str
-) -> int:
+def _cancel_all(targets: Sequence[Target], ledger: RunLedger, accounts: Accounts, why: str) -> int:
     code = 0
     opened = accounts.opened(ledger, click.echo)
     for target in targets:

@@ -9,7 +9,7 @@ import click
 
 from flow_pipelines.cli.environment import open_existing_ledger
 from flow_pipelines.cli.location import Accounts
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle import NightSummary, collect_night, open_night, serve_accounts
 from flow_pipelines.lifecycle.ports import Workplace
 from flow_pipelines.model import Night

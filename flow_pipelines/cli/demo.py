@@ -17,7 +17,7 @@ from flow_pipelines.cli.services import DagsterServices, clean_environment
 from flow_pipelines.cli.signals import ended_by_signals
 from flow_pipelines.cli.webserver import UNFINISHED, Webserver
 from flow_pipelines.clock import Clock, SystemClock
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger
 
 NIGHT_SECONDS = 300.0
 """How long the demo's night may take; about 40 s are usual."""

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from flow_pipelines.cli.home import Home
 from flow_pipelines.cli.night import NightOfDemo, NightResult
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.model import ENDED, Night, SubmissionState
 from flow_pipelines.sandbox.meter import Reading
 

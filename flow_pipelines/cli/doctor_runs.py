@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from flow_pipelines.cli.findings import Finding, Mark
 from flow_pipelines.cli.location import Accounts
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.ledger.records import Outstanding
 from flow_pipelines.lifecycle.accounts import waits_for
 from flow_pipelines.model.errors import ConfigurationError

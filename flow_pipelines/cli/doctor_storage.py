@@ -12,7 +12,7 @@ from flow_pipelines.cli.environment import ledger_url, open_existing_ledger, sql
 from flow_pipelines.cli.findings import Finding, Mark
 from flow_pipelines.cli.location import Accounts
 from flow_pipelines.clock import Clock
-from flow_pipelines.ledger import SqlRunLedger, schema_facts
+from flow_pipelines.ledger import RunLedger, schema_facts
 from flow_pipelines.model import SubmissionState
 from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError, StorageError
 from flow_pipelines.resources import ImageStoreResource
@@ -96,7 +96,7 @@ def _schema_problem(url: str) -> Finding | None:
     return Finding(check="ledger", mark=Mark.YELLOW, says=says, do=do)
 
 
-def _contents(url: str, ledger: SqlRunLedger) -> Iterator[Finding]:
+def _contents(url: str, ledger: RunLedger) -> Iterator[Finding]:
     says = f"{ledger.ledger_id} at {make_url(url)!r}, schema current"
     yield Finding(check="ledger", mark=Mark.GREEN, says=says)
     pause = ledger.paused()
@@ -115,7 +115,7 @@ def _contents(url: str, ledger: SqlRunLedger) -> Iterator[Finding]:
         yield Finding(check="submissions", mark=Mark.YELLOW, says=says, do=do)
 
 
-def _second_runs(ledger: SqlRunLedger) -> Iterator[Finding]:
+def _second_runs(ledger: RunLedger) -> Iterator[Finding]:
     """Name submissions that have two provider runs until a person has looked into each."""
     found = ledger.unsettled_second_runs(limit=_COUNTED)
     if found:

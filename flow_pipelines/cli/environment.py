@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from flow_pipelines.clock import SystemClock
-from flow_pipelines.ledger import SqlRunLedger, open_ledger, schema_facts, upgrade
+from flow_pipelines.ledger import RunLedger, open_ledger, schema_facts, upgrade
 from flow_pipelines.ledger.connect import BUSY_SECONDS
 from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError, WrongLedger
 from flow_pipelines.storage.contract import ImageStore
@@ -33,7 +33,7 @@ def ledger_url() -> str:
     return default_ledger_url()
 
 
-def open_existing_ledger(*, busy_seconds: float = BUSY_SECONDS) -> SqlRunLedger:
+def open_existing_ledger(*, busy_seconds: float = BUSY_SECONDS) -> RunLedger:
     """Open the ledger. Raises: ConfigurationError, rather than create one where none is."""
     url = ledger_url()
     file = sqlite_file(url)
@@ -44,9 +44,9 @@ def open_existing_ledger(*, busy_seconds: float = BUSY_SECONDS) -> SqlRunLedger:
 
 
 @contextmanager
-def ledger_as_it_is() -> Iterator[SqlRunLedger | None]:
+def ledger_as_it_is() -> Iterator[RunLedger | None]:
     """Open the ledger for a look, which neither makes nor upgrades it; None where it cannot be."""
-    ledger: SqlRunLedger | None = None
+    ledger: RunLedger | None = None
     with suppress(FlowPipelinesError):
         if _is_current(ledger_url()):
             ledger = open_existing_ledger()
@@ -88,7 +88,7 @@ def upgrade_ledger() -> str:
 class BooksHere:
     """The ledger and the bucket of the environment, for comparing one with the other."""
 
-    ledger: SqlRunLedger
+    ledger: RunLedger
     store: ImageStore
     clock: SystemClock
     log: Callable[[str], None]

@@ -18,7 +18,7 @@ from flow_pipelines.assets import Batch
 from flow_pipelines.cli.environment import ledger_as_it_is
 from flow_pipelines.cli.location import OURS, Accounts, find_batch, load_location
 from flow_pipelines.clock import Clock, SystemClock
-from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.estimate import (
     Account,
     BudgetCut,
@@ -100,7 +100,7 @@ def _estimate(
     batch: Batch,
     night: Night,
     accounts: Accounts,
-    ledger: SqlRunLedger | None,
+    ledger: RunLedger | None,
     clock: Clock,
 ) -> NightEstimate:
     resource = accounts.get(batch.settings.resource, ProviderResource)

@@ -13,7 +13,7 @@ import dagster as dg
 from flow_pipelines.assets import Batch
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.component import BatchSource
-from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError
 from flow_pipelines.resources import (
     ImageStoreResource,
@@ -64,7 +64,7 @@ class Accounts:
             raise ConfigurationError(f"resource {key!r}: {message}") from None
         return ready if isinstance(ready, kind) else found
 
-    def opened(self, ledger: SqlRunLedger, log: Callable[[str], None]) -> OpenAccounts:
+    def opened(self, ledger: RunLedger, log: Callable[[str], None]) -> OpenAccounts:
         """Return what opens these accounts on a ledger. Raises: ConfigurationError."""
         image_store = self.get("image_store", ImageStoreResource)
 

@@ -9,8 +9,7 @@ from decimal import Decimal
 from flow_pipelines.cli.home import Home
 from flow_pipelines.cli.webserver import RunRequest, Schedule, Webserver
 from flow_pipelines.clock import Clock
-from flow_pipelines.ledger import open_ledger
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.model import IN_FLIGHT, Night, SubmissionState
 from flow_pipelines.resources.image_store import DEFAULT_PREFIX
 from flow_pipelines.resources.run_ledger import FILE_NAME

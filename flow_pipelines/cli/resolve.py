@@ -11,7 +11,7 @@ from rich.table import Table
 
 from flow_pipelines.cli.location import Accounts
 from flow_pipelines.clock import SystemClock
-from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle import Ports
 from flow_pipelines.lifecycle.attachment import checked_receipt
 from flow_pipelines.lifecycle.candidates import candidates, proven
@@ -24,7 +24,7 @@ from flow_pipelines.resources import ImageStoreResource, ProviderResource
 
 
 def attach(
-    ledger: SqlRunLedger,
+    ledger: RunLedger,
     submission: Submission,
     provider_run_id: str,
     *,
@@ -48,7 +48,7 @@ def attach(
     return f"{key} is {provider_run_id}; it will be polled and stored."
 
 
-def show(ledger: SqlRunLedger, submission: Submission, module: str | None) -> None:
+def show(ledger: RunLedger, submission: Submission, module: str | None) -> None:
     """Print what is known of a submission and, while it is unresolved, what may be its run."""
     console = Console()
     for line in _facts(submission):
@@ -74,7 +74,7 @@ def _facts(one: Submission) -> Iterator[str]:
 Rows = Sequence[dict[str, str]]
 
 
-def _second_runs(ledger: SqlRunLedger, one: Submission) -> Rows:
+def _second_runs(ledger: RunLedger, one: Submission) -> Rows:
     return [
         {
             "provider run": run.provider_run_id,
@@ -85,7 +85,7 @@ def _second_runs(ledger: SqlRunLedger, one: Submission) -> Rows:
     ]
 
 
-def _history(ledger: SqlRunLedger, one: Submission) -> Rows:
+def _history(ledger: RunLedger, one: Submission) -> Rows:
     return [
         {
             "at": f"{entry.at:%Y-%m-%d %H:%M}",
@@ -98,7 +98,7 @@ def _history(ledger: SqlRunLedger, one: Submission) -> Rows:
     ]
 
 
-def _detached(ledger: SqlRunLedger, one: Submission) -> Rows:
+def _detached(ledger: RunLedger, one: Submission) -> Rows:
     return [
         {
             "provider run": output.provider_run_id,
@@ -110,7 +110,7 @@ def _detached(ledger: SqlRunLedger, one: Submission) -> Rows:
 
 
 def _print_choice(
-    console: Console, ledger: SqlRunLedger, submission: Submission, module: str | None
+    console: Console, ledger: RunLedger, submission: Submission, module: str | None
 ) -> None:
     try:
         found = _choice(ledger, submission, module)
@@ -136,9 +136,7 @@ def _print_choice(
     )
 
 
-def _choice(
-    ledger: SqlRunLedger, submission: Submission, module: str | None
-) -> Sequence[Candidate]:
+def _choice(ledger: RunLedger, submission: Submission, module: str | None) -> Sequence[Candidate]:
     """Ask the account that it was sent with. Raises: ConfigurationError, ProviderError."""
     accounts, clock = Accounts.of(module), SystemClock()
     ports = Ports(

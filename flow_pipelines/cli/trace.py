@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import click
 
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle import each_submission
 from flow_pipelines.model import Output, Submission
 from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError, SubmissionNotFound

@@ -10,7 +10,7 @@ import click
 
 from flow_pipelines.cli.environment import open_existing_ledger
 from flow_pipelines.cli.location import Accounts
-from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.verify import Kind, NightFiles, repair_night, verify_night
 from flow_pipelines.model import Night, NightRecord
 from flow_pipelines.model.errors import ConfigurationError
@@ -46,7 +46,7 @@ def run_verify(batch: str, partition_key: str | None, *, repair: bool, module: s
         return code
 
 
-def _records(ledger: SqlRunLedger, batch: str, partition_key: str | None) -> Iterator[NightRecord]:
+def _records(ledger: RunLedger, batch: str, partition_key: str | None) -> Iterator[NightRecord]:
     """Return the nights that are meant. Raises: ConfigurationError, where there is none."""
     if partition_key is not None:
         record = ledger.night(Night(batch, partition_key))

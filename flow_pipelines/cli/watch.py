@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from flow_pipelines.clock import Clock
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle import NightProgress, night_progress
 from flow_pipelines.model import ENDED, Night, Submission, SubmissionState
 from flow_pipelines.model.wording import money

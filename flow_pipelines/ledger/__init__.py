@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from flow_pipelines.ledger.connect import SchemaFacts, open_ledger, schema_facts, upgrade
 from flow_pipelines.ledger.pace import SqlPaceStore
-from flow_pipelines.ledger.sql import SqlRunLedger
+from flow_pipelines.ledger.run_ledger import RunLedger
 
 __all__ = [
+    "RunLedger",
     "SchemaFacts",
     "SqlPaceStore",
-    "SqlRunLedger",
     "open_ledger",
     "schema_facts",
     "upgrade",

@@ -37,7 +37,7 @@ OF_A_RUN: dict[str, Any] = {
 
 
 class Attaching:
-    """The part of the ledger that says whose a run is; see `proofs.Proofs`."""
+    """The part of the ledger that says whose a run is; see `contract`."""
 
     _database: Database
     ledger_id: str
@@ -45,7 +45,11 @@ class Attaching:
     def attach(
         self, submission_key: str, receipt: Receipt, *, who: str, why: str, by_person: bool = False
     ) -> Submission:
-        """unresolved → submitted, due for a poll now."""
+        """unresolved → submitted, due for a poll now; who, when, why and the run are kept.
+
+        Raises: IllegalTransition; LedgerError, when another submission has this provider run, or
+        when a person detached it from this one, unless `by_person`.
+        """
         with changing(self._database, submission_key) as (change, row):
             if _S(row["state"]) is not _S.UNRESOLVED:
                 raise IllegalTransition(submission_key, row["state"], _S.SUBMITTED)
@@ -56,7 +60,15 @@ class Attaching:
     def attach_told(
         self, submission_key: str, receipt: Receipt, *, who: str, why: str
     ) -> Submission:
-        """planned, skipped, canceled, failed without a run, or unresolved → submitted."""
+        """planned, skipped, canceled, failed without a run, or unresolved → submitted.
+
+        For a run that its token, or the answer to its own POST, proves to be this submission's,
+        wherever the row has gone since: it exists, and is not bought again. It is due for a poll
+        now, the night for collection. Where nothing is reserved, what the last intent reserved is,
+        on the day of that intent; where nobody knows that, the workflow's price. A row without any
+        intent has one from now on.
+        Raises: as `attach`.
+        """
         with changing(self._database, submission_key) as (change, row):
             if _S(row["state"]) not in _TOLD_OF or row["provider_run_id"] is not None:
                 raise IllegalTransition(submission_key, row["state"], _S.SUBMITTED)
@@ -72,7 +84,12 @@ class Attaching:
         return {"intents": 1, "submitting_at": change.now, "intent_ledger_id": self.ledger_id}
 
     def detach(self, submission_key: str, *, who: str, why: str) -> Submission:
-        """Undo an attachment: any state with a provider run → unresolved, without it."""
+        """Undo an attachment: any state with a provider run → unresolved, without it.
+
+        Cost, times and errors of the run go. What the intent reserved is reserved again. Its
+        outputs become detached ones: stored files stay, and new outputs get indexes above them.
+        Raises: IllegalTransition, when it has no provider run.
+        """
         with changing(self._database, submission_key) as (change, row):
             run_id = row["provider_run_id"]
             if run_id is None:
@@ -97,12 +114,17 @@ class Attaching:
             return [DetachedOutput(**row) for row in connection.execute(query).mappings()]
 
     def note_key_known(self, submission_key: str, why: str) -> None:
-        """Note that the provider refused its idempotency key as known."""
+        """Note that the provider refused its idempotency key as known: no copy is sent any more.
+
+        How old the key is nobody knows then, and the provider may soon have forgotten it.
+        """
         with changing(self._database, submission_key) as (change, _row):
             settle(change, submission_key, "key_known", ("provider", why))
 
     def settlements(self, submission_key: str) -> Sequence[Settlement]:
-        """Return what was decided about a submission, in order."""
+        """Return what was decided about a submission, in order: by `attach`, `attach_told`,
+        `detach`, `note_key_known`, `settle_not_created`, `settle_refused` and
+        `settle_second_run`."""
         columns = settlements.c
         query = (
             select(columns.action, columns.who, columns.why, columns.at, columns.provider_run_id)
@@ -113,7 +135,10 @@ class Attaching:
             return [Settlement(**row) for row in connection.execute(query).mappings()]
 
     def note_second_run(self, submission_key: str, provider_run_id: str) -> bool:
-        """Keep a run that was proven for a submission that has another one."""
+        """Keep a run that was proven for a submission that has another one. Again: fine.
+
+        False: it is the very run that the submission has. Raises: SubmissionNotFound.
+        """
         run_id = storable(provider_run_id)
         with changing(self._database, submission_key) as (change, row):
             if row["provider_run_id"] == run_id:
@@ -147,7 +172,10 @@ class Attaching:
     def settle_second_run(
         self, submission_key: str, provider_run_id: str, *, who: str, why: str
     ) -> None:
-        """Note what a person found out about a second run."""
+        """Note what a person found out about a second run. Attaching it does so, too.
+
+        Raises: LedgerError, when no such run was heard of.
+        """
         with changing(self._database, submission_key) as (change, _row):
             if not _settle_second(change.connection, submission_key, provider_run_id, why):
                 raise LedgerError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,15 +15,22 @@ from flow_pipelines.model import Night, StoredFacts, SubmissionState
 from flow_pipelines.model.errors import LedgerError, SubmissionNotFound
 
 _KINDS = frozenset({"submit", "collect"})
+_o = outputs.c
+_THIS = (_o.submission_key == bindparam("of"), _o.output_index == bindparam("at"))
+_GONE = dict.fromkeys(
+    ("stored_at", "s3_key", "bucket", "media_type", "size_bytes", "sha256", "width", "height")
+)
 
 
 class Collecting:
-    """The collecting part of the ledger; see `contract.RunLedger`."""
+    """What is stored of a night; `contract` says what holds for every method."""
 
     _database: Database
 
     def record_stored(self, submission_key: str, output_index: int, facts: StoredFacts) -> None:
-        """Note that an output is in the bucket, whole and verified."""
+        """Note that an output is in the bucket, with how far it was verified. Again with the same
+        facts: fine. What is damaged gives way to what is not, never the other way round. Raises:
+        LedgerError, when it is known to be stored with another content and neither is damaged."""
         with changing(self._database, submission_key) as (change, _):
             known = _output(change, submission_key, output_index)
             if _is_news(known, facts):
@@ -38,7 +45,11 @@ class Collecting:
         doubted: bool = False,
         settled_above: int | None = None,
     ) -> None:
-        """Note why an output could not be stored this time; counts an attempt."""
+        """Note why an output could not be stored this time; counts an attempt.
+
+        `doubted`: what came cannot be it; the first time is kept. `settled_above`: it is larger
+        than that many bytes, so that it counts as settled and not as missing.
+        """
         with changing(self._database, submission_key) as (change, _):
             known = _output(change, submission_key, output_index)
             if known["stored_at"] is not None:
@@ -51,7 +62,8 @@ class Collecting:
             _write_output(change, known, values)
 
     def mark_collected(self, submission_key: str) -> None:
-        """Set `collected_at`."""
+        """Set `collected_at`. Raises: LedgerError unless succeeded and every output is stored, or
+        settled."""
         with changing(self._database, submission_key) as (change, row):
             _refuse_unfinished(submission_key, row["state"])
             query = (
@@ -72,7 +84,8 @@ class Collecting:
     def record_collected(
         self, night: Night, found: Mapping[str, Mapping[int, StoredFacts]]
     ) -> None:
-        """Note the last outputs of several runs, and that these runs are collected."""
+        """Do `record_stored` for each of `found`, by submission key and index, and then
+        `mark_collected` for each key, all in one transaction. Raises: LedgerError, as they do."""
         with (
             self._database.write() as connection,
             changing_night(self._database, connection, night) as change,
@@ -87,7 +100,11 @@ class Collecting:
             change.write(fresh, collected_at=change.now)
 
     def night_collected(self, night: Night, revision: int) -> None:
-        """Note that the tables were written from `revision`; resets the collect attempts."""
+        """Note that the tables were written from `revision`; resets the collect attempts unless
+        an output is still missing.
+
+        The night needs collecting again once its revision has moved past it.
+        """
         with (
             self._database.write() as connection,
             changing_night(self._database, connection, night) as change,
@@ -100,7 +117,10 @@ class Collecting:
                 change.set(collect_attempts=0)
 
     def request_work(self, night: Night, kind: str, *, not_before: datetime) -> int | None:
-        """Count a sensor's request for a Dagster run; give its number."""
+        """Count a sensor's request (`submit` or `collect`) for a Dagster run; give its number.
+
+        None when the last request of that kind was after `not_before`. Moves no revision.
+        """
         if kind not in _KINDS:
             raise LedgerError(f"work of kind {kind!r} is not known")
         with (
@@ -113,6 +133,42 @@ class Collecting:
             number: int = change.before[f"{kind}_attempts"] + 1
             change.set(**{f"{kind}_attempts": number, f"{kind}_requested_at": change.now})
             return number
+
+    def note_bucket(self, night: Night, found: Mapping[str, Collection[int]], bucket: str) -> None:
+        """Note the bucket of stored outputs of this night that have none, by submission key and
+        index. One that has a bucket keeps it. Moves no revision."""
+        query = update(outputs).where(*_THIS, _o.stored_at.is_not(None), _o.bucket.is_(None))
+        rows = [{"of": key, "at": index} for key, each in found.items() for index in each]
+        with (
+            self._database.write() as connection,
+            changing_night(self._database, connection, night),
+        ):
+            if rows:
+                connection.execute(query.values(bucket=bucket), rows)
+
+    def record_missing(
+        self, submission_key: str, missing: Mapping[int, StoredFacts], problem: str
+    ) -> int:
+        """Note that stored outputs are not where they were, by index, with where that was: they
+        count as not stored, and their run as not collected, until they are stored again.
+
+        One that is noted somewhere else by now is left as it is. Gives how many were noted.
+        """
+        gone = 0
+        with changing(self._database, submission_key) as (change, row):
+            for index, facts in missing.items():
+                query = update(outputs).where(
+                    _o.submission_key == submission_key,
+                    _o.output_index == index,
+                    _o.stored_at.is_not(None),
+                    _o.bucket.is_(None) if facts.bucket is None else _o.bucket == facts.bucket,
+                    _o.s3_key == facts.s3_key,
+                )
+                done = change.connection.execute(query.values(**_GONE, problem=problem))
+                gone += done.rowcount
+            if gone:
+                change.write([row], collected_at=None)
+        return gone
 
 
 def _refuse_unfinished(submission_key: str, state: str) -> None:

@@ -28,8 +28,8 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from flow_pipelines.clock import Clock, SystemClock
 from flow_pipelines.ledger.database import WRITES, Database, failures_in_our_words, is_busy
+from flow_pipelines.ledger.run_ledger import RunLedger
 from flow_pipelines.ledger.schema import ledger_meta
-from flow_pipelines.ledger.sql import SqlRunLedger
 from flow_pipelines.model.errors import ConfigurationError, LedgerBusy, LedgerError
 
 BUSY_SECONDS = 30.0
@@ -48,7 +48,7 @@ _alembic = threading.Lock()
 
 def open_ledger(
     url: str, clock: Clock | None = None, *, busy_seconds: float = BUSY_SECONDS
-) -> SqlRunLedger:
+) -> RunLedger:
     """Open the ledger at a SQLAlchemy URL (SQLite file or PostgreSQL); create or upgrade it first.
 
     Safe to call from many processes at once. `busy_seconds` bounds the wait for a lock.
@@ -63,7 +63,7 @@ def open_ledger(
     except BaseException:
         engine.dispose()
         raise
-    return SqlRunLedger(Database(engine, clock), ledger_id)
+    return RunLedger(Database(engine, clock), ledger_id)
 
 
 def upgrade(url: str, clock: Clock | None = None) -> str:

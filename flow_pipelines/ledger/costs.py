@@ -40,7 +40,11 @@ class Costs:
         since: datetime | None = None,
         changed_since: datetime | None = None,
     ) -> Sequence[CostLine]:
-        """Return cost by night and provider; see the contract."""
+        """Return cost by night and provider, for submissions planned since `since`.
+
+        `changed_since` leaves out nights whose revision was raised before it; the others are
+        given whole.
+        """
         query = _cost_query(batches, since)
         with self._database.read() as connection:
             if changed_since is None:
@@ -66,7 +70,10 @@ class Costs:
         ]
 
     def spend(self, since: datetime, until: datetime) -> Sequence[SpendLine]:
-        """Return what was bought from `since` to before `until`, by provider and batch."""
+        """Return what was bought from `since` to before `until`, by provider and batch.
+
+        A submission counts at the time of its intent, as in a provider's daily budget.
+        """
         keys = (_s.provider, _s.batch)
         query = (
             select(*keys, *_SUMS)

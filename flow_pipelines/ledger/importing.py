@@ -36,12 +36,16 @@ _FROM_ENTRY = (
 
 
 class Importing:
-    """See `journaled.Journaled`."""
+    """The journal's side of the ledger; see `contract`."""
 
     _database: Database
 
     def intents(self, night: Night) -> Mapping[str, int]:
-        """Return how many intents each submission of a night had, by key; none: absent."""
+        """Return how many intents each submission of a night had, by key; none: absent.
+
+        Whoever compares lists the journal first: an intent that is in the bucket was written here
+        before. For the same reason it is never read from a replica. Raises: LedgerError, on one.
+        """
         columns = submissions.c
         query = select(columns.submission_key, columns.intents).where(
             *of_night(night), columns.intents > 0
@@ -73,7 +77,16 @@ class Importing:
     def import_intents(
         self, night: Night, entries: Sequence[JournalEntry], workflows: Sequence[Workflow]
     ) -> Sequence[str]:
-        """Take over intents that another copy of this ledger wrote; return the keys."""
+        """Take over intents that another copy of this ledger wrote; return the keys of those rows.
+
+        An entry counts where its row has fewer intents, or is not there: the row, whatever its
+        state, becomes unresolved with all that the entry says, and reserves its amount on the day
+        of that intent. A provider run of an earlier intent is detached from it. The night, its
+        workflows and regenerations are made where they are missing; the night is marked, its
+        generation is at least the entries', and no sensor goes on submitting for it until somebody
+        asks. It is frozen, unless no row of it was planned here: then `plan` still adds the others.
+        Safe to repeat, and to do twice at once.
+        """
         newest = max(entries, key=lambda one: (one.sent.generation, one.sent.intents))
         with self._database.write() as connection:
             for workflow in workflows:
@@ -88,7 +101,7 @@ class Importing:
                 return [one.sent.submission_key for one in taken]
 
     def note_place(self, night: Night, place: str) -> bool:
-        """Note that a night is bought at `place`; True: its journal is complete there."""
+        """Note that a night is bought with the bucket and prefix `place`; True: `journaled`."""
         values = {**night._asdict(), "place": place, "first_at": self._database.clock.now()}
         query = self._database.upsert(night_places).values(values)
         known = select(night_places.c.journaled_at).where(*_is_place(night, place))
@@ -97,7 +110,7 @@ class Importing:
             return connection.execute(known).scalar_one() is not None
 
     def journaled(self, night: Night, place: str) -> None:
-        """Note that every intent of before is in the journal at `place`."""
+        """Note that every intent of before is in the journal at `place`, which is complete."""
         query = update(night_places).where(*_is_place(night, place))
         with self._database.write() as connection:
             connection.execute(query.values(journaled_at=self._database.clock.now()))

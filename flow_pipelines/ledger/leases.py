@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, or_, select
+from sqlalchemy import ColumnElement, Connection, delete, exists, or_, select, true
 
-from flow_pipelines.ledger.contract import AccountStop, Lease, Pause
 from flow_pipelines.ledger.database import Database, chunks
+from flow_pipelines.ledger.records import AccountStop, Lease, Pause
 from flow_pipelines.ledger.schema import account_stops, batch_locations, leases, switches
 from flow_pipelines.model.errors import LeaseLost, Paused
 
@@ -16,7 +16,7 @@ _PAUSE = "pause"
 
 
 class Leases:
-    """Who may work, and whether anybody may; see `contract.RunLedger`."""
+    """Who may work, and whether anybody may; see `contract`."""
 
     _database: Database
 
@@ -35,7 +35,7 @@ class Leases:
             return connection.execute(query).one_or_none() is not None
 
     def release_lease(self, name: str, owner: str) -> None:
-        """Return a lease back; nothing happens when `owner` does not hold it."""
+        """Release a lease; nothing happens when `owner` does not hold it."""
         with self._database.write() as connection:
             connection.execute(delete(leases).where(leases.c.name == name, leases.c.owner == owner))
 
@@ -45,7 +45,7 @@ class Leases:
             return lease_in_force(connection, name, self._database.clock.now())
 
     def leases(self, names: Collection[str]) -> Mapping[str, Lease]:
-        """Return those of these leases that are held and not expired, by name."""
+        """Return those of these leases that are held and not expired, by name, as of one moment."""
         now, found = self._database.clock.now(), dict[str, Lease]()
         with self._database.read() as connection:
             for chunk in chunks(sorted(names)):
@@ -55,7 +55,7 @@ class Leases:
         return found
 
     def claim_batch(self, batch: str, location: str) -> str:
-        """Return the batch to this code location, unless it has one; give whose it is now."""
+        """Assign the batch to this code location, unless it has one; return whose it is now."""
         query = self._database.upsert(batch_locations).values(batch=batch, location=location)
         owner = select(batch_locations.c.location).where(batch_locations.c.batch == batch)
         with self._database.write() as connection:
@@ -70,14 +70,14 @@ class Leases:
             return {row[0]: row[1] for row in connection.execute(query)}
 
     def move_batch(self, batch: str, location: str) -> None:
-        """Return the batch to this code location, whoever had it: a person's decision."""
+        """Assign the batch to this code location, whoever had it: a person's decision."""
         query = self._database.upsert(batch_locations).values(batch=batch, location=location)
         query = query.on_conflict_do_update(index_elements=["batch"], set_={"location": location})
         with self._database.write() as connection:
             connection.execute(query)
 
     def pause(self, who: str, why: str) -> None:
-        """Turn the stop switch on."""
+        """Turn the stop switch on: every `begin_submission` raises Paused from now on."""
         values = {"who": who, "why": why, "at": self._database.clock.now()}
         query = self._database.upsert(switches).values(name=_PAUSE, **values)
         with self._database.write() as connection:
@@ -147,3 +147,16 @@ def _pause(connection: Connection) -> Pause | None:
     query = select(switches).where(switches.c.name == _PAUSE)
     row = connection.execute(query).mappings().one_or_none()
     return None if row is None else Pause(who=row["who"], why=row["why"], at=row["at"])
+
+
+def not_elsewhere(batch: ColumnElement[str], location: str | None) -> ColumnElement[bool]:
+    """Return the condition that leaves out batches of another location than `location`.
+
+    None leaves out nothing: outside a code location every batch is one's own.
+    """
+    if location is None:
+        return true()
+    theirs = exists().where(
+        batch_locations.c.batch == batch, batch_locations.c.location != location
+    )
+    return ~theirs

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select
 
 from flow_pipelines.ledger.changing import NightChange, changing_night, of_night
-from flow_pipelines.ledger.contract import PlanOutcome
+from flow_pipelines.ledger.records import PlanOutcome
 from flow_pipelines.ledger.database import Database, chunks
 from flow_pipelines.ledger.mending import Render, follow_table
 from flow_pipelines.ledger.rows import (
@@ -41,12 +41,12 @@ from flow_pipelines.model.errors import LedgerError
 
 
 class Planning:
-    """The planning half of the ledger; see `contract.RunLedger`."""
+    """The planning half of the ledger; see `contract`."""
 
     _database: Database
 
     def save_workflow(self, workflow: Workflow) -> None:
-        """Keep a workflow under its version."""
+        """Keep a workflow under its version. Keeping it twice is fine."""
         values = {
             "version": workflow.version,
             "content": workflow.to_json(),
@@ -57,7 +57,7 @@ class Planning:
             connection.execute(query.on_conflict_do_nothing())
 
     def workflow(self, version: str) -> Workflow:
-        """Return a kept workflow."""
+        """Return a kept workflow. Raises: LedgerError, when it was never kept."""
         query = select(workflows.c.content).where(workflows.c.version == version)
         with self._database.read() as connection:
             content = connection.execute(query).scalar_one_or_none()
@@ -72,7 +72,26 @@ class Planning:
         planned: Sequence[PlannedRow],
         render: Render | None = None,
     ) -> PlanOutcome:
-        """Plan a night, or let what of it was never accepted follow the table as it is now."""
+        """Plan a night, or let what of it was never accepted follow the table as it is now.
+
+        The table's `rows` are remembered either way (for regenerations and `stale`). While no
+        intent was ever written, `planned` takes the place of what was planned before in
+        generation 0, skipped and canceled rows included; what was imported stays. From the first
+        intent on, what was or may have been accepted is frozen, and skipped and canceled rows
+        stay. What was never accepted is `planned`, or `failed` without a provider run and with no
+        newer generation:
+
+        - a planned row takes the row, workflow, provider and account of now, in its generation
+          (`render` gives the table's rows for another than 0); its intents stay counted;
+        - a refused row becomes planned when its request differs from the refused one, else stays;
+        - either is canceled, with that reason, when its row has left the table;
+        - while a night has such rows, it takes this NightPlan, and new rows are planned; in a
+          night without them they are counted as stale.
+
+        What is to be sent anew by this waits for the next ask (`note_ask`) where the night was
+        asked for before: no sensor buys it. A frozen row whose `content_hash` differs, or that is
+        gone, is marked stale; one that came back is not stale any more.
+        """
         _require_generation(planned, 0)
         with self._database.write() as connection:
             ensure_night(self._database, connection, plan)
@@ -92,7 +111,16 @@ class Planning:
         *,
         workflow_version: str | None = None,
     ) -> Regeneration:
-        """Plan rows of a night again, once per (night, requested_by)."""
+        """Plan rows of a night again, once per (night, requested_by).
+
+        They take the NightPlan as last planned, frozen night or not, and with it
+        `workflow_version` where it is given: the version that `render` renders for.
+
+        A first call takes the next generation, asks `render` for its rows and writes both; rows
+        with a newer generation clear `stale` on nothing: the older submission stays as it was.
+        `render` runs inside the transaction: it may read the ledger, and must not write to it.
+        Every further call gives the regeneration of the first and plans nothing.
+        """
         with (
             self._database.write() as connection,
             changing_night(self._database, connection, night) as change,

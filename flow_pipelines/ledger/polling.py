@@ -14,7 +14,7 @@ from flow_pipelines.ledger.attaching import next_output_index
 from flow_pipelines.ledger.changing import NightChange, changing, of_night
 from flow_pipelines.ledger.column_types import storable, usd
 from flow_pipelines.ledger.database import Database, chunks
-from flow_pipelines.ledger.elsewhere import not_elsewhere
+from flow_pipelines.ledger.leases import not_elsewhere
 from flow_pipelines.ledger.rows import to_output, to_submission
 from flow_pipelines.ledger.schema import outputs, submissions
 from flow_pipelines.ledger.timing import measure
@@ -37,7 +37,7 @@ _UNCLAIMED: dict[str, Any] = {"claimed_by": None, "claim_expires_at": None}
 
 
 class Polling:
-    """The asking part of the ledger; see `contract.RunLedger`."""
+    """The asking part of the ledger; see `contract`."""
 
     _database: Database
 
@@ -52,7 +52,12 @@ class Polling:
         limit: int = 20,
         ttl_seconds: float = 60.0,
     ) -> Sequence[Submission]:
-        """Claim in-flight submissions whose `next_poll_at` has come, the longest due first."""
+        """Claim an account's in-flight submissions whose `next_poll_at` has come, the longest due
+        first.
+
+        A claim hides them from every other `owner` for `ttl_seconds`, until `record_poll` or
+        `release_claims`. PostgreSQL: concurrent claims do not wait for each other.
+        """
         now = self._database.clock.now()
         columns = submissions.c
         due = _in_flight(select(submissions), provider, resource, location, night).where(
@@ -79,7 +84,7 @@ class Polling:
         location: str | None = None,
         night: Night | None = None,
     ) -> datetime | None:
-        """Return when the next in-flight submission falls due; None when none is in flight."""
+        """Return when the next of them falls due; None when none is in flight."""
         when = select(submissions.c.next_poll_at)
         query = _in_flight(when, provider, resource, location, night).limit(1)
         with self._database.read() as connection:
@@ -117,7 +122,18 @@ class Polling:
         cost_basis: CostBasis,
         sealed_links: Mapping[str, str] = {},
     ) -> Submission:
-        """Write what a poll or cancel said, and end the claim."""
+        """Write what a poll or cancel said, and end the claim.
+
+        A state that goes back (running → queued) or is unknown keeps the state and counts the
+        poll. A poll that changes neither state nor outputs moves no revision. An ended run sets
+        `finished_at`, `run_ms` (the report's, else since `submitted_at`), `flotime_ms`, cost,
+        `reserved_usd`, and its outputs: each `output_id` gets the next index that no output, nor
+        a detached one, ever had, in the order of the report, once and for ever; twice in a report
+        is one output. A report for a run that ended before may add outputs, which clears
+        `collected_at`, and a charge that was not told before, in the place of the cost; no more.
+        `sealed_links` (by `output_id`) are kept with outputs that are new until those
+        are stored. A link that is not sealed never gets here.
+        """
         with changing(self._database, submission_key) as (change, row):
             state = _check_run(row, report)
             after = _forward(state, report.state)
@@ -140,7 +156,8 @@ class Polling:
             return change.submission(submission_key)
 
     def postpone_poll(self, submission_key: str, next_poll_at: datetime, reason: str) -> None:
-        """Ask again later: the poll, or the search for an unresolved run, failed."""
+        """Ask again later: the poll, or the search for an unresolved run, failed. Ends the claim,
+        counts no poll, moves no revision; works in flight and unresolved, else does nothing."""
         columns = submissions.c
         known = select(columns.submission_key).where(columns.submission_key == submission_key)
         with self._database.write() as connection:
@@ -153,7 +170,13 @@ class Polling:
             )
 
     def mark_due(self, submission_key: str, at: datetime | None = None) -> bool:
-        """Let an in-flight submission be asked after now, or no later than `at`."""
+        """Let an in-flight submission be asked after now, because somebody said that it ended, or
+        no later than `at`, because there is time to.
+
+        Never touches the state, and moves no revision; one that is due already, or not in flight,
+        is left as it is. False: a poll of it is under way, and may miss what was said; mark it
+        again when that has ended. Raises: SubmissionNotFound.
+        """
         columns, now = submissions.c, self._database.clock.now()
         known = (
             select(

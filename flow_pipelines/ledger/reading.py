@@ -11,10 +11,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, case, func, select, tuple_
 
 from flow_pipelines.ledger.changing import is_night, of_night, utc_day
+from flow_pipelines.ledger.contract import PAGE
 from flow_pipelines.ledger.costs import Costs
 from flow_pipelines.ledger.database import Database, chunks, unindexed
-from flow_pipelines.ledger.elsewhere import not_elsewhere
-from flow_pipelines.ledger.night_pages import PAGE
+from flow_pipelines.ledger.leases import not_elsewhere
 from flow_pipelines.ledger.records import Outstanding, PlannedFor, Tally
 from flow_pipelines.ledger.rows import COUNT_COLUMNS, to_night_record, to_output, to_submission
 from flow_pipelines.ledger.schema import budget_days, nights, outputs, submissions
@@ -35,12 +35,12 @@ _OUTSTANDING = IN_FLIGHT | {SubmissionState.UNRESOLVED}
 
 
 class Reading(Costs):
-    """The reading half of the ledger; see `contract.RunLedger`."""
+    """The reading half of the ledger; see `contract`."""
 
     _database: Database
 
     def submission(self, submission_key: str) -> Submission:
-        """Return one submission."""
+        """Return one submission. Raises: SubmissionNotFound."""
         query = select(submissions).where(_s.submission_key == submission_key)
         found = self._submissions(query)
         if not found:
@@ -60,7 +60,10 @@ class Reading(Costs):
         states: Collection[SubmissionState] | None = None,
         size: int = PAGE,
     ) -> Iterator[Sequence[Submission]]:
-        """Return what `submissions` gives, at most `size` at a time."""
+        """Return what `submissions` gives, at most `size` at a time: a night may not fit in memory.
+
+        Each page is read when it is asked for, by what is true then; nothing is given twice.
+        """
         query = _of_night(night, states).limit(size)
         page = self._submissions(query)
         while page:
@@ -106,7 +109,10 @@ class Reading(Costs):
         provider: str | None = None,
         state: SubmissionState | None = None,
     ) -> Iterator[Submission]:
-        """Return what `search` does, to its end, read as it is asked for."""
+        """Return what `search` does, to its end: by what is true when the first is asked for.
+
+        One transaction stays open until then; read it without pausing.
+        """
         query = self._search(batch, partition_key, provider, state)
         with self._database.read() as connection:
             found = connection.execute(query, execution_options={"yield_per": PAGE})
@@ -208,7 +214,10 @@ class Reading(Costs):
         return {night: found[night] for night in wanted if night in found}
 
     def nights_to_do(self, batches: Collection[str], limit: int = 200) -> Sequence[NightRecord]:
-        """Return nights of these batches with something to do, the latest change first."""
+        """Return nights of these batches that have something planned, unsettled, in flight, not in
+        the tables yet (`revision` ≠ `collected_revision`), or not in the bucket yet (`uncollected`,
+        for MAX_COLLECTIONS collections), with counts. The latest change comes first: tonight is
+        never hidden behind what has waited for a person for weeks."""
         columns = nights.c
         query = (
             select(nights)
@@ -237,7 +246,7 @@ class Reading(Costs):
     def nights_besides(
         self, batches: Collection[str], *, location: str | None = None, limit: int = 200
     ) -> Sequence[NightRecord]:
-        """Return nights with something to do of all batches but these, the latest change first."""
+        """Return nights as `nights_to_do` does, of all batches but these: those of no code, too."""
         columns = nights.c
         query = (
             select(nights)

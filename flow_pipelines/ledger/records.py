@@ -19,6 +19,23 @@ class Lease:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunTime:
+    """How long one run took from its receipt to its end, as far as polls could tell."""
+
+    at_least_seconds: float
+    at_most_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """What one account has before it."""
+
+    waiting: int
+    """Planned submissions of nights that somebody submits for now."""
+    in_flight: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pause:
     """The stop switch, while it is on."""
 

@@ -21,8 +21,12 @@ from flow_pipelines.ledger.changing import (
 from flow_pipelines.ledger.column_types import usd
 from flow_pipelines.ledger.contract import UNDER_WAY
 from flow_pipelines.ledger.database import Database, chunks
-from flow_pipelines.ledger.elsewhere import not_elsewhere
-from flow_pipelines.ledger.leases import check_lease, check_not_paused, lease_in_force
+from flow_pipelines.ledger.leases import (
+    check_lease,
+    check_not_paused,
+    lease_in_force,
+    not_elsewhere,
+)
 from flow_pipelines.ledger.rows import night_of
 from flow_pipelines.ledger.schema import budget_days, nights, submissions
 from flow_pipelines.ledger.shared_faults import check_asked_for, refuse
@@ -41,26 +45,10 @@ _OURSELVES = "flow-pipelines"
 
 
 class Submitting:
-    """The buying part of the ledger; see `contract.RunLedger`."""
+    """The buying part of the ledger; see `contract`."""
 
     _database: Database
     ledger_id: str
-
-    def mark_night(self, night: Night) -> None:
-        """Note that the bucket is about to be told of this night."""
-        with (
-            self._database.write() as connection,
-            changing_night(self._database, connection, night) as change,
-        ):
-            change.set(marked_at=change.before["marked_at"] or change.now)
-
-    def note_submitter(self, night: Night, backfill_id: str | None, goal: int | None) -> None:
-        """Remember for whom this night is being submitted, and how far."""
-        with (
-            self._database.write() as connection,
-            changing_night(self._database, connection, night) as change,
-        ):
-            change.set(backfill_id=backfill_id, submit_goal=goal)
 
     def begin_submission(  # noqa: PLR0913 - what one transaction checks and writes
         self,
@@ -75,7 +63,18 @@ class Submitting:
         daily_budget_usd: Decimal | None,
         planned: Submission | None = None,
     ) -> Submission:
-        """Write the intent: planned → submitting, with its reservation."""
+        """Write the intent: planned → submitting, with its reservation. Then POST, at once.
+
+        `planned` is the row as it was read and prepared. `resource` is the account that it is sent
+        with, whatever it was planned for; with this ledger's id and `body_sha256` it stays with the
+        intent. Counts the intent. `estimate_usd` is the price of the run and its
+        reservation; None: nobody knows one, nothing is reserved.
+
+        Raises: Paused; LeaseLost, unless `owner` holds `lease` now; NightStopped; WaitsForAsk,
+        also when the row is to send something else than `planned`; BudgetExceeded, with its scope,
+        when `estimate_usd` on top of what is reserved exceeds a budget (equal is within);
+        IllegalTransition. Nothing is changed then.
+        """
         estimate = _to_reserve(estimate_usd)
         with changing(self._database, submission_key) as (change, row):
             check_not_paused(change.connection)
@@ -112,7 +111,13 @@ class Submitting:
         *,
         sent: Submission | None = None,
     ) -> Submission:
-        """Write the receipt: submitting → submitted."""
+        """Write the receipt: submitting → submitted. Resets the night's attempts.
+
+        Here and in the next three, `sent` is what `begin_submission` gave. With it, an answer
+        that comes so late that its row has another intent by now is an IllegalTransition: it
+        proves nothing about that one.
+        Raises: IllegalTransition; LedgerError, when another submission has this provider run.
+        """
         with changing(self._database, submission_key) as (change, row):
             _require(row, _S.SUBMITTING, _S.SUBMITTED, sent)
             accept(change, row, receipt, next_poll_at=next_poll_at)
@@ -121,7 +126,7 @@ class Submitting:
     def return_to_plan(
         self, submission_key: str, reason: str, *, sent: Submission | None = None
     ) -> Submission:
-        """submitting → planned: proven not accepted."""
+        """submitting → planned: proven not accepted. The reservation is given back."""
         return self._leave(submission_key, _S.PLANNED, sent, reason=reason, reserved_usd=_NOTHING)
 
     def reject_submission(
@@ -133,7 +138,12 @@ class Submitting:
         sent: Submission | None = None,
         refusal: str | None = None,
     ) -> Submission:
-        """submitting → failed: this row is at fault; or all are, and the night stops."""
+        """submitting → failed: this row is at fault. The reservation is given back.
+
+        `refusal` says alike of what is the same fault (`model.refusals`) and stays with the row.
+        The night's third of one kind since it was asked for (`note_ask`), with no acceptance
+        since, stops the night: those three are planned again, here and in `settle_refused`.
+        """
         with changing(self._database, submission_key) as (change, row):
             _require(row, _S.SUBMITTING, _S.FAILED, sent)
             refuse(change, row, (code, message, refusal))
@@ -142,7 +152,7 @@ class Submitting:
     def park_submission(
         self, submission_key: str, reason: str, *, sent: Submission | None = None
     ) -> Submission:
-        """submitting → unresolved."""
+        """submitting → unresolved. The reservation stays: it may have been bought."""
         return self._leave(submission_key, _S.UNRESOLVED, sent, reason=reason)
 
     def settle_refused(
@@ -154,7 +164,12 @@ class Submitting:
         why: str,
         refusal: str | None = None,
     ) -> Submission:
-        """unresolved → planned or failed: its POST was refused after all."""
+        """unresolved → planned, or failed: the refusal of the POST of intent `sent`, which came
+        after others had parked it. The reservation is given back, and a settlement kept.
+
+        Only where no copy of that POST is ever sent: it proves nothing about a copy.
+        Raises: IllegalTransition, also when the row has another intent by now.
+        """
         key = sent.submission_key
         with changing(self._database, key) as (change, row):
             _require(row, _S.UNRESOLVED, after, sent)
@@ -168,7 +183,12 @@ class Submitting:
     def park_abandoned(
         self, *, location: str | None = None, night: Night | None = None, owner: str = ""
     ) -> Sequence[Submission]:
-        """submitting → unresolved for all whose night's submit lease is free, or `owner`'s."""
+        """submitting → unresolved for all whose night's submit lease is free: their process died
+        between intent and receipt. Gives what it parked.
+
+        `night`: of this one only. `owner` has sent nothing yet: what is being sent under its own
+        lease is of a process before it that died.
+        """
         columns = nights.c
         query = (
             select(columns.batch, columns.partition_key)
@@ -189,7 +209,12 @@ class Submitting:
         return parked
 
     def settle_not_created(self, submission_key: str, *, who: str, why: str) -> Submission:
-        """unresolved → planned, on a person's word."""
+        """unresolved → planned, on a person's word; who, when and why are kept.
+
+        Raises: SettledTooEarly, within UNDER_WAY of the intent, while the run that wrote it holds
+        the night's submit lease, and while a copy may be under way: a POST that is still on its
+        way would be billed beside the next one. IllegalTransition.
+        """
         with changing(self._database, submission_key) as (change, row):
             _require(row, _S.UNRESOLVED, _S.PLANNED)
             _refuse_under_way(change, row)
@@ -198,11 +223,11 @@ class Submitting:
             return change.submission(submission_key)
 
     def skip(self, submission_keys: Collection[str], reason: str) -> int:
-        """planned → skipped; what is not planned is left alone."""
+        """planned → skipped; what is not planned is left alone. Gives how many."""
         return self._drop(submission_keys, _S.SKIPPED, reason)
 
     def cancel_planned(self, submission_keys: Collection[str], reason: str) -> int:
-        """planned → canceled; what is not planned is left alone."""
+        """planned → canceled; what is not planned is left alone. Gives how many."""
         return self._drop(submission_keys, _S.CANCELED, reason)
 
     def _leave(

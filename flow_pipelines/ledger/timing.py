@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, case, exists, func, select
 
 from flow_pipelines.ledger.database import Database
-from flow_pipelines.ledger.run_times import RunTime, Workload
+from flow_pipelines.ledger.records import RunTime, Workload
 from flow_pipelines.ledger.schema import leases, nights, run_times
 from flow_pipelines.model import IN_FLIGHT, RunReport
 
@@ -20,12 +20,16 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 class Timing:
-    """The measuring part of the ledger; see `run_times.RunTimes`."""
+    """The measuring part of the ledger; see `contract`."""
 
     _database: Database
 
     def run_times(self, provider: str, workflow_version: str) -> Sequence[RunTime]:
-        """Return what is kept of a workflow's runs; see `run_times.RunTimes`."""
+        """Return what is kept of a workflow's runs that succeeded: some hundred, mostly the latest.
+
+        `record_poll` keeps one for each: from the last poll that found it at work, or the time
+        that the provider says it ran, to the poll that found its end.
+        """
         columns = run_times.c
         query = select(columns.at_least_ms, columns.at_most_ms).where(
             columns.provider == provider, columns.workflow_version == workflow_version
@@ -38,7 +42,7 @@ class Timing:
         ]
 
     def workload(self, resource: str) -> Workload:
-        """Return what an account has before it; see `run_times.RunTimes`."""
+        """Return what waits to be submitted with an account, and what is in flight."""
         columns, now = nights.c, self._database.clock.now()
         name = "submit:" + columns.batch + "/" + columns.partition_key
         submitting = exists().where(leases.c.name == name, leases.c.expires_at > now)

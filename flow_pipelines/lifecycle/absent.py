@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.places import pages_with_places
 from flow_pipelines.model import Night, StoredFacts
 from flow_pipelines.model.errors import ConfigurationError, StorageError

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from flow_pipelines.clock import Clock
-from flow_pipelines.ledger.contract import MAX_ATTEMPTS, MAX_COLLECTIONS, RunLedger
+from flow_pipelines.ledger import RunLedger
+from flow_pipelines.ledger.contract import MAX_ATTEMPTS, MAX_COLLECTIONS
 from flow_pipelines.ledger.records import Pause, Tally
 from flow_pipelines.lifecycle.ports import collect_lease, submit_lease
 from flow_pipelines.lifecycle.progress import NightProgress, night_progress

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.candidates import SKEW, sent_since
 from flow_pipelines.model import Receipt, Submission
 from flow_pipelines.model.errors import ConfigurationError, NotFound, ProviderError

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from flow_pipelines.batches.keys import path_safe
-from flow_pipelines.ledger.night_pages import PAGE
+from flow_pipelines.ledger.contract import PAGE
 from flow_pipelines.lifecycle.accounts import by_account
 from flow_pipelines.lifecycle.links import as_known, needs_links, unsealed_links
 from flow_pipelines.lifecycle.noting import Carried, Carrier, note_as_they_end

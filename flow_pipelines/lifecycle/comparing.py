@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.clock import Clock
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.ledger.database import chunks
 from flow_pipelines.lifecycle.journal import journal_of, place_of
 from flow_pipelines.model import JournalEntry, Night, Receipt, Workflow

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Literal
 
 from flow_pipelines.clock import Clock
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.plan import RenderedNight, latest
 from flow_pipelines.model import BatchSettings, Night, Submission, SubmissionState, Workflow
 from flow_pipelines.provider import Provider, RateLimit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.model.errors import ConfigurationError
 
 

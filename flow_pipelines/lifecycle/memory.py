@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from flow_pipelines.ledger.run_times import Workload
+from flow_pipelines.ledger.records import Workload
 from flow_pipelines.lifecycle.durations import Durations
 from flow_pipelines.model import OutputRef
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 
-from flow_pipelines.ledger.contract import RunLedger
-from flow_pipelines.ledger.night_pages import PAGE
+from flow_pipelines.ledger import RunLedger
+from flow_pipelines.ledger.contract import PAGE
 from flow_pipelines.model import Night, Output, Submission, SubmissionState
 
 

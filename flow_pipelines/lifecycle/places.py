@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from flow_pipelines.ledger.contract import RunLedger
-from flow_pipelines.ledger.night_pages import PAGE
+from flow_pipelines.ledger import RunLedger
+from flow_pipelines.ledger.contract import PAGE
 from flow_pipelines.lifecycle.pages import pages_with_outputs
 from flow_pipelines.model import Night, Output, Submission
 from flow_pipelines.storage.contract import ImageStore

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from flow_pipelines.clock import Clock
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.memory import Memory
 from flow_pipelines.model import Night
 from flow_pipelines.model.errors import AccountMissing, ConfigurationError, LeaseLost

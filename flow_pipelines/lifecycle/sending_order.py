@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.pages import each_submission
 from flow_pipelines.model import NightRecord, Submission, SubmissionState
 

@@ -14,8 +14,8 @@ from datetime import timedelta
 from decimal import Decimal
 from itertools import chain, islice
 
+from flow_pipelines.ledger.contract import PAGE
 from flow_pipelines.ledger.database import chunks
-from flow_pipelines.ledger.night_pages import PAGE
 from flow_pipelines.lifecycle.answers import Answer
 from flow_pipelines.lifecycle.candidates import candidates, in_words
 from flow_pipelines.lifecycle.identity import check_identity

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.collect import LEASE_WAIT_SECONDS, collect_night
 from flow_pipelines.lifecycle.noting import LOST
 from flow_pipelines.lifecycle.places import pages_with_places

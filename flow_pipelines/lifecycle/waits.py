@@ -16,7 +16,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from flow_pipelines.ledger.run_times import Workload
+from flow_pipelines.ledger.records import Workload
 from flow_pipelines.lifecycle import schedule
 from flow_pipelines.lifecycle.durations import FEWEST, Durations
 from flow_pipelines.lifecycle.ports import Ports

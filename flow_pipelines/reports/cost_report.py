@@ -16,7 +16,7 @@ from flow_pipelines.reports.markdown import plain
 if TYPE_CHECKING:
     import pandas as pd
 
-    from flow_pipelines.ledger.contract import CostLine, SpendLine
+    from flow_pipelines.ledger.records import CostLine, SpendLine
 
 COLUMNS = (
     "night",

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import dagster as dg
 
 from flow_pipelines.clock import Clock
-from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle import Ports
 from flow_pipelines.lifecycle.memory import Memory
 from flow_pipelines.lifecycle.ports import no_account
@@ -25,7 +25,7 @@ class OpenAccounts:
 
     def __init__(
         self,
-        ledger: SqlRunLedger,
+        ledger: RunLedger,
         clock: Clock,
         image_store: ImageStoreResource,
         find: Callable[[str], Any],

@@ -9,7 +9,7 @@ from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLa
 from pydantic import Field, PrivateAttr
 
 from flow_pipelines.clock import Clock, SystemClock
-from flow_pipelines.ledger import SqlRunLedger, open_ledger
+from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources.environment import setting
 
@@ -54,7 +54,7 @@ class RunLedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # s
     )
 
     _remote_launcher: str | None = PrivateAttr(default=None)
-    _ledger: SqlRunLedger | None = PrivateAttr(default=None)
+    _ledger: RunLedger | None = PrivateAttr(default=None)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Note where runs are launched. Opens nothing, so a location without settings works."""
@@ -74,7 +74,7 @@ class RunLedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # s
         """Return the clock of the ledger, and of whatever works with it: they must agree."""
         return SystemClock()
 
-    def get_ledger(self) -> SqlRunLedger:
+    def get_ledger(self) -> RunLedger:
         """Open the ledger, creating or upgrading a SQLite one. The same one at every call.
 
         Raises: ConfigurationError.

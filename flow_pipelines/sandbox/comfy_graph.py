@@ -47,7 +47,7 @@ def request_hash(graph: object) -> str:
 
 
 def check(graph: object) -> Graph:
-    """Return the graph back, or raise GraphRefused."""
+    """Return the graph, or raise GraphRefused."""
     if not isinstance(graph, dict) or not graph:
         raise GraphRefused("no_prompt: workflow must be a ComfyUI graph in API format")
     if isinstance(graph.get("nodes"), list):

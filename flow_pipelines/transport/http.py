@@ -87,7 +87,7 @@ class Exchange:
         return ApiAnswer(status=self.status, headers=self.headers, body=b"".join(parts))
 
     def close(self) -> None:
-        """Return the connection back, or end it when the answer was not read to its end."""
+        """Release the connection, or close it when the answer was not read to its end."""
         self._response.close()
         self._close()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from flow_pipelines.clock import Clock
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.callback_effects import CallbackEffects, Effect
 from flow_pipelines.lifecycle.callbacks import is_ours
 from flow_pipelines.model.errors import LedgerError

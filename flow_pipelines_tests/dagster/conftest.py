@@ -15,7 +15,7 @@ import pytest
 from dagster.components.testing.utils import create_defs_folder_sandbox
 
 from flow_pipelines.clock import Clock
-from flow_pipelines.ledger import SqlRunLedger, open_ledger
+from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.resources import RunLedgerResource, default_resources
 from flow_pipelines.sandbox.control_client import ControlClient
 from flow_pipelines.sandbox.server import Sandbox
@@ -166,7 +166,7 @@ def world(sandbox_server: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 @pytest.fixture
-def ledger(instance: dg.DagsterInstance, tmp_path: Path) -> Iterator[SqlRunLedger]:
+def ledger(instance: dg.DagsterInstance, tmp_path: Path) -> Iterator[RunLedger]:
     with open_ledger(f"sqlite:///{tmp_path / 'flow_pipelines_ledger.sqlite'}", CLOCK) as ledger:
         yield ledger
 

@@ -18,7 +18,7 @@ from flow_pipelines.cli.services import DagsterServices, clean_environment
 from flow_pipelines.cli.signals import ended_by_signals
 from flow_pipelines.cli.webserver import Schedule, Webserver
 from flow_pipelines.clock import SystemClock
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.model import Night, SubmissionState
 from flow_pipelines.sandbox.meter import Reading
 

@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from flow_pipelines.cli.home import Home
-from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle import Todo
 from flow_pipelines.model import Night
 from flow_pipelines.sensors import run_request
@@ -174,7 +174,7 @@ def test_reexecuting_a_backfill_from_failure_repairs_what_failed_and_no_more(
 
 
 def test_reexecuting_a_regenerating_backfill_goes_on_with_its_generation(
-    here: InProcessDagster, world: World, ledger: SqlRunLedger
+    here: InProcessDagster, world: World, ledger: RunLedger
 ) -> None:
     here.backfill(WHOLE, NIGHTS)
     turns(here)

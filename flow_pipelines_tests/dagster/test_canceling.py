@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from flow_pipelines.clock import Clock
-from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.model import Night
 from flow_pipelines_tests.dagster.conftest import (
     CLOCK,
@@ -76,7 +76,7 @@ def interrupt_while_waiting(
 
 
 def test_canceling_the_run_cancels_its_provider_runs(
-    project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
+    project: Project, instance: dg.DagsterInstance, world: World, ledger: RunLedger
 ) -> None:
     interrupt_while_waiting(project, instance, world, cancel_first=True)
 
@@ -93,7 +93,7 @@ def test_canceling_the_run_cancels_its_provider_runs(
 def test_only_a_person_cancels_provider_runs_not_dagsters_limit_on_a_runs_time(
     project: Project,
     world: World,
-    ledger: SqlRunLedger,
+    ledger: RunLedger,
     longest_seconds: str,
     states: set[str],
     canceled: int,
@@ -108,7 +108,7 @@ def test_only_a_person_cancels_provider_runs_not_dagsters_limit_on_a_runs_time(
 
 
 def test_a_worker_that_is_only_ended_leaves_its_provider_runs_alone(
-    project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
+    project: Project, instance: dg.DagsterInstance, world: World, ledger: RunLedger
 ) -> None:
     interrupt_while_waiting(project, instance, world, cancel_first=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.model import ENDED, Night, SubmissionState
 from flow_pipelines_tests.dagster.conftest import (
     CLOCK,
@@ -30,7 +30,7 @@ attributes:
 
 
 def test_a_night_on_comflowy_is_bought_once_and_stored_through_a_lost_token_and_a_lost_link(
-    project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
+    project: Project, instance: dg.DagsterInstance, world: World, ledger: RunLedger
 ) -> None:
     world.control.add_fault("comflowy", "run", "status", status=401, after=1)
     world.control.add_fault("comflowy", "open_link", "status", status=403)
@@ -50,7 +50,7 @@ def test_a_night_on_comflowy_is_bought_once_and_stored_through_a_lost_token_and_
 
 
 def test_a_run_that_collects_asks_for_no_link_that_a_tick_was_given(
-    project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
+    project: Project, instance: dg.DagsterInstance, world: World, ledger: RunLedger
 ) -> None:
     pier = Night("pier", NIGHT)
     project.add("pier", BATCH)

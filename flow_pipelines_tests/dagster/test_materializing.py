@@ -7,7 +7,7 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.model import Night, SubmissionState
 from flow_pipelines_tests.dagster.conftest import BATCH, NIGHT, Project, World, materialize
 
@@ -288,7 +288,7 @@ def test_planning_needs_no_key_and_buying_names_the_one_that_is_missing(
 
 
 def test_an_account_that_is_refused_fails_the_run_once_and_leaves_the_rest_planned(
-    project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
+    project: Project, instance: dg.DagsterInstance, world: World, ledger: RunLedger
 ) -> None:
     project.add("harbor")
     world.control.add_fault("floyo", "create_run", "status", status=402)

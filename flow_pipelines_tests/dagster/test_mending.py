@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from flow_pipelines.assets.batch import GOES_ON_TAG, asker_of
-from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.model import SubmissionState
 from flow_pipelines_tests.dagster.conftest import (
     BATCH,
@@ -44,7 +44,7 @@ def posts(world: World) -> int:
     area="shared faults",
 )
 def test_a_wrong_checkpoint_stops_the_night_and_a_mended_graph_completes_it(
-    project: Project, instance: dg.DagsterInstance, one_model: World, ledger: SqlRunLedger
+    project: Project, instance: dg.DagsterInstance, one_model: World, ledger: RunLedger
 ) -> None:
     project.add("harbor", graph__json=FALSE_GRAPH, prompts__csv=TABLE)
     with project.load() as defs:
@@ -92,7 +92,7 @@ def test_the_checks_of_a_stopped_night_say_why_and_that_time_does_not_mend_it(
 
 
 def test_a_sensor_s_run_counts_on(
-    project: Project, instance: dg.DagsterInstance, one_model: World, ledger: SqlRunLedger
+    project: Project, instance: dg.DagsterInstance, one_model: World, ledger: RunLedger
 ) -> None:
     project.add("harbor", graph__json=FALSE_GRAPH, prompts__csv=TABLE)
     with project.load() as defs:
@@ -145,7 +145,7 @@ def test_who_asked_for_a_run(
 
 
 def test_runs_that_all_failed_stop_the_night(
-    project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
+    project: Project, instance: dg.DagsterInstance, world: World, ledger: RunLedger
 ) -> None:
     world.control.configure(failure_rate=1.0)
     config = {"ops": {"harbor__provider_runs": {"config": {"limit": 2}}}}

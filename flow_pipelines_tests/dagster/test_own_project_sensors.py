@@ -7,7 +7,7 @@ import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin
 
 from flow_pipelines import FloyoResource
-from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle import claim_batch
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines_tests.dagster.conftest import (
@@ -41,7 +41,7 @@ def tick(
 
 
 def bought_by(
-    location: str, project: Project, instance: dg.DagsterInstance, ledger: SqlRunLedger
+    location: str, project: Project, instance: dg.DagsterInstance, ledger: RunLedger
 ) -> None:
     """Buy a night as a run that was started from `location` does; its runs have ended since."""
     project.add("harbor")
@@ -56,7 +56,7 @@ def asked_about(world: World) -> int:
 
 
 def test_a_location_s_own_batch_is_polled_and_collected(
-    project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
+    project: Project, instance: dg.DagsterInstance, world: World, ledger: RunLedger
 ) -> None:
     bought_by("east", project, instance, ledger)
     with project.load() as defs:
@@ -66,7 +66,7 @@ def test_a_location_s_own_batch_is_polled_and_collected(
 
 
 def test_a_batch_of_the_same_name_elsewhere_is_neither_polled_nor_collected(
-    project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
+    project: Project, instance: dg.DagsterInstance, world: World, ledger: RunLedger
 ) -> None:
     bought_by("east", project, instance, ledger)
     other = Project()
@@ -80,7 +80,7 @@ def test_a_batch_of_the_same_name_elsewhere_is_neither_polled_nor_collected(
 
 
 def test_once_handed_over_it_is_polled_by_its_new_location_alone(
-    project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
+    project: Project, instance: dg.DagsterInstance, world: World, ledger: RunLedger
 ) -> None:
     bought_by("east", project, instance, ledger)
     ledger.move_batch("harbor", "west")
@@ -93,7 +93,7 @@ def test_once_handed_over_it_is_polled_by_its_new_location_alone(
     assert asked_about(world) == 3
 
 
-def test_the_refusal_names_both_locations_and_the_way_out(ledger: SqlRunLedger) -> None:
+def test_the_refusal_names_both_locations_and_the_way_out(ledger: RunLedger) -> None:
     claim_batch(ledger, "harbor", "east")
     claim_batch(ledger, "harbor", "east")
     claim_batch(ledger, "harbor", "")
@@ -108,7 +108,7 @@ def test_the_refusal_names_both_locations_and_the_way_out(ledger: SqlRunLedger) 
     "each run is polled with the account that it was sent with",
 )
 def test_runs_that_another_account_bought_are_polled_with_it(
-    project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
+    project: Project, instance: dg.DagsterInstance, world: World, ledger: RunLedger
 ) -> None:
     bought_by("east", project, instance, ledger)
     project.add("harbor", BATCH.replace("workflow:", "resource: second\n  workflow:"))

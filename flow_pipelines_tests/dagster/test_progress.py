@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from flow_pipelines.assets.observations import MOST, observation, tenths_told
-from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.ledger.contract import MAX_COLLECTIONS
 from flow_pipelines.lifecycle import NightProgress, night_progress
 from flow_pipelines.model import Night, RunReport, Submission, SubmissionState
@@ -24,7 +24,7 @@ TABLE = "prompt_id,prompt\n" + "".join(f"p{number},boat {number}\n" for number i
 RUNS = dg.AssetKey(["harbor", "provider_runs"])
 
 
-def end(ledger: SqlRunLedger, submission: Submission) -> None:
+def end(ledger: RunLedger, submission: Submission) -> None:
     """Let a run end, as a poll by another process would."""
     report = RunReport(
         provider_run_id=submission.provider_run_id or "",
@@ -68,7 +68,7 @@ def usual_speed(world: World) -> Any:
 
 
 def test_a_night_is_observed_at_most_ten_times_however_often_a_tick_looks(
-    project: Project, instance: dg.DagsterInstance, slow: World, ledger: SqlRunLedger
+    project: Project, instance: dg.DagsterInstance, slow: World, ledger: RunLedger
 ) -> None:
     project.add("harbor", prompts__csv=TABLE)
     told, lines, cursor = [], set(), None
@@ -92,7 +92,7 @@ def test_a_night_is_observed_at_most_ten_times_however_often_a_tick_looks(
 
 
 def test_a_cursor_that_was_lost_does_not_tell_a_tenth_again(
-    project: Project, instance: dg.DagsterInstance, slow: World, ledger: SqlRunLedger
+    project: Project, instance: dg.DagsterInstance, slow: World, ledger: RunLedger
 ) -> None:
     project.add("harbor")
     with project.load() as defs:
@@ -132,7 +132,7 @@ def test_a_night_that_is_only_planned_is_not_observed(
 
 
 def test_a_tick_says_that_submitting_is_paused_and_by_whom(
-    project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
+    project: Project, instance: dg.DagsterInstance, world: World, ledger: RunLedger
 ) -> None:
     ledger.pause("ana", "invoices first")
     project.add("harbor")

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.model import Night, SubmissionState
 from flow_pipelines_tests.dagster.conftest import (
     BATCH,
@@ -156,7 +156,7 @@ def test_a_night_refused_for_days_goes_on_once_they_are_over(
 
 
 def test_a_night_that_was_cut_short_goes_on_by_itself(
-    project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
+    project: Project, instance: dg.DagsterInstance, world: World, ledger: RunLedger
 ) -> None:
     project.add("harbor")
     with project.load() as defs:

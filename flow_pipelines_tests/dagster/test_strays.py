@@ -8,7 +8,7 @@ from decimal import Decimal
 import dagster as dg
 import pytest
 
-from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle import submit_lease
 from flow_pipelines.model import Night, SubmissionState
 from flow_pipelines_tests.dagster.conftest import (
@@ -43,7 +43,7 @@ def buy_harbor(project: Project, instance: dg.DagsterInstance) -> None:
     CLOCK.advance(130)
 
 
-def states(ledger: SqlRunLedger) -> list[str]:
+def states(ledger: RunLedger) -> list[str]:
     return [one.state.value for one in ledger.submissions(HARBOR)]
 
 
@@ -52,7 +52,7 @@ def states(ledger: SqlRunLedger) -> list[str]:
     "its provider's sensor polls them, names the batch and the command that stores it",
 )
 def test_runs_of_a_batch_that_was_renamed_are_polled_and_named(
-    project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
+    project: Project, instance: dg.DagsterInstance, world: World, ledger: RunLedger
 ) -> None:
     buy_harbor(project, instance)
     renamed = Project()
@@ -72,7 +72,7 @@ def test_runs_of_a_batch_that_was_renamed_are_polled_and_named(
     "the sensors that are left poll them with the code location's resources",
 )
 def test_runs_at_a_provider_without_a_sensor_are_polled_by_the_others(
-    project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
+    project: Project, instance: dg.DagsterInstance, world: World, ledger: RunLedger
 ) -> None:
     buy_harbor(project, instance)
     other = Project()
@@ -85,7 +85,7 @@ def test_runs_at_a_provider_without_a_sensor_are_polled_by_the_others(
 
 
 def test_an_account_that_is_gone_is_named_in_every_tick(
-    project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
+    project: Project, instance: dg.DagsterInstance, world: World, ledger: RunLedger
 ) -> None:
     from flow_pipelines import FloyoResource
 
@@ -104,7 +104,7 @@ def test_an_account_that_is_gone_is_named_in_every_tick(
 
 
 def test_a_batch_whose_provider_was_changed_has_its_runs_polled_where_they_are(
-    project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
+    project: Project, instance: dg.DagsterInstance, world: World, ledger: RunLedger
 ) -> None:
     buy_harbor(project, instance)
     project.add("alley", ALLEY)
@@ -128,7 +128,7 @@ def test_what_a_killed_worker_was_sending_is_settled_by_the_next_run(
     project: Project,
     instance: dg.DagsterInstance,
     world: World,
-    ledger: SqlRunLedger,
+    ledger: RunLedger,
     again: str,
 ) -> None:
     project.add("harbor")
@@ -148,7 +148,7 @@ def test_what_a_killed_worker_was_sending_is_settled_by_the_next_run(
     assert world.bought() == (2 if again == "provider_runs" else 0)
 
 
-def die_in_the_post(ledger: SqlRunLedger, submission_key: str) -> None:
+def die_in_the_post(ledger: RunLedger, submission_key: str) -> None:
     """Leave what `kill -9` inside a POST leaves: an intent, a lease that runs out, no receipt."""
     ledger.mark_night(HARBOR)
     assert ledger.acquire_lease(submit_lease(HARBOR), "dead", 45)

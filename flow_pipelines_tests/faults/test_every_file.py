@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from flow_pipelines.cli import main
-from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle import collect_night, plan_night, poll_due, submit_night
 from flow_pipelines.model import Night, StoredFacts
 from flow_pipelines.reports.cards import night_cards
@@ -27,12 +27,12 @@ DOWNLOADS = {"floyo": "download_file", "comflowy": "open_link"}
 
 
 @pytest.fixture
-def ledger(before_0008: Before) -> Iterator[SqlRunLedger]:
+def ledger(before_0008: Before) -> Iterator[RunLedger]:
     with before_0008.open_ledger() as ledger:
         yield ledger
 
 
-def bought(before: Before, ledger: SqlRunLedger, provider: str) -> Night:
+def bought(before: Before, ledger: RunLedger, provider: str) -> Night:
     """Buy a night of two rows whose runs give everything, and let it end."""
     folder = before.folder / "batches" / provider
     lines = (folder / f"{HALF}.csv").read_text(encoding="utf-8").splitlines()
@@ -54,7 +54,7 @@ def bought(before: Before, ledger: SqlRunLedger, provider: str) -> Night:
 )
 @pytest.mark.parametrize("provider", ["floyo", "comflowy"])
 def test_a_night_of_every_kind_of_file_is_kept_whole(
-    before_0008: Before, ledger: SqlRunLedger, provider: str
+    before_0008: Before, ledger: RunLedger, provider: str
 ) -> None:
     night = bought(before_0008, ledger, provider)
     for action, count in ((Action.HTML_200, 1), (Action.TRUNCATE_OUTPUT, 2)):
@@ -84,7 +84,7 @@ def _keys(manifest: pd.DataFrame) -> list[str]:
 
 
 def _nothing_is_shown_that_must_not_be(
-    before: Before, ledger: SqlRunLedger, night: Night, manifest: pd.DataFrame
+    before: Before, ledger: RunLedger, night: Night, manifest: pd.DataFrame
 ) -> None:
     for key, verified in zip(_keys(manifest), manifest["verified"], strict=True):
         with urllib.request.urlopen(f"{before.sandbox.bucket.url}/{BUCKET}/{key}") as answer:
@@ -125,7 +125,7 @@ def _nothing_is_shown_that_must_not_be(
     "its object says it in metadata, and `flow-pipelines trace` tells the rest, by content too",
 )
 def test_a_picture_alone_can_be_traced(
-    before_0008: Before, ledger: SqlRunLedger, monkeypatch: pytest.MonkeyPatch
+    before_0008: Before, ledger: RunLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     night = bought(before_0008, ledger, "floyo")
     collect_night(night, before_0008.ports("floyo", ledger), owner="today")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle import agenda, plan_night, submit_night
 from flow_pipelines.model import Night, SubmissionState
 from flow_pipelines_tests.before_0008 import BATCHES, HALF, LOCATION, Before, nights
@@ -15,12 +15,12 @@ PROVIDERS = tuple(BATCHES)
 
 
 @pytest.fixture
-def ledger(before_0008: Before) -> Iterator[SqlRunLedger]:
+def ledger(before_0008: Before) -> Iterator[RunLedger]:
     with before_0008.open_ledger() as ledger:
         yield ledger
 
 
-def plan_all(before: Before, ledger: SqlRunLedger, provider: str) -> None:
+def plan_all(before: Before, ledger: RunLedger, provider: str) -> None:
     ports = before.ports(provider, ledger)
     for night in nights(provider):
         settings = before.settings(provider, single=night.partition_key == "all")
@@ -34,7 +34,7 @@ def plan_all(before: Before, ledger: SqlRunLedger, provider: str) -> None:
 )
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_planning_all_old_nights_changes_and_buys_nothing(
-    before_0008: Before, ledger: SqlRunLedger, provider: str
+    before_0008: Before, ledger: RunLedger, provider: str
 ) -> None:
     before = {night: ledger.night(night) for night in nights(provider)}
     rows = {night: ledger.submissions(night) for night in nights(provider)}
@@ -54,7 +54,7 @@ def test_planning_all_old_nights_changes_and_buys_nothing(
 )
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_planning_old_nights_with_another_table_lets_no_sensor_buy(
-    before_0008: Before, ledger: SqlRunLedger, provider: str
+    before_0008: Before, ledger: RunLedger, provider: str
 ) -> None:
     folder = before_0008.folder / "batches" / provider
     for table in folder.glob("*.csv"):
@@ -94,7 +94,7 @@ def test_planning_old_nights_with_another_table_lets_no_sensor_buy(
     area="old ledger",
 )
 def test_sixty_old_nights_that_were_bought_whole_stay_bought(
-    before_0008: Before, ledger: SqlRunLedger
+    before_0008: Before, ledger: RunLedger
 ) -> None:
     settings, ports = before_0008.settings("floyo"), before_0008.ports("floyo", ledger)
     folder = before_0008.folder / "batches" / "floyo"

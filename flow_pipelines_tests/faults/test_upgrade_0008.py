@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle import (
     Ports,
     collect_night,
@@ -53,7 +53,7 @@ def rows_of(before: Before) -> dict[str, list[Any]]:
 
 
 @pytest.fixture
-def ledger(before_0008: Before) -> Iterator[SqlRunLedger]:
+def ledger(before_0008: Before) -> Iterator[RunLedger]:
     with before_0008.open_ledger() as ledger:
         yield ledger
 
@@ -93,7 +93,7 @@ def test_an_upgrade_moves_todays_reservations_to_their_accounts(before_0008: Bef
 
 
 def test_an_upgrade_counts_intents_so_that_what_was_bought_counts_more(
-    before_0008: Before, ledger: SqlRunLedger
+    before_0008: Before, ledger: RunLedger
 ) -> None:
     found = [one for p in PROVIDERS for night in nights(p) for one in ledger.submissions(night)]
     assert {one.intent_ledger_id for one in found} == {None}
@@ -108,7 +108,7 @@ def test_an_upgrade_counts_intents_so_that_what_was_bought_counts_more(
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_every_output_that_was_stored_is_in_the_bucket(
-    before_0008: Before, ledger: SqlRunLedger, provider: str
+    before_0008: Before, ledger: RunLedger, provider: str
 ) -> None:
     store, stored = before_0008.store(), 0
     for night in nights(provider):
@@ -134,7 +134,7 @@ def buy(settings: BatchSettings, night: Night, ports: Ports) -> None:
 )
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_finished_nights_materialized_again_buy_nothing(
-    before_0008: Before, ledger: SqlRunLedger, provider: str
+    before_0008: Before, ledger: RunLedger, provider: str
 ) -> None:
     ports = before_0008.ports(provider, ledger)
     billed = before_0008.control.state()[provider].runs_billed
@@ -160,7 +160,7 @@ def test_finished_nights_materialized_again_buy_nothing(
 )
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_night_cut_in_half_goes_on_and_ends_whole(
-    before_0008: Before, ledger: SqlRunLedger, provider: str
+    before_0008: Before, ledger: RunLedger, provider: str
 ) -> None:
     night = Night(BATCHES[provider], HALF)
     ports, settings = before_0008.ports(provider, ledger), before_0008.settings(provider)
@@ -190,7 +190,7 @@ def test_a_night_cut_in_half_goes_on_and_ends_whole(
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_links_that_were_sealed_before_still_open(
-    before_0008: Before, ledger: SqlRunLedger, provider: str
+    before_0008: Before, ledger: RunLedger, provider: str
 ) -> None:
     ports = before_0008.ports(provider, ledger)
     night = Night(BATCHES[provider], UNCOLLECTED)
@@ -202,7 +202,7 @@ def test_links_that_were_sealed_before_still_open(
                 assert ports.seal.open(output.submission_key, output.output_id, output.sealed_link)
 
 
-def test_the_sample_has_what_it_is_for(ledger: SqlRunLedger) -> None:
+def test_the_sample_has_what_it_is_for(ledger: RunLedger) -> None:
     for provider in PROVIDERS:
         half = ledger.night(Night(BATCHES[provider], HALF))
         assert half is not None

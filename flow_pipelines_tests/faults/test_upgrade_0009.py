@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle import collect_night
 from flow_pipelines.model import Night
 from flow_pipelines_tests.before_0008 import BATCHES, UNCOLLECTED, WHOLE, Before
@@ -18,12 +18,12 @@ BATCH = BATCHES["comflowy"]
 
 
 @pytest.fixture
-def ledger(before_0008: Before) -> Iterator[SqlRunLedger]:
+def ledger(before_0008: Before) -> Iterator[RunLedger]:
     with before_0008.open_ledger() as ledger:
         yield ledger
 
 
-def ids(ledger: SqlRunLedger, night: Night) -> dict[str, list[str]]:
+def ids(ledger: RunLedger, night: Night) -> dict[str, list[str]]:
     found = ledger.outputs(night)
     return {key: [output.output_id for output in outputs] for key, outputs in found.items()}
 
@@ -36,7 +36,7 @@ def ids(ledger: SqlRunLedger, night: Night) -> dict[str, list[str]]:
 @pytest.mark.parametrize("sealed", [True, False], ids=["by sealed links", "by fresh links"])
 @pytest.mark.parametrize("in_path", [True, False], ids=["signed in the path", "in the query"])
 def test_outputs_named_by_links_are_stored_once(
-    before_0008: Before, ledger: SqlRunLedger, *, sealed: bool, in_path: bool
+    before_0008: Before, ledger: RunLedger, *, sealed: bool, in_path: bool
 ) -> None:
     before_0008.control.configure(comflowy_links_signed_in_path=in_path)
     night = Night(BATCH, UNCOLLECTED)

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from flow_pipelines import PromptBatchComponent, provider_resource
-from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.model import Night, SubmissionState
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
@@ -74,7 +74,7 @@ def tick(defs: dg.Definitions, instance: dg.DagsterInstance) -> list[dg.RunReque
 
 
 def test_a_night_is_planned_bought_asked_after_stored_and_accounted(
-    project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
+    project: Project, instance: dg.DagsterInstance, world: World, ledger: RunLedger
 ) -> None:
     project.add("lanterns", BATCH)
     with project.load() as defs:

@@ -9,8 +9,9 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from flow_pipelines.ledger import SqlRunLedger, open_ledger
-from flow_pipelines.ledger.contract import UNDER_WAY, PlanOutcome
+from flow_pipelines.ledger import RunLedger, open_ledger
+from flow_pipelines.ledger.contract import UNDER_WAY
+from flow_pipelines.ledger.records import PlanOutcome
 from flow_pipelines.model import (
     CostBasis,
     JournalEntry,
@@ -122,7 +123,7 @@ class Desk:
     def __init__(self, url: str, clock: ManualClock | None = None) -> None:
         self.url = url
         self.clock = clock or ManualClock()
-        self.ledger: SqlRunLedger = open_ledger(url, self.clock, busy_seconds=20)
+        self.ledger: RunLedger = open_ledger(url, self.clock, busy_seconds=20)
 
     def reopened(self) -> Desk:
         self.ledger.close()

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from flow_pipelines.ledger.run_times import RunTime, Workload
+from flow_pipelines.ledger.records import RunTime, Workload
 from flow_pipelines.ledger.timing import KEPT
 from flow_pipelines_tests.conformance.ledger.desk import PROVIDER, Desk, S, key_of, new_night
 

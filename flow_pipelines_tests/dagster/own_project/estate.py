@@ -20,7 +20,7 @@ from flow_pipelines.cli.services import clean_environment
 from flow_pipelines.cli.signals import ended_by_signals
 from flow_pipelines.cli.webserver import Webserver
 from flow_pipelines.clock import SystemClock
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.model import Night, SubmissionState
 from flow_pipelines_tests.dagster.own_project.installed import Installed
 

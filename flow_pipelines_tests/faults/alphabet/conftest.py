@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 from sqlalchemy import event
 
-from flow_pipelines.ledger import SqlRunLedger, open_ledger
+from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
 from flow_pipelines_tests.faults.alphabet.bench import LeasedClock, Shared
@@ -35,7 +35,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
         yield Shared(sandbox, clock, ledger, file, prompts, elsewhere)
 
 
-def _stay_in_memory(ledger: SqlRunLedger) -> None:
+def _stay_in_memory(ledger: RunLedger) -> None:
     """Wait for no disk: that the ledger outlives its machine is proved elsewhere."""
 
     def relax(connection: sqlite3.Connection, _record: object) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from flow_pipelines.ledger import SqlRunLedger, open_ledger
+from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.model import Submission, SubmissionState
 from flow_pipelines.sandbox.control_client import SandboxRun
 from flow_pipelines.sandbox.meter import RequestRecord
@@ -119,7 +119,7 @@ def _losses(world: World, submit_operations: dict[str, str]) -> dict[str, list[R
 def _bought(
     world: World,
     verdict: Verdict,
-    ledger: SqlRunLedger,
+    ledger: RunLedger,
     provider: str,
     runs: Sequence[SandboxRun],
 ) -> Sequence[Submission]:
@@ -205,7 +205,7 @@ def _since_a_copy(submission: Submission, restores: Sequence[Restore]) -> bool:
 
 
 def _restored(
-    verdict: Verdict, ledger: SqlRunLedger, one: Submission, restores: Sequence[Restore]
+    verdict: Verdict, ledger: RunLedger, one: Submission, restores: Sequence[Restore]
 ) -> None:
     if one.provider_run_id and _since_a_copy(one, restores):
         told = ledger.settlements(one.submission_key)

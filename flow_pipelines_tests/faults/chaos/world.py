@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle import Ports
 from flow_pipelines.lifecycle import ports as lifecycle_ports
 from flow_pipelines.lifecycle import submit as lifecycle_submit
@@ -89,7 +89,7 @@ class World:
         table = self.folder / provider / f"{night.partition_key}.csv"
         return len(table.read_text().splitlines()) - 1
 
-    def accounts(self, ledger: SqlRunLedger, prefix: str = PREFIX) -> Accounts:
+    def accounts(self, ledger: RunLedger, prefix: str = PREFIX) -> Accounts:
         """Return what one process opens accounts with."""
         return Accounts(self, ledger, prefix)
 
@@ -97,7 +97,7 @@ class World:
 class Accounts:
     """The ports of every account, opened once in a process."""
 
-    def __init__(self, world: World, ledger: SqlRunLedger, prefix: str) -> None:
+    def __init__(self, world: World, ledger: RunLedger, prefix: str) -> None:
         self._world, self._ledger, self._prefix = world, ledger, prefix
         self._open: dict[str, Ports] = {}
 

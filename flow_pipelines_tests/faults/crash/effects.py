@@ -16,8 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, event
 
-from flow_pipelines.ledger import SqlRunLedger
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.ledger.database import WRITES
 from flow_pipelines.provider import (
     ApiAnswer,
@@ -37,6 +36,7 @@ LEDGER_READS = frozenset(
     {
         "account_stop",
         "batch_locations",
+        "close",
         "cost_lines",
         "count_found",
         "counts_by_state",
@@ -148,7 +148,7 @@ class Effects:
             os._exit(KILLED)
 
 
-def guard(effects: Effects, ledger: SqlRunLedger, s3: Any) -> None:
+def guard(effects: Effects, ledger: RunLedger, s3: Any) -> None:
     """Let nothing write to the ledger's database or the bucket but what is counted."""
 
     @event.listens_for(ledger._database.engine, "begin")

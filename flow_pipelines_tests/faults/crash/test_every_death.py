@@ -9,8 +9,7 @@ from itertools import chain
 
 import pytest
 
-from flow_pipelines.ledger import SqlRunLedger
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.ledger.pace import SqlPaceStore
 from flow_pipelines.lifecycle import Ports
 from flow_pipelines.provider import PaceStore, Transport
@@ -104,7 +103,6 @@ def test_what_counts_as_a_read_is_still_part_of_its_port(
 
 
 def _beyond() -> Iterator[tuple[type, type, set[str]]]:
-    yield RunLedger, SqlRunLedger, {"close"}
     yield PaceStore, SqlPaceStore, set()
     yield ImageStore, S3ImageStore, set()
     yield Transport, HttpTransport, set()

@@ -72,7 +72,7 @@ STORED_FILES = (
     Mutant(
         guard=STORED,
         removed="a file that was stored elsewhere meanwhile is called missing",
-        edits=(Edit("ledger/keeping.py", "                    _o.s3_key == facts.s3_key,\n"),),
+        edits=(Edit("ledger/collecting.py", "                    _o.s3_key == facts.s3_key,\n"),),
         tests=(_LEDGER,),
     ),
     Mutant(

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.model import Night
 from flow_pipelines_tests.dagster.conftest import (
     BATCH,
@@ -47,13 +47,13 @@ def test_a_retried_run_goes_on_with_its_limit_instead_of_beginning_it_anew(
     project.add("harbor", prompts__csv=f"prompt_id,prompt\n{rows}")
     receipts = iter(range(99))
 
-    def record_receipt(self: SqlRunLedger, key: str, *rest: Any, **named: Any) -> Any:
+    def record_receipt(self: RunLedger, key: str, *rest: Any, **named: Any) -> Any:
         if next(receipts) == 2:
             raise SystemExit  # the process dies in the middle of its limit
         return plain(self, key, *rest, **named)
 
-    plain = SqlRunLedger.record_receipt
-    monkeypatch.setattr(SqlRunLedger, "record_receipt", record_receipt)
+    plain = RunLedger.record_receipt
+    monkeypatch.setattr(RunLedger, "record_receipt", record_receipt)
     with project.load() as defs:
         asked = config(limit=4)
         died = materialize(defs, instance, *BUY, run_config=asked)
@@ -150,7 +150,7 @@ def test_a_sensor_does_not_hand_a_regeneration_on(
 
 
 def test_a_partition_called_all_is_a_partition(
-    project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
+    project: Project, instance: dg.DagsterInstance, world: World, ledger: RunLedger
 ) -> None:
     daily = BATCH[BATCH.index("  partitions_def") : BATCH.index("  price")]
     static = "  partitions_def: {type: static, partition_keys: [all, some]}\n"

@@ -23,7 +23,7 @@ from flow_pipelines.batches.graphs import parse_graph
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.batches.positions import yaml_position
 from flow_pipelines.batches.tables import read_table
-from flow_pipelines.ledger.contract import CostLine
+from flow_pipelines.ledger.records import CostLine
 from flow_pipelines.model import Night
 from flow_pipelines.model.errors import ConfigurationError, InvalidBatch
 from flow_pipelines.reports.cost_report import MonthToDate, cost_frame, cost_markdown

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from flow_pipelines import FloImgResource
-from flow_pipelines.ledger import SqlRunLedger
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.model import Night
 from flow_pipelines.model.errors import OutputRefused, TransferError
 from flow_pipelines.provider import ApiRequest
@@ -209,7 +209,7 @@ def test_a_link_that_is_no_address_is_an_error_of_the_transfer(
 
 
 def test_an_output_from_an_unknown_host_waits_with_its_name_and_is_stored_once_allowed(
-    project: Project, instance: dg.DagsterInstance, world: World, ledger: SqlRunLedger
+    project: Project, instance: dg.DagsterInstance, world: World, ledger: RunLedger
 ) -> None:
     project.add("posters", BATCH)
     with Wire(answer(200, png(), content_type="image/png")) as wire:

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from flow_pipelines.cli import main
 from flow_pipelines.cli.location import Accounts, find_batch, load_location
-from flow_pipelines.ledger import SqlRunLedger, open_ledger
+from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.lifecycle import Ports, plan_night, submit_night
 from flow_pipelines.model import BatchSettings, Night, SubmissionState
 from flow_pipelines.sandbox.control_client import ControlClient
@@ -55,7 +55,7 @@ class Machine:
 
     folder: Path
     module: str
-    ledger: SqlRunLedger
+    ledger: RunLedger
     control: ControlClient
     control_url: str
 

@@ -14,8 +14,7 @@ from click.testing import CliRunner, Result
 
 from flow_pipelines.cli import main
 from flow_pipelines.clock import SystemClock
-from flow_pipelines.ledger import open_ledger
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.model import (
     CostBasis,
     Night,

@@ -71,7 +71,7 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path) -> None:
 
 def test_a_ledger_is_shown_without_its_password(sqlite_url: str) -> None:
     with open_ledger(sqlite_url) as ledger:
-        assert repr(ledger).startswith(f"SqlRunLedger('{sqlite_url}'")
+        assert repr(ledger).startswith(f"RunLedger('{sqlite_url}'")
 
 
 def test_sqlite_is_set_up_to_survive_a_power_cut(sqlite_url: str) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flow_pipelines.ledger import open_ledger
-from flow_pipelines.ledger.contract import RunLedger
+from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.lifecycle import Ports, plan_night, submit_night
 from flow_pipelines.lifecycle.ports import no_account
 from flow_pipelines.lifecycle.submit_summary import SubmitSummary

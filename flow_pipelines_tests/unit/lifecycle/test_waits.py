@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from flow_pipelines.ledger.run_times import Workload
+from flow_pipelines.ledger.records import Workload
 from flow_pipelines.lifecycle.durations import Durations
 from flow_pipelines.lifecycle.memory import Recent
 from flow_pipelines.lifecycle.waits import Mood, mood

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from flow_pipelines.ledger.contract import CostLine, SpendLine
+from flow_pipelines.ledger.records import CostLine, SpendLine
 from flow_pipelines.model import Night
 from flow_pipelines.reports.cost_chart import HEIGHT, WIDTH, cost_chart, cost_days
 from flow_pipelines.reports.cost_report import (

@@ -6,14 +6,12 @@ from types import TracebackType
 from typing import Self
 
 from flow_pipelines.ledger.accounts import Accounts
-from flow_pipelines.ledger.asking import Asking
 from flow_pipelines.ledger.attaching import Attaching
 from flow_pipelines.ledger.collecting import Collecting
 from flow_pipelines.ledger.database import Database
-from flow_pipelines.ledger.files import Files
 from flow_pipelines.ledger.importing import Importing
-from flow_pipelines.ledger.keeping import Keeping
 from flow_pipelines.ledger.leases import Leases
+from flow_pipelines.ledger.night_requests import NightRequests
 from flow_pipelines.ledger.pace import SqlPaceStore
 from flow_pipelines.ledger.planning import Planning
 from flow_pipelines.ledger.polling import Polling
@@ -22,22 +20,20 @@ from flow_pipelines.ledger.submitting import Submitting
 from flow_pipelines.ledger.timing import Timing
 
 
-class SqlRunLedger(
+class RunLedger(
     Planning,
     Reading,
     Leases,
-    Files,
-    Asking,
+    NightRequests,
     Submitting,
     Attaching,
     Importing,
     Polling,
     Collecting,
-    Keeping,
     Timing,
     Accounts,
 ):
-    """`contract.RunLedger` on one SQL database. Safe to share between threads.
+    """The ledger on one SQL database, as `contract` promises. Safe to share between threads.
 
     Made by `open_ledger`. Holds pooled connections between calls, none while it is idle that
     blocks anybody; `close` gives them up.
@@ -66,4 +62,4 @@ class SqlRunLedger(
 
     def __repr__(self) -> str:
         url = self._database.engine.url.render_as_string(hide_password=True)
-        return f"SqlRunLedger({url!r}, ledger_id={self.ledger_id!r})"
+        return f"RunLedger({url!r}, ledger_id={self.ledger_id!r})"
