@@ -45,7 +45,7 @@ class _Sources:
 
 
 def run_estimate(name: str, partition_key: str | None, *, module: str | None, as_json: bool) -> int:
-    """Estimate and print; give the exit code, 1: the night would not be bought as it is written.
+    """Estimate and print; return the exit code, 1: the night would not be bought as it is written.
 
     Raises: FlowPipelinesError.
     """

@@ -113,7 +113,7 @@ class Webserver:
         self._session.trust_env = False  # no proxy stands between us and ourselves
 
     def query(self, text: str, **variables: Any) -> Mapping[str, Any]:
-        """Ask once; give the one field of the answer. Raises: UnexpectedReply."""
+        """Ask once; return the one field of the answer. Raises: UnexpectedReply."""
         try:
             answer = self._session.post(
                 f"{self.url}/graphql", json={"query": text, "variables": variables}, timeout=60
@@ -176,7 +176,7 @@ class Webserver:
         ]
 
     def launch(self, schedule: Schedule, request: RunRequest) -> str:
-        """Start the run that a schedule asks for, tagged as if the schedule had; give its id.
+        """Start the run that a schedule asks for, tagged as if the schedule had; return its id.
 
         The scheduler recognizes its own runs by these tags, and does not start it again.
         """
@@ -217,7 +217,7 @@ class Webserver:
         ]
 
     def backfill(self, assets: Sequence[Sequence[str]], partition_keys: Sequence[str]) -> str:
-        """Start a backfill of these assets and partitions, as the UI does; give its id."""
+        """Start a backfill of these assets and partitions, as the UI does; return its id."""
         params = {
             "assetSelection": [{"path": list(path)} for path in assets],
             "partitionNames": list(partition_keys),

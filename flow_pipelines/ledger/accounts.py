@@ -52,7 +52,7 @@ class Accounts:
         return None if found is None else str(found[0])
 
     def remember_file(self, resource: str, sha256: str, name: str) -> str:
-        """Keep the name of an upload, unless there is one already; give the one that stands."""
+        """Keep the name of an upload, unless there is one already; return the one that stands."""
         query = self._database.upsert(provider_files).values(
             resource=resource, sha256=sha256, name=name, uploaded_at=self._database.clock.now()
         )

@@ -117,7 +117,7 @@ class Collecting:
                 change.set(collect_attempts=0)
 
     def request_work(self, night: Night, kind: str, *, not_before: datetime) -> int | None:
-        """Count a sensor's request (`submit` or `collect`) for a Dagster run; give its number.
+        """Count a sensor's request (`submit` or `collect`) for a Dagster run; return its number.
 
         None when the last request of that kind was after `not_before`. Moves no revision.
         """

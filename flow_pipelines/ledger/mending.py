@@ -31,7 +31,7 @@ _KEPT_TRUE = ("submission_key", *_OF_THE_ROW)
 def follow_table(
     change: NightChange, plan: NightPlan, planned: Sequence[PlannedRow], render: Render | None
 ) -> int:
-    """Let what was never accepted follow the table; give how many rows are to be sent anew.
+    """Let what was never accepted follow the table; return how many rows are to be sent anew.
 
     Nothing happens to a night that has sent something and has no such row. `render` gives the
     table's rows for another generation than 0, whose rows are left as they are without it.

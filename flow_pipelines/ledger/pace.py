@@ -30,7 +30,7 @@ class SqlPaceStore:
         most: int | None = None,
         lane: Lane = Lane.POLL,
     ) -> float | None:
-        """Reserve the next turn of `key`; give the seconds to wait for it, 0 for at once.
+        """Reserve the next turn of `key`; return the seconds to wait for it, 0 for at once.
 
         None: it would be more than `patience_seconds`; nothing was reserved.
         """

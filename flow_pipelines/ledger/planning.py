@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select
 
 from flow_pipelines.ledger.changing import NightChange, changing_night, of_night
-from flow_pipelines.ledger.records import PlanOutcome
 from flow_pipelines.ledger.database import Database, chunks
 from flow_pipelines.ledger.mending import Render, follow_table
+from flow_pipelines.ledger.records import PlanOutcome
 from flow_pipelines.ledger.rows import (
     COUNT_COLUMNS,
     plan_values,

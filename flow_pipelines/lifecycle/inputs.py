@@ -149,7 +149,7 @@ def _value(ports: Ports, submission: Submission, name: str) -> str:
 
 
 def _upload(ports: Ports, provider: TakesFiles, submission: Submission, name: str) -> str:
-    """Upload a picture, unless somebody else did meanwhile; give its name at the provider."""
+    """Upload a picture, unless somebody else did meanwhile; return its name at the provider."""
     sha256, resource = name.partition(".")[0], submission.resource
     lease = f"upload:{resource}:{sha256}"
     with held_lease(ports, lease, uuid.uuid4().hex, wait_seconds=UPLOAD_SECONDS):

@@ -212,7 +212,7 @@ def _price_usd(submission: Submission) -> Decimal | None:
 
 
 def wait_for_night(ports: Workplace, night: Night, *, owner: str, wait_seconds: float) -> int:
-    """Poll a night's runs until all have ended or `wait_seconds` are over; give how many have not.
+    """Poll a night's runs until all ended or `wait_seconds` are over; return how many did not.
 
     Each with the account it was sent with. Those of an account that is not configured are named
     and not waited for. Logs a line when a tenth of the night's rows has ended, so that a night of

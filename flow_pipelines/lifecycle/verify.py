@@ -147,7 +147,7 @@ def _of_unknown_place(
 def _noted(
     night: Night, ledger: RunLedger, store: ImageStore, problems: Iterable[FileProblem]
 ) -> Iterator[FileProblem]:
-    """Note the bucket of files that turned out to be here; give the other problems."""
+    """Note the bucket of files that turned out to be here; return the other problems."""
     here: dict[str, list[int]] = defaultdict(list)
     for one in problems:
         if one.says:

@@ -147,7 +147,7 @@ class TakesFiles(Protocol):
     """A provider that keeps the pictures that its runs take."""
 
     def upload_input(self, file: InputFile) -> str:
-        """Upload a picture; give its lasting name at the provider. Not billed.
+        """Upload a picture; return its lasting name at the provider. Not billed.
 
         The name is remembered for this content and this account: an id or a path, no secret, and
         no link that opens the picture. A second upload of the same content does no harm.

@@ -84,7 +84,7 @@ class PaceStore(Protocol):
         most: int | None = None,
         lane: Lane = Lane.POLL,
     ) -> float | None:
-        """Reserve the next turn of `key`; give the seconds to wait for it, 0 for at once.
+        """Reserve the next turn of `key`; return the seconds to wait for it, 0 for at once.
 
         Turns come every `interval_seconds` in the long run, `burst` of them back to back after
         a rest, and never more than `most` in so many intervals. See `provider.turns` for how

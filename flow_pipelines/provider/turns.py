@@ -91,7 +91,7 @@ class TurnSheet:
         return {**vars(self), "turns": [list(turn) for turn in self.turns]}
 
     def book(self, ask: TurnRequest, now: datetime, held_until: datetime | None) -> float | None:
-        """Book a turn; give the seconds to wait for it. None: beyond patience, nothing booked.
+        """Book a turn; return the seconds to wait for it. None: beyond patience, nothing booked.
 
         That somebody asked is noted either way.
         """

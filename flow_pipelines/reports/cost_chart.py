@@ -110,7 +110,7 @@ def _step(highest: float) -> float:
 
 
 def _draw_axis(draw: ImageDraw, highest: Decimal) -> float:
-    """Draw grid lines with their amounts; give the amount at the top of the plot."""
+    """Draw grid lines with their amounts; return the amount at the top of the plot."""
     step = _step(float(highest) or 1.0)
     lines = max(math.ceil(float(highest) / step - 1e-9), 1)
     digits = max(0, -math.floor(math.log10(step)))

@@ -171,7 +171,7 @@ def _whole(bucket: str, upload: Upload) -> bytes:
 
 
 def _fill(buffer: bytearray, content: BinaryIO) -> int:
-    """Read until it is full, or cut it at the content's end; give its length.
+    """Read until it is full, or cut it at the content's end; return its length.
 
     Unlike bytes, botocore sends it as it is.
     """

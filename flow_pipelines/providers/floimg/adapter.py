@@ -96,7 +96,7 @@ class FloImgProvider:
             yield WorkflowListing(reference=saved.id, name=saved.name or saved.id)
 
     def upload_input(self, file: InputFile) -> str:
-        """Store a picture in FloImg's storage; give its id. See `provider.TakesFiles`."""
+        """Store a picture in FloImg's storage; return its id. See `provider.TakesFiles`."""
         stored = self.client.upload_image(file.content, file.file_name, file.media_type)
         if stored.url is not None:
             self._remember(stored.id, stored.url)

@@ -30,7 +30,7 @@ class FloImgClient(StorageCalls):
         *,
         wait_seconds: float | None = None,
     ) -> Execution:
-        """Execute a saved workflow; give the execution. Billed, and never sent a second time.
+        """Execute a saved workflow; return the execution. Billed, and never sent a second time.
 
         By itself asynchronous: the answer comes at once, and `get_execution` tells the rest. With
         `wait_seconds` FloImg answers only when the workflow has ended; if that takes longer, or

@@ -27,7 +27,7 @@ class StorageCalls(Sender):
         project_id: str | None = None,
         name: str | None = None,
     ) -> StoredImage:
-        """Store an image; give it with its id and its link. Not billed; size limit undocumented.
+        """Store an image; return it with its id and its link. Not billed; size limit undocumented.
 
         Repeated within the retry budget when an answer is lost: a second copy is one more image
         in the account's own storage, under another id, which nothing refers to.

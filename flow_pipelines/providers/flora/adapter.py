@@ -133,7 +133,7 @@ class FloraProvider:
         return price_usd_per_run if workflow.price_usd is None else workflow.price_usd
 
     def upload_input(self, file: InputFile) -> str:
-        """Upload a picture as an asset; give its id; see `provider.TakesFiles`."""
+        """Upload a picture as an asset; return its id; see `provider.TakesFiles`."""
         workspace_id = self._workspace()
         if workspace_id is None:
             raise ConfigurationError(

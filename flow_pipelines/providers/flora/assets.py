@@ -110,7 +110,7 @@ class AssetCalls(FloraCalls):
     def upload_asset(
         self, content: bytes, file_name: str, media_type: str, workspace_id: str
     ) -> Asset:
-        """Upload a file in whichever way takes its size; give the asset, which may not be ready.
+        """Upload a file in whichever way takes its size; return the asset, which may not be ready.
 
         Sends one request up to 4 MB, else three to five. Safe to repeat.
         Raises: RequestRejected, also before anything is sent; another ProviderError.

@@ -140,7 +140,7 @@ class FloyoProvider:
         return price_usd_per_run
 
     def upload_input(self, file: InputFile) -> str:
-        """Upload a picture under its content's name; give its file id. See `TakesFiles`.
+        """Upload a picture under its content's name; return its file id. See `TakesFiles`.
 
         Where the name is taken, the picture is kept once more under a free one. That the content
         is there already would not help: Floyo documents neither a look-up by name nor how an
