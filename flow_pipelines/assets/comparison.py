@@ -14,9 +14,9 @@ from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.places import Places
 from flow_pipelines.lifecycle.plan import latest
-from flow_pipelines.model import Night, StoredFacts, SubmissionState
+from flow_pipelines.model import Night, StoredFacts
 from flow_pipelines.model.errors import ConfigurationError, StorageError
-from flow_pipelines.model.states import ENDED
+from flow_pipelines.model.states import UNDER_WAY
 from flow_pipelines.reports.compared import ColumnSummary, ComparedColumn
 from flow_pipelines.reports.comparison import comparison_html
 from flow_pipelines.reports.preview import preview_markdown
@@ -177,7 +177,7 @@ def _metadata(found: SideBySide, said: str, store: ImageStore) -> dict[str, Any]
         one
         for submissions in found.matched.values()
         for one in submissions
-        if one and one.state not in ENDED | {SubmissionState.UNRESOLVED}
+        if one and one.state in UNDER_WAY
     ]
     numbers: dict[str, int | float] = {"rows": len(found.matched), "waiting": len(waiting)}
     for side, summary in zip(found.sides, summaries, strict=True):

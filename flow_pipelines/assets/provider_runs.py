@@ -32,9 +32,9 @@ from flow_pipelines.lifecycle import (
     regenerate,
     submit_night,
 )
-from flow_pipelines.lifecycle.sending_order import NOT_SENT
 from flow_pipelines.model import Night, SubmissionState
 from flow_pipelines.model.errors import ConfigurationError
+from flow_pipelines.model.states import NOT_SENT
 from flow_pipelines.resources import IO_MANAGER_KEY, ProviderResource
 from flow_pipelines.resources.failures import failures
 from flow_pipelines.storage.tables import runs_table

@@ -12,9 +12,10 @@ from flow_pipelines.cli.environment import open_existing_ledger
 from flow_pipelines.cli.keys import find_submission
 from flow_pipelines.cli.location import Accounts
 from flow_pipelines.ledger import RunLedger
-from flow_pipelines.lifecycle.cancel import UNSETTLED, CancelSummary, cancel_night
+from flow_pipelines.lifecycle.cancel import CancelSummary, cancel_night
 from flow_pipelines.model import IN_FLIGHT, Night, NightRecord, SubmissionState
 from flow_pipelines.model.errors import ConfigurationError
+from flow_pipelines.model.states import OUTCOME_UNKNOWN
 from flow_pipelines.providers import profile
 
 
@@ -87,7 +88,7 @@ def _target(ledger: RunLedger, night: Night, keys: Collection[str] | None) -> Ta
         keys=None if keys is None else frozenset(keys),
         planned=states.count(SubmissionState.PLANNED),
         in_flight=Counter(sorted(one.provider for one in chosen if one.state in IN_FLIGHT)),
-        unsettled=sum(state in UNSETTLED for state in states),
+        unsettled=sum(state in OUTCOME_UNKNOWN for state in states),
     )
 
 

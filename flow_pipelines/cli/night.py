@@ -10,12 +10,10 @@ from flow_pipelines.cli.home import Home
 from flow_pipelines.cli.webserver import RunRequest, Schedule, Webserver
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger, open_ledger
-from flow_pipelines.model import IN_FLIGHT, Night, SubmissionState
+from flow_pipelines.model import Night, SubmissionState
+from flow_pipelines.model.states import UNFINISHED
 from flow_pipelines.resources.image_store import DEFAULT_PREFIX
 from flow_pipelines.resources.run_ledger import FILE_NAME
-
-_UNSETTLED = IN_FLIGHT | {SubmissionState.SUBMITTING, SubmissionState.UNRESOLVED}
-_WAITING = _UNSETTLED | {SubmissionState.PLANNED}
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class NightOfDemo:
     def is_done(self, ledger: RunLedger) -> bool:
         """Return whether everything is bought, in the bucket and written into the tables."""
         record = ledger.night(self.night)
-        if record is None or any(record.counts.get(state) for state in _WAITING):
+        if record is None or any(record.counts.get(state) for state in UNFINISHED):
             return False
         return record.uncollected == 0 and record.revision == record.collected_revision
 
@@ -93,7 +91,7 @@ def is_cut(home: Home, clock: Clock) -> bool:
     if not (home.dagster / FILE_NAME).exists():
         return False
     ledger = open_demo_ledger(home, clock)
-    if any(ledger.search(state=state, limit=1) for state in _UNSETTLED):
+    if any(ledger.search(state=state, limit=1) for state in UNFINISHED - {SubmissionState.PLANNED}):
         return True
     succeeded = ledger.search(state=SubmissionState.SUCCEEDED, limit=1000)
     return any(one.collected_at is None for one in succeeded)

@@ -22,9 +22,9 @@ from flow_pipelines.ledger.schema import (
 )
 from flow_pipelines.model import CostBasis, Receipt, Submission, SubmissionState, Workflow
 from flow_pipelines.model.errors import IllegalTransition, LedgerError
+from flow_pipelines.model.states import CALLBACK_ATTACHES
 
 _S = SubmissionState
-_TOLD_OF = frozenset({_S.PLANNED, _S.SKIPPED, _S.CANCELED, _S.FAILED, _S.UNRESOLVED})
 """States without a run that a callback may give one to; `submitting` takes it as its receipt."""
 OF_A_RUN: dict[str, Any] = {
     **dict.fromkeys(("provider_run_id", "provider_status", "error_code", "error_message")),
@@ -70,7 +70,7 @@ class Attaching:
         Raises: as `attach`.
         """
         with changing(self._database, submission_key) as (change, row):
-            if _S(row["state"]) not in _TOLD_OF or row["provider_run_id"] is not None:
+            if _S(row["state"]) not in CALLBACK_ATTACHES or row["provider_run_id"] is not None:
                 raise IllegalTransition(submission_key, row["state"], _S.SUBMITTED)
             _refuse_detached(change.connection, submission_key, receipt)
             values = {} if row["intents"] else self._first_intent(change)

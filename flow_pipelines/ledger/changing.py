@@ -22,16 +22,9 @@ from flow_pipelines.ledger.database import Database, chunks
 from flow_pipelines.ledger.rows import COUNT_COLUMNS, night_of, to_submission
 from flow_pipelines.ledger.schema import budget_days, nights, submissions
 from flow_pipelines.ledger.shared_faults import count_for_ask
-from flow_pipelines.model import IN_FLIGHT, Night, Submission, SubmissionState
+from flow_pipelines.model import Night, Submission, SubmissionState
 from flow_pipelines.model.errors import LedgerError, SubmissionNotFound
-from flow_pipelines.model.states import check_transition
-
-PENDING = IN_FLIGHT | {
-    SubmissionState.PLANNED,
-    SubmissionState.SUBMITTING,
-    SubmissionState.UNRESOLVED,
-}
-"""States that keep a night on the list of those with something to do."""
+from flow_pipelines.model.states import UNFINISHED, check_transition
 
 
 class NightChange:
@@ -161,7 +154,7 @@ class NightChange:
         if self._changed:
             values |= {"revision": self.before["revision"] + 1, "changed_at": self.now}
         after = {**self.before, **values}
-        pending = any(self._counts[state] for state in PENDING)
+        pending = any(self._counts[state] for state in UNFINISHED)
         values |= {name: self._counts[state] for state, name in COUNT_COLUMNS.items()}
         missing = self._uncollected > 0 and after["collect_attempts"] < MAX_COLLECTIONS
         behind = after["revision"] != after["collected_revision"]

@@ -24,9 +24,9 @@ from flow_pipelines.ledger.schema import (
 )
 from flow_pipelines.model import JournalEntry, Night, Regeneration, SubmissionState, Workflow
 from flow_pipelines.model.errors import LedgerError
+from flow_pipelines.model.states import NOT_SENT
 
 _S = SubmissionState
-_NOT_SENT = (_S.PLANNED, _S.SKIPPED, _S.CANCELED)
 _WHY = "the journal names a later intent than this copy of the ledger knew"
 _FROM_ENTRY = (
     "row_number", "prompt", "seed", "provider", "resource", "workflow", "workflow_version",
@@ -226,7 +226,7 @@ def _remember_decisions(change: NightChange, entry: JournalEntry) -> None:
 
 def _hold(change: NightChange, generation: int) -> None:
     """Let the night wait for somebody who asks: what was decided since this copy is lost."""
-    sent = sum(count for state, count in change.counts.items() if state not in _NOT_SENT)
+    sent = sum(count for state, count in change.counts.items() if state not in NOT_SENT)
     before = change.before
     change.set(
         generation=max(before["generation"], generation),

@@ -30,8 +30,8 @@ from flow_pipelines.model import (
 )
 from flow_pipelines.model.errors import IllegalTransition, LedgerError, SubmissionNotFound
 from flow_pipelines.model.known_again import known_again
+from flow_pipelines.model.states import AT_PROVIDER
 
-_ASKED_ABOUT = sorted(IN_FLIGHT | {SubmissionState.UNRESOLVED})
 _MILLISECOND = timedelta(milliseconds=1)
 _UNCLAIMED: dict[str, Any] = {"claimed_by": None, "claim_expires_at": None}
 
@@ -165,7 +165,9 @@ class Polling:
                 raise SubmissionNotFound(f"no submission {submission_key} in this ledger")
             connection.execute(
                 update(submissions)
-                .where(columns.submission_key == submission_key, columns.state.in_(_ASKED_ABOUT))
+                .where(
+                    columns.submission_key == submission_key, columns.state.in_(sorted(AT_PROVIDER))
+                )
                 .values(next_poll_at=next_poll_at, reason=reason, **_UNCLAIMED)
             )
 

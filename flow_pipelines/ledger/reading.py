@@ -20,7 +20,6 @@ from flow_pipelines.ledger.rows import COUNT_COLUMNS, to_night_record, to_output
 from flow_pipelines.ledger.schema import budget_days, nights, outputs, submissions
 from flow_pipelines.ledger.tallies import tallies_query, tally
 from flow_pipelines.model import (
-    IN_FLIGHT,
     Night,
     NightRecord,
     Output,
@@ -28,10 +27,10 @@ from flow_pipelines.model import (
     SubmissionState,
 )
 from flow_pipelines.model.errors import SubmissionNotFound
+from flow_pipelines.model.states import AT_PROVIDER
 
 _s = submissions.c
 _BY_ROW = (_s.row_number, _s.copy, _s.generation)
-_OUTSTANDING = IN_FLIGHT | {SubmissionState.UNRESOLVED}
 
 
 class Reading(Costs):
@@ -188,7 +187,7 @@ class Reading(Costs):
                 func.count(case((unsettled, 1))).label("unresolved"),
                 func.min(case((~unsettled, _s.next_poll_at))).label("due_at"),
             )
-            .where(_s.state.in_(sorted(_OUTSTANDING)), not_elsewhere(_s.batch, location))
+            .where(_s.state.in_(sorted(AT_PROVIDER)), not_elsewhere(_s.batch, location))
             .group_by(*(unindexed(key) for key in keys))
             .order_by(*(unindexed(key) for key in keys))
         )

@@ -20,10 +20,10 @@ from flow_pipelines.model import (
     Workflow,
 )
 from flow_pipelines.model.errors import AccountRejected, ProviderError, ProviderUnavailable
+from flow_pipelines.model.states import OUTCOME_UNKNOWN
 
 BUDGET_SECONDS = 600.0
 """Longest time that one night's cancellation may take: enough for 1000 requests at 100 a minute."""
-UNSETTLED = frozenset({SubmissionState.SUBMITTING, SubmissionState.UNRESOLVED})
 """Perhaps there is a provider run; nothing is known that it could be canceled by."""
 
 
@@ -78,7 +78,7 @@ def cancel_night(
     # Read afterwards: what was planned a moment ago may have been sent meanwhile.
     in_flight = _chosen(ports, night, IN_FLIGHT, keys)
     _cancel_in_flight(night, ports, in_flight, summary, budget_seconds)
-    summary.unsettled = len(_chosen(ports, night, UNSETTLED, keys))
+    summary.unsettled = len(_chosen(ports, night, OUTCOME_UNKNOWN, keys))
     return summary
 
 

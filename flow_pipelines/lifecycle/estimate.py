@@ -12,6 +12,7 @@ from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.plan import RenderedNight, latest
 from flow_pipelines.model import BatchSettings, Night, Submission, SubmissionState, Workflow
+from flow_pipelines.model.states import NOT_SENT
 from flow_pipelines.provider import Provider, RateLimit
 
 REQUESTS_PER_SUBMISSION = 2
@@ -19,7 +20,6 @@ REQUESTS_PER_SUBMISSION = 2
 PAST_RUNS = 500
 """The latest of a batch that are looked at."""
 _USD = Decimal("0.000001")
-_UNSENT = frozenset({SubmissionState.PLANNED, SubmissionState.SKIPPED, SubmissionState.CANCELED})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,7 @@ def estimate_night(
 
 def _to_send(rendered: RenderedNight, known: Sequence[Submission]) -> int:
     """Count what materializing `prompts` and `provider_runs` sends; see `RunLedger.plan`."""
-    if not any(one.submitting_at is not None or one.state not in _UNSENT for one in known):
+    if not any(one.submitting_at is not None or one.state not in NOT_SENT for one in known):
         return len(rendered.planned)
     newest = latest(known)
     loose = [one for one in known if _never_accepted(one, newest)]

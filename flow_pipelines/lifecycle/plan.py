@@ -27,6 +27,7 @@ from flow_pipelines.model import (
     Workflow,
 )
 from flow_pipelines.model.errors import ConfigurationError, InvalidBatch
+from flow_pipelines.model.states import IN_VAIN, OUTCOME_UNKNOWN
 from flow_pipelines.provider import Provider
 
 if TYPE_CHECKING:
@@ -301,21 +302,12 @@ def _chosen(
     return [row for row in rows if row.prompt_id in wanted]
 
 
-_UNFULFILLED = frozenset(
-    {SubmissionState.FAILED, SubmissionState.CANCELED, SubmissionState.SKIPPED}
-)
-
-
 def _wanted(before: Submission | None, row: PlannedRow, scope: Scope) -> bool:
-    if before is not None and before.state in {
-        SubmissionState.PLANNED,
-        SubmissionState.SUBMITTING,
-        SubmissionState.UNRESOLVED,
-    }:
+    if before is not None and before.state in OUTCOME_UNKNOWN | {SubmissionState.PLANNED}:
         # It is about to be bought, or may have been: another copy would be a double bill.
         return False
     if scope == "failed":
-        return before is not None and before.state in _UNFULFILLED
+        return before is not None and before.state in IN_VAIN
     if scope == "changed":
         return before is None or before.content_hash != row.content_hash
     return True

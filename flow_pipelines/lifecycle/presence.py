@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.progress import night_progress
-from flow_pipelines.model import IN_FLIGHT, Night, NightRecord, SubmissionState
-
-_UNDER_WAY = IN_FLIGHT | {SubmissionState.PLANNED, SubmissionState.SUBMITTING}
+from flow_pipelines.model import Night, NightRecord
+from flow_pipelines.model.states import UNDER_WAY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +41,7 @@ def presence_of(
     there = (
         record is not None
         and record.marked_at is not None
-        and not any(record.counts.get(state, 0) for state in _UNDER_WAY)
+        and not any(record.counts.get(state, 0) for state in UNDER_WAY)
         and record.revision == record.collected_revision
     )
     return Presence(

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.pages import each_submission
 from flow_pipelines.model import NightRecord, Submission, SubmissionState
-
-NOT_SENT = frozenset({SubmissionState.PLANNED, SubmissionState.SKIPPED, SubmissionState.CANCELED})
+from flow_pipelines.model.states import NOT_SENT
 
 
 def count_sent(record: NightRecord) -> int:

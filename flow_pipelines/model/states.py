@@ -41,6 +41,28 @@ IN_FLIGHT = frozenset({_S.SUBMITTED, _S.QUEUED, _S.RUNNING})
 ENDED = frozenset({_S.SUCCEEDED, _S.FAILED, _S.CANCELED, _S.SKIPPED})
 """States that nothing follows by itself: only a regeneration, proof of a run, or a person."""
 
+OUTCOME_UNKNOWN = frozenset({_S.SUBMITTING, _S.UNRESOLVED})
+"""States in which a POST may have been accepted without a receipt."""
+
+AT_PROVIDER = IN_FLIGHT | {_S.UNRESOLVED}
+"""States in which a provider run exists or may exist: it is polled, or searched for."""
+
+UNDER_WAY = IN_FLIGHT | {_S.PLANNED, _S.SUBMITTING}
+"""States that a running night leaves by itself."""
+
+UNFINISHED = UNDER_WAY | {_S.UNRESOLVED}
+"""States that keep a night on the list of those with something to do."""
+
+NOT_SENT = frozenset({_S.PLANNED, _S.SKIPPED, _S.CANCELED})
+"""States that a submission reaches without a POST."""
+
+IN_VAIN = ENDED - {_S.SUCCEEDED}
+"""States of rows that ended without a result: `regenerate: failed` plans these again."""
+
+CALLBACK_ATTACHES = frozenset({_S.PLANNED, _S.SKIPPED, _S.CANCELED, _S.FAILED, _S.UNRESOLVED})
+"""States in which a callback with the submission's token attaches its run: all in which the row
+could be bought again."""
+
 _AFTER_SENT = frozenset({_S.SUCCEEDED, _S.FAILED, _S.CANCELED, _S.UNRESOLVED})
 """`unresolved` again: a person detached the run, or the journal knows of a later intent."""
 
