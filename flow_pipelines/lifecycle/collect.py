@@ -140,7 +140,7 @@ def _store_by_links_at_hand(run: CollectedRun, missing: Sequence[Output]) -> lis
 def _recent_links(run: CollectedRun, missing: Sequence[Output]) -> Links:
     """Return the links of a poll of a moment ago, where it gave one for all that is missing."""
     ports = run.ports
-    refs = ports.memory.links.get(run.submission.submission_key, ports.clock.monotonic())
+    refs = ports.caches.links.get(run.submission.submission_key, ports.clock.monotonic())
     found = as_known(refs or (), run.outputs)
     return Links(found if all(output.output_index in found for output in missing) else {})
 

@@ -134,7 +134,7 @@ def _poll(ports: Ports, submission: Submission, summary: PollSummary) -> bool:
     if report.state is SubmissionState.SUCCEEDED and needs_links(ports):
         # Who collects in this process need not ask for links that were given just now.
         now = ports.clock.monotonic()
-        ports.memory.links.put(submission.submission_key, report.outputs, now)
+        ports.caches.links.put(submission.submission_key, report.outputs, now)
     after = record_report(ports, submission, report, _timeout(ports, submission, summary))
     summary.ended += after is not None and after.state in ENDED
     return True

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
-from flow_pipelines.lifecycle.memory import Memory
+from flow_pipelines.lifecycle.process_caches import ProcessCaches
 from flow_pipelines.model import Night
 from flow_pipelines.model.errors import AccountMissing, ConfigurationError, LeaseLost
 from flow_pipelines.provider import Provider, Seal
@@ -96,7 +96,7 @@ class Ports:
     """A larger output is told once, and left at the provider."""
     seal: Seal | None = None
     """Lets links that expire be kept in the ledger; None: each is asked for again to collect."""
-    memory: Memory = field(default_factory=Memory, repr=False, compare=False)
+    caches: ProcessCaches = field(default_factory=ProcessCaches, repr=False, compare=False)
     """What this process measured or was told a moment ago."""
     others: Callable[[str], Ports] = field(default=no_account, repr=False, compare=False)
     """Resource key → another account's ports, opened once; raises ConfigurationError."""

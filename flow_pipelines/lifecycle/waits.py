@@ -54,7 +54,7 @@ _NEARLY_ALL = 0.98
 def workload(ports: Ports, resource: str) -> Workload:
     """Return what the account has before it, as of a moment ago."""
     now = ports.clock.monotonic()
-    return ports.memory.workload.get_or(resource, now, lambda: ports.ledger.workload(resource))
+    return ports.caches.workload.get_or(resource, now, lambda: ports.ledger.workload(resource))
 
 
 def mood(load: Workload) -> Mood:
@@ -73,7 +73,7 @@ def durations(ports: Ports, submission: Submission) -> Durations | None:
         bounds = [(one.at_least_seconds, one.at_most_seconds) for one in times]
         return (Durations(bounds) if len(bounds) >= FEWEST else None,)
 
-    return ports.memory.durations.get_or(version, ports.clock.monotonic(), measured)[0]
+    return ports.caches.durations.get_or(version, ports.clock.monotonic(), measured)[0]
 
 
 def first_poll_at(ports: Ports, submission: Submission) -> datetime:

@@ -9,8 +9,8 @@ import dagster as dg
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle import Ports
-from flow_pipelines.lifecycle.memory import Memory
 from flow_pipelines.lifecycle.ports import no_account
+from flow_pipelines.lifecycle.process_caches import ProcessCaches
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources.callbacks import callback_url
 from flow_pipelines.resources.image_store import ImageStoreResource
@@ -40,7 +40,7 @@ class OpenAccounts:
         self.ledger, self.clock, self.log = ledger, clock, log
         self.store = image_store.get_store()
         self._image_store, self._find, self._patience = image_store, find, patience
-        self._memory = Memory()
+        self._caches = ProcessCaches()
         self._open: dict[str, Ports] = {}
         self._lock = threading.Lock()
 
@@ -79,7 +79,7 @@ class OpenAccounts:
             callback_url=callback_url(provider.profile, provider.base_url_in_use()),
             held_until=lambda: provider.held_until(self.ledger.pace),
             seal=provider.link_seal(),
-            memory=self._memory,
+            caches=self._caches,
             others=self.open,
         )
 

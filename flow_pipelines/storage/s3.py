@@ -17,9 +17,10 @@ from botocore.exceptions import ClientError
 
 from flow_pipelines.clock import Clock
 from flow_pipelines.model.errors import StorageError, StorageRefused
+from flow_pipelines.retries import Retries, RetryBudget
 from flow_pipelines.storage.contract import NO_NOTES, ListedObject, ObjectNotes, StoredObject
 from flow_pipelines.storage.deadline import within
-from flow_pipelines.storage.s3_errors import RetryBudget, Retrying, code_of, status_of
+from flow_pipelines.storage.s3_errors import Retrying, code_of, status_of
 from flow_pipelines.storage.s3_upload import (
     Upload,
     answers_that_it_exists,
@@ -72,8 +73,8 @@ class S3ImageStore:
         self._client = client
         self._clock = clock
         self._extra = dict(extra_put_args or {})
-        self._budget = budget or RetryBudget()
-        self._retrying = Retrying(bucket=bucket, clock=clock, budget=self._budget)
+        self._budget = budget or RetryBudget(attempts=5, first_delay_seconds=0.5)
+        self._retrying = Retrying(bucket, Retries(self._budget, clock))
         self._lock = threading.Lock()
         self._honors_condition = honors_condition
         self._bucket_seen = False
@@ -138,7 +139,7 @@ class S3ImageStore:
 
     def put_once(self, key: str, content: bytes, *, seconds: float) -> bool:
         """Store a small JSON object that is never rewritten; see `ImageStore.put_once`."""
-        budget = RetryBudget(total_seconds=seconds * 0.8, first_delay_seconds=0.25)
+        budget = RetryBudget(attempts=5, total_seconds=seconds * 0.8, first_delay_seconds=0.25)
         hurried = self._copy(self.bucket, self.prefix, budget)
         upload = self._upload_bytes(key, content, "application/json")
 

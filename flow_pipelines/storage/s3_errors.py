@@ -18,13 +18,13 @@ from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
 
-from flow_pipelines.clock import Clock
 from flow_pipelines.model.errors import (
     ConfigurationError,
     FlowPipelinesError,
     StorageError,
     StorageRefused,
 )
+from flow_pipelines.retries import Retries
 
 T = TypeVar("T")
 
@@ -149,37 +149,20 @@ def _facts(error: Exception) -> str:
     return f"{status}{code_of(error)}: {text[:300]}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class RetryBudget:
-    """How often, and for how long, one call to the bucket is repeated."""
-
-    attempts: int = 5
-    """The first one included."""
-    total_seconds: float = 60.0
-    """No further try begins later than this after the first."""
-    first_delay_seconds: float = 0.5
-    """Doubles with every try."""
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Retrying:
-    """Repeats what is transient, within a budget, and explains what remains."""
+    """Repeats what is transient, and explains what remains."""
 
     bucket: str
-    clock: Clock
-    budget: RetryBudget
+    retries: Retries
 
     def __call__(self, action: Callable[[], T], *, doing: str, key: str) -> T:
         """Return `action`'s result. Raises: StorageError, ConfigurationError."""
-        give_up_at = self.clock.monotonic() + self.budget.total_seconds
-        delay_seconds = self.budget.first_delay_seconds
-        for tries_left in reversed(range(self.budget.attempts)):
-            try:
-                return action()
-            except S3Error as error:
-                late = self.clock.monotonic() + delay_seconds > give_up_at
-                if late or not tries_left or not is_transient(error):
-                    raise explain(error, doing=doing, bucket=self.bucket, key=key) from error
-            self.clock.sleep(delay_seconds)
-            delay_seconds *= 2
-        raise StorageError(f"Cannot {doing} at s3://{self.bucket}/{key}: no try was allowed.")
+        try:
+            return self.retries.run(action, wait_for=_wait_for)
+        except S3Error as error:
+            raise explain(error, doing=doing, bucket=self.bucket, key=key) from error
+
+
+def _wait_for(error: Exception) -> float | None:
+    return 0.0 if isinstance(error, S3Error) and is_transient(error) else None

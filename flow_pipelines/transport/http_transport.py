@@ -33,6 +33,7 @@ from flow_pipelines.provider import (
     SignIn,
 )
 from flow_pipelines.redaction import Secret
+from flow_pipelines.retries import Retries, RetryBudget
 from flow_pipelines.transport.addresses import AddressBook, AddressRefused
 from flow_pipelines.transport.downloads import HttpDownload
 from flow_pipelines.transport.http import (
@@ -45,7 +46,6 @@ from flow_pipelines.transport.http import (
     Unsendable,
 )
 from flow_pipelines.transport.pacing import Pacing
-from flow_pipelines.transport.retries import Retries, RetryBudget
 from flow_pipelines.transport.sign_in import Tokens
 from flow_pipelines.transport.verdicts import judge, quota_pause_seconds, spellings, told_limit
 
@@ -139,21 +139,25 @@ class HttpTransport:
 
         if request.resend is not Resend.SAFE:
             return send()
-        return self._retries.run(send, before_each=lambda: self._turn_for(request))
+        return self._repeat(send, request)
 
     @contextmanager
     def open(self, request: ApiRequest, *, max_bytes: int) -> Iterator[Download]:
         """Stream an answer; see `provider.Transport`. Redirects are followed, without the key."""
         if request.resend is not Resend.SAFE:
             raise ValueError(f"{request.operation}: what is billed cannot be a download")
-        exchange = self._retries.run(
-            lambda: self._signed(request, lambda bearer: self._reach(request, bearer)),
-            before_each=lambda: self._turn_for(request),
+        exchange = self._repeat(
+            lambda: self._signed(request, lambda bearer: self._reach(request, bearer)), request
         )
         try:
             yield HttpDownload(exchange, max_bytes)
         finally:
             exchange.close()
+
+    def _repeat(self, call: Callable[[], _T], request: ApiRequest) -> _T:
+        return self._retries.run(
+            call, wait_for=_wait_for, before_each=lambda: self._turn_for(request)
+        )
 
     def _turn_for(self, request: ApiRequest) -> None:
         if request.paced:
@@ -298,3 +302,7 @@ class HttpTransport:
             raise TransferError(f"{request.operation}: the link gives HTTP {exchange.status}")
         self._raise_for(request, answer)
         raise TransferError(f"{request.operation}: HTTP {exchange.status} instead of content")
+
+
+def _wait_for(error: Exception) -> float | None:
+    return (error.retry_after_seconds or 0.0) if isinstance(error, ProviderUnavailable) else None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from flow_pipelines.bounded_cache import BoundedCache
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.callback_effects import CallbackEffects, Effect
@@ -13,9 +14,9 @@ from flow_pipelines.lifecycle.callbacks import is_ours
 from flow_pipelines.model.errors import LedgerError
 from flow_pipelines.provider import Callback, CallbackReader, CallbackRefused, CallbackRequest
 from flow_pipelines.redaction import Secret
-from flow_pipelines.webhooks.memory import Memory
 
 MARK_SECONDS = 10.0
+_MOST_REMEMBERED = 10_000
 """A submission is marked as due no more often: whoever caught a callback could drain the limit."""
 EVENT_SECONDS = 3600.0
 """An event is news once; providers deliver it again within minutes, if at all."""
@@ -68,7 +69,8 @@ class Desk:
         """Take our secrets, newest first, and what `log` tells people, a line a time."""
         self._clock, self._secrets, self._senders, self._log = clock, secrets, senders, log
         self._effects = CallbackEffects(ledger, clock, log)
-        self._memory = Memory(clock)
+        self._events: BoundedCache[str, bool] = BoundedCache(EVENT_SECONDS, _MOST_REMEMBERED)
+        self._runs: BoundedCache[str, bool] = BoundedCache(MARK_SECONDS, _MOST_REMEMBERED)
 
     def knows(self, provider: str, name: str, token: str) -> bool:
         """Return whether an address is one that we gave to this provider."""
@@ -95,10 +97,11 @@ class Desk:
         May wait for the ledger; never raises.
         """
         event = f"{provider} event {callback.event_id}" if callback.event_id else None
-        if event is not None and self._memory.heard(event, within_seconds=EVENT_SECONDS):
+        now = self._clock.monotonic()
+        if event is not None and self._events.get(event, now):
             return Reply.TAKEN
         run = f"{provider} {name} {callback.provider_run_id}"
-        if self._memory.heard(run, within_seconds=MARK_SECONDS):
+        if self._runs.get(run, now):
             return Reply.TAKEN
         try:
             effect = self._tell(provider, name, callback)
@@ -123,7 +126,8 @@ class Desk:
         return Effect.LATER
 
     def _remember(self, effect: Effect, event: str | None, run: str) -> None:
+        now = self._clock.monotonic()
         if effect in {Effect.DUE, Effect.ATTACHED}:
-            self._memory.hear(run)
+            self._runs.put(run, value=True, now=now)
         if event is not None and _REPLIES[effect] is Reply.TAKEN:
-            self._memory.hear(event)
+            self._events.put(event, value=True, now=now)

@@ -77,9 +77,9 @@ PROOFS = (
         removed="a callback of a row that is planned again is refused",
         edits=(
             Edit(
-                "ledger/attaching.py",
-                "_TOLD_OF = frozenset({_S.PLANNED, ",
-                "_TOLD_OF = frozenset({",
+                "model/states.py",
+                "CALLBACK_ATTACHES = frozenset({_S.PLANNED, ",
+                "CALLBACK_ATTACHES = frozenset({",
             ),
         ),
         tests=(_PROVEN_RUNS,),

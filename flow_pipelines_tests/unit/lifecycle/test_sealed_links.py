@@ -351,7 +351,7 @@ def test_links_of_a_moment_ago_are_opened_before_kept_ones(night: SensorNight) -
     [submission] = night.lab.ledger.submissions(night.lab.night)
     recent = night.provider.finished("run_0001").outputs
     fresh = [replace(ref, url=f"{ref.url}9") for ref in recent]
-    ports.memory.links.put(submission.submission_key, fresh, ports.clock.monotonic())
+    ports.caches.links.put(submission.submission_key, fresh, ports.clock.monotonic())
 
     collect_night(night.lab.night, ports, owner="images")
 

@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
+from flow_pipelines.bounded_cache import BoundedCache
 from flow_pipelines.ledger.records import Workload
 from flow_pipelines.lifecycle.durations import Durations
-from flow_pipelines.lifecycle.memory import Recent
 from flow_pipelines.lifecycle.waits import Mood, mood
 
 MEDIAN, SIGMA = 30.0, 0.6
@@ -59,7 +59,7 @@ def test_turns_are_wanted_for_what_waits(waiting: int, in_flight: int, felt: Moo
 
 
 def test_what_is_remembered_grows_old_and_stays_bounded() -> None:
-    kept: Recent[str, int] = Recent(10.0, 2)
+    kept: BoundedCache[str, int] = BoundedCache(10.0, 2)
     for number, name in enumerate("abc"):
         kept.put(name, number, now=0.0)
     assert [kept.get(name, now=10.0) for name in "abc"] == [None, 1, 2]

@@ -19,9 +19,9 @@ from botocore.exceptions import (
 )
 
 from flow_pipelines.model.errors import ConfigurationError, StorageError
+from flow_pipelines.retries import RetryBudget
 from flow_pipelines.storage import S3ImageStore, make_client
 from flow_pipelines.storage.contract import ObjectNotes
-from flow_pipelines.storage.s3_errors import RetryBudget
 from flow_pipelines_tests.buckets import ACCESS_KEY, SECRET_KEY, BucketServer, aws_environment
 from flow_pipelines_tests.conformance.storage.image_store_contract import LARGE, put_new
 from flow_pipelines_tests.fakes import ManualClock
@@ -103,7 +103,7 @@ def test_a_bucket_that_stays_full_is_given_up_within_the_budget(
 def test_no_try_begins_after_the_budgets_last_second(
     bucket_server: BucketServer, client: S3Client, play: Play, clock: ManualClock
 ) -> None:
-    budget = RetryBudget(attempts=99, total_seconds=10.0)
+    budget = RetryBudget(attempts=99, total_seconds=10.0, first_delay_seconds=0.5)
     store = S3ImageStore(bucket_server.bucket, "flow", client, clock, budget=budget)
     play("GetObject", *(answer(503, "SlowDown") for _ in range(99)))
     with pytest.raises(StorageError):
