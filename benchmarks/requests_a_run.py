@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from flow_pipelines.lifecycle.memory import Memory
+
 from benchmarks.figures import Figure
 from benchmarks.night_account import TICK_BUDGET_SECONDS, TICK_EVERY_SECONDS
 from benchmarks.virtual import Account, account
@@ -19,7 +21,6 @@ from flow_pipelines.lifecycle import (
     submit_night,
     wait_for_night,
 )
-from flow_pipelines.lifecycle.memory import Memory
 from flow_pipelines.model import UNPARTITIONED, Night
 from flow_pipelines.providers import provider_names
 
