@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from flow_pipelines.lifecycle.memory import Memory
-
 from benchmarks.figures import Figure
 from benchmarks.night_account import TICK_BUDGET_SECONDS, TICK_EVERY_SECONDS
 from benchmarks.virtual import Account, account
@@ -21,6 +19,7 @@ from flow_pipelines.lifecycle import (
     submit_night,
     wait_for_night,
 )
+from flow_pipelines.lifecycle.process_caches import ProcessCaches
 from flow_pipelines.model import UNPARTITIONED, Night
 from flow_pipelines.providers import provider_names
 
@@ -80,7 +79,7 @@ def _by_the_sensor(here: Account) -> Ports:
 
 
 def _another_process(here: Account) -> Ports:
-    return replace(here.ports, memory=Memory())
+    return replace(here.ports, caches=ProcessCaches())
 
 
 def _requests(here: Account) -> Counter[str]:
