@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from flow_pipelines.lifecycle import NightSummary
-from flow_pipelines.lifecycle.absent import AbsentFiles
+from flow_pipelines.lifecycle.missing_files import MissingFiles
 from flow_pipelines.model import BatchSettings
 from flow_pipelines.model.wording import money
 
@@ -55,7 +55,7 @@ def check_results(
     settings: BatchSettings,
     summary: NightSummary,
     failures: dg.TableMetadataValue | None = None,
-    absent: AbsentFiles | None = None,
+    absent: MissingFiles | None = None,
 ) -> Sequence[dg.AssetCheckResult]:
     """Judge a night by its numbers: one result for every spec, always.
 
@@ -63,7 +63,7 @@ def check_results(
     follows a red mark in the UI arrives there. `absent` is what a listing of the bucket lacks.
     """
     findings = {
-        "complete": _complete(summary, failures, absent or AbsentFiles()),
+        "complete": _complete(summary, failures, absent or MissingFiles()),
         "no_failed_runs": _no_failed_runs(summary),
         "no_unresolved_runs": _no_unresolved_runs(summary),
         "images_decodable": _images_decodable(summary),
@@ -93,7 +93,7 @@ def _warning(description: str, *, passed: bool, **metadata: float) -> _Finding:
 
 
 def _complete(
-    summary: NightSummary, failures: dg.TableMetadataValue | None, absent: AbsentFiles
+    summary: NightSummary, failures: dg.TableMetadataValue | None, absent: MissingFiles
 ) -> _Finding:
     whole = summary.succeeded - summary.without_image
     missing = summary.rows - whole
@@ -114,14 +114,14 @@ def _complete(
         passed=not missing and not gone,
         missing=missing,
         in_flight=summary.in_flight,
-        absent_files=gone,
+        missing_files=gone,
     )
     if failures is not None and failures.records:
         found.metadata["failures"] = failures
     return found
 
 
-def _gone_in_words(summary: NightSummary, absent: AbsentFiles) -> str:
+def _gone_in_words(summary: NightSummary, absent: MissingFiles) -> str:
     words = ""
     if absent.files:
         words = (

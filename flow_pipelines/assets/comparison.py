@@ -12,7 +12,7 @@ from flow_pipelines.assets.columns import comparison_columns
 from flow_pipelines.assets.preview import MAX_PREVIEW_BYTES
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.ledger import RunLedger
-from flow_pipelines.lifecycle.places import Places
+from flow_pipelines.lifecycle.file_locations import Places
 from flow_pipelines.lifecycle.plan import latest
 from flow_pipelines.model import Night, StoredFacts
 from flow_pipelines.model.errors import ConfigurationError, StorageError

@@ -30,7 +30,7 @@ from flow_pipelines.lifecycle import (
     open_night,
     wait_for_night,
 )
-from flow_pipelines.lifecycle.absent import absent_files
+from flow_pipelines.lifecycle.missing_files import missing_files
 from flow_pipelines.model import Night
 from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
@@ -104,7 +104,7 @@ def images_asset(batch: Batch) -> dg.AssetsDefinition:
                     batch.settings,
                     summary,
                     without,
-                    absent_files(night, ports.ledger, ports.store),
+                    missing_files(night, ports.ledger, ports.store),
                 ),
             )
 

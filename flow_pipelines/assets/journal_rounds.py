@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from flow_pipelines.assets.sensor_memory import SensorMemory
-from flow_pipelines.lifecycle.comparing import Books
-from flow_pipelines.lifecycle.restoring import compare_recent
+from flow_pipelines.lifecycle.journal_comparison import LedgerAndStore
+from flow_pipelines.lifecycle.journal_scan import compare_recent
 from flow_pipelines.model.errors import FlowPipelinesError
 from flow_pipelines.storage.deadline import within
 
@@ -19,7 +19,7 @@ LONGEST_SECONDS = 10.0
 
 
 def compare_in_a_tick(
-    memory: SensorMemory, now: datetime, open_books: Callable[[], Books]
+    memory: SensorMemory, now: datetime, open_books: Callable[[], LedgerAndStore]
 ) -> Sequence[str]:
     """Compare what is due, as far as the time goes; say what was found, or what was in the way."""
     fresh = memory.compared_at is not None and now - memory.compared_at < EVERY

@@ -15,7 +15,7 @@ import dagster as dg
 from flow_pipelines.assets.batch import Batch
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
-from flow_pipelines.lifecycle.presence import Presence, presence_of
+from flow_pipelines.lifecycle.night_status import NightStatus, night_status
 from flow_pipelines.model import Night
 from flow_pipelines.resources.failures import failures
 from flow_pipelines.schedules import last_complete_partition
@@ -106,25 +106,25 @@ def judge_all(
     nights = [Night(batch, one.partition_key) for batch, ones in due.items() for one in ones]
     records = ledger.night_records(nights)
 
-    def look(night: Night) -> Presence:
-        return presence_of(records.get(night), night, ledger, clock)
+    def look(night: Night) -> NightStatus:
+        return night_status(records.get(night), night, ledger, clock)
 
     return {batch: _judge(batch, ones, look, now) for batch, ones in due.items()}
 
 
 def _judge(
-    batch: str, dues: Sequence[Due], look: Callable[[Night], Presence], now: datetime
+    batch: str, dues: Sequence[Due], look: Callable[[Night], NightStatus], now: datetime
 ) -> Verdict:
     for due in dues:
         found = look(Night(batch, due.partition_key))
-        if found.there:
-            return Verdict(due=due, passed=True, tell=found.tell)
+        if found.is_complete:
+            return Verdict(due=due, passed=True, tell=found.describe)
         if due.deadline_at <= now:
             return _missing(found, due)
     return Verdict(due=None, passed=True, tell=lambda: "no night is due yet")
 
 
-def _missing(found: Presence, due: Due) -> Verdict:
+def _missing(found: NightStatus, due: Due) -> Verdict:
     late = f"It was due at {due.deadline_at:%Y-%m-%d %H:%M %Z}"
     return Verdict(due=due, passed=False, tell=lambda: f"{found.in_words}. {late}")
 

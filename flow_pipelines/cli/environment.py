@@ -108,8 +108,8 @@ def restore_batches(batches: Sequence[str], log: Callable[[str], None]) -> Itera
 
     Returns a line for each night and batch. Raises: WrongLedger, for another ledger's batch.
     """
-    from flow_pipelines.lifecycle.comparing import in_words
-    from flow_pipelines.lifecycle.restoring import compare_batch, own_batches
+    from flow_pipelines.lifecycle.journal_comparison import in_words
+    from flow_pipelines.lifecycle.journal_scan import compare_batch, own_batches
     from flow_pipelines.storage.receipts import claim_owner
 
     books = books_here(log)

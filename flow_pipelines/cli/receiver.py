@@ -11,7 +11,7 @@ import click
 from flow_pipelines.cli.environment import open_existing_ledger
 from flow_pipelines.cli.signals import ended_by_signals
 from flow_pipelines.clock import SystemClock
-from flow_pipelines.lifecycle.callbacks import SECRET_VARIABLE, URL_VARIABLE, read_secrets
+from flow_pipelines.lifecycle.callback_addresses import SECRET_VARIABLE, URL_VARIABLE, read_secrets
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.provider import ProviderProfile
 from flow_pipelines.providers import profile, provider_names

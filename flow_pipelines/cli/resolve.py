@@ -13,8 +13,7 @@ from flow_pipelines.cli.location import Accounts
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle import Ports
-from flow_pipelines.lifecycle.attachment import checked_receipt
-from flow_pipelines.lifecycle.candidates import candidates, proven
+from flow_pipelines.lifecycle.candidates import candidates, checked_receipt, proven
 from flow_pipelines.lifecycle.requests import submit_request
 from flow_pipelines.model import Receipt, Submission, SubmissionState
 from flow_pipelines.model.errors import ConfigurationError, IllegalTransition, ProviderError

@@ -206,7 +206,7 @@ def settle(
 
 
 def accept(change: NightChange, row: RowMapping, receipt: Receipt, **values: Any) -> None:
-    """Return a locked submission its run. Raises: LedgerError, when another one has it."""
+    """Attach a run to a locked submission. Raises: LedgerError, when another one has it."""
     _refuse_second_owner(change.connection, row, receipt.provider_run_id)
     change.move(
         [row],

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from flow_pipelines.lifecycle.account_rounds import Round, serve_accounts
 from flow_pipelines.lifecycle.agenda import Agenda, Todo, agenda
 from flow_pipelines.lifecycle.cancel import CancelSummary, cancel_night
 from flow_pipelines.lifecycle.collect import collect_night, write_tables
-from flow_pipelines.lifecycle.location import belongs_to_another, claim_batch
-from flow_pipelines.lifecycle.opening import open_night
+from flow_pipelines.lifecycle.ownership import belongs_to_another, claim_batch
 from flow_pipelines.lifecycle.pages import (
     each_submission,
     each_with_outputs,
@@ -22,10 +22,9 @@ from flow_pipelines.lifecycle.plan import (
 from flow_pipelines.lifecycle.poll import PollSummary, poll_due, wait_for_night
 from flow_pipelines.lifecycle.ports import Ports, collect_lease, held_lease, submit_lease
 from flow_pipelines.lifecycle.progress import NightProgress, night_progress
-from flow_pipelines.lifecycle.recover import RecoverSummary, recover
-from flow_pipelines.lifecycle.rounds import Round, serve_accounts
+from flow_pipelines.lifecycle.recover import RecoverSummary, open_night, recover
+from flow_pipelines.lifecycle.sending import SubmitSummary
 from flow_pipelines.lifecycle.submit import submit_night
-from flow_pipelines.lifecycle.submit_summary import SubmitSummary
 from flow_pipelines.lifecycle.summary import NightSummary, summarize_night
 
 __all__ = [

@@ -13,7 +13,7 @@ from flow_pipelines.ledger.contract import MAX_ATTEMPTS, MAX_COLLECTIONS
 from flow_pipelines.ledger.records import Pause, Tally
 from flow_pipelines.lifecycle.ports import collect_lease, submit_lease
 from flow_pipelines.lifecycle.progress import NightProgress, night_progress
-from flow_pipelines.lifecycle.sending_order import count_sent
+from flow_pipelines.lifecycle.sending import count_sent
 from flow_pipelines.model import IN_FLIGHT, Night, NightRecord, SubmissionState
 
 SPACING = timedelta(minutes=2)

@@ -21,7 +21,7 @@ from enum import Enum, auto
 
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
-from flow_pipelines.lifecycle.callbacks import read_name
+from flow_pipelines.lifecycle.callback_addresses import read_name
 from flow_pipelines.model import IN_FLIGHT, Receipt, Submission, SubmissionState
 from flow_pipelines.model.errors import IllegalTransition, SubmissionNotFound
 from flow_pipelines.provider import Callback

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.ports import Ports
 from flow_pipelines.lifecycle.replay import LATEST
 from flow_pipelines.model import Receipt, Submission
-from flow_pipelines.provider import Candidate, ListsCandidates, SubmitRequest
+from flow_pipelines.model.errors import ConfigurationError, NotFound, ProviderError
+from flow_pipelines.provider import Candidate, ListsCandidates, Provider, SubmitRequest
 
 SKEW = timedelta(minutes=5)
 """How far a provider's clock may be from ours, and how long a request may be on its way."""
@@ -68,3 +70,35 @@ def in_words(run_ids: Sequence[str], how: str = "may be its") -> str:
     such = named if len(run_ids) <= _NAMED else f"such as {named}"
     runs = "provider run" if len(run_ids) == 1 else "provider runs"
     return f"{len(run_ids)} {runs} {how} ({such}); a person has to choose"
+
+
+def checked_receipt(
+    ledger: RunLedger, provider: Provider, submission: Submission, provider_run_id: str
+) -> Receipt:
+    """Poll a run that is to be attached, once, and return what it is attached by.
+
+    Raises: ConfigurationError, where the provider knows no such run, or created it before the
+    submission was sent, or cannot be asked.
+    """
+    workflow = ledger.workflow(submission.workflow_version)
+    try:
+        report = provider.poll(provider_run_id, workflow)
+    except NotFound as error:
+        raise ConfigurationError(
+            f"{provider.name} knows no run {provider_run_id} of {workflow.reference} on this "
+            "account; nothing was changed"
+        ) from error
+    except ProviderError as error:
+        raise ConfigurationError(
+            f"{provider.name} could not be asked for {provider_run_id}: {error}. Try again later; "
+            "--unchecked attaches it on your word alone"
+        ) from error
+    created_at = report.created_at or report.started_at
+    since = sent_since(submission)
+    if created_at is not None and created_at < since - SKEW:
+        raise ConfigurationError(
+            f"{provider.name} created {provider_run_id} at {created_at:%Y-%m-%d %H:%M:%S} UTC, "
+            f"before {submission.submission_key} was sent ({since:%Y-%m-%d %H:%M:%S} UTC): it is "
+            "somebody else's"
+        )
+    return Receipt(provider_run_id=provider_run_id, provider_status=report.provider_status)

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.ledger.contract import PAGE
 from flow_pipelines.lifecycle.accounts import by_account
+from flow_pipelines.lifecycle.file_locations import pages_with_locations
 from flow_pipelines.lifecycle.links import as_known, needs_links, unsealed_links
-from flow_pipelines.lifecycle.noting import Carried, Carrier, note_as_they_end
+from flow_pipelines.lifecycle.output_records import CompletedRun, PendingWrite, record_completed
 from flow_pipelines.lifecycle.ownership import refuse_old_tables
-from flow_pipelines.lifecycle.places import pages_with_places
 from flow_pipelines.lifecycle.poll import record_report
 from flow_pipelines.lifecycle.ports import Ports, Workplace, collect_lease, held_lease
 from flow_pipelines.lifecycle.summary import NightSummary, summarize_night
@@ -78,11 +78,11 @@ def _store_outputs(night: Night, ports: Workplace) -> None:
                 for one in mine
             ]
             futures = [pool.submit(_collect, run) for run in runs if _is_to_do(run)]
-            note_as_they_end(ports, night, futures)
+            record_completed(ports, night, futures)
 
 
-def _carrier(ports: Ports, submission: Submission) -> Carrier:
-    return Carrier(ports, submission.submission_key)
+def _carrier(ports: Ports, submission: Submission) -> PendingWrite:
+    return PendingWrite(ports, submission.submission_key)
 
 
 def _is_open(submission: Submission, outputs: Sequence[Output]) -> bool:
@@ -96,15 +96,15 @@ def _is_to_do(run: CollectedRun) -> bool:
     return run.submission.collected_at is None or bool(run.missing() or run.damaged())
 
 
-def _collect(run: CollectedRun) -> Carried | None:
+def _collect(run: CollectedRun) -> CompletedRun | None:
     """Store one run's outputs; None: not all of them could be, and the ledger knows the others."""
     try:
         if _carry(run):
             return run.carrier.whole()
     except BaseException:
-        run.carrier.note_latest()
+        run.carrier.write_latest()
         raise
-    run.carrier.note_latest()
+    run.carrier.write_latest()
     return None
 
 
@@ -189,7 +189,7 @@ def _write_tables_once(night: Night, ports: Workplace) -> int:
     folder = (night.batch, path_safe(night.partition_key))
     store = ports.store
     runs, manifest = ParquetFile(RUNS_SCHEMA), ParquetFile(MANIFEST_SCHEMA)
-    for page, outputs in pages_with_places(ports.ledger, store, night):
+    for page, outputs in pages_with_locations(ports.ledger, store, night):
         runs.add(runs_table(page, outputs))
         manifest.add(manifest_table(page, outputs))
     store.put(store.key(*folder, "runs.parquet"), runs.content(), media_type=PARQUET)

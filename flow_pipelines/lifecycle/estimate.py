@@ -11,7 +11,16 @@ from typing import Literal
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.plan import RenderedNight, latest
-from flow_pipelines.model import BatchSettings, Night, Submission, SubmissionState, Workflow
+from flow_pipelines.lifecycle.ports import Ports
+from flow_pipelines.model import (
+    BatchSettings,
+    Night,
+    NightRecord,
+    Submission,
+    SubmissionState,
+    Workflow,
+)
+from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.model.states import NOT_SENT
 from flow_pipelines.provider import Provider, RateLimit
 
@@ -215,3 +224,20 @@ def _cut(
         return None
     left = max(budget - spent, Decimal(0))
     return BudgetCut(scope=scope, budget_usd=budget, left_usd=left, allows=int(left // price))
+
+
+def price_of(settings: BatchSettings, ports: Ports, record: NightRecord) -> Decimal | None:
+    """Return the estimate, in USD, of one run of a night; None: nobody knows one.
+
+    Raises: ConfigurationError, where a budget has to be kept without one.
+    """
+    workflow = ports.ledger.workflow(record.workflow_version)
+    estimate = ports.provider.estimate_usd(workflow, settings.price_usd_per_run)
+    has_budget = settings.budget_usd is not None or settings.daily_budget_usd is not None
+    if estimate is None and has_budget:
+        message = (
+            f"Batch {settings.name!r} has a budget, but nobody knows what a run on "
+            f"{settings.provider} costs: set price_usd_per_run in its defs.yaml"
+        )
+        raise ConfigurationError(message)
+    return estimate

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 from flow_pipelines.batches.keys import path_safe
-from flow_pipelines.lifecycle.comparing import refuse_behind
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.journal import place_of
+from flow_pipelines.lifecycle.journal_comparison import refuse_behind
 from flow_pipelines.lifecycle.pages import each_submission
 from flow_pipelines.lifecycle.ports import Ports, Workplace
 from flow_pipelines.model import Night, NightRecord, SubmissionState
-from flow_pipelines.model.errors import WrongLedger
+from flow_pipelines.model.errors import ConfigurationError, WrongLedger
 from flow_pipelines.storage.receipts import (
     bought_runs,
     claim_owner,
@@ -128,3 +129,28 @@ def refuse_forgotten(record: NightRecord, ports: Workplace) -> None:
 def _planned_of(ports: Workplace, night: Night, keys: AbstractSet[str]) -> Sequence[str]:
     planned = each_submission(ports.ledger, night, states={SubmissionState.PLANNED})
     return [one.submission_key for one in planned if one.submission_key in keys]
+
+
+def claim_batch(ledger: RunLedger, batch: str, location: str) -> None:
+    """Take a batch that no code location has. Safe to repeat; nothing happens without a name.
+
+    Two locations with a batch of one name would buy each other's rows with their own settings and
+    ask after each other's runs with their own keys. The first that works on it keeps it, until a
+    person moves it.
+
+    Raises: ConfigurationError, when the batch belongs to another location.
+    """
+    if not location:
+        return
+    owner = ledger.claim_batch(batch, location)
+    if owner != location:
+        raise ConfigurationError(f"{belongs_to_another(batch, owner, location)}. Nothing was done")
+
+
+def belongs_to_another(batch: str, owner: str, location: str) -> str:
+    """Say whose a batch is, and the two ways out."""
+    return (
+        f"batch {batch!r} belongs to the code location {owner!r} of this ledger, and this is "
+        f"{location!r}: rename the batch here, or, if {owner!r} was renamed or no longer has it, "
+        f"run `flow-pipelines ledger adopt {batch} --location {location}`"
+    )

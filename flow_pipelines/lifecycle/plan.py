@@ -12,8 +12,7 @@ from flow_pipelines.batches.render import check_parameters, render_rows
 from flow_pipelines.batches.rows import look_at_rows
 from flow_pipelines.batches.tables import PromptTable, read_table, table_from_dataframe
 from flow_pipelines.ledger.records import PlanOutcome
-from flow_pipelines.lifecycle.input_files import read_below
-from flow_pipelines.lifecycle.inputs import MAX_INPUT_BYTES, PictureReader
+from flow_pipelines.lifecycle.inputs import MAX_INPUT_BYTES, PictureReader, read_below
 from flow_pipelines.lifecycle.ports import Ports
 from flow_pipelines.model import (
     BatchSettings,

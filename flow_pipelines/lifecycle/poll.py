@@ -8,10 +8,17 @@ from decimal import Decimal
 
 from flow_pipelines.lifecycle.accounts import each_account
 from flow_pipelines.lifecycle.links import needs_links, sealed_links
+from flow_pipelines.lifecycle.poll_intervals import is_given_up
+from flow_pipelines.lifecycle.poll_times import (
+    FEW,
+    Demand,
+    demand,
+    poll_again_at,
+    poll_sooner,
+    workload,
+)
 from flow_pipelines.lifecycle.ports import Ports, Workplace
 from flow_pipelines.lifecycle.progress import night_progress
-from flow_pipelines.lifecycle.schedule import is_given_up
-from flow_pipelines.lifecycle.waits import FEW, Mood, hasten, mood, poll_again_at, workload
 from flow_pipelines.model import (
     ENDED,
     IN_FLIGHT,
@@ -102,8 +109,8 @@ def _use_spare_turns(ports: Ports, location: str | None) -> None:
     if len(in_flight) > FEW:
         return
     for submission in in_flight:
-        if mood(workload(ports, submission.resource)) is Mood.CALM:
-            hasten(ports, submission)
+        if demand(workload(ports, submission.resource)) is Demand.IDLE:
+            poll_sooner(ports, submission)
 
 
 def _poll(ports: Ports, submission: Submission, summary: PollSummary) -> bool:

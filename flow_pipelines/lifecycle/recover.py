@@ -1,4 +1,8 @@
-"""After a death: what was being sent becomes unresolved; what is proven is attached."""
+"""Settling what processes before this one left behind, at every start of work on a night.
+
+What was being sent when a process died becomes unresolved; what is proven is attached. Every start
+of `provider_runs`, of `images` and of `flow-pipelines collect` comes through `open_night`.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from flow_pipelines.lifecycle.accounts import each_account
 from flow_pipelines.lifecycle.candidates import candidates, in_words, proven
 from flow_pipelines.lifecycle.inputs import with_inputs
-from flow_pipelines.lifecycle.ports import Ports
+from flow_pipelines.lifecycle.ownership import refuse_old_tables
+from flow_pipelines.lifecycle.poll_intervals import age_seconds
+from flow_pipelines.lifecycle.ports import Ports, Workplace
 from flow_pipelines.lifecycle.replay import is_due, may_replay, replay, replay_is_open
 from flow_pipelines.lifecycle.requests import submit_request
-from flow_pipelines.lifecycle.schedule import age_seconds
 from flow_pipelines.model import Night, Receipt, Submission, Workflow
 from flow_pipelines.model.errors import (
+    FlowPipelinesError,
     KeyAlreadyKnown,
     LeaseLost,
     LedgerError,
@@ -137,3 +144,30 @@ def _attach(ports: Ports, submission: Submission, receipt: Receipt, why: str) ->
         return False
     ports.log(f"{key}: is provider run {receipt.provider_run_id}, {why}")
     return True
+
+
+def open_night(night: Night, work: Workplace, *, owner: str) -> None:
+    """Take in what an older copy of the ledger lacks; park what a dead process was sending, and
+    settle what is unresolved where that is possible.
+
+    `owner` is who begins: what is being sent under its own lease is of a process before it that
+    died. What cannot be settled now stops nothing: it waits, and is told. Spends nothing.
+
+    Raises: LedgerBehind, WrongLedger, before anything is settled or written; StorageError.
+    """
+    refuse_old_tables(night, work)
+    parked = work.ledger.park_abandoned(night=night, owner=owner)
+    if parked:
+        work.log(
+            f"{night}: {len(parked)} submission(s) were being sent when their process ended; "
+            "perhaps bought, so they are not sent again until that is known"
+        )
+    waiting = [one for one in work.ledger.outstanding(night=night) if one.unresolved]
+    for ports in each_account(work, waiting, work.log):
+        try:
+            left = recover(ports, night=night).waiting
+        except FlowPipelinesError as error:
+            work.log(f"{night}: not looked into: {error}")
+            continue
+        if left:
+            work.log(f"{night}: {left} unresolved submission(s): see `flow-pipelines resolve`")

@@ -19,9 +19,9 @@ from __future__ import annotations
 import uuid
 from datetime import datetime, timedelta
 
+from flow_pipelines.lifecycle.poll_intervals import age_seconds
 from flow_pipelines.lifecycle.ports import Ports
 from flow_pipelines.lifecycle.requests import body_sha256_of
-from flow_pipelines.lifecycle.schedule import age_seconds
 from flow_pipelines.model import Receipt, Submission, SubmissionState
 from flow_pipelines.model.errors import ProviderUnavailable
 from flow_pipelines.provider import Lane, SubmitRequest

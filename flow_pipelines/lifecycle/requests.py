@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 
-from flow_pipelines.lifecycle.callbacks import name_of
+from flow_pipelines.lifecycle.callback_addresses import name_of
 from flow_pipelines.lifecycle.ports import Ports
 from flow_pipelines.model import Night, Submission, SubmissionState, Workflow
 from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError, RequestRejected

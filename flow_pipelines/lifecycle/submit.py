@@ -16,8 +16,8 @@ from itertools import chain, islice
 
 from flow_pipelines.ledger.contract import PAGE
 from flow_pipelines.ledger.database import chunks
-from flow_pipelines.lifecycle.answers import Answer
 from flow_pipelines.lifecycle.candidates import candidates, in_words
+from flow_pipelines.lifecycle.estimate import price_of
 from flow_pipelines.lifecycle.identity import check_identity
 from flow_pipelines.lifecycle.inputs import with_inputs
 from flow_pipelines.lifecycle.journal import Journal
@@ -29,14 +29,13 @@ from flow_pipelines.lifecycle.ports import (
     held_lease,
     submit_lease,
 )
-from flow_pipelines.lifecycle.prices import price_of
+from flow_pipelines.lifecycle.post_outcome import Answer
 from flow_pipelines.lifecycle.requests import (
     body_sha256_of,
     refuse_unsendable,
     submit_request,
 )
-from flow_pipelines.lifecycle.sending_order import count_sent, to_send
-from flow_pipelines.lifecycle.submit_summary import SubmitSummary
+from flow_pipelines.lifecycle.sending import SubmitSummary, count_sent, to_send
 from flow_pipelines.model import (
     BatchSettings,
     Night,

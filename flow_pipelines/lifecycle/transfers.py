@@ -17,8 +17,8 @@ from urllib.parse import unquote, urlsplit
 
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.lifecycle.links import needs_links, plain_ref
-from flow_pipelines.lifecycle.noting import Carrier, note_problem
-from flow_pipelines.lifecycle.object_notes import object_metadata
+from flow_pipelines.lifecycle.object_metadata import object_metadata
+from flow_pipelines.lifecycle.output_records import PendingWrite, record_problem
 from flow_pipelines.lifecycle.ports import Ports
 from flow_pipelines.model import Output, OutputRef, StoredFacts, Submission
 from flow_pipelines.model.errors import (
@@ -72,7 +72,7 @@ class CollectedRun(NamedTuple):
     ports: Ports
     submission: Submission
     outputs: Sequence[Output]
-    carrier: Carrier
+    carrier: PendingWrite
 
     def missing(self) -> list[Output]:
         """Return what is to be fetched: also what is larger than was stored when it was told."""
@@ -101,7 +101,7 @@ def store_one(run: CollectedRun, output: Output, links: Links) -> bool:
     except OutputTooLarge as error:
         return _note_too_large(ports, output, error)
     except _OF_ONE_OUTPUT as error:
-        note_problem(ports, output, str(error), doubted=_is_lasting(error))
+        record_problem(ports, output, str(error), doubted=_is_lasting(error))
         return False
     return run.carrier.stored(output, facts)
 
@@ -115,9 +115,9 @@ def _note_nameless(run: CollectedRun, output: Output, links: Links) -> bool:
     named = {one.file_name for one in run.outputs if one.output_index in links.refs}
     if links.name_all and is_named_by_link(output) and output.file_name in named - {None}:
         why = "it is a picture of this run that is known under another output already"
-        note_problem(run.ports, output, why, settled_above=NEVER)
+        record_problem(run.ports, output, why, settled_above=NEVER)
         return True
-    note_problem(run.ports, output, links.why_none)
+    record_problem(run.ports, output, links.why_none)
     return False
 
 
@@ -125,10 +125,10 @@ def _note_too_large(ports: Ports, output: Output, error: OutputTooLarge) -> bool
     """Note that an output is larger than is stored; True: that is settled, until more is."""
     if not error.is_told and not _after_a_day(ports, output):
         # An answer that never ends may be a fault of an hour.
-        note_problem(ports, output, str(error), doubted=True)
+        record_problem(ports, output, str(error), doubted=True)
         return False
     problem = f"{error} See max_output_bytes of the image_store resource."
-    note_problem(ports, output, problem, settled_above=error.max_bytes)
+    record_problem(ports, output, problem, settled_above=error.max_bytes)
     return True
 
 

@@ -14,8 +14,8 @@ from typing import Literal
 
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.collect import LEASE_WAIT_SECONDS, collect_night
-from flow_pipelines.lifecycle.noting import LOST
-from flow_pipelines.lifecycle.places import pages_with_places
+from flow_pipelines.lifecycle.file_locations import pages_with_locations
+from flow_pipelines.lifecycle.output_records import LOST
 from flow_pipelines.lifecycle.ports import Workplace, collect_lease, held_lease
 from flow_pipelines.model import Night, Output, StoredFacts
 from flow_pipelines.model.errors import ConfigurationError, StorageError
@@ -58,7 +58,7 @@ def verify_night(night: Night, ledger: RunLedger, store: ImageStore) -> NightFil
     problems: list[FileProblem] = []
     files, looks = 0, _Looks(store)
     with ThreadPoolExecutor(LOOKS, thread_name_prefix="verify") as pool:
-        for _, outputs in pages_with_places(ledger, store, night):
+        for _, outputs in pages_with_locations(ledger, store, night):
             each = [one for found in outputs.values() for one in found if _counts(one)]
             files += len(each)
             problems += [problem for problem in pool.map(looks.look, each) if problem]

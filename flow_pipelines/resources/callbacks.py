@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from flow_pipelines.lifecycle.callbacks import (
+from flow_pipelines.lifecycle.callback_addresses import (
     SECRET_VARIABLE,
     URL_VARIABLE,
     CallbackAddresses,

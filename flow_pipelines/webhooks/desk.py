@@ -9,8 +9,8 @@ from enum import IntEnum
 from flow_pipelines.bounded_cache import BoundedCache
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
+from flow_pipelines.lifecycle.callback_addresses import is_ours
 from flow_pipelines.lifecycle.callback_effects import CallbackEffects, Effect
-from flow_pipelines.lifecycle.callbacks import is_ours
 from flow_pipelines.model.errors import LedgerError
 from flow_pipelines.provider import Callback, CallbackReader, CallbackRefused, CallbackRequest
 from flow_pipelines.redaction import Secret

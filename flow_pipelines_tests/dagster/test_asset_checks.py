@@ -10,7 +10,7 @@ import pytest
 from flow_pipelines.asset_checks import check_results, check_specs
 from flow_pipelines.assets.images import failures_table
 from flow_pipelines.lifecycle import NightSummary
-from flow_pipelines.lifecycle.absent import AbsentFiles
+from flow_pipelines.lifecycle.missing_files import MissingFiles
 from flow_pipelines.model import BatchSettings, Night
 
 IMAGES = dg.AssetKey(["harbor", "images"])
@@ -110,10 +110,10 @@ def test_the_first_check_names_the_rows_without_a_picture_when_there_are_some() 
 
 
 @pytest.mark.parametrize(
-    "absent", [AbsentFiles(files=2), AbsentFiles(unseen=1, why_unseen="access is denied")]
+    "absent", [MissingFiles(files=2), MissingFiles(unseen=1, why_unseen="access is denied")]
 )
 def test_a_night_is_not_complete_while_files_of_it_are_not_in_the_bucket(
-    absent: AbsentFiles,
+    absent: MissingFiles,
 ) -> None:
     results = check_results(IMAGES, SETTINGS, replace(GOOD, in_flight=0), absent=absent)
     [complete] = [one for one in results if one.check_name == "complete"]

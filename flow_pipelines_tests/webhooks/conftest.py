@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 
-from flow_pipelines.lifecycle.callbacks import CallbackAddresses
+from flow_pipelines.lifecycle.callback_addresses import CallbackAddresses
 from flow_pipelines.model import Submission
 from flow_pipelines.model import json_values as read
 from flow_pipelines.provider import Callback, CallbackRefused, CallbackRequest

@@ -14,7 +14,7 @@ import uvicorn
 from flow_pipelines.cli.receiver import read_senders
 from flow_pipelines.ledger import open_ledger
 from flow_pipelines.lifecycle import Ports, plan_night, poll_due, submit_night
-from flow_pipelines.lifecycle.callbacks import CallbackAddresses
+from flow_pipelines.lifecycle.callback_addresses import CallbackAddresses
 from flow_pipelines.lifecycle.submit import SubmitSummary
 from flow_pipelines.model import UNPARTITIONED, BatchSettings, Night, Submission
 from flow_pipelines.providers import profile

@@ -10,14 +10,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from flow_pipelines.lifecycle.callbacks import (
+from flow_pipelines.lifecycle.callback_addresses import (
     CallbackAddresses,
     check_base_url,
     is_ours,
     read_secrets,
 )
+from flow_pipelines.lifecycle.poll_intervals import first_poll_seconds, next_poll_at
 from flow_pipelines.lifecycle.requests import submit_request
-from flow_pipelines.lifecycle.schedule import first_poll_seconds, next_poll_at
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.providers import profile
 from flow_pipelines.resources import (

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flow_pipelines.lifecycle.callbacks import is_ours, name_of
+from flow_pipelines.lifecycle.callback_addresses import is_ours, name_of
 from flow_pipelines.redaction import Secret, redact
 from flow_pipelines.webhooks import Sender
 from flow_pipelines.webhooks.app import MAX_BODY_BYTES

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from PIL import Image
 
-from flow_pipelines.lifecycle.callbacks import name_of
+from flow_pipelines.lifecycle.callback_addresses import name_of
 from flow_pipelines.model import Night, Output, Submission
 from flow_pipelines.sandbox.control_client import SandboxRun
 from flow_pipelines_tests.faults.chaos.world import PREFIX, World, account_of

@@ -24,7 +24,7 @@ from flow_pipelines.lifecycle import (
     submit_night,
     wait_for_night,
 )
-from flow_pipelines.lifecycle.restoring import compare_recent
+from flow_pipelines.lifecycle.journal_scan import compare_recent
 from flow_pipelines.model import ENDED, Night, NightRecord, SubmissionState
 from flow_pipelines.model.errors import FlowPipelinesError
 from flow_pipelines_tests.faults.chaos.world import World, resources_of

@@ -37,7 +37,7 @@ TROUBLED_BUDGET_RUNS = 4
 
 # Effects of one process follow one upon another: threads would shuffle them.
 collect.TRANSFERS = 1
-noting.NOTE_SECONDS = 3600.0
+noting.RECORD_SECONDS = 3600.0
 
 
 class Known(NamedTuple):

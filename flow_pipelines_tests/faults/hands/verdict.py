@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 import pyarrow.parquet as pq
 from PIL import Image
 
-from flow_pipelines.lifecycle.waits import SHORTEST_SECONDS
+from flow_pipelines.lifecycle.poll_times import SHORTEST_SECONDS
 from flow_pipelines.model import Night, Submission
 from flow_pipelines_tests.faults.hands.place import NIGHT, PROVIDER, Host
 

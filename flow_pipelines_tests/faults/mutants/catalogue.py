@@ -145,7 +145,7 @@ MUTANTS = (
     Mutant(
         guard=RECEIPT,
         removed="a receipt that a locked ledger did not take is not offered again",
-        edits=(Edit("lifecycle/answers.py", "ANSWER_TRIES = 5\n", "ANSWER_TRIES = 1\n"),),
+        edits=(Edit("lifecycle/post_outcome.py", "ANSWER_TRIES = 5\n", "ANSWER_TRIES = 1\n"),),
         tests=(_SUBMIT, _LOCKED),
     ),
     Mutant(
@@ -153,7 +153,7 @@ MUTANTS = (
         removed="a receipt that comes after others parked the submission is dropped",
         edits=(
             Edit(
-                "lifecycle/answers.py",
+                "lifecycle/post_outcome.py",
                 "            self._attach_late(receipt)\n",
                 "            pass\n",
             ),

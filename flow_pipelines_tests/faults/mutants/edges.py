@@ -80,7 +80,7 @@ EDGES = (
         removed="a local picture may lie anywhere",
         edits=(
             Edit(
-                "lifecycle/input_files.py",
+                "lifecycle/inputs.py",
                 "        if Path(reference).is_absolute() or not path.is_relative_to(root):\n",
                 "        if False:\n",
             ),

@@ -130,7 +130,7 @@ MUTANTS = (
     Mutant(
         guard=STORY,
         removed="what an object says is not masked",
-        edits=(Edit("lifecycle/object_notes.py", "redact(str(value))", "str(value)"),),
+        edits=(Edit("lifecycle/object_metadata.py", "redact(str(value))", "str(value)"),),
         tests=("unit/lifecycle/test_object_notes.py",),
     ),
 )

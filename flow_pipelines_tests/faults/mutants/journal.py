@@ -55,9 +55,9 @@ JOURNAL = (
         guard=_GUARD,
         removed="the ledger is read before the journal is listed",
         edits=(
-            Edit("lifecycle/comparing.py", "    listed = journal.listed()\n"),
+            Edit("lifecycle/journal_comparison.py", "    listed = journal.listed()\n"),
             Edit(
-                "lifecycle/comparing.py",
+                "lifecycle/journal_comparison.py",
                 "    known = books.ledger.intents(night)\n",
                 "    known = books.ledger.intents(night)\n    listed = journal.listed()\n",
             ),
@@ -69,7 +69,7 @@ JOURNAL = (
         removed="a half journal is trusted",
         edits=(
             Edit(
-                "lifecycle/comparing.py",
+                "lifecycle/journal_comparison.py",
                 "not ahead or not (listed.complete or _is_marked(night, books.ledger))",
                 "not ahead",
             ),

@@ -65,7 +65,7 @@ PROOFS = (
         removed="a run from before the request is attached by hand",
         edits=(
             Edit(
-                "lifecycle/attachment.py",
+                "lifecycle/candidates.py",
                 "    if created_at is not None and created_at < since - SKEW:\n",
                 "    if False:\n",
             ),

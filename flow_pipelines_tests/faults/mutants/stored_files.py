@@ -23,7 +23,7 @@ STORED_FILES = (
         removed="a night's mark counts for files that are older than it",
         edits=(
             Edit(
-                "lifecycle/places.py",
+                "lifecycle/file_locations.py",
                 "if marked is None or marked > output.stored_at:",
                 "if marked is None:",
             ),
@@ -80,7 +80,7 @@ STORED_FILES = (
         removed="the check `complete` does not look into the bucket",
         edits=(
             Edit(
-                "lifecycle/absent.py",
+                "lifecycle/missing_files.py",
                 "            elif sizes.get(facts.s3_key) != facts.size_bytes:\n"
                 "                files += 1\n",
             ),

@@ -11,7 +11,7 @@ import pytest
 from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.lifecycle import Ports, plan_night, submit_night
 from flow_pipelines.lifecycle.ports import no_account
-from flow_pipelines.lifecycle.submit_summary import SubmitSummary
+from flow_pipelines.lifecycle.sending import SubmitSummary
 from flow_pipelines.model import BatchSettings, Night, SubmissionState
 from flow_pipelines.storage import S3ImageStore
 from flow_pipelines_tests.buckets import BucketServer

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from flow_pipelines.lifecycle.comparing import compare_night
 from flow_pipelines.lifecycle.journal import Journal, journal_of
+from flow_pipelines.lifecycle.journal_comparison import compare_night
 from flow_pipelines.model import JournalEntry, Night, Receipt
 from flow_pipelines.model.errors import StorageError, WrongLedger
 from flow_pipelines.provider import SubmitRequest

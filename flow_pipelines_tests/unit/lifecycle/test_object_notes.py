@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flow_pipelines.lifecycle.object_notes import object_metadata
+from flow_pipelines.lifecycle.object_metadata import object_metadata
 from flow_pipelines.model import CostBasis, Night
 from flow_pipelines.model.output import NEVER
 from flow_pipelines.redaction import Secret

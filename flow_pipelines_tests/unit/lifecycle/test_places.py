@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flow_pipelines.lifecycle import Ports, collect_night, poll_due, summarize_night
-from flow_pipelines.lifecycle.places import Places
+from flow_pipelines.lifecycle.file_locations import Places
 from flow_pipelines.model import Night
 from flow_pipelines.storage.contract import ImageStore
 from flow_pipelines.storage.places import read_stored

@@ -9,7 +9,7 @@ import pytest
 
 from flow_pipelines.lifecycle import poll_due
 from flow_pipelines.lifecycle.poll import PollSummary, record_report
-from flow_pipelines.lifecycle.waits import FEW
+from flow_pipelines.lifecycle.poll_times import FEW
 from flow_pipelines.model import CostBasis, RunReport, Submission
 from flow_pipelines.model.errors import NoTurn, ProviderError, ProviderUnavailable
 from flow_pipelines_tests.unit.lifecycle.conftest import Lab

@@ -12,7 +12,7 @@ import pytest
 
 from flow_pipelines.ledger.records import Tally
 from flow_pipelines.lifecycle import collect_night, night_progress, wait_for_night
-from flow_pipelines.lifecycle.presence import presence
+from flow_pipelines.lifecycle.night_status import night_status
 from flow_pipelines.model import Night, RunReport, Submission, SubmissionState
 from flow_pipelines_tests.unit.lifecycle.conftest import Lab
 
@@ -137,8 +137,8 @@ def test_a_waiting_run_logs_about_ten_lines_however_many_rows_there_are(lab: Lab
 
 
 def there(lab: Lab) -> tuple[bool, str]:
-    found = presence(lab.ledger, lab.clock, lab.night)
-    return found.there, found.in_words
+    found = night_status(lab.ledger.night(lab.night), lab.night, lab.ledger, lab.clock)
+    return found.is_complete, found.in_words
 
 
 def test_a_night_is_there_once_it_is_in_the_bucket_and_says_before_what_it_lacks(lab: Lab) -> None:

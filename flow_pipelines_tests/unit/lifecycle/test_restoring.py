@@ -9,7 +9,7 @@ import pytest
 from flow_pipelines.assets.journal_rounds import AGAIN, EVERY, compare_in_a_tick
 from flow_pipelines.assets.sensor_memory import SensorMemory
 from flow_pipelines.lifecycle.journal import journal_of
-from flow_pipelines.lifecycle.restoring import RECENT, compare_batch, compare_recent, own_batches
+from flow_pipelines.lifecycle.journal_scan import RECENT, compare_batch, compare_recent, own_batches
 from flow_pipelines.model import Night
 from flow_pipelines.model.errors import LedgerBehind, StorageError
 from flow_pipelines.storage.receipts import adopt_owner

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from flow_pipelines.lifecycle import agenda, plan_night, poll_due, regenerate, submit_lease
-from flow_pipelines.lifecycle.presence import presence
+from flow_pipelines.lifecycle.night_status import night_status
 from flow_pipelines.lifecycle.summary import summarize_night
 from flow_pipelines.model import Receipt, RunReport, SubmissionState
 from flow_pipelines.model.errors import ProviderUnavailable, RequestRejected
@@ -69,7 +69,10 @@ def test_three_equal_refusals_stop_the_night_and_leave_it_planned(lab: Lab) -> N
         lab.clock.advance(3600)
         assert "submit" not in todo_kinds(lab)
     assert "stopped: 3 rows were refused alike" in waiting(lab)
-    assert "stopped: 3 rows" in presence(lab.ledger, lab.clock, lab.night).in_words
+    assert (
+        "stopped: 3 rows"
+        in night_status(lab.ledger.night(lab.night), lab.night, lab.ledger, lab.clock).in_words
+    )
     assert "3 rows were refused alike" in (summarize_night(lab.ledger, lab.night).stopped or "")
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from flow_pipelines.lifecycle import collect_night, poll_due
-from flow_pipelines.lifecycle.absent import AbsentFiles, absent_files
-from flow_pipelines.lifecycle.noting import LOST
+from flow_pipelines.lifecycle.missing_files import MissingFiles, missing_files
+from flow_pipelines.lifecycle.output_records import LOST
 from flow_pipelines.lifecycle.verify import NightFiles, repair_night, verify_night
 from flow_pipelines.model import Night
 from flow_pipelines_tests.before_0008 import BATCHES, WHOLE, Before
@@ -47,13 +47,13 @@ def first_file(lab: Lab, server: BucketServer) -> Path:
     return server.root / str(output.stored.bucket) / output.stored.s3_key
 
 
-def absent(lab: Lab) -> AbsentFiles:
-    return absent_files(lab.night, lab.ledger, lab.store)
+def absent(lab: Lab) -> MissingFiles:
+    return missing_files(lab.night, lab.ledger, lab.store)
 
 
 def test_a_night_whose_files_are_there_has_no_problem(bought: Lab) -> None:
     assert verify(bought) == NightFiles(night=bought.night, files=2, problems=[])
-    assert absent(bought) == AbsentFiles()
+    assert absent(bought) == MissingFiles()
 
 
 @pytest.mark.case(
@@ -69,10 +69,10 @@ def test_a_deleted_object_is_missing_and_collected_again(
     file.unlink()
     found = verify(bought)
     assert kinds(found) == ["missing"]
-    assert absent(bought) == AbsentFiles(files=1)
+    assert absent(bought) == MissingFiles(files=1)
     assert repair_night(found, bought.ports, owner="verify").problems == []
     assert file.read_bytes() == content
-    assert absent(bought) == AbsentFiles()
+    assert absent(bought) == MissingFiles()
     record = bought.ledger.night(bought.night)
     assert record is not None
     assert (record.uncollected, record.collected_revision) == (0, record.revision)
@@ -116,7 +116,7 @@ def test_an_object_that_differs_is_told_and_never_overwritten(
     file.write_bytes(other)
     found = verify(bought)
     assert kinds(found) == ["differs"]
-    assert absent(bought) == AbsentFiles(files=0 if same_size else 1)
+    assert absent(bought) == MissingFiles(files=0 if same_size else 1)
     assert kinds(repair_night(found, bought.ports, owner="verify")) == ["differs"]
     assert file.read_bytes() == other
     assert not bought.ledger.night(bought.night).uncollected  # type: ignore[union-attr]  # planned above

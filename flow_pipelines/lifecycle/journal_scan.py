@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from flow_pipelines.batches.keys import path_safe
-from flow_pipelines.lifecycle.comparing import (
-    Books,
+from flow_pipelines.lifecycle.journal_comparison import (
+    LedgerAndStore,
     compare_night,
     compare_where_it_opens,
     in_words,
@@ -38,7 +38,7 @@ class Round:
     """Where to go on; empty: it came to the end."""
 
 
-def own_batches(books: Books) -> Iterator[tuple[str, OwnerNote]]:
+def own_batches(books: LedgerAndStore) -> Iterator[tuple[str, OwnerNote]]:
     """Return the batches in the bucket that this ledger owns, defined today or not."""
     for name in _batches(books.store):
         note = read_owner(books.store, name)
@@ -46,7 +46,7 @@ def own_batches(books: Books) -> Iterator[tuple[str, OwnerNote]]:
             yield name, note
 
 
-def compare_recent(books: Books, after: str, *, seconds: float) -> Round:
+def compare_recent(books: LedgerAndStore, after: str, *, seconds: float) -> Round:
     """Compare the nights of the last days, or those that the ledger does not know.
 
     Goes on `after` where an earlier round ended, and looks at one night at least.
@@ -63,7 +63,9 @@ def compare_recent(books: Books, after: str, *, seconds: float) -> Round:
     return found
 
 
-def compare_batch(books: Books, batch: str, note: OwnerNote) -> Iterator[tuple[Night, int]]:
+def compare_batch(
+    books: LedgerAndStore, batch: str, note: OwnerNote
+) -> Iterator[tuple[Night, int]]:
     """Compare every night of a batch, here and where it was bought before; say what was taken in.
 
     Raises: as `compare_night`.
@@ -79,7 +81,7 @@ def compare_batch(books: Books, batch: str, note: OwnerNote) -> Iterator[tuple[N
                 yield night, compare_where_it_opens(night, books, store)
 
 
-def _folders(books: Books, after: str, since: datetime) -> Iterator[tuple[str, str, bool]]:
+def _folders(books: LedgerAndStore, after: str, since: datetime) -> Iterator[tuple[str, str, bool]]:
     """Return journals by batch and folder, and whether there is nothing to compare."""
     begin = tuple(after.split("/", 1)) if after else ("", "")
     for batch in _batches(books.store):
@@ -98,17 +100,17 @@ def _batches(store: ImageStore) -> Iterator[str]:
     return (name for name in store.list_folders(prefix) if _BATCH.fullmatch(name))
 
 
-def _is_own(books: Books, note: OwnerNote | None) -> bool:
+def _is_own(books: LedgerAndStore, note: OwnerNote | None) -> bool:
     return note is not None and note.ledger_id == books.ledger.ledger_id
 
 
-def _still(books: Books, batch: str, since: datetime) -> frozenset[str]:
+def _still(books: LedgerAndStore, batch: str, since: datetime) -> frozenset[str]:
     """Return the folders of nights that the ledger knows and that have not changed since."""
     times = books.ledger.partition_times(batch).items()
     return frozenset(path_safe(key) for key, changed_at in times if changed_at < since)
 
 
-def _compare_folder(books: Books, batch: str, folder: str, found: Round) -> None:
+def _compare_folder(books: LedgerAndStore, batch: str, folder: str, found: Round) -> None:
     try:
         night = _night(books.store, batch, folder)
         taken = compare_night(night, books).taken if night is not None else 0

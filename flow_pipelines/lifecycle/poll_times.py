@@ -5,7 +5,7 @@
 | something waits to be submitted | when nearly all such runs ended | when most of the rest did |
 | nothing waits, few in flight | when the first of such runs end | as the spare turns allow |
 | nothing waits, many in flight | when most ended | when half of the rest did |
-| such runs were never measured | `schedule`'s figures | `schedule`'s figures |
+| such runs were never measured | `poll_intervals`'s figures | `schedule`'s figures |
 
 A poll is worth as much as a submit: while turns are short, the one that finds a run ended is the
 only one that pays.
@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from flow_pipelines.ledger.records import Workload
-from flow_pipelines.lifecycle import schedule
+from flow_pipelines.lifecycle import poll_intervals
 from flow_pipelines.lifecycle.durations import FEWEST, Durations
 from flow_pipelines.lifecycle.ports import Ports
 from flow_pipelines.model import RunReport, Submission, SubmissionState
@@ -36,18 +36,18 @@ CALLED_BACK = 1.5
 """Where a callback is expected it is given so many times as long as nearly all runs take."""
 
 
-class Mood(Enum):
+class Demand(Enum):
     """What the account's turns are wanted for."""
 
     BUSY = auto()
     """Something waits to be submitted."""
     DRAINING = auto()
     """Nothing does, and much is in flight."""
-    CALM = auto()
+    IDLE = auto()
 
 
-_FIRST = {Mood.BUSY: 0.94, Mood.DRAINING: 0.85, Mood.CALM: 0.04}
-_NEXT = {Mood.BUSY: 0.8, Mood.DRAINING: 0.6}
+_FIRST = {Demand.BUSY: 0.94, Demand.DRAINING: 0.85, Demand.IDLE: 0.04}
+_NEXT = {Demand.BUSY: 0.8, Demand.DRAINING: 0.6}
 _NEARLY_ALL = 0.98
 
 
@@ -57,11 +57,11 @@ def workload(ports: Ports, resource: str) -> Workload:
     return ports.caches.workload.get_or(resource, now, lambda: ports.ledger.workload(resource))
 
 
-def mood(load: Workload) -> Mood:
+def demand(load: Workload) -> Demand:
     """Return what turns are wanted for."""
     if load.waiting:
-        return Mood.BUSY
-    return Mood.CALM if load.in_flight <= FEW else Mood.DRAINING
+        return Demand.BUSY
+    return Demand.IDLE if load.in_flight <= FEW else Demand.DRAINING
 
 
 def durations(ports: Ports, submission: Submission) -> Durations | None:
@@ -92,22 +92,22 @@ def poll_again_at(
     """Return when to poll again after a poll just now; `report` is its answer, unless it failed."""
     now = ports.clock.now()
     advice = max(advice_seconds or 0.0, (report and report.poll_after_seconds) or 0.0)
-    plain = schedule.next_poll_at(
+    plain = poll_intervals.next_poll_at(
         submission,
         now,
         run_timeout_seconds=run_timeout_seconds,
         advice_seconds=advice,
         called_back=_called_back(ports, submission),
     )
-    if report is None or schedule.is_overdue(submission, now, run_timeout_seconds):
+    if report is None or poll_intervals.is_overdue(submission, now, run_timeout_seconds):
         return plain
-    wait = _next_seconds(ports, submission, report, schedule.age_seconds(submission, now))
+    wait = _next_seconds(ports, submission, report, poll_intervals.age_seconds(submission, now))
     if wait is None or _called_back(ports, submission):
         return plain
     return now + timedelta(seconds=max(wait, advice))
 
 
-def hasten(ports: Ports, submission: Submission) -> None:
+def poll_sooner(ports: Ports, submission: Submission) -> None:
     """Let a run be asked after as soon as spare turns allow that it was going to be later.
 
     What it was given while turns were short may be far off. Does nothing where a callback is
@@ -118,13 +118,13 @@ def hasten(ports: Ports, submission: Submission) -> None:
     since = submission.asked_at or submission.submitted_at
     if since is None or submission.next_poll_at is None or _called_back(ports, submission):
         return
-    age = schedule.age_seconds(submission, since)
+    age = poll_intervals.age_seconds(submission, since)
     load = workload(ports, submission.resource)
     first = submission.asked_at is None
     wait = _spare(age, load)
     if first:
         found = durations(ports, submission)
-        wait = (found and found.age_at(_FIRST[Mood.CALM])) or schedule.FIRST_SECONDS
+        wait = (found and found.age_at(_FIRST[Demand.IDLE])) or poll_intervals.FIRST_SECONDS
     at = since + timedelta(seconds=wait)
     at = max(at, ports.clock.now())
     if at < submission.next_poll_at - timedelta(seconds=1):
@@ -138,15 +138,15 @@ def _called_back(ports: Ports, submission: Submission) -> bool:
 
 def _first_seconds(ports: Ports, submission: Submission) -> float:
     called_back = _called_back(ports, submission)
-    plain = schedule.first_poll_seconds(called_back=called_back)
+    plain = poll_intervals.first_poll_seconds(called_back=called_back)
     found = durations(ports, submission)
     if called_back:
         nearly_all = found.age_at(_NEARLY_ALL) if found else None
         return max(plain, CALLED_BACK * (nearly_all or 0.0))
-    feeling = mood(workload(ports, submission.resource))
+    wanted = demand(workload(ports, submission.resource))
     if found is None:
-        return FIRST_UNMEASURED_SECONDS if feeling is Mood.BUSY else plain
-    return found.age_at(_FIRST[feeling]) or plain
+        return FIRST_UNMEASURED_SECONDS if wanted is Demand.BUSY else plain
+    return found.age_at(_FIRST[wanted]) or plain
 
 
 def _next_seconds(
@@ -154,15 +154,15 @@ def _next_seconds(
 ) -> float | None:
     """None: nothing is known that `schedule` does not know."""
     load, found = workload(ports, submission.resource), durations(ports, submission)
-    feeling, left = mood(load), _left_by_progress(report, age)
-    if feeling is Mood.CALM:
+    wanted, left = demand(load), _left_by_progress(report, age)
+    if wanted is Demand.IDLE:
         return max(_spare(age, load), (left or 0.0) / 2)
     if left is not None:
         return max(left * 1.2, SHORTEST_SECONDS)
-    at = found.age_at(_NEXT[feeling], age) if found else None
+    at = found.age_at(_NEXT[wanted], age) if found else None
     if at is None:
         return None
-    grown = age * schedule.GROWTH if report.state is SubmissionState.QUEUED else 0.0
+    grown = age * poll_intervals.GROWTH if report.state is SubmissionState.QUEUED else 0.0
     return max(at - age, grown, SHORTEST_SECONDS)
 
 

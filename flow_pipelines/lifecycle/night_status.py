@@ -1,4 +1,4 @@
-"""Whether a night is there: bought, ended and in the bucket."""
+"""Whether a night is complete: bought, ended and in the bucket."""
 
 from __future__ import annotations
 
@@ -13,60 +13,57 @@ from flow_pipelines.model.states import UNDER_WAY
 
 
 @dataclass(frozen=True, kw_only=True)
-class Presence:
+class NightStatus:
     """What the ledger knows of a night that should be there."""
 
     night: Night
-    there: bool
+    is_complete: bool
     """Everything that was sent has ended, and the tables in the bucket say so. How well it went
-    is not asked here; what waits for a person (`unresolved`) does not make it absent."""
-    tell: Callable[[], str] = field(repr=False, compare=False)
+    does not matter here, and what waits for a person (`unresolved`) does not make it incomplete."""
+    describe: Callable[[], str] = field(repr=False, compare=False)
     """Sums the night up: a sensor asks for the words only to report them."""
 
     @property
     def in_words(self) -> str:
         """Say how it stands, from the ledger as it is now."""
-        return self.tell()
+        return self.describe()
 
 
-def presence(ledger: RunLedger, clock: Clock, night: Night) -> Presence:
-    """Look whether a night is there. Reads the ledger only: one row of it."""
-    return presence_of(ledger.night(night), night, ledger, clock)
-
-
-def presence_of(
+def night_status(
     record: NightRecord | None, night: Night, ledger: RunLedger, clock: Clock
-) -> Presence:
-    """Tell the same of a record that was read a moment ago; None: there was none."""
-    there = (
+) -> NightStatus:
+    """Return the status of a night whose record was just read; None: it has none."""
+    is_complete = (
         record is not None
         and record.marked_at is not None
         and not any(record.counts.get(state, 0) for state in UNDER_WAY)
         and record.revision == record.collected_revision
     )
-    return Presence(
-        night=night, there=there, tell=lambda: _told(ledger, clock, night, record, there=there)
+    return NightStatus(
+        night=night,
+        is_complete=is_complete,
+        describe=lambda: _describe(ledger, clock, night, record, is_complete=is_complete),
     )
 
 
-def _told(
-    ledger: RunLedger, clock: Clock, night: Night, record: NightRecord | None, *, there: bool
+def _describe(
+    ledger: RunLedger, clock: Clock, night: Night, record: NightRecord | None, *, is_complete: bool
 ) -> str:
     if record is None:
-        return _absent(ledger, f"{night} was not bought: no run ever planned it")
+        return _with_pause(ledger, f"{night} was not bought: no run ever planned it")
     if record.marked_at is None:
-        return _absent(ledger, f"{night} was planned, and nothing of it was sent")
+        return _with_pause(ledger, f"{night} was planned, and nothing of it was sent")
     progress = night_progress(night, ledger.tallies(night), clock.now())
-    if there:
+    if is_complete:
         return f"{progress.in_words()}, in the bucket"
     if record.stopped is not None and progress.planned:
-        return _absent(ledger, f"{progress.in_words()}: stopped: {record.stopped}")
+        return _with_pause(ledger, f"{progress.in_words()}: stopped: {record.stopped}")
     if progress.under_way:
-        return _absent(ledger, f"{progress.in_words()}: not ended yet")
-    return _absent(ledger, f"{progress.in_words()}: ended, and not in the bucket yet")
+        return _with_pause(ledger, f"{progress.in_words()}: not ended yet")
+    return _with_pause(ledger, f"{progress.in_words()}: ended, and not in the bucket yet")
 
 
-def _absent(ledger: RunLedger, words: str) -> str:
+def _with_pause(ledger: RunLedger, words: str) -> str:
     pause = ledger.paused()
     if pause is not None:
         words += f". Submitting is paused by {pause.who}: {pause.why}"

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from flow_pipelines.lifecycle.poll_times import first_poll_at
 from flow_pipelines.lifecycle.ports import Ports
-from flow_pipelines.lifecycle.waits import first_poll_at
 from flow_pipelines.model import Receipt, Submission, SubmissionState
 from flow_pipelines.model.errors import (
     IllegalTransition,

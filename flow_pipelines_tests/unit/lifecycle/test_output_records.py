@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flow_pipelines.lifecycle import collect, collect_night, noting, wait_for_night
+from flow_pipelines.lifecycle import collect, collect_night, output_records, wait_for_night
 from flow_pipelines.model.errors import LedgerError, StorageError
 from flow_pipelines_tests.unit.lifecycle.conftest import Lab
 
@@ -70,7 +70,7 @@ def test_what_was_carried_before_somebody_interrupted_is_noted(
 ) -> None:
     keys = finish(lab, "a cat", "a dog", "a fox")
     interruptions = iter([KeyboardInterrupt])
-    real = noting.wait
+    real = output_records.wait
 
     def interrupted(*given: Any, **more: Any) -> Any:
         for one in interruptions:
@@ -78,7 +78,7 @@ def test_what_was_carried_before_somebody_interrupted_is_noted(
             raise one
         return real(*given, **more)
 
-    monkeypatch.setattr(noting, "wait", interrupted)
+    monkeypatch.setattr(output_records, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
         collect_night(lab.night, lab.ports, owner="run-1")
 

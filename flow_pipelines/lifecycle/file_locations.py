@@ -22,16 +22,16 @@ Outputs = Mapping[str, Sequence[Output]]
 """By submission key."""
 
 
-def pages_with_places(
+def pages_with_locations(
     ledger: RunLedger, store: ImageStore, night: Night, page: int = PAGE
 ) -> Iterator[tuple[Sequence[Submission], Outputs]]:
     """Return a night's pages with their outputs, after noting the bucket of those without one."""
-    places = Places(ledger, store, night)
+    locations = FileLocations(ledger, store, night)
     for submissions, outputs in pages_with_outputs(ledger, night, page):
-        yield submissions, places.noted(outputs)
+        yield submissions, locations.noted(outputs)
 
 
-class Places:
+class FileLocations:
     """Notes where a night's files are."""
 
     def __init__(self, ledger: RunLedger, store: ImageStore, night: Night) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flow_pipelines.ledger import RunLedger
-from flow_pipelines.lifecycle.places import pages_with_places
+from flow_pipelines.lifecycle.file_locations import pages_with_locations
 from flow_pipelines.model import Night, StoredFacts
 from flow_pipelines.model.errors import ConfigurationError, StorageError
 from flow_pipelines.storage.contract import ImageStore
@@ -14,7 +14,7 @@ from flow_pipelines.storage.places import store_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class AbsentFiles:
+class MissingFiles:
     """Stored files that the listings do not have."""
 
     files: int = 0
@@ -24,21 +24,21 @@ class AbsentFiles:
     why_unseen: str = ""
 
 
-def absent_files(night: Night, ledger: RunLedger, store: ImageStore) -> AbsentFiles:
+def missing_files(night: Night, ledger: RunLedger, store: ImageStore) -> MissingFiles:
     """Compare what the ledger calls stored with listings of the folders that it names.
 
     Names and sizes are compared, no contents: `verify` does that. Free of charge.
     """
     folders = _Folders(store)
     files = unseen = 0
-    for _, outputs in pages_with_places(ledger, store, night):
+    for _, outputs in pages_with_locations(ledger, store, night):
         for facts in (one.stored for each in outputs.values() for one in each if one.stored):
             sizes = folders.sizes(facts)
             if sizes is None:
                 unseen += 1
             elif sizes.get(facts.s3_key) != facts.size_bytes:
                 files += 1
-    return AbsentFiles(files=files, unseen=unseen, why_unseen=folders.why_unseen)
+    return MissingFiles(files=files, unseen=unseen, why_unseen=folders.why_unseen)
 
 
 class _Folders:

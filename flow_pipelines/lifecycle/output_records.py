@@ -18,12 +18,12 @@ from flow_pipelines.model.errors import LedgerError
 LOST = "lost: "
 """How the problem begins of an output that was stored, is not there any more, and cannot be stored
 again so far."""
-NOTE_SECONDS = 0.25
+RECORD_SECONDS = 0.25
 """How long what is in the bucket may wait for its note in the ledger."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Carried:
+class CompletedRun:
     """A run whose every output is in the bucket, the last one not yet noted."""
 
     submission_key: str
@@ -31,7 +31,7 @@ class Carried:
     """None: all of them were noted."""
 
 
-class Carrier:
+class PendingWrite:
     """What one collection carries of one run; it holds back the note of the latest output."""
 
     def __init__(self, ports: Workplace, submission_key: str) -> None:
@@ -41,21 +41,21 @@ class Carrier:
 
     def stored(self, output: Output, facts: StoredFacts) -> bool:
         """Take an output that is in the bucket; False: the one before it could not be noted."""
-        noted = self.note_latest()
+        noted = self.write_latest()
         self._latest = output, facts
         return noted
 
-    def note_latest(self) -> bool:
+    def write_latest(self) -> bool:
         """Note what was held back; False: the ledger refused, and knows that it is not stored."""
         latest, self._latest = self._latest, None
         return latest is None or _note_output(self._ports, *latest)
 
-    def whole(self) -> Carried:
+    def whole(self) -> CompletedRun:
         """Hand on what is left to note of a run that is in the bucket whole."""
-        return Carried(submission_key=self._key, last=self._latest)
+        return CompletedRun(submission_key=self._key, last=self._latest)
 
 
-def note_problem(
+def record_problem(
     ports: Workplace,
     output: Output,
     problem: str,
@@ -79,8 +79,8 @@ def note_problem(
     ports.log(f"{output.submission_key} output {output.output_index} is not stored: {problem}")
 
 
-def note_as_they_end(
-    ports: Workplace, night: Night, futures: Sequence[Future[Carried | None]]
+def record_completed(
+    ports: Workplace, night: Night, futures: Sequence[Future[CompletedRun | None]]
 ) -> None:
     """Wait for all, and note what they carried; after the first error begin no more, and raise it.
 
@@ -89,7 +89,7 @@ def note_as_they_end(
     pending, failed = set(futures), None
     try:
         while pending:
-            done, pending = wait(pending, timeout=NOTE_SECONDS, return_when=FIRST_EXCEPTION)
+            done, pending = wait(pending, timeout=RECORD_SECONDS, return_when=FIRST_EXCEPTION)
             ended = [future for future in futures if future in done and not future.cancelled()]
             failed = failed or next((e for future in ended if (e := future.exception())), None)
             if failed is not None:
@@ -107,17 +107,17 @@ def note_as_they_end(
         raise failed
 
 
-def _whole(ended: Iterable[Future[Carried | None]]) -> Sequence[Carried]:
+def _whole(ended: Iterable[Future[CompletedRun | None]]) -> Sequence[CompletedRun]:
     told = (f.result() for f in ended if not f.cancelled() and f.exception() is None)
     return [one for one in told if one is not None]
 
 
-def _cancel(futures: set[Future[Carried | None]]) -> None:
+def _cancel(futures: set[Future[CompletedRun | None]]) -> None:
     for future in futures:
         future.cancel()
 
 
-def _note(ports: Workplace, night: Night, carried: Sequence[Carried]) -> None:
+def _note(ports: Workplace, night: Night, carried: Sequence[CompletedRun]) -> None:
     """Note many at once; where the ledger refuses, each alone, so that one stops no other."""
     if not carried:
         return
@@ -129,11 +129,11 @@ def _note(ports: Workplace, night: Night, carried: Sequence[Carried]) -> None:
             _note_run(ports, one)
 
 
-def _by_index(carried: Carried) -> dict[int, StoredFacts]:
+def _by_index(carried: CompletedRun) -> dict[int, StoredFacts]:
     return {} if carried.last is None else {carried.last[0].output_index: carried.last[1]}
 
 
-def _note_run(ports: Workplace, carried: Carried) -> None:
+def _note_run(ports: Workplace, carried: CompletedRun) -> None:
     if carried.last is not None and not _note_output(ports, *carried.last):
         return
     try:
@@ -147,6 +147,6 @@ def _note_output(ports: Workplace, output: Output, facts: StoredFacts) -> bool:
     try:
         ports.ledger.record_stored(output.submission_key, output.output_index, facts)
     except LedgerError as error:
-        note_problem(ports, output, str(error))
+        record_problem(ports, output, str(error))
         return False
     return True

@@ -9,7 +9,7 @@ import pytest
 from flow_pipelines.bounded_cache import BoundedCache
 from flow_pipelines.ledger.records import Workload
 from flow_pipelines.lifecycle.durations import Durations
-from flow_pipelines.lifecycle.waits import Mood, mood
+from flow_pipelines.lifecycle.poll_times import Demand, demand
 
 MEDIAN, SIGMA = 30.0, 0.6
 P95 = 80.5
@@ -52,10 +52,10 @@ def test_beyond_every_run_that_was_measured_nothing_is_known() -> None:
 
 @pytest.mark.parametrize(
     ("waiting", "in_flight", "felt"),
-    [(1, 5, Mood.BUSY), (0, 21, Mood.DRAINING), (0, 20, Mood.CALM)],
+    [(1, 5, Demand.BUSY), (0, 21, Demand.DRAINING), (0, 20, Demand.IDLE)],
 )
-def test_turns_are_wanted_for_what_waits(waiting: int, in_flight: int, felt: Mood) -> None:
-    assert mood(Workload(waiting=waiting, in_flight=in_flight)) is felt
+def test_turns_are_wanted_for_what_waits(waiting: int, in_flight: int, felt: Demand) -> None:
+    assert demand(Workload(waiting=waiting, in_flight=in_flight)) is felt
 
 
 def test_what_is_remembered_grows_old_and_stays_bounded() -> None:

@@ -39,7 +39,7 @@ class Compared(NamedTuple):
     """The journal there has every intent of before it, too."""
 
 
-class Books(Protocol):
+class LedgerAndStore(Protocol):
     """The part of `Ports` that comparing takes: no account, no provider."""
 
     @property
@@ -59,7 +59,7 @@ class Books(Protocol):
         """Gets one line a time for people."""
 
 
-def refuse_behind(night: Night, books: Books, note: OwnerNote) -> bool:
+def refuse_behind(night: Night, books: LedgerAndStore, note: OwnerNote) -> bool:
     """Take in what this ledger lacks of a night, and stop the run that found it.
 
     Looks at the place at hand and, as far as they open, at those that `note` names. Returns
@@ -87,7 +87,7 @@ def in_words(night: Night, taken: int, ledger: RunLedger) -> str:
     )
 
 
-def compare_night(night: Night, books: Books, store: ImageStore | None = None) -> Compared:
+def compare_night(night: Night, books: LedgerAndStore, store: ImageStore | None = None) -> Compared:
     """Take in what the journal at a place knows of a night and the ledger does not.
 
     A journal that is not complete says nothing of a night that this ledger does not know.
@@ -108,7 +108,7 @@ def compare_night(night: Night, books: Books, store: ImageStore | None = None) -
     return Compared(taken, listed.complete)
 
 
-def other_places(note: OwnerNote, books: Books) -> Iterator[ImageStore]:
+def other_places(note: OwnerNote, books: LedgerAndStore) -> Iterator[ImageStore]:
     """Return the stores at the places where a batch was bought before."""
     here = place_of(books.store)
     for place in note.earlier_places:
@@ -117,7 +117,7 @@ def other_places(note: OwnerNote, books: Books) -> Iterator[ImageStore]:
             yield books.store.at(bucket, prefix)
 
 
-def compare_where_it_opens(night: Night, books: Books, store: ImageStore) -> int:
+def compare_where_it_opens(night: Night, books: LedgerAndStore, store: ImageStore) -> int:
     """Do `compare_night` at a place that may be gone, or closed to these credentials."""
     try:
         return compare_night(night, books, store).taken
@@ -143,8 +143,10 @@ def _workflows(store: ImageStore, page: Sequence[JournalEntry]) -> Sequence[Work
     return [workflow for workflow in found if workflow is not None]
 
 
-def _attach(night: Night, books: Books, store: ImageStore, entries: Sequence[JournalEntry]) -> None:
-    """Return imported rows the runs that the night's table in the bucket says are theirs."""
+def _attach(
+    night: Night, books: LedgerAndStore, store: ImageStore, entries: Sequence[JournalEntry]
+) -> None:
+    """Attach to imported rows the runs that the night's table in the bucket names."""
     runs = bought_runs(store, night.batch, path_safe(night.partition_key))
     where = store.uri(store.key(night.batch, path_safe(night.partition_key), "runs.parquet"))
     for entry in entries:
