@@ -12,7 +12,7 @@ from flow_pipelines.assets.columns import comparison_columns
 from flow_pipelines.assets.preview import MAX_PREVIEW_BYTES
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.ledger import RunLedger
-from flow_pipelines.lifecycle.file_locations import Places
+from flow_pipelines.lifecycle.file_locations import FileLocations
 from flow_pipelines.lifecycle.plan import latest
 from flow_pipelines.model import Night, StoredFacts
 from flow_pipelines.model.errors import ConfigurationError, StorageError
@@ -141,7 +141,7 @@ def _look(
         Side(
             column=side.column,
             submissions=list(latest(ledger.submissions(night)).values()),
-            outputs=Places(ledger, store, night).noted(ledger.outputs(night)),
+            outputs=FileLocations(ledger, store, night).noted(ledger.outputs(night)),
         )
         for side, night in zip(comparison.sides, nights, strict=True)
     ])  # fmt: skip

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flow_pipelines.lifecycle import Ports, collect_night, poll_due, summarize_night
-from flow_pipelines.lifecycle.file_locations import Places
+from flow_pipelines.lifecycle.file_locations import FileLocations
 from flow_pipelines.model import Night
 from flow_pipelines.storage.contract import ImageStore
 from flow_pipelines.storage.places import read_stored
@@ -126,4 +126,4 @@ def test_a_file_of_the_release_before_is_not_claimed_for_another_bucket(
         mark = ports.store.key(night.batch, night.partition_key, "_receipts.json")
         ports.store.create_json(mark, {"marked_at": ports.clock.now().isoformat()})
         outputs = ports.ledger.outputs(night)
-        assert Places(ports.ledger, ports.store, night).noted(outputs) == outputs
+        assert FileLocations(ports.ledger, ports.store, night).noted(outputs) == outputs
