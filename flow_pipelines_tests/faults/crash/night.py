@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, NamedTuple
 
 from flow_pipelines.lifecycle import (
@@ -20,6 +21,7 @@ from flow_pipelines.lifecycle import (
     submit_night,
     wait_for_night,
 )
+from flow_pipelines.lifecycle import ports as lifecycle_ports
 from flow_pipelines.model import ENDED, BatchSettings, SubmissionState
 from flow_pipelines.model.errors import LeaseLost
 from flow_pipelines_tests.faults.crash.bench import NIGHT, Bench
@@ -35,9 +37,16 @@ ROWS = 3
 TROUBLED_ROWS = 6
 TROUBLED_BUDGET_RUNS = 4
 
+
+def _until_it_ends(_ports: Any, _name: str, _owner: str, ended: threading.Event) -> None:
+    ended.wait()
+
+
 # Effects of one process follow one upon another: threads would shuffle them.
 collect.TRANSFERS = 1
 noting.RECORD_SECONDS = 3600.0
+# A renewal waits by the real clock: a slow process would have effects that a fast one has not.
+lifecycle_ports._renew = _until_it_ends
 
 
 class Known(NamedTuple):
