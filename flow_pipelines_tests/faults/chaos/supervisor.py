@@ -14,6 +14,7 @@ from typing import Any
 
 from flow_pipelines.clock import SystemClock
 from flow_pipelines_tests.faults.chaos import copies
+from flow_pipelines_tests.faults.chaos.mending import MENDED, STOPPED, WRONG
 from flow_pipelines_tests.faults.chaos.stranger import Stranger
 from flow_pipelines_tests.faults.chaos.verdict import Restore, Verdict, judge
 from flow_pipelines_tests.faults.chaos.worker import Worker
@@ -140,7 +141,13 @@ class Supervisor:
         ended = fork(child)
         if ended.result is None:
             raise RuntimeError(ended.problem)
-        return Verdict(**ended.result)
+        verdict, told = Verdict(**ended.result), self.told()
+        wrong = [line for line in told if line.startswith(WRONG)]
+        verdict.not_stopped += len(wrong)
+        verdict.lines += wrong
+        verdict.stops = sum(line.startswith(STOPPED) for line in told)
+        verdict.mended = sum(line.startswith(MENDED) for line in told)
+        return verdict
 
     def told(self) -> Sequence[str]:
         """Return what the workers noted."""

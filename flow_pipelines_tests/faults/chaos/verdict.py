@@ -12,11 +12,13 @@ from flow_pipelines.model import Submission, SubmissionState
 from flow_pipelines.sandbox.control_client import SandboxRun
 from flow_pipelines.sandbox.meter import RequestRecord
 from flow_pipelines_tests.faults.chaos.belongings import (
+    extra_of,
     journaled,
     problems_of,
     whose,
 )
 from flow_pipelines_tests.faults.chaos.stranger import strange_url
+from flow_pipelines_tests.faults.chaos.tables import EARLY, REFUSED, prompt_ids, row_of
 from flow_pipelines_tests.faults.chaos.world import STRANGE, World
 
 WINDOW_SECONDS = 600.0
@@ -47,8 +49,10 @@ class Verdict:
     accounts: dict[str, int] = field(default_factory=dict)
     """Runs of ours by account."""
     duplicate_bills: int = 0
-    lost_images: int = 0
-    images: int = 0
+    lost_files: int = 0
+    files: int = 0
+    extra_files: int = 0
+    """Of them those that are no pictures of their runs."""
     attached_from_bucket: int = 0
     """Receipts that a copy of the ledger lacked, taken from `runs.parquet`."""
     unresolved_lost_answer: int = 0
@@ -64,6 +68,14 @@ class Verdict:
     another prompt; and what the stranger's ledger was given of ours."""
     forgotten: int = 0
     """Intents in the journal that the ledger does not know."""
+    mended: int = 0
+    """Nights whose table a person wrote anew after rows of it had been refused."""
+    stops: int = 0
+    """Times that a person found such a night stopped."""
+    kept: int = 0
+    """Rows accepted before their table was mended, under the text that they were bought with."""
+    not_stopped: int = 0
+    """Times that a person found more refusals, or more rows failed by them, than may be."""
     lines: list[str] = field(default_factory=list)
 
     @property
@@ -71,12 +83,13 @@ class Verdict:
         bad = (
             self.missing,
             self.duplicate_bills,
-            self.lost_images,
+            self.lost_files,
             self.unresolved_unexplained,
             self.unsettled,
             self.mistaken,
             self.unknown_bills,
             self.forgotten,
+            self.not_stopped,
         )
         return not any(bad)
 
@@ -124,11 +137,12 @@ def _bought(
     runs: Sequence[SandboxRun],
 ) -> Sequence[Submission]:
     """Return the submissions of a provider's nights; look at their rows, journal and pictures."""
-    made = {run.id: len(run.outputs) for run in runs}
+    made = {run.id: run for run in runs}
     found: list[Submission] = []
     for night in (night for name, night in world.nights if name == provider):
         bought = ledger.submissions(night)
-        verdict.missing += world.rows(night) - len({one.prompt_id for one in bought})
+        rows = prompt_ids(world.table(night))
+        verdict.missing += len({*rows} - {one.prompt_id for one in bought})
         known = ledger.intents(night)
         for key, intents in journaled(world, night).items():
             if intents > known.get(key, 0):
@@ -138,10 +152,11 @@ def _bought(
         for one in bought:
             if one.state is SubmissionState.SUCCEEDED:
                 mine = outputs.get(one.submission_key, ())
-                missing = max(made.get(one.provider_run_id or "", 0) - len(mine), 0)
-                problems = list(problems_of(world, one, mine))
-                verdict.images += len(mine) + missing
-                verdict.lost_images += len(problems) + missing
+                problems = list(problems_of(world, one, made.get(one.provider_run_id or ""), mine))
+                verdict.files += len(mine)
+                verdict.extra_files += sum(bool(extra_of(output.file_name)) for output in mine)
+                verdict.lost_files += len(problems)
+                verdict.kept += EARLY in one.prompt
                 verdict.lines += [f"{one.submission_key}: {problem}" for problem in problems]
         found += bought
     verdict.submissions += len(found)
@@ -149,12 +164,15 @@ def _bought(
 
 
 def _bills(verdict: Verdict, runs: Sequence[SandboxRun], metered: Sequence[str]) -> None:
-    """Count our own: each row has a prompt of its own, on whichever account it was bought."""
-    bought = Counter(run.prompt for run in runs)
+    """Count our own: each row has a text of its own, whatever is mended and wherever bought."""
+    bought = Counter(row_of(run.prompt) for run in runs)
     twice = [prompt for prompt, count in bought.items() if count > 1]
     verdict.billed += len(runs)
     verdict.duplicate_bills += max(len(runs) - len(bought), len(metered))
     verdict.lines += [f"billed twice: {one}" for one in twice or metered]
+    refused = [f"billed, though refused: {run.prompt}" for run in runs if REFUSED in run.prompt]
+    verdict.not_stopped += len(refused)
+    verdict.lines += refused
     for run in runs:
         verdict.accounts[run.account] = verdict.accounts.get(run.account, 0) + 1
 

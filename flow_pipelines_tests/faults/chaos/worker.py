@@ -27,6 +27,8 @@ from flow_pipelines.lifecycle import (
 from flow_pipelines.lifecycle.journal_scan import compare_recent
 from flow_pipelines.model import ENDED, Night, NightRecord, SubmissionState
 from flow_pipelines.model.errors import FlowPipelinesError
+from flow_pipelines_tests.faults.chaos.mending import mend, needs_mending
+from flow_pipelines_tests.faults.chaos.tables import prompt_ids
 from flow_pipelines_tests.faults.chaos.world import World, resources_of
 
 WAIT_SECONDS = 120.0
@@ -36,6 +38,8 @@ GRACE = timedelta(minutes=15)
 """By the fast clock: how long after its intent, or a restart, an unresolved submission is still
 looked for."""
 _SENT = ("planned", "skipped", "canceled")
+_WELL = ENDED - {SubmissionState.FAILED}
+"""Runs do not fail here: what failed was refused, and is mended."""
 
 
 class Worker:
@@ -95,7 +99,7 @@ class Worker:
         provider, night = self._rng.choice(waiting)
         owner, ports = self._owner(), self._of(provider)
         plan_night(self._world.settings(provider), night.partition_key, ports)
-        self._submit(provider, night, owner, hold_for_collection=True)
+        self._submit(provider, night, owner, asked_by=owner, hold_for_collection=True)
         with held_lease(ports, collect_lease(night), owner):
             wait_for_night(ports, night, owner=owner, wait_seconds=WAIT_SECONDS)
             collect_night(night, ports, owner=owner)
@@ -106,6 +110,7 @@ class Worker:
         night: Night,
         owner: str,
         *,
+        asked_by: str | None,
         limit: int | None = None,
         hold_for_collection: bool = False,
     ) -> None:
@@ -117,6 +122,7 @@ class Worker:
             night,
             ports,
             owner=owner,
+            asked_by=asked_by,
             limit=limit,
             hold_for_collection=hold_for_collection,
         )
@@ -146,7 +152,7 @@ class Worker:
     def _carry_out(self, provider: str, todo: Todo) -> None:
         owner = self._owner()
         if todo.kind == "submit":
-            self._submit(provider, todo.night, owner, limit=todo.limit)
+            self._submit(provider, todo.night, owner, asked_by=None, limit=todo.limit)
         else:
             ports = self._of(provider)
             open_night(todo.night, ports, owner=owner)
@@ -157,38 +163,48 @@ class Worker:
         record = self._ledger.night(night)
         if record is None or record.marked_at is None:
             return
-        rows = self._world.rows(night)
-        if sum(record.counts.values()) < rows:
-            self._complete(provider, night, rows)
+        if self._lacks(night):
+            self._complete(provider, night)
             record = self._ledger.night(night) or record
+        if needs_mending(record):
+            mend(self._world, self._ledger, night, self._note)
+            plan_night(self._world.settings(provider), night.partition_key, self._of(provider))
+            self._ask(provider, night)
+            return
         planned = record.counts.get(SubmissionState.PLANNED, 0)
         sent = sum(n for state, n in record.counts.items() if state.value not in _SENT)
         if planned and record.submit_goal is not None and sent >= record.submit_goal:
-            self._note(f"person submits {night}")
-            self._submit(provider, night, self._owner())
+            self._ask(provider, night)
 
-    def _complete(self, provider: str, night: Night, rows: int) -> None:
+    def _ask(self, provider: str, night: Night) -> None:
+        owner = self._owner()
+        self._note(f"person submits {night}")
+        self._submit(provider, night, owner, asked_by=owner)
+
+    def _lacks(self, night: Night) -> Sequence[str]:
+        """Return the rows of a night's table of which the ledger knows nothing."""
+        known = {one.prompt_id for one in self._ledger.submissions(night)}
+        return [one for one in prompt_ids(self._world.table(night)) if one not in known]
+
+    def _complete(self, provider: str, night: Night) -> None:
         """Plan what a night that came from the journal lacks."""
         settings, ports = self._world.settings(provider), self._of(provider)
         plan_night(settings, night.partition_key, ports)
-        record = self._ledger.night(night)
         self._note(f"person plans {night}")
-        if record is not None and sum(record.counts.values()) < rows:
+        lacks = self._lacks(night)
+        if lacks:
             self._note(f"person regenerates {night}")
-            regenerate(settings, night, ports, requested_by=f"chaos-{rows}", scope="changed")
+            asked = f"chaos-{'-'.join(lacks)}"
+            regenerate(settings, night, ports, requested_by=asked, scope={"prompt_ids": lacks})
 
     def _is_done(self) -> bool:
         """Return whether nothing but unresolved submissions is left, and those were looked for."""
         waits = False
         for _, night in self._open():
             record = self._ledger.night(night)
-            if (
-                record is None
-                or _is_open(record)
-                or sum(record.counts.values()) < self._world.rows(night)
-            ):
+            if record is None or _is_open(record) or self._lacks(night):
                 waits = True
-            elif set(record.counts) <= ENDED:
+            elif set(record.counts) <= _WELL:
                 self._finished.add(night)
         if waits:
             return False
@@ -204,6 +220,6 @@ class Worker:
 
 
 def _is_open(record: NightRecord) -> bool:
-    settled = ENDED | {SubmissionState.UNRESOLVED}
+    settled = _WELL | {SubmissionState.UNRESOLVED}
     collected = record.revision == record.collected_revision and not record.uncollected
     return record.marked_at is None or not collected or not set(record.counts) <= settled

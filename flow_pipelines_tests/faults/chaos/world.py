@@ -17,6 +17,7 @@ from flow_pipelines.providers import profile
 from flow_pipelines.sandbox.control_client import ControlClient
 from flow_pipelines.storage import S3ImageStore
 from flow_pipelines_tests.conformance.providers.account import SAMPLES
+from flow_pipelines_tests.faults.chaos import tables
 from flow_pipelines_tests.faults.chaos.scaled_clock import ScaledClock
 from flow_pipelines_tests.faults.crash.bench import (
     PRICE,
@@ -83,11 +84,10 @@ class World:
         folder = self.folder / STRANGE_PREFIX / provider
         return replace(self.settings(provider), base_dir=str(folder))
 
-    def rows(self, night: Night) -> int:
-        """Count the rows of a night's table."""
+    def table(self, night: Night) -> Path:
+        """Return where a night's prompts are."""
         provider = next(provider for provider, one in self.nights if one == night)
-        table = self.folder / provider / f"{night.partition_key}.csv"
-        return len(table.read_text().splitlines()) - 1
+        return self.folder / provider / f"{night.partition_key}.csv"
 
     def accounts(self, ledger: RunLedger, prefix: str = PREFIX) -> Accounts:
         """Return what one process opens accounts with."""
@@ -164,6 +164,7 @@ def lay_out(
 ) -> Sequence[tuple[str, Night]]:
     """Write every batch's files, ours and a stranger's; give our nights, `submissions` rows."""
     nights: list[tuple[str, Night]] = []
+    ours: list[tuple[Path, int]] = []
     left, day = submissions, date(2026, 11, 1)
     for provider in providers:
         for where in (folder / provider, folder / STRANGE_PREFIX / provider):
@@ -176,14 +177,10 @@ def lay_out(
             if rows:
                 nights.append((provider, Night(f"{provider}_posters", day.isoformat())))
                 name = f"{day.isoformat()}.csv"
-                _write_prompts(folder / provider / name, f"city {{}} on {day}", rows)
-                strange = f"{STRANGE} city {{}} on {day}"
-                _write_prompts(folder / STRANGE_PREFIX / provider / name, strange, STRANGE_ROWS)
+                ours.append((folder / provider / name, rows))
+                strange = [f"{STRANGE} city {row} on {day}" for row in range(STRANGE_ROWS)]
+                tables.write(folder / STRANGE_PREFIX / provider / name, strange)
                 left -= rows
         day += timedelta(days=1)
+    tables.write_tables(ours)
     return nights
-
-
-def _write_prompts(path: Path, prompt: str, rows: int) -> None:
-    lines = [f"p{number},{prompt.format(number)}" for number in range(rows)]
-    path.write_text("\n".join(["prompt_id,prompt", *lines]) + "\n")
