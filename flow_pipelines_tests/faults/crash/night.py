@@ -14,7 +14,7 @@ from flow_pipelines.lifecycle import (
     collect_lease,
     collect_night,
     held_lease,
-    noting,
+    output_records,
     plan_night,
     poll_due,
     recover,
@@ -44,7 +44,7 @@ def _until_it_ends(_ports: Any, _name: str, _owner: str, ended: threading.Event)
 
 # Effects of one process follow one upon another: threads would shuffle them.
 collect.TRANSFERS = 1
-noting.RECORD_SECONDS = 3600.0
+output_records.RECORD_SECONDS = 3600.0
 # A renewal waits by the real clock: a slow process would have effects that a fast one has not.
 lifecycle_ports._renew = _until_it_ends
 
