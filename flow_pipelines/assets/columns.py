@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from flow_pipelines.reports.comparison import comparison_schema
 from flow_pipelines.reports.cost_table import cost_schema
-from flow_pipelines.reports.side_by_side import comparison_schema
 from flow_pipelines.storage.tables import MANIFEST_SCHEMA, RUNS_SCHEMA
 
 PROMPTS_SCHEMA = pa.schema([

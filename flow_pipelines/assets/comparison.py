@@ -1,6 +1,6 @@
 """`<name>/comparison`: the same prompts on several sides, picture by picture. Free of charge."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,22 +9,25 @@ import dagster as dg
 
 from flow_pipelines.assets.batch import RUN_TAGS, Batch, night_of
 from flow_pipelines.assets.columns import comparison_columns
-from flow_pipelines.assets.preview import MAX_PREVIEW_BYTES
+from flow_pipelines.assets.preview import stored_picture
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.file_locations import FileLocations
 from flow_pipelines.lifecycle.plan import latest
-from flow_pipelines.model import Night, StoredFacts
-from flow_pipelines.model.errors import ConfigurationError, StorageError
+from flow_pipelines.model import Night
 from flow_pipelines.model.states import UNDER_WAY
-from flow_pipelines.reports.compared import ColumnSummary, ComparedColumn
-from flow_pipelines.reports.comparison import comparison_html
+from flow_pipelines.reports.comparison import MatchedRows, Side, verdict
+from flow_pipelines.reports.comparison_page import comparison_html
+from flow_pipelines.reports.comparison_summary import (
+    ColumnSummary,
+    ComparedColumn,
+    summarize_columns,
+)
 from flow_pipelines.reports.preview import preview_markdown
-from flow_pipelines.reports.side_by_side import Side, SideBySide, verdict
+from flow_pipelines.reports.row_view import StoredPictures
 from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
 from flow_pipelines.storage.contract import ImageStore
-from flow_pipelines.storage.places import read_stored
 
 COMPARISON_TAG = "flow_pipelines/comparison"
 SENSOR = "comparisons_sensor"
@@ -119,15 +122,16 @@ def comparison_asset(comparison: Comparison) -> dg.AssetsDefinition:
             store = context.resources.image_store.get_store()
             found = _look(ledger, store, comparison, nights)
             page = store.key(comparison.name, path_safe(nights[0].partition_key), "comparison.html")
-            said = verdict(found.summaries(), len(found.matched))
-            rows = found.rows(partial(_loader, store), partial(_href, store, page))
+            rows = found.rows(_pictures(store, page))
+            summaries = summarize_columns(found.columns, rows)
+            said = verdict(summaries, len(rows))
             html = comparison_html(_title(comparison, nights[0]), said, found.columns, rows)
             store.put(page, html, media_type="text/html; charset=utf-8")
             return dg.MaterializeResult(
                 value=found.table(),
                 metadata={
                     "gallery": dg.MetadataValue.path(store.uri(page)),
-                    **_metadata(found, said, store),
+                    **_metadata(found, summaries, said, store),
                 },
             )
 
@@ -136,8 +140,8 @@ def comparison_asset(comparison: Comparison) -> dg.AssetsDefinition:
 
 def _look(
     ledger: RunLedger, store: ImageStore, comparison: Comparison, nights: Sequence[Night]
-) -> SideBySide:
-    return SideBySide.of([
+) -> MatchedRows:
+    return MatchedRows.of([
         Side(
             column=side.column,
             submissions=list(latest(ledger.submissions(night)).values()),
@@ -152,27 +156,16 @@ def _title(comparison: Comparison, night: Night) -> str:
     return comparison.name if whole else f"{comparison.name}, {night.partition_key}"
 
 
-def _loader(store: ImageStore, facts: StoredFacts) -> Callable[[], bytes | None]:
-    def load() -> bytes | None:
-        try:
-            return read_stored(store, facts, max_bytes=MAX_PREVIEW_BYTES)
-        except (StorageError, ConfigurationError):
-            return None  # too large to draw, or in a bucket that is closed: the page says the rest
-
-    return load
+def _pictures(store: ImageStore, page: str) -> StoredPictures:
+    """Return the pictures of all batches, as a page two folders below the top reaches them."""
+    top = "/".join(page.split("/")[:-3])
+    get = partial(stored_picture, store)
+    return StoredPictures(bucket=store.bucket, folder=top, path="../../", get=get)
 
 
-def _href(store: ImageStore, page: str, facts: StoredFacts) -> str:
-    """Return the way from the page to a picture, every part of either safe in a URL; empty where
-    it is in another place than the page."""
-    *root, _name, _partition, _file = page.split("/")
-    top = "/".join([*root, ""])
-    beside = facts.s3_key.startswith(top) and facts.bucket in {None, store.bucket}
-    return "../../" + facts.s3_key.removeprefix(top) if beside else ""
-
-
-def _metadata(found: SideBySide, said: str, store: ImageStore) -> dict[str, Any]:
-    summaries = found.summaries()
+def _metadata(
+    found: MatchedRows, summaries: Sequence[ColumnSummary], said: str, store: ImageStore
+) -> dict[str, Any]:
     waiting = [
         one
         for submissions in found.matched.values()
@@ -218,7 +211,7 @@ _COLUMNS = {
 }
 
 
-def _sides(found: SideBySide, summaries: Sequence[ColumnSummary]) -> dg.TableMetadataValue:
+def _sides(found: MatchedRows, summaries: Sequence[ColumnSummary]) -> dg.TableMetadataValue:
     records = []
     for side, one in zip(found.sides, summaries, strict=True):
         is_ = [word for word in ("cheapest", "fastest") if getattr(one, word)]
@@ -241,7 +234,7 @@ def _sides(found: SideBySide, summaries: Sequence[ColumnSummary]) -> dg.TableMet
     return dg.MetadataValue.table(records, schema=schema)
 
 
-def _examples(found: SideBySide, store: ImageStore) -> Iterator[bytes]:
+def _examples(found: MatchedRows, store: ImageStore) -> Iterator[bytes]:
     """Return the pictures of the first row that every side has one of, side by side."""
     for submissions in found.matched.values():
         images = [
@@ -251,7 +244,7 @@ def _examples(found: SideBySide, store: ImageStore) -> Iterator[bytes]:
         if all(images):
             for first, *_ in images:
                 facts = first.stored
-                content = _loader(store, facts)() if facts and facts.is_shown else None
+                content = stored_picture(store, facts) if facts and facts.is_shown else None
                 if content is not None:
                     yield content
             return

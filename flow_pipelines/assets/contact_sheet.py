@@ -6,18 +6,14 @@ from typing import Any
 import dagster as dg
 
 from flow_pipelines.assets.batch import Batch, night_of, place_of
-from flow_pipelines.assets.preview import MAX_PREVIEW_BYTES, sentence
+from flow_pipelines.assets.preview import sentence, stored_picture
 from flow_pipelines.assets.versions import CODE
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.lifecycle import summarize_night
 from flow_pipelines.lifecycle.plan import latest
-from flow_pipelines.model import StoredFacts
-from flow_pipelines.model.errors import ConfigurationError, StorageError
-from flow_pipelines.reports.cards import night_cards
-from flow_pipelines.reports.night_sheet import NightSheet
+from flow_pipelines.reports.night_report import NightReport
+from flow_pipelines.reports.row_view import StoredPictures, night_views
 from flow_pipelines.resources.failures import failures
-from flow_pipelines.storage.contract import ImageStore
-from flow_pipelines.storage.places import read_stored
 
 _DESCRIPTION = """\
 The partition at a glance, beside its images in the bucket.
@@ -49,20 +45,20 @@ def contact_sheet_asset(batch: Batch) -> dg.AssetsDefinition:
             store = context.resources.image_store.get_store()
             folder = store.key(night.batch, path_safe(night.partition_key))
             rows = list(latest(ledger.submissions(night)).values())
-            get = partial(_content, store)
-            outputs = ledger.outputs(night)
-            cards = list(night_cards(rows, outputs, folder=folder, bucket=store.bucket, get=get))
-            sheet = NightSheet(str(night), sentence(summarize_night(ledger, night)), cards)
+            get = partial(stored_picture, store)
+            pictures = StoredPictures(bucket=store.bucket, folder=folder, get=get)
+            views = list(night_views(rows, ledger.outputs(night), pictures))
+            report = NightReport(str(night), sentence(summarize_night(ledger, night)), views)
             stored = {
                 file.name: store.put(
                     f"{folder}/{file.name}", file.content, media_type=file.media_type
                 ).size_bytes
-                for file in sheet.files()
+                for file in report.files()
             }
             return dg.MaterializeResult(
                 metadata={
-                    "preview": dg.MetadataValue.md(sheet.preview),
-                    "pictures": dg.MetadataValue.md(sheet.pictures),
+                    "preview": dg.MetadataValue.md(report.preview),
+                    "pictures": dg.MetadataValue.md(report.pictures),
                     "contact_sheet": dg.MetadataValue.path(
                         store.uri(f"{folder}/contact_sheet.jpg")
                     ),
@@ -75,10 +71,3 @@ def contact_sheet_asset(batch: Batch) -> dg.AssetsDefinition:
             )
 
     return contact_sheet
-
-
-def _content(store: ImageStore, facts: StoredFacts) -> bytes | None:
-    try:
-        return read_stored(store, facts, max_bytes=MAX_PREVIEW_BYTES)
-    except (StorageError, ConfigurationError):
-        return None  # too large to draw, or in a bucket that is closed: the page says so

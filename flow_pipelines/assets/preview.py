@@ -1,20 +1,20 @@
-"""What a materialization of `<name>/images` shows at a glance."""
-
-from collections.abc import Iterator
+"""What a materialization of `<name>/images` shows at a glance, and the pictures of reports."""
 
 from flow_pipelines.lifecycle import NightSummary
+from flow_pipelines.model import StoredFacts
 from flow_pipelines.model.errors import FlowPipelinesError
 from flow_pipelines.model.wording import money
 from flow_pipelines.reports.preview import preview_markdown
 from flow_pipelines.storage.contract import ImageStore
 from flow_pipelines.storage.places import read_stored
 
-MAX_PREVIEW_BYTES = 32 * 1024 * 1024
+_MAX_BYTES = 32 * 1024 * 1024
 
 
 def preview(summary: NightSummary, store: ImageStore) -> str:
     """Return one sentence and a strip of the first images as markdown. No picture makes it fail."""
-    return preview_markdown(_images(summary, store), sentence(summary))
+    pictures = (stored_picture(store, facts) for facts in summary.pictures)
+    return preview_markdown(filter(None, pictures), sentence(summary))
 
 
 def sentence(summary: NightSummary) -> str:
@@ -37,11 +37,9 @@ def sentence(summary: NightSummary) -> str:
     )
 
 
-def _images(summary: NightSummary, store: ImageStore) -> Iterator[bytes]:
-    for facts in summary.pictures:
-        try:
-            content = read_stored(store, facts, max_bytes=MAX_PREVIEW_BYTES)
-        except FlowPipelinesError:
-            continue  # a preview is not worth an error: the image itself is stored
-        if content is not None:
-            yield content
+def stored_picture(store: ImageStore, facts: StoredFacts) -> bytes | None:
+    """Return a stored picture; None where it is too large to draw, gone, or in a closed bucket."""
+    try:
+        return read_stored(store, facts, max_bytes=_MAX_BYTES)
+    except FlowPipelinesError:
+        return None  # what is shown is not worth an error: the picture itself is stored

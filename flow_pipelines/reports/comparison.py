@@ -1,231 +1,195 @@
-"""Side by side: a page with a row a prompt and a column a provider, in one file."""
+"""The sides of a comparison, their rows matched by prompt: for the page, and as a table."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
-from flow_pipelines.model.wording import duration, money
-from flow_pipelines.reports.cards import IN_VAIN
-from flow_pipelines.reports.compared import (
+from flow_pipelines.model.output import Output
+from flow_pipelines.model.states import SubmissionState
+from flow_pipelines.model.submission import Submission
+from flow_pipelines.model.wording import money
+from flow_pipelines.reports.comparison_summary import (
     ColumnSummary,
-    ComparedCell,
     ComparedColumn,
     ComparedRow,
-    summarize_columns,
 )
-from flow_pipelines.reports.gallery import file_attribute, picture_html
-from flow_pipelines.reports.page import (
-    NOTHING,
-    PAGE_BYTES,
-    document,
-    facts_list,
-    filter_bar,
-    state_name,
-    text,
-)
-from flow_pipelines.reports.pictures import Broken, LoadPicture, Room, small_pictures
+from flow_pipelines.reports.row_view import RowView, StoredPictures, whole_row_view
+from flow_pipelines.storage.places import uri_of
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    import pyarrow as pa
 
-__all__ = [
-    "ColumnSummary",
-    "ComparedCell",
-    "ComparedColumn",
-    "ComparedRow",
-    "comparison_html",
-    "summarize_columns",
-]
-
-MOST_PICTURES = 800
-"""With more, each would be a smudge: the first rows have theirs, the others a link."""
-_FRAME_BYTES = 60_000
-_PROMPT = 1000
+_S = SubmissionState
+_Row = tuple[str, int]
+"""Prompt id and copy: what a row has on every side."""
 
 
-def comparison_html(
-    title: str, subtitle: str, columns: Sequence[ComparedColumn], rows: Iterable[ComparedRow]
-) -> bytes:
-    """Return the page, UTF-8, below 5 MB, with everything in it: it needs no network.
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One side with the current submission of each row."""
 
-    Pictures are loaded a few at a time and made small at once; the fewer they are, the larger they
-    stand in the page.
-    """
-    rows = list(rows)
-    summary = _summary_table(summarize_columns(columns, rows))
-    shown = _that_fit(rows)
-    notes = _notes(rows, shown)
-    return document(title, subtitle, [summary, notes, *_sides(columns, shown)])
+    column: ComparedColumn
+    submissions: Sequence[Submission]
+    outputs: Mapping[str, Sequence[Output]]
 
+    def images(self, submission: Submission) -> list[Output]:
+        """Return the pictures of a submission that are in the bucket, in their order.
 
-def _notes(rows: Sequence[ComparedRow], shown: Sequence[ComparedRow]) -> str:
-    told = []
-    if len(rows) > len(shown):
-        told.append(f"The first {len(shown):,} of {len(rows):,} prompts are shown.")
-    pictures = sum(cell.load is not None for row in shown for cell in row.cells if cell)
-    if pictures > MOST_PICTURES:
-        told.append(f"The first {MOST_PICTURES} of {pictures:,} pictures are in this file.")
-    return "".join(f'<p class="note">{note}</p>\n' for note in told)
+        First those that can be shown; what else a run gives is none of them.
+        """
+        outputs = self.outputs.get(submission.submission_key, ())
+        images = [
+            output
+            for output in outputs
+            if output.kind == "file" and output.stored and output.stored.is_media
+        ]
+        return sorted(images, key=lambda output: not (output.stored and output.stored.is_shown))
 
+    def view(self, submission: Submission, pictures: StoredPictures) -> RowView:
+        """Return a submission as one cell of the page."""
+        outputs = self.outputs.get(submission.submission_key, ())
+        return whole_row_view(submission, outputs, pictures)
 
-def _sides(columns: Sequence[ComparedColumn], rows: Sequence[ComparedRow]) -> Iterator[str]:
-    cells = [list(_padded(row, len(columns))) for row in rows]
-    loads = [cell.load if cell else None for line in cells for cell in line]
-    pictures = small_pictures(_first(loads, MOST_PICTURES))
-    room = Room(
-        PAGE_BYTES - _FRAME_BYTES - sum(map(_bytes, rows)),
-        min(sum(load is not None for load in loads), MOST_PICTURES),
-    )
-    yield filter_bar(len(rows), Counter(state for line in cells for state in _states(line)))
-    heads = "".join(f'<th scope="col">{_named(one)}</th>' for one in columns)
-    yield '<div class="scroll" tabindex="0" role="region" aria-label="Side by side">\n'
-    yield f'<table class="sides">\n<thead><tr><th scope="col" class="row">Prompt</th>{heads}</tr>'
-    yield "</thead>\n<tbody>\n"
-    for row, line in zip(rows, cells, strict=True):
-        yield _row_start(row, line)
-        for column, cell in zip(columns, line, strict=True):
-            picture = next(pictures)
-            yield "<td></td>" if cell is None else _cell(row, column, cell, picture, room)
-        yield "</tr>\n"
-    yield f"</tbody></table></div>\n{NOTHING}"
+    def median_cost_usd(self) -> Decimal | None:
+        """Return the median cost of a row that succeeded and whose cost is known."""
+        costs = [
+            one.cost_usd
+            for one in self.submissions
+            if one.state is _S.SUCCEEDED and one.cost_usd is not None
+        ]
+        return statistics.median(costs) if costs else None
 
 
-def _row_start(row: ComparedRow, line: Sequence[ComparedCell | None]) -> str:
-    states = " ".join(state_name(state) for state in _states(line))
-    return (
-        f'<tr data-unit data-states="{states}"><th scope="row" class="row">'
-        f'<p class="prompt" dir="auto">{text(row.prompt, _PROMPT)}</p>'
-        f'<p class="meta"><bdi class="id">{text(row.prompt_id, 80)}</bdi></p></th>'
-    )
+@dataclass(frozen=True, kw_only=True)
+class MatchedRows:
+    """The sides of one partition, matched."""
+
+    sides: Sequence[Side]
+    matched: Mapping[_Row, Sequence[Submission | None]]
+    """By row, in the prompt table's order: a submission a side, None where a side has none."""
+
+    @classmethod
+    def of(cls, sides: Sequence[Side]) -> MatchedRows:
+        """Match the sides' rows by prompt id and copy."""
+        by_row = [{(one.prompt_id, one.copy): one for one in side.submissions} for side in sides]
+        numbers: dict[_Row, int] = {}
+        for rows in by_row:
+            for row, submission in rows.items():
+                numbers.setdefault(row, submission.row_number)
+        order = sorted(numbers, key=lambda row: (numbers[row], *row))
+        return cls(sides=sides, matched={row: [rows.get(row) for rows in by_row] for row in order})
+
+    @property
+    def columns(self) -> Sequence[ComparedColumn]:
+        """Return the columns of the page."""
+        return [side.column for side in self.sides]
+
+    def rows(self, pictures: StoredPictures) -> Sequence[ComparedRow]:
+        """Return the rows of the page. No picture is loaded yet."""
+        copies = any(copy for _, copy in self.matched)
+        return [
+            ComparedRow(
+                prompt_id=f"{prompt_id} · copy {copy + 1}" if copies else prompt_id,
+                prompt=next((one.prompt for one in submissions if one and one.prompt), ""),
+                cells=[
+                    side.view(one, pictures) if one else None
+                    for one, side in zip(submissions, self.sides, strict=True)
+                ],
+            )
+            for (prompt_id, copy), submissions in self.matched.items()
+        ]
+
+    def table(self) -> pa.Table:
+        """Return a row a prompt, copy and side: state, money, time and the first picture."""
+        import pyarrow as pa
+
+        records = [
+            _record(one, side)
+            for submissions in self.matched.values()
+            for one, side in zip(submissions, self.sides, strict=True)
+            if one is not None
+        ]
+        return pa.Table.from_pylist(records, schema=comparison_schema())
 
 
-def _cell(
-    row: ComparedRow,
-    column: ComparedColumn,
-    cell: ComparedCell,
-    picture: Image | Broken | None,
-    room: Room,
-) -> str:
-    vain = cell.state in IN_VAIN
-    cost = money(cell.cost_usd, estimated=cell.cost_estimated)
-    flotime = duration(cell.flotime_ms)
-    told = [
-        cost or ("cost unknown" if cell.bought else ""),
-        duration(cell.run_ms),
-        flotime and f"FloTime {flotime}",
-        f"1 of {cell.images}" if cell.images > 1 else "",
-    ]
-    label = text(f"{row.prompt_id}, {column.name}, {cell.state}", 300)
-    state = f'<span class="state">{text(cell.state)}</span> · ' if vain else ""
-    return (
-        f"<td><figure data-item{file_attribute(cell.href)}{_class(vain)}>"
-        f'<button type="button" class="open" aria-label="{label}">'
-        f"{picture_html(cell.state, cell.reason, picture, room)}</button>"
-        f'<figcaption class="meta">{state}{text(" · ".join(filter(None, told)))}</figcaption>'
-        f"{_facts(row, column, cell, cost, flotime)}</figure></td>"
-    )
+def _record(row: Submission, side: Side) -> dict[str, Any]:
+    images = side.images(row)
+    first = images[0].stored if images else None
+    return {
+        "prompt_id": row.prompt_id,
+        "copy": row.copy,
+        "prompt": row.prompt.encode("utf-8", "replace").decode("utf-8"),
+        "side": side.column.name,
+        "batch": row.night.batch,
+        "partition_key": row.night.partition_key,
+        "provider": row.provider,
+        "workflow": row.workflow,
+        "seed": row.seed,
+        "status": row.state.value,
+        "images": len(images),
+        "s3_uri": uri_of(first) if first else None,
+        "submitted_at": row.submitted_at,
+        "finished_at": row.finished_at,
+        "run_ms": row.run_ms,
+        "flotime_ms": row.flotime_ms,
+        "cost_usd": row.cost_usd,
+        "cost_basis": row.cost_basis.value,
+        "submission_key": row.submission_key,
+        "provider_run_id": row.provider_run_id,
+    }
 
 
-def _class(vain: bool) -> str:  # noqa: FBT001 - the only thing it is asked
-    return ' class="vain"' if vain else ""
+def comparison_schema() -> pa.Schema:
+    """Return the columns of the table."""
+    import pyarrow as pa
+
+    text, time = pa.string(), pa.timestamp("us", tz="UTC")
+    return pa.schema([
+        ("prompt_id", text),
+        ("copy", pa.int32()),
+        ("prompt", text),
+        ("side", text),
+        ("batch", text),
+        ("partition_key", text),
+        ("provider", text),
+        ("workflow", text),
+        ("seed", pa.uint64()),
+        ("status", text),
+        ("images", pa.int32()),
+        ("s3_uri", text),
+        ("submitted_at", time),
+        ("finished_at", time),
+        ("run_ms", pa.int64()),
+        ("flotime_ms", pa.int64()),
+        ("cost_usd", pa.decimal128(18, 6)),
+        ("cost_basis", text),
+        ("submission_key", text),
+        ("provider_run_id", text),
+    ])  # fmt: skip
 
 
-def _facts(
-    row: ComparedRow, column: ComparedColumn, cell: ComparedCell, cost: str, flotime: str
-) -> str:
-    return facts_list((
-        ("Provider", column.name),
-        ("State", cell.state),
-        ("Reason", cell.reason if cell.load is not None else ""),
-        ("Row", row.prompt_id),
-        ("Seed", cell.seed),
-        ("Cost", cost or ("unknown" if cell.bought else "")),
-        ("Duration", duration(cell.run_ms)),
-        ("FloTime", flotime),
-        ("File", cell.href),
-    ))  # fmt: skip
+def verdict(summaries: Sequence[ColumnSummary], rows: int) -> str:
+    """Say in one sentence which side is cheaper and which is faster, as far as it is known."""
+    cheapest = [one for one in summaries if one.cheapest]
+    fastest = [one for one in summaries if one.fastest]
+    parts = [f"{rows} row{'s' if rows != 1 else ''}"]
+    if cheapest and cheapest[0].cost_per_image_usd is not None:
+        cost = f"{money(cheapest[0].cost_per_image_usd)} an image"
+        guess = ", partly estimated" if any(one.costs_estimated for one in summaries) else ""
+        parts.append(f"cheapest: {_names(cheapest)} ({cost}{guess})")
+        unknown = [one for one in summaries if one.costs_unknown]
+        if unknown:
+            parts.append(f"not all costs are known of {_names(unknown)}")
+    else:
+        parts.append("costs cannot be compared yet")
+    if fastest and fastest[0].median_seconds is not None:
+        parts.append(f"fastest: {_names(fastest)} (median {fastest[0].median_seconds:.1f} s)")
+    return "; ".join(parts) + "."
 
 
-def _summary_table(summaries: Sequence[ColumnSummary]) -> str:
-    heads = ("Images", "Failed", "Cost", "Cost per image", "Median time", "Median FloTime")
-    lines = [
-        f'<tr><th scope="row">{_named(one.column)}</th>'
-        f"<td>{one.images:,}</td><td{_warned(one.failed)}>{one.failed:,}</td>"
-        f"<td>{money(one.cost_usd)}{_small(_doubts(one))}</td>"
-        f"<td>{money(one.cost_per_image_usd) or '–'}{_best('cheapest', one.cheapest)}</td>"
-        f"<td>{_seconds(one.median_seconds)}{_best('fastest', one.fastest)}</td>"
-        f"<td>{duration(one.median_flotime_ms) or '–'}</td></tr>\n"
-        for one in summaries
-    ]
-    names = "".join(f'<th scope="col">{head}</th>' for head in heads)
-    return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Summary">'
-        '<table class="summary">\n<thead><tr><th scope="col">Provider</th>'
-        f"{names}</tr></thead>\n<tbody>\n{''.join(lines)}</tbody></table></div>\n"
-    )
-
-
-def _seconds(seconds: float | None) -> str:
-    return duration(None if seconds is None else seconds * 1000) or "–"
-
-
-def _doubts(one: ColumnSummary) -> str:
-    told = [
-        f"{one.costs_unknown} unknown" if one.costs_unknown else "",
-        f"{one.costs_estimated} estimated" if one.costs_estimated else "",
-    ]
-    return ", ".join(filter(None, told))
-
-
-def _small(words: str) -> str:
-    return f'<span class="small">{words}</span>' if words else ""
-
-
-def _best(word: str, it_is: bool) -> str:  # noqa: FBT001 - the only thing it is asked
-    return f'<span class="small best">✓ {word}</span>' if it_is else ""
-
-
-def _warned(count: int) -> str:
-    return ' class="warn"' if count else ""
-
-
-def _named(column: ComparedColumn) -> str:
-    note = f'<span class="small">{text(column.note, 200)}</span>' if column.note else ""
-    return f"<bdi>{text(column.name, 100)}</bdi>{note}"
-
-
-def _padded(row: ComparedRow, columns: int) -> Iterator[ComparedCell | None]:
-    for index in range(columns):
-        yield row.cells[index] if index < len(row.cells) else None
-
-
-def _states(line: Iterable[ComparedCell | None]) -> Sequence[str]:
-    return sorted({cell.state for cell in line if cell})
-
-
-def _first(loads: Iterable[LoadPicture | None], most: int) -> Iterator[LoadPicture | None]:
-    """Return the loads as they are; from the one after the `most`th on, None."""
-    given = 0
-    for load in loads:
-        given += load is not None
-        yield load if given <= most else None
-
-
-def _that_fit(rows: Sequence[ComparedRow]) -> Sequence[ComparedRow]:
-    """Return the first rows: as many as leave half the page to the pictures."""
-    taken = 0
-    for count, row in enumerate(rows):
-        taken += _bytes(row)
-        if taken > PAGE_BYTES // 2:
-            return rows[:count]
-    return rows
-
-
-def _bytes(row: ComparedRow) -> int:
-    """Return about what a row takes without its pictures: never less."""
-    words = [text(row.prompt, _PROMPT), *(text(cell.reason, 500) for cell in row.cells if cell)]
-    links = sum(3 * len(cell.href.encode("utf-8", "replace")) * 2 for cell in row.cells if cell)
-    names = len(text(row.prompt_id, 200).encode()) * 2 + 1000
-    return sum(len(word.encode()) for word in words) + links + names * (len(row.cells) + 1)
+def _names(summaries: Sequence[ColumnSummary]) -> str:
+    return " and ".join(one.column.name for one in summaries)

@@ -7,10 +7,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flow_pipelines.model.wording import money
-from flow_pipelines.reports.cards import Card
-from flow_pipelines.reports.lettering import FAINT, PAPER, RED, fit, wrap, write
+from flow_pipelines.reports.drawn_text import FAINT, PAPER, RED, fit, wrap, write
 from flow_pipelines.reports.pictures import Broken
+from flow_pipelines.reports.row_view import RowView
+from flow_pipelines.reports.shown_picture import absence
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -53,22 +53,22 @@ DENSE = Grid(thumb=112, gap=8, prompt_lines=0, note_lines=1, columns=24, most=60
 class ContactSheet:
     """A sheet that is drawn tile by tile; nothing but the tiles is kept."""
 
-    def __init__(self, title: str, subtitle: str, cards: int) -> None:
-        """Begin the sheet of a night with so many cards.
+    def __init__(self, title: str, subtitle: str, views: int) -> None:
+        """Begin the sheet of a night with so many views.
 
         Up to 120 are drawn large, more of them small, and of more than 600 the first ones.
         """
-        self._title, self._subtitle, self._cards = title, subtitle, cards
-        self._grid = LARGE if cards <= LARGE.most else DENSE
+        self._title, self._subtitle, self._count = title, subtitle, views
+        self._grid = LARGE if views <= LARGE.most else DENSE
         self._tiles: list[Image] = []
-        self._left_out_in_vain = 0
+        self._problems_left_out = 0
 
-    def add(self, card: Card, picture: Image | Broken | None) -> None:
-        """Draw the next card; beyond the last place it is only counted."""
+    def add(self, view: RowView, picture: Image | Broken | None) -> None:
+        """Draw the next view; beyond the last place it is only counted."""
         if len(self._tiles) < self._grid.most:
-            self._tiles.append(_tile(card, picture, self._grid))
+            self._tiles.append(_tile(view, picture, self._grid))
         else:
-            self._left_out_in_vain += card.in_vain
+            self._problems_left_out += view.is_problem
 
     def jpeg(self) -> bytes:
         """Return the sheet as a JPEG of less than 4 MB."""
@@ -94,23 +94,23 @@ class ContactSheet:
         return sheet
 
     def _footer(self) -> str:
-        more = self._cards - len(self._tiles)
+        more = self._count - len(self._tiles)
         if more <= 0:
             return "" if self._tiles else "No pictures."
-        vain = self._left_out_in_vain
-        among = f", {vain} of them without a picture" if vain else ""
+        problems = self._problems_left_out
+        among = f", {problems} of them without a picture" if problems else ""
         return f"… and {more:,} more{among}: gallery.html has them all"
 
 
-def _tile(card: Card, picture: Image | Broken | None, grid: Grid) -> Image:
+def _tile(view: RowView, picture: Image | Broken | None, grid: Grid) -> Image:
     from PIL import Image, ImageDraw
 
     canvas = Image.new("RGB", (grid.thumb, grid.tile_height), PAPER)
     draw = ImageDraw.Draw(canvas)
-    marked = card.in_vain or picture == "broken"
+    marked = view.is_problem or picture == "broken"
     if picture is None or picture == "broken":
-        word, reason = _why_absent(card, broken=picture == "broken")
-        _draw_absence(draw, word, reason, grid, marked=marked)
+        words = absence(view, broken=picture is not None)
+        _draw_absence(draw, words.word, words.reason, grid, marked=marked)
     else:
         small = picture.copy()
         small.thumbnail((grid.thumb, grid.thumb), reducing_gap=3.0)
@@ -118,29 +118,19 @@ def _tile(card: Card, picture: Image | Broken | None, grid: Grid) -> Image:
     if marked:
         draw.rectangle((0, 0, grid.thumb - 1, grid.thumb - 1), outline=RED, width=3)
     y = grid.thumb + 4
-    for line in wrap(card.prompt or card.prompt_id, _CAPTION, grid.thumb, grid.prompt_lines):
+    for line in wrap(view.prompt or view.prompt_id, _CAPTION, grid.thumb, grid.prompt_lines):
         write(draw, (0, y), line, _CAPTION)
         y += _LINE
-    for line in _notes(card, grid):
+    for line in _notes(view, grid):
         write(draw, (0, y), fit(line, _CAPTION, grid.thumb), _CAPTION, RED if marked else FAINT)
         y += _LINE
     return canvas
 
 
-def _notes(card: Card, grid: Grid) -> list[str]:
-    seed = f"seed {card.seed}" if card.seed is not None else ""
-    cost = money(card.cost_usd, estimated=card.cost_estimated)
-    which = f"{card.image} of {card.images}" if card.images > 1 else ""
-    lines = [(card.prompt_id[:24], seed), (card.provider, cost, which)]
+def _notes(view: RowView, grid: Grid) -> list[str]:
+    seed = f"seed {view.seed}" if view.seed is not None else ""
+    lines = [(view.prompt_id[:24], seed), (view.provider, view.cost, view.position)]
     return [" · ".join(filter(None, line)) for line in lines[: grid.note_lines]]
-
-
-def _why_absent(card: Card, *, broken: bool) -> tuple[str, str]:
-    if broken:
-        return "does not decode", ""
-    if card.load is not None:
-        return "not shown", "too large to draw, or gone"
-    return card.state, card.reason
 
 
 def _draw_absence(draw: ImageDraw, word: str, reason: str, grid: Grid, *, marked: bool) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from flow_pipelines.model.wording import money
 from flow_pipelines.reports.cost_report import MonthToDate, per_image, total
-from flow_pipelines.reports.lettering import FAINT, INK, PAPER, RED, fit, font, write
+from flow_pipelines.reports.drawn_text import FAINT, INK, PAPER, RED, fit, font, write
 
 if TYPE_CHECKING:
     import pandas as pd

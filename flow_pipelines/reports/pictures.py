@@ -51,8 +51,8 @@ def small_pictures(
             while waiting:
                 yield waiting.popleft().result()
         finally:
-            for rest in waiting:
-                rest.cancel()
+            for picture in waiting:
+                picture.cancel()
 
 
 def small_picture(content: bytes, side: int) -> Image | Broken:
@@ -74,12 +74,12 @@ def small_picture(content: bytes, side: int) -> Image | Broken:
         return "broken"
 
 
-class Room:
+class PictureBudget:
     """How much of a page is left for pictures, shared out fairly among those to come."""
 
     def __init__(self, characters: int, pictures: int) -> None:
         """Share `characters` of the page among `pictures`."""
-        self._left = max(characters, 0)
+        self._characters_left = max(characters, 0)
         self._pictures = pictures
         self._bytes_per_pixel = _USUAL_BYTES_PER_PIXEL
 
@@ -88,13 +88,13 @@ class Room:
 
         What it leaves is shared out among the later ones. None: its share is too small for any.
         """
-        share = self._left // max(self._pictures, 1)
+        share = self._characters_left // max(self._pictures, 1)
         self._pictures -= 1
         content = self._within(image, (share - len(_PREFIX)) * 3 // 4 - 2)
         if content is None:
             return None
         url = _PREFIX + base64.b64encode(content).decode("ascii")
-        self._left -= len(url)
+        self._characters_left -= len(url)
         return url
 
     def _within(self, image: Image, most: int) -> bytes | None:

@@ -1,15 +1,12 @@
-"""What fits into a materialization: a strip of thumbnails, and what failed."""
+"""What fits into a materialization: a sentence and a strip of thumbnails."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from flow_pipelines.model.output import Output
-from flow_pipelines.model.states import SubmissionState
-from flow_pipelines.model.submission import Submission
 from flow_pipelines.reports.markdown import plain
 from flow_pipelines.reports.pictures import small_picture
 
@@ -34,14 +31,6 @@ MOSAIC_CHARACTERS = 36_000
 _MOSAIC_COLUMNS = 4
 _MOSAIC_SIDES = (200, 160, 120, 96)
 _SENTENCE = 200
-_CELL = 300
-
-_TOLD = frozenset({
-    SubmissionState.FAILED,
-    SubmissionState.CANCELED,
-    SubmissionState.UNRESOLVED,
-    SubmissionState.SKIPPED,
-})  # fmt: skip
 
 
 def preview_markdown(images: Iterable[bytes | Image], sentence: str) -> str:
@@ -76,50 +65,6 @@ def mosaic_markdown(images: Iterable[bytes | Image], sentence: str) -> str:
             if len(text) <= MOSAIC_CHARACTERS:
                 return text
     return sentence
-
-
-def failures_rows(
-    submissions: Iterable[Submission],
-    outputs: Mapping[str, Sequence[Output]] | None = None,
-    *,
-    limit: int = 100,
-) -> list[dict[str, str | int | None]]:
-    """Return a row for everything that did not become a picture, with its reason.
-
-    Failed, canceled, unresolved and skipped submissions, and outputs that could not be stored.
-    Past `limit` one last row says how many more there are.
-    """
-    rows: list[dict[str, str | int | None]] = []
-    for submission in submissions:
-        if submission.state in _TOLD:
-            rows.append(_failure(submission, submission.state.value, _reason(submission)))
-        rows += [
-            _failure(submission, f"output {output.output_index} not stored", output.problem)
-            for output in (outputs or {}).get(submission.submission_key, ())
-            if output.stored is None and output.problem
-        ]
-    more = len(rows) - limit
-    if more > 0:
-        rows = [*rows[:limit], dict.fromkeys(rows[0]) | {"prompt_id": f"… and {more} more"}]
-    return rows
-
-
-def _failure(submission: Submission, what: str, reason: str | None) -> dict[str, str | int | None]:
-    return {
-        "prompt_id": submission.prompt_id,
-        "copy": submission.copy,
-        "generation": submission.generation,
-        "prompt": submission.prompt[:_CELL],
-        "state": what,
-        "error_code": submission.error_code,
-        "reason": (reason or "no reason was given")[:_CELL],
-        "provider_run_id": submission.provider_run_id,
-        "submission_key": submission.submission_key,
-    }
-
-
-def _reason(submission: Submission) -> str | None:
-    return submission.error_message or submission.reason
 
 
 def _one_line(sentence: str) -> str:

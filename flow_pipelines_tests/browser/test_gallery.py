@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from flow_pipelines.reports.gallery import CARDS_A_PAGE
+from flow_pipelines.reports.gallery import VIEWS_A_PAGE
 from flow_pipelines_tests.browser.axe import grave_findings
 from flow_pipelines_tests.browser.nights import HOSTILE, cards, gallery, noise
 from flow_pipelines_tests.browser.pixels import distinct_colors
@@ -37,7 +37,7 @@ def test_pictures_are_painted_without_a_network(new_page: OpenPage, tmp_path: Pa
     address = gallery(tmp_path, cards(10)).as_uri()
     page.goto(address)
     assert distinct_colors(page.locator(".card .open").first) > 1000
-    assert distinct_colors(page.locator(".card.vain .open").first) < 1000
+    assert distinct_colors(page.locator(".card.problem .open").first) < 1000
     assert [one for one in asked if not one.startswith("data:")] == [address]
     assert complaints == []
 
@@ -154,9 +154,9 @@ def test_nothing_grave_stands_in_anyones_way(
     new_page: OpenPage, tmp_path: Path, scheme: str
 ) -> None:
     page = new_page(offline=True, color_scheme=scheme)
-    page.goto(gallery(tmp_path, cards(CARDS_A_PAGE + 10)).as_uri())
+    page.goto(gallery(tmp_path, cards(VIEWS_A_PAGE + 10)).as_uri())
     assert grave_findings(page) == []
-    page.locator(".vain .open").first.click()
+    page.locator(".problem .open").first.click()
     assert grave_findings(page) == []
 
 
@@ -191,11 +191,11 @@ def test_three_hundred_pictures_of_noise_open_in_one_small_file(
     page.goto(file.as_uri())
     painted = page.evaluate("[...document.images].filter(one => one.naturalWidth >= 100).length")
     assert painted == 240
-    assert distinct_colors(page.locator(".card:not(.vain) .open").last) > 1000
+    assert distinct_colors(page.locator(".card:not(.problem) .open").last) > 1000
 
 
 def test_the_next_page_is_a_click_away(new_page: OpenPage, tmp_path: Path) -> None:
     page = new_page(offline=True)
-    page.goto(gallery(tmp_path, cards(CARDS_A_PAGE + 10)).as_uri())
+    page.goto(gallery(tmp_path, cards(VIEWS_A_PAGE + 10)).as_uri())
     page.get_by_role("link", name="301–310 (2 without)").click()
     assert shown_ids(page) == [f"row-{300 + number}" for number in range(10)]

@@ -16,8 +16,8 @@ from flow_pipelines.cli import main
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle import collect_night, plan_night, poll_due, submit_night
 from flow_pipelines.model import Night, StoredFacts
-from flow_pipelines.reports.cards import night_cards
 from flow_pipelines.reports.gallery import gallery_pages
+from flow_pipelines.reports.row_view import StoredPictures, night_views
 from flow_pipelines.sandbox.faults import Action
 from flow_pipelines.sandbox.files import KINDS, file_of
 from flow_pipelines_tests.before_0008 import BATCHES, BUCKET, HALF, LOCATION, Before
@@ -103,16 +103,9 @@ def _nothing_is_shown_that_must_not_be(
         return store.get(facts.s3_key)
 
     folder = store.key(night.batch, DAY)
-    cards = list(
-        night_cards(
-            ledger.submissions(night),
-            ledger.outputs(night),
-            folder=folder,
-            bucket=BUCKET,
-            get=get,
-        )
-    )
-    pages = b"".join(content for _, content in gallery_pages("night", "so", cards)).decode()
+    pictures = StoredPictures(bucket=BUCKET, folder=folder, get=get)
+    views = list(night_views(ledger.submissions(night), ledger.outputs(night), pictures))
+    pages = b"".join(content for _, content in gallery_pages("night", "so", views)).decode()
     assert "Also stored" in pages
     shown = manifest[manifest["verified"] == "decoded"]
     assert set(loaded) == set(_keys(shown))

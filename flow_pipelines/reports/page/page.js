@@ -69,7 +69,7 @@
     const facts = copied("dl", item);
     facts.hidden = false;
     one(".stage", dialog).replaceChildren(copied("img, .absent", button));
-    one(".stage", dialog).firstElementChild.classList.toggle("vain", item.classList.contains("vain"));
+    one(".stage", dialog).firstElementChild.classList.toggle("problem", item.classList.contains("problem"));
     one(".said", dialog).replaceChildren(copied(".prompt", unit));
     one(".facts", dialog).replaceChildren(facts);
     const link = one(".stored", dialog);

@@ -96,12 +96,18 @@ MUTANTS = (
         removed="whatever is stored is loaded into the gallery",
         edits=(
             Edit(
-                "reports/cards.py",
-                "load=partial(get, facts) if facts.is_shown else None",
-                "load=partial(get, facts)",
+                "reports/row_view.py",
+                "load=partial(pictures.get, facts) if facts.is_shown else None",
+                "load=partial(pictures.get, facts)",
             ),
         ),
         tests=(_NIGHT,),
+    ),
+    Mutant(
+        guard=NOT_SHOWN,
+        removed="what others wrote goes into a page as it is",
+        edits=(Edit("reports/page/__init__.py", "autoescape=True", "autoescape=False"),),
+        tests=("unit/reports/test_gallery.py", "unit/reports/test_comparison_page.py"),
     ),
     Mutant(
         guard=NOT_SHOWN,

@@ -1,132 +1,162 @@
-"""What came of the same prompts in several ways: the numbers, and the page as text."""
+"""Rows of several sides, matched by prompt."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
-import pytest
-
-from flow_pipelines.reports.comparison import (
+from flow_pipelines.model import CostBasis, Night, Output, StoredFacts, Submission, SubmissionState
+from flow_pipelines.reports.comparison import MatchedRows, Side, verdict
+from flow_pipelines.reports.comparison_summary import (
     ColumnSummary,
-    ComparedCell,
     ComparedColumn,
     ComparedRow,
-    comparison_html,
     summarize_columns,
 )
-from flow_pipelines_tests.unit.storage.samples import picture
+from flow_pipelines.reports.row_view import StoredPictures
 
-LEFT, RIGHT = ComparedColumn(name="Left"), ComparedColumn(name="Right")
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+S = SubmissionState
 
 
-def cell(cost: str | None = "0.02", seconds: float | None = 4, **changes: object) -> ComparedCell:
-    settings = {
-        "images": 1,
-        "cost_usd": None if cost is None else Decimal(cost),
-        "run_ms": None if seconds is None else int(seconds * 1000),
-        **changes,
+def row(side: str, prompt_id: str, number: int = 0, **facts: Any) -> Submission:
+    copy = facts.pop("copy", 0)
+    known: dict[str, Any] = {
+        "state": S.SUCCEEDED,
+        "provider_run_id": f"run-{prompt_id}",
+        "submitting_at": NOW,
+        "cost_usd": Decimal("0.02"),
+        "cost_basis": CostBasis.CHARGED,
+        "run_ms": 1000,
     }
-    return ComparedCell(**settings)  # type: ignore[arg-type]
+    return Submission(
+        submission_key=f"{side}.{prompt_id}.{copy}",
+        night=Night(side, "2026-11-21"),
+        prompt_id=prompt_id,
+        row_number=number,
+        copy=copy,
+        generation=0,
+        prompt=f"a picture of {prompt_id}",
+        seed=None,
+        provider=side,
+        resource=side,
+        workflow="graph.json",
+        workflow_version="1",
+        parameters={},
+        content_hash="",
+        request_hash="",
+        planned_at=NOW,
+        **(known | facts),
+    )
 
 
-def row(*cells: ComparedCell | None, prompt: str = "a lighthouse") -> ComparedRow:
-    return ComparedRow(prompt_id="p1", prompt=prompt, cells=cells)
+def side(name: str, *rows: Submission, images: int = 1) -> Side:
+    outputs = {
+        one.submission_key: [
+            Output(
+                submission_key=one.submission_key,
+                output_index=index,
+                output_id=str(index),
+                kind="file",
+                file_name=None,
+                stored=StoredFacts(
+                    s3_key=f"flow/{one.submission_key}.{index}.png",
+                    media_type="image/png",
+                    size_bytes=1,
+                    sha256="x",
+                    width=1,
+                    height=1,
+                    bucket="bucket",
+                ),
+            )
+            for index in range(images)
+        ]
+        for one in rows
+        if one.state is S.SUCCEEDED
+    }
+    return Side(column=ComparedColumn(name=name), submissions=rows, outputs=outputs)
 
 
-def both(*rows: ComparedRow) -> tuple[ColumnSummary, ColumnSummary]:
-    left, right = summarize_columns([LEFT, RIGHT], rows)
-    return left, right
+def rows_of(sides: Sequence[Side]) -> Sequence[ComparedRow]:
+    pictures = StoredPictures(bucket="bucket", folder="flow", get=lambda _: None)
+    return MatchedRows.of(sides).rows(pictures)
 
 
-def page_of(*rows: ComparedRow) -> str:
-    return comparison_html("posters", "5 prompts", [LEFT, RIGHT], rows).decode()
+def summaries_of(sides: Sequence[Side]) -> Sequence[ColumnSummary]:
+    return summarize_columns([one.column for one in sides], rows_of(sides))
 
 
-def test_the_cheaper_and_the_faster_column_are_named() -> None:
-    left, right = both(row(cell("0.02", 9), cell("0.04", 3)))
-    assert (left.cheapest, left.fastest) == (True, False)
-    assert (right.cheapest, right.fastest) == (False, True)
+def test_rows_are_matched_by_prompt_in_the_order_of_the_table() -> None:
+    a = side("a", row("a", "z", 0), row("a", "m", 1))
+    b = side("b", row("b", "m", 1), row("b", "new", 2), row("b", "z", 0))
+    rows = rows_of([a, b])
+    assert [one.prompt_id for one in rows] == ["z", "m", "new"]
+    assert [[cell is not None for cell in one.cells] for one in rows] == [
+        [True, True],
+        [True, True],
+        [False, True],
+    ]
 
 
-def test_equals_share_the_word() -> None:
-    left, right = both(row(cell(), cell()))
-    assert left.cheapest
-    assert right.cheapest
+def test_copies_are_rows_of_their_own() -> None:
+    a = side("a", row("a", "p"), row("a", "p", copy=1))
+    rows = rows_of([a, side("b", row("b", "p", copy=1))])
+    assert [one.prompt_id for one in rows] == ["p · copy 1", "p · copy 2"]
+    assert rows[0].cells[1] is None
 
 
-def test_medians_are_of_runs_that_succeeded() -> None:
-    rows = [row(cell(seconds=s, flotime_ms=int(s * 10))) for s in (1, 2, 60)]
-    rows.append(row(cell(seconds=900, state="failed", images=0)))
-    left, _ = both(*rows)
-    assert (left.median_seconds, left.median_flotime_ms) == (2.0, 20.0)
-    assert (left.images, left.failed) == (3, 1)
+def test_a_cost_is_unknown_only_where_something_may_have_been_bought() -> None:
+    none = {"cost_usd": None, "cost_basis": CostBasis.UNKNOWN}
+    rows = [
+        row("a", "bought", 0, **none),
+        row("a", "perhaps", 1, state=S.UNRESOLVED, provider_run_id=None, **none),
+        row("a", "refused", 2, state=S.FAILED, provider_run_id=None, **none),
+        row("a", "left_out", 3, state=S.SKIPPED, provider_run_id=None, submitting_at=None, **none),
+    ]
+    [summary] = summaries_of([side("a", *rows)])
+    assert (summary.costs_unknown, summary.failed) == (2, 2)
 
 
-def test_failures_that_cost_money_make_a_picture_dearer() -> None:
-    left, _ = both(row(cell("0.02")), row(cell("0.04", state="failed", images=0)))
-    assert left.cost_usd == Decimal("0.06")
-    assert left.cost_per_image_usd == Decimal("0.06")
+def test_medians_are_over_what_succeeded() -> None:
+    costs = ("0.01", "0.02", "0.06")
+    done = [row("a", f"p{n}", n, cost_usd=Decimal(cost)) for n, cost in enumerate(costs)]
+    failed = row("a", "vain", 3, state=S.FAILED, cost_usd=Decimal(9), run_ms=99_000)
+    a = side("a", *done, failed)
+    assert a.median_cost_usd() == Decimal("0.02")
+    [summary] = summaries_of([a])
+    assert summary.median_seconds == 1.0
+    assert side("b", failed).median_cost_usd() is None
 
 
-def test_a_column_with_an_unknown_cost_is_not_called_cheapest() -> None:
-    left, right = both(row(cell(None), cell("0.02")), row(cell("0.001"), cell("0.02")))
-    assert left.costs_unknown == 1
-    assert not left.cheapest
-    assert not right.cheapest  # nothing is left to compare it with
+def test_the_verdict_names_the_cheapest_and_the_fastest() -> None:
+    a = side("a", row("a", "p", cost_usd=Decimal("0.03"), run_ms=1500))
+    b = side("b", row("b", "p", cost_usd=Decimal("0.04"), run_ms=9000), images=2)
+    assert verdict(summaries_of([a, b]), 1) == (
+        "1 row; cheapest: b ($0.02 an image); fastest: a (median 1.5 s)."
+    )
 
 
-def test_what_was_never_sent_has_no_unknown_cost() -> None:
-    left, _ = both(row(cell(None, None, state="skipped", images=0, bought=False)))
-    assert (left.costs_unknown, left.images, left.cost_per_image_usd) == (0, 0, None)
-    assert left.median_seconds is None
+def test_the_verdict_says_what_is_not_known_or_estimated() -> None:
+    unknown = {"cost_usd": None, "cost_basis": CostBasis.UNKNOWN, "run_ms": None}
+    a, b = side("a", row("a", "p")), side("b", row("b", "p", **unknown))
+    assert verdict(summaries_of([a, b]), 7) == "7 rows; costs cannot be compared yet."
+    third = side("c", row("c", "p", cost_usd=Decimal("0.03")))
+    said = verdict(summaries_of([a, b, third]), 1)
+    assert "cheapest: a ($0.02 an image); not all costs are known of b;" in said
+    guess = side("b", row("b", "p", cost_basis=CostBasis.ESTIMATED))
+    said = verdict(summaries_of([a, guess]), 1)
+    assert "cheapest: a and b ($0.02 an image, partly estimated)" in said
 
 
-def test_estimated_costs_are_counted() -> None:
-    left, _ = both(row(cell(cost_estimated=True)), row(cell()))
-    assert left.costs_estimated == 1
-    assert "1 estimated" in page_of(row(cell(cost_estimated=True), cell()))
-
-
-def test_rows_may_be_shorter_than_the_columns() -> None:
-    _, right = both(row(cell()), row(None, cell()))
-    assert right.images == 1
-    assert page_of(row(cell())).count("<td></td>") == 1
-
-
-def test_a_cell_says_cost_time_and_flotime_or_that_nobody_knows() -> None:
-    page = page_of(row(cell("0.02", 4, flotime_ms=900, images=3), cell(None)))
-    assert "$0.02 · 4.0 s · FloTime 900 ms · 1 of 3" in page
-    assert "cost unknown · 4.0 s" in page
-
-
-@pytest.mark.parametrize("words", ["<script>alert(1)</script>", '" onload="alert(1)', "W" * 9999])
-def test_what_others_wrote_stays_words(words: str) -> None:
-    column = ComparedColumn(name=words, note=words)
-    cells = [cell(state="failed", reason=words, href=words)]
-    rows = [ComparedRow(prompt_id=words, prompt=words, cells=cells)]
-    page = comparison_html(words, words, [column], rows).decode()
-    assert page.count("<script>") == 1
-    assert ' onload="' not in page
-
-
-def test_many_pictures_stay_within_a_page_and_the_page_says_so() -> None:
-    noise = picture(size=(96, 96))
-    rows = [row(*[cell(load=lambda: noise)] * 2) for _ in range(450)]
-    page = page_of(*rows)
-    assert len(page) < 5_000_000
-    assert page.count("src=") == 800
-    assert "The first 800 of 900 pictures are in this file." in page
-
-
-def test_very_many_prompts_are_cut_and_summed_up_all_the_same() -> None:
-    page = page_of(*[row(cell(), cell(), prompt='"' * 9999)] * 3000)
-    assert len(page) < 5_000_000
-    assert re.search(r"The first \d+ of 3,000 prompts are shown\.", page)
-    assert "<td>3,000</td>" in page
-
-
-def test_no_picture_is_loaded_twice() -> None:
-    loaded = []
-    page_of(*[row(cell(load=lambda n=n: loaded.append(n))) for n in range(20)])
-    assert sorted(loaded) == list(range(20))
+def test_the_table_has_a_row_a_prompt_and_side() -> None:
+    a = side("a", row("a", "p"), images=2)
+    b = side("b", row("b", "p", state=S.FAILED, cost_usd=None, cost_basis=CostBasis.UNKNOWN))
+    table = MatchedRows.of([a, b]).table().to_pylist()
+    assert [(one["side"], one["status"], one["images"]) for one in table] == [
+        ("a", "succeeded", 2),
+        ("b", "failed", 0),
+    ]
+    assert [one["s3_uri"] for one in table] == ["s3://bucket/flow/a.p.0.0.png", None]
+    assert [one["cost_usd"] for one in table] == [Decimal("0.02"), None]

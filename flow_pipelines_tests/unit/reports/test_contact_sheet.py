@@ -8,10 +8,10 @@ from typing import Literal
 import pytest
 from PIL import Image, ImageChops
 
-from flow_pipelines.reports.cards import Card
 from flow_pipelines.reports.contact_sheet import MAX_BYTES, ContactSheet
-from flow_pipelines.reports.lettering import fit, font, wrap
+from flow_pipelines.reports.drawn_text import fit, font, wrap
 from flow_pipelines.reports.pictures import small_picture
+from flow_pipelines.reports.row_view import RowView
 from flow_pipelines_tests.unit.storage.samples import picture
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
@@ -24,12 +24,12 @@ def plain(color: tuple[int, int, int], size: tuple[int, int] = (300, 200)) -> Im
     return Image.new("RGB", size, color)
 
 
-def card(**changes: object) -> Card:
-    return Card(**{"prompt_id": "p1", "prompt": "a lighthouse", **changes})  # type: ignore[arg-type]
+def card(**changes: object) -> RowView:
+    return RowView(**{"prompt_id": "p1", "prompt": "a lighthouse", **changes})  # type: ignore[arg-type]
 
 
 def sheet_of(
-    *tiles: tuple[Card, Image.Image | Literal["broken"] | None], subtitle: str = ""
+    *tiles: tuple[RowView, Image.Image | Literal["broken"] | None], subtitle: str = ""
 ) -> Image.Image:
     sheet = ContactSheet("posters", subtitle, len(tiles))
     for shown, image in tiles:

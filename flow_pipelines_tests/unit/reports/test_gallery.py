@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flow_pipelines.reports.cards import Card
-from flow_pipelines.reports.gallery import CARDS_A_PAGE, gallery_pages
+from flow_pipelines.reports.gallery import VIEWS_A_PAGE, gallery_pages
+from flow_pipelines.reports.row_view import RowView
 from flow_pipelines_tests.unit.storage.samples import encoded, picture
 
 MOST = 5_000_000
@@ -50,20 +50,20 @@ class Elements(HTMLParser):
         return [attributes for name, attributes in self.found if name == tag]
 
 
-def card(number: int = 0, **changes: object) -> Card:
+def card(number: int = 0, **changes: object) -> RowView:
     settings = {"prompt_id": f"p{number}", "prompt": "a lighthouse", **changes}
-    return Card(**settings)  # type: ignore[arg-type]
+    return RowView(**settings)  # type: ignore[arg-type]
 
 
-def shown(number: int = 0, content: bytes = PLAIN, **changes: object) -> Card:
+def shown(number: int = 0, content: bytes = PLAIN, **changes: object) -> RowView:
     return card(number, load=lambda: content, href=f"images/p{number}.png", **changes)
 
 
-def pages_of(*cards: Card) -> dict[str, bytes]:
+def pages_of(*cards: RowView) -> dict[str, bytes]:
     return dict(gallery_pages("posters/2026-11-21", "2 images", cards))
 
 
-def only_page(*cards: Card) -> bytes:
+def only_page(*cards: RowView) -> bytes:
     [(name, content)] = pages_of(*cards).items()
     assert name == "gallery.html"
     return content
@@ -98,7 +98,7 @@ def test_a_few_pictures_are_as_large_as_a_screen() -> None:
 
 def test_more_cards_than_a_page_takes_go_on_the_next_ones() -> None:
     cards = [
-        card(n, state="failed" if n > 650 else "not ended") for n in range(2 * CARDS_A_PAGE + 60)
+        card(n, state="failed" if n > 650 else "not ended") for n in range(2 * VIEWS_A_PAGE + 60)
     ]
     pages = pages_of(*cards)
     assert list(pages) == ["gallery.html", "gallery-2.html", "gallery-3.html"]
@@ -112,11 +112,11 @@ def test_more_cards_than_a_page_takes_go_on_the_next_ones() -> None:
 
 def test_no_picture_is_loaded_before_its_page_is_asked_for() -> None:
     loaded = []
-    cards = [card(n, load=lambda n=n: loaded.append(n)) for n in range(2 * CARDS_A_PAGE)]
+    cards = [card(n, load=lambda n=n: loaded.append(n)) for n in range(2 * VIEWS_A_PAGE)]
     pages = gallery_pages("t", "s", cards)
     assert loaded == []
     next(pages)
-    assert CARDS_A_PAGE <= len(loaded) < CARDS_A_PAGE + 20
+    assert VIEWS_A_PAGE <= len(loaded) < VIEWS_A_PAGE + 20
 
 
 def test_a_night_without_rows_has_a_page_too() -> None:

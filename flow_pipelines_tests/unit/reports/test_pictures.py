@@ -8,7 +8,12 @@ from collections.abc import Iterator
 import pytest
 from PIL import Image
 
-from flow_pipelines.reports.pictures import LoadPicture, Room, small_picture, small_pictures
+from flow_pipelines.reports.pictures import (
+    LoadPicture,
+    PictureBudget,
+    small_picture,
+    small_pictures,
+)
 from flow_pipelines_tests.unit.storage.samples import encoded, picture
 
 
@@ -79,23 +84,23 @@ def test_a_small_file_with_too_many_pixels_is_not_unpacked() -> None:
 
 @pytest.mark.parametrize("characters", [60, 3_000, 30_000])
 def test_a_picture_keeps_within_its_room(characters: int) -> None:
-    url = Room(characters, 1).data_url(noise(512))
+    url = PictureBudget(characters, 1).data_url(noise(512))
     assert url is None or len(url) <= characters
     assert (url is None) is (characters == 60)
 
 
 def test_more_room_makes_a_better_picture() -> None:
-    small, large = (Room(room, 1).data_url(noise(512)) or "" for room in (5_000, 50_000))
+    small, large = (PictureBudget(room, 1).data_url(noise(512)) or "" for room in (5_000, 50_000))
     assert len(large) > 4 * len(small)
 
 
 def test_room_that_one_leaves_goes_to_the_next() -> None:
-    room, alone = Room(20_000, 2), Room(10_000, 1)
+    room, alone = PictureBudget(20_000, 2), PictureBudget(10_000, 1)
     room.data_url(Image.new("RGB", (200, 200)))
     assert len(room.data_url(noise(512)) or "") > 1.3 * len(alone.data_url(noise(512)) or "")
 
 
 def test_a_long_thin_picture_fits_too() -> None:
-    url = Room(8_000, 1).data_url(noise(1024).crop((0, 0, 1024, 12)))
+    url = PictureBudget(8_000, 1).data_url(noise(1024).crop((0, 0, 1024, 12)))
     assert url is not None
     assert len(url) <= 8_000

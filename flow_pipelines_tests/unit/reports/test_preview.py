@@ -12,14 +12,12 @@ from xml.etree import ElementTree as ET
 import pytest
 from PIL import Image
 
-from flow_pipelines.model import SubmissionState
 from flow_pipelines.reports.preview import (
     MOSAIC_CHARACTERS,
-    failures_rows,
     mosaic_markdown,
     preview_markdown,
 )
-from flow_pipelines_tests.unit.storage.samples import encoded, output, picture, submission
+from flow_pipelines_tests.unit.storage.samples import encoded, picture
 
 RED, GREEN = (200, 30, 30), (30, 160, 30)
 SENTENCE = "24 images of 24 of 25 rows, $0.48; 1 failed."
@@ -102,39 +100,3 @@ def test_what_opens_after_a_click_has_a_limit_too() -> None:
 @pytest.mark.parametrize("images", [[], [b"junk"]])
 def test_without_pictures_nothing_has_to_be_clicked(images: list[bytes]) -> None:
     assert mosaic_markdown(images, SENTENCE) == SENTENCE
-
-
-@pytest.mark.parametrize("state", SubmissionState)
-def test_every_state_without_a_picture_to_come_is_told(state: SubmissionState) -> None:
-    told = {"failed", "canceled", "unresolved", "skipped"}
-    rows = failures_rows([submission(state=state, reason="because")])
-    assert [row["state"] for row in rows] == ([state.value] if state in told else [])
-
-
-def test_the_providers_words_come_before_ours() -> None:
-    failed = submission(
-        state=SubmissionState.FAILED, error_code="OOM", error_message="out of memory", reason="x"
-    )
-    [row] = failures_rows([failed])
-    assert (row["error_code"], row["reason"], row["prompt_id"]) == ("OOM", "out of memory", "p1")
-
-
-def test_an_output_that_could_not_be_stored_is_told_beside_its_succeeded_run() -> None:
-    good = submission()
-    outputs = [output(0), output(1, stored=None, problem="cut"), output(2, stored=None)]
-    [row] = failures_rows([good], {good.submission_key: outputs})
-    assert (row["state"], row["reason"]) == ("output 1 not stored", "cut")
-
-
-def test_a_long_list_ends_with_how_many_more_there_are() -> None:
-    rows = failures_rows([submission(state=SubmissionState.FAILED)] * 130, limit=100)
-    assert len(rows) == 101
-    assert rows[-1]["prompt_id"] == "… and 30 more"
-    assert {tuple(row) for row in rows} == {tuple(rows[0])}
-
-
-def test_every_cell_is_something_that_a_table_shows() -> None:
-    failed = submission(state=SubmissionState.FAILED, prompt="p" * 9000, error_message="e" * 9000)
-    for value in failures_rows([failed])[0].values():
-        assert value is None or isinstance(value, (str, int))
-        assert len(str(value)) <= 300

@@ -1,4 +1,4 @@
-"""The same prompts through several providers: what is compared, and which is cheaper or faster."""
+"""The same prompts through several providers in numbers: which is cheaper, and which faster."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from flow_pipelines.reports.cards import IN_VAIN, SUCCEEDED
-from flow_pipelines.reports.pictures import LoadPicture
+from flow_pipelines.reports.row_view import RowView
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedColumn:
-    """One of the ways that every prompt went: a provider with a workflow."""
+    """One side of a comparison: a provider with a workflow."""
 
     name: str
     """The heading; short, and different from every other column's."""
@@ -22,40 +21,18 @@ class ComparedColumn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComparedCell:
-    """What one prompt became in one column."""
-
-    state: str = SUCCEEDED
-    """A word for where it stands; everything but "succeeded" is marked and shows its reason."""
-    reason: str = ""
-    """Why there is no picture, in words."""
-    load: LoadPicture | None = None
-    """Gives the first picture; None: there is none."""
-    images: int = 0
-    """How many pictures are stored; only the first is shown, and the others are counted."""
-    href: str = ""
-    """Path of the picture's file relative to the page: a downloaded folder opens it offline."""
-    seed: int | None = None
-    cost_usd: Decimal | None = None
-    """None: unknown. Never given for what was not sent."""
-    cost_estimated: bool = False
-    """The cost was worked out from prices, and not said by the provider."""
-    run_ms: int | None = None
-    """From the provider's start to its end."""
-    flotime_ms: int | None = None
-    """Floyo's and FloImg's unit; None where a provider does not count it."""
-    bought: bool = True
-    """A provider run exists or may exist: its cost counts as unknown while none is given."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class ComparedRow:
     """One prompt, with a cell for each column in their order."""
 
     prompt_id: str
     prompt: str
-    cells: Sequence[ComparedCell | None]
+    cells: Sequence[RowView | None]
     """None: this prompt was not meant for that column. So are cells that are missing at the end."""
+
+    @property
+    def states(self) -> Sequence[str]:
+        """Return the states that occur in it."""
+        return sorted({cell.state for cell in self.cells if cell})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +42,7 @@ class ColumnSummary:
     column: ComparedColumn
     images: int
     failed: int
-    """Cells that are "failed", "canceled", "unresolved" or "not stored"."""
+    """Cells that are marked: a picture was to come, and will not by itself."""
     cost_usd: Decimal
     """Of everything whose cost is known."""
     costs_unknown: int
@@ -80,6 +57,17 @@ class ColumnSummary:
     fastest: bool = False
     """By the median of seconds; several where they are equal."""
 
+    @property
+    def median_ms(self) -> float | None:
+        """Return the median in the unit of durations."""
+        return None if self.median_seconds is None else self.median_seconds * 1000
+
+    @property
+    def doubts(self) -> str:
+        """Return how many costs are unknown or estimated, in words."""
+        counts = ((self.costs_unknown, "unknown"), (self.costs_estimated, "estimated"))
+        return ", ".join(f"{count} {word}" for count, word in counts if count)
+
 
 _MILLIONTH = Decimal("0.000001")
 
@@ -91,30 +79,30 @@ def summarize_columns(
 
     Cheapest and fastest are said only where at least two columns can be compared.
     """
-    cells: list[list[ComparedCell]] = [[] for _ in columns]
+    cells: list[list[RowView]] = [[] for _ in columns]
     for row in rows:
-        for place, cell in zip(cells, row.cells, strict=False):
+        for column_cells, cell in zip(cells, row.cells, strict=False):
             if cell is not None:
-                place.append(cell)
-    alone = [_summary(column, mine) for column, mine in zip(columns, cells, strict=True)]
-    cheapest = _least(None if one.costs_unknown else one.cost_per_image_usd for one in alone)
-    fastest = _least(one.median_seconds for one in alone)
+                column_cells.append(cell)
+    sums = [_summary(column, seen) for column, seen in zip(columns, cells, strict=True)]
+    cheapest = _least(None if one.costs_unknown else one.cost_per_image_usd for one in sums)
+    fastest = _least(one.median_seconds for one in sums)
     return [
         replace(one, cheapest=number in cheapest, fastest=number in fastest)
-        for number, one in enumerate(alone)
+        for number, one in enumerate(sums)
     ]
 
 
-def _summary(column: ComparedColumn, cells: Sequence[ComparedCell]) -> ColumnSummary:
+def _summary(column: ComparedColumn, cells: Sequence[RowView]) -> ColumnSummary:
     images = sum(cell.images for cell in cells)
     cost = sum((cell.cost_usd for cell in cells if cell.cost_usd is not None), Decimal(0))
-    done = [cell for cell in cells if cell.state == SUCCEEDED]
+    done = [cell for cell in cells if cell.run_succeeded]
     return ColumnSummary(
         column=column,
         images=images,
-        failed=sum(cell.state in IN_VAIN for cell in cells),
+        failed=sum(cell.is_problem for cell in cells),
         cost_usd=cost,
-        costs_unknown=sum(cell.bought and cell.cost_usd is None for cell in cells),
+        costs_unknown=sum(cell.cost_is_unknown for cell in cells),
         costs_estimated=sum(cell.cost_estimated for cell in cells if cell.cost_usd is not None),
         cost_per_image_usd=(cost / images).quantize(_MILLIONTH) if images else None,
         median_seconds=_median([c.run_ms / 1000 for c in done if c.run_ms is not None]),
@@ -127,9 +115,9 @@ def _median(values: Sequence[float]) -> float | None:
 
 
 def _least(values: Iterable[Decimal | float | None]) -> frozenset[int]:
-    """Return the places of the least value, where there is something to compare it with."""
-    known = {place: value for place, value in enumerate(values) if value is not None}
+    """Return the indexes of the least value, where there is something to compare it with."""
+    known = {index: value for index, value in enumerate(values) if value is not None}
     if len(known) < 2:  # noqa: PLR2004 - a comparison takes two
         return frozenset()
     least = min(known.values())
-    return frozenset(place for place, value in known.items() if value == least)
+    return frozenset(index for index, value in known.items() if value == least)

@@ -1,4 +1,4 @@
-"""Fonts, and text that fits: what every picture drawn here needs."""
+"""Text in drawn pictures: colors, fonts, and lines cut to a width."""
 
 from __future__ import annotations
 
