@@ -120,25 +120,25 @@ def comparison_asset(comparison: Comparison) -> dg.AssetsDefinition:
             nights = [night_of(side.batch, context) for side in comparison.sides]
             ledger = context.resources.run_ledger.get_ledger()
             store = context.resources.image_store.get_store()
-            found = _look(ledger, store, comparison, nights)
+            matched = _matched_rows(ledger, store, comparison, nights)
             page = store.key(comparison.name, path_safe(nights[0].partition_key), "comparison.html")
-            rows = found.rows(_pictures(store, page))
-            summaries = summarize_columns(found.columns, rows)
-            said = verdict(summaries, len(rows))
-            html = comparison_html(_title(comparison, nights[0]), said, found.columns, rows)
+            rows = matched.rows(_pictures(store, page))
+            summaries = summarize_columns(matched.columns, rows)
+            sentence = verdict(summaries, len(rows))
+            html = comparison_html(_title(comparison, nights[0]), sentence, matched.columns, rows)
             store.put(page, html, media_type="text/html; charset=utf-8")
             return dg.MaterializeResult(
-                value=found.table(),
+                value=matched.table(),
                 metadata={
                     "gallery": dg.MetadataValue.path(store.uri(page)),
-                    **_metadata(found, summaries, said, store),
+                    **_metadata(matched, summaries, sentence, store),
                 },
             )
 
     return compare
 
 
-def _look(
+def _matched_rows(
     ledger: RunLedger, store: ImageStore, comparison: Comparison, nights: Sequence[Night]
 ) -> MatchedRows:
     return MatchedRows.of([
@@ -164,16 +164,16 @@ def _pictures(store: ImageStore, page: str) -> StoredPictures:
 
 
 def _metadata(
-    found: MatchedRows, summaries: Sequence[ColumnSummary], said: str, store: ImageStore
+    matched: MatchedRows, summaries: Sequence[ColumnSummary], sentence: str, store: ImageStore
 ) -> dict[str, Any]:
     waiting = [
         one
-        for submissions in found.matched.values()
+        for submissions in matched.by_row.values()
         for one in submissions
         if one and one.state in UNDER_WAY
     ]
-    numbers: dict[str, int | float] = {"rows": len(found.matched), "waiting": len(waiting)}
-    for side, summary in zip(found.sides, summaries, strict=True):
+    numbers: dict[str, int | float] = {"rows": len(matched.by_row), "waiting": len(waiting)}
+    for side, summary in zip(matched.sides, summaries, strict=True):
         name = summary.column.name
         numbers |= {
             f"images_{name}": summary.images,
@@ -184,10 +184,10 @@ def _metadata(
             f"median_seconds_{name}": summary.median_seconds or 0.0,
         }
     return {
-        "preview": dg.MetadataValue.md(preview_markdown(_examples(found, store), said)),
+        "preview": dg.MetadataValue.md(preview_markdown(_examples(matched, store), sentence)),
         "cheapest": _named(one for one in summaries if one.cheapest),
         "fastest": _named(one for one in summaries if one.fastest),
-        "sides": _sides(found, summaries),
+        "sides": _sides(matched, summaries),
         **numbers,
     }
 
@@ -211,9 +211,9 @@ _COLUMNS = {
 }
 
 
-def _sides(found: MatchedRows, summaries: Sequence[ColumnSummary]) -> dg.TableMetadataValue:
+def _sides(matched: MatchedRows, summaries: Sequence[ColumnSummary]) -> dg.TableMetadataValue:
     records = []
-    for side, one in zip(found.sides, summaries, strict=True):
+    for side, one in zip(matched.sides, summaries, strict=True):
         is_ = [word for word in ("cheapest", "fastest") if getattr(one, word)]
         cost, median = one.cost_per_image_usd, side.median_cost_usd()
         values = (
@@ -234,12 +234,12 @@ def _sides(found: MatchedRows, summaries: Sequence[ColumnSummary]) -> dg.TableMe
     return dg.MetadataValue.table(records, schema=schema)
 
 
-def _examples(found: MatchedRows, store: ImageStore) -> Iterator[bytes]:
+def _examples(matched: MatchedRows, store: ImageStore) -> Iterator[bytes]:
     """Return the pictures of the first row that every side has one of, side by side."""
-    for submissions in found.matched.values():
+    for submissions in matched.by_row.values():
         images = [
             side.images(one) if one else []
-            for one, side in zip(submissions, found.sides, strict=True)
+            for one, side in zip(submissions, matched.sides, strict=True)
         ]
         if all(images):
             for first, *_ in images:

@@ -18,8 +18,8 @@ def preview(summary: NightSummary, store: ImageStore) -> str:
 
 
 def sentence(summary: NightSummary) -> str:
-    """Say how a night went."""
-    told = [
+    """Return in one sentence how a night went."""
+    counts = [
         f"{count} {word}"
         for count, word in (
             (summary.failed, "failed"),
@@ -30,10 +30,10 @@ def sentence(summary: NightSummary) -> str:
         )
         if count
     ]
-    rest = f"; {', '.join(told)}" if told else ""
+    others = f"; {', '.join(counts)}" if counts else ""
     return (
         f"{summary.images} images of {summary.succeeded} of {summary.rows} rows, "
-        f"{money(summary.cost_usd)}{rest}."
+        f"{money(summary.cost_usd)}{others}."
     )
 
 

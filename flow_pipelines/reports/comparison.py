@@ -23,7 +23,6 @@ from flow_pipelines.storage.places import uri_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_S = SubmissionState
 _Row = tuple[str, int]
 """Prompt id and copy: what a row has on every side."""
 
@@ -57,9 +56,9 @@ class Side:
     def median_cost_usd(self) -> Decimal | None:
         """Return the median cost of a row that succeeded and whose cost is known."""
         costs = [
-            one.cost_usd
-            for one in self.submissions
-            if one.state is _S.SUCCEEDED and one.cost_usd is not None
+            row.cost_usd
+            for row in self.submissions
+            if row.state is SubmissionState.SUCCEEDED and row.cost_usd is not None
         ]
         return statistics.median(costs) if costs else None
 
@@ -69,19 +68,24 @@ class MatchedRows:
     """The sides of one partition, matched."""
 
     sides: Sequence[Side]
-    matched: Mapping[_Row, Sequence[Submission | None]]
+    by_row: Mapping[_Row, Sequence[Submission | None]]
     """By row, in the prompt table's order: a submission a side, None where a side has none."""
 
     @classmethod
     def of(cls, sides: Sequence[Side]) -> MatchedRows:
         """Match the sides' rows by prompt id and copy."""
-        by_row = [{(one.prompt_id, one.copy): one for one in side.submissions} for side in sides]
         numbers: dict[_Row, int] = {}
-        for rows in by_row:
-            for row, submission in rows.items():
+        submissions: dict[tuple[int, _Row], Submission] = {}
+        for index, side in enumerate(sides):
+            for submission in side.submissions:
+                row = (submission.prompt_id, submission.copy)
                 numbers.setdefault(row, submission.row_number)
+                submissions[index, row] = submission
         order = sorted(numbers, key=lambda row: (numbers[row], *row))
-        return cls(sides=sides, matched={row: [rows.get(row) for rows in by_row] for row in order})
+        by_row = {
+            row: [submissions.get((index, row)) for index in range(len(sides))] for row in order
+        }
+        return cls(sides=sides, by_row=by_row)
 
     @property
     def columns(self) -> Sequence[ComparedColumn]:
@@ -90,7 +94,7 @@ class MatchedRows:
 
     def rows(self, pictures: StoredPictures) -> Sequence[ComparedRow]:
         """Return the rows of the page. No picture is loaded yet."""
-        copies = any(copy for _, copy in self.matched)
+        copies = any(copy for _, copy in self.by_row)
         return [
             ComparedRow(
                 prompt_id=f"{prompt_id} · copy {copy + 1}" if copies else prompt_id,
@@ -100,7 +104,7 @@ class MatchedRows:
                     for one, side in zip(submissions, self.sides, strict=True)
                 ],
             )
-            for (prompt_id, copy), submissions in self.matched.items()
+            for (prompt_id, copy), submissions in self.by_row.items()
         ]
 
     def table(self) -> pa.Table:
@@ -109,7 +113,7 @@ class MatchedRows:
 
         records = [
             _record(one, side)
-            for submissions in self.matched.values()
+            for submissions in self.by_row.values()
             for one, side in zip(submissions, self.sides, strict=True)
             if one is not None
         ]
@@ -173,15 +177,15 @@ def comparison_schema() -> pa.Schema:
 
 
 def verdict(summaries: Sequence[ColumnSummary], rows: int) -> str:
-    """Say in one sentence which side is cheaper and which is faster, as far as it is known."""
-    cheapest = [one for one in summaries if one.cheapest]
-    fastest = [one for one in summaries if one.fastest]
+    """Return in one sentence which side is cheaper and which is faster, as far as is known."""
+    cheapest = [side for side in summaries if side.cheapest]
+    fastest = [side for side in summaries if side.fastest]
     parts = [f"{rows} row{'s' if rows != 1 else ''}"]
     if cheapest and cheapest[0].cost_per_image_usd is not None:
         cost = f"{money(cheapest[0].cost_per_image_usd)} an image"
-        guess = ", partly estimated" if any(one.costs_estimated for one in summaries) else ""
+        guess = ", partly estimated" if any(side.costs_estimated for side in summaries) else ""
         parts.append(f"cheapest: {_names(cheapest)} ({cost}{guess})")
-        unknown = [one for one in summaries if one.costs_unknown]
+        unknown = [side for side in summaries if side.costs_unknown]
         if unknown:
             parts.append(f"not all costs are known of {_names(unknown)}")
     else:
@@ -192,4 +196,4 @@ def verdict(summaries: Sequence[ColumnSummary], rows: int) -> str:
 
 
 def _names(summaries: Sequence[ColumnSummary]) -> str:
-    return " and ".join(one.column.name for one in summaries)
+    return " and ".join(side.column.name for side in summaries)

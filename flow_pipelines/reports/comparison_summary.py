@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from flow_pipelines.reports.cost_report import per_image
 from flow_pipelines.reports.row_view import RowView
 
 
@@ -69,13 +70,10 @@ class ColumnSummary:
         return ", ".join(f"{count} {word}" for count, word in counts if count)
 
 
-_MILLIONTH = Decimal("0.000001")
-
-
 def summarize_columns(
     columns: Sequence[ComparedColumn], rows: Iterable[ComparedRow]
 ) -> Sequence[ColumnSummary]:
-    """Sum every column up, in their order. Loads no picture.
+    """Return the sums of every column, in their order. Loads no picture.
 
     Cheapest and fastest are said only where at least two columns can be compared.
     """
@@ -85,11 +83,11 @@ def summarize_columns(
             if cell is not None:
                 column_cells.append(cell)
     sums = [_summary(column, seen) for column, seen in zip(columns, cells, strict=True)]
-    cheapest = _least(None if one.costs_unknown else one.cost_per_image_usd for one in sums)
-    fastest = _least(one.median_seconds for one in sums)
+    costs = (None if column.costs_unknown else column.cost_per_image_usd for column in sums)
+    cheapest, fastest = _least(costs), _least(column.median_seconds for column in sums)
     return [
-        replace(one, cheapest=number in cheapest, fastest=number in fastest)
-        for number, one in enumerate(sums)
+        replace(column, cheapest=index in cheapest, fastest=index in fastest)
+        for index, column in enumerate(sums)
     ]
 
 
@@ -104,7 +102,7 @@ def _summary(column: ComparedColumn, cells: Sequence[RowView]) -> ColumnSummary:
         cost_usd=cost,
         costs_unknown=sum(cell.cost_is_unknown for cell in cells),
         costs_estimated=sum(cell.cost_estimated for cell in cells if cell.cost_usd is not None),
-        cost_per_image_usd=(cost / images).quantize(_MILLIONTH) if images else None,
+        cost_per_image_usd=per_image(cost, images),
         median_seconds=_median([c.run_ms / 1000 for c in done if c.run_ms is not None]),
         median_flotime_ms=_median([c.flotime_ms for c in done if c.flotime_ms is not None]),
     )

@@ -42,9 +42,9 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 def _mixed(color: Color, other: Color, share: float) -> Color:
-    """Return `color` with so much of `other` in it, 0 … 1."""
+    """Return `color` with a share of `other` in it, 0 … 1."""
     red, green, blue = (
-        round(mine + (theirs - mine) * share) for mine, theirs in zip(color, other, strict=True)
+        round(part + (towards - part) * share) for part, towards in zip(color, other, strict=True)
     )
     return red, green, blue
 
@@ -66,7 +66,7 @@ def cost_chart(frame: pd.DataFrame, month: MonthToDate) -> bytes:
     write(draw, (_LEFT - 44, 22), "Cost by night", 22)
     if days:
         _draw_legend(draw, colors, estimated=total(frame, "estimated_usd") > 0)
-        top = _draw_axis(draw, max(_height(parts) for parts in days.values()))
+        top = _draw_axis(draw, max(day_total(parts) for parts in days.values()))
         _draw_bars(draw, days, colors, top)
     else:
         middle = ((_LEFT + _RIGHT) // 2, (_TOP + _BOTTOM) // 2)
@@ -78,27 +78,28 @@ def cost_chart(frame: pd.DataFrame, month: MonthToDate) -> bytes:
 def provider_colors(frame: pd.DataFrame, month: MonthToDate) -> dict[str, Color]:
     """Return every provider its color."""
     names = sorted({*frame["provider"], *month.by("provider")})
-    return {name: _COLORS[place % len(_COLORS)] for place, name in enumerate(names)}
+    return {name: _COLORS[index % len(_COLORS)] for index, name in enumerate(names)}
 
 
 def cost_days(frame: pd.DataFrame, most: int = MOST_DAYS) -> _Days:
     """Sum up by day and provider: every day from the first of the last `most` to the last."""
-    found: _Days = defaultdict(dict)
+    days: _Days = defaultdict(dict)
     columns = ("day", "provider", "cost_usd", "estimated_usd")
     for day, provider, cost, estimated in zip(*(frame[name] for name in columns), strict=True):
         if day:
-            parts = found[date.fromisoformat(day)]
+            parts = days[date.fromisoformat(day)]
             charged, guessed = parts.get(provider, (Decimal(0), Decimal(0)))
             parts[provider] = (charged + cost - estimated, guessed + estimated)
-    if not found:
+    if not days:
         return {}
-    last = max(found)
-    first = max(min(*found, last - timedelta(_FEWEST_DAYS - 1)), last - timedelta(most - 1))
+    last = max(days)
+    first = max(min(*days, last - timedelta(_FEWEST_DAYS - 1)), last - timedelta(most - 1))
     span = (first + timedelta(number) for number in range((last - first).days + 1))
-    return {day: found.get(day, {}) for day in span}
+    return {day: days.get(day, {}) for day in span}
 
 
-def _height(parts: Mapping[str, tuple[Decimal, Decimal]]) -> Decimal:
+def day_total(parts: Mapping[str, tuple[Decimal, Decimal]]) -> Decimal:
+    """Return what a day of `cost_days` cost."""
     return sum((sum(part, Decimal(0)) for part in parts.values()), Decimal(0))
 
 
@@ -126,8 +127,8 @@ def _draw_bars(draw: ImageDraw, days: _Days, colors: Mapping[str, Color], top: f
     slot = (_RIGHT - _LEFT) / len(days)
     width = min(slot * 0.72, _MAX_BAR)
     every = math.ceil(len(days) / _MAX_LABELS)
-    for place, (day, parts) in enumerate(days.items()):
-        middle = _LEFT + slot * (place + 0.5)
+    for index, (day, parts) in enumerate(days.items()):
+        middle = _LEFT + slot * (index + 0.5)
         below = 0.0
         for provider in sorted(parts):
             charged, estimated = parts[provider]
@@ -141,7 +142,7 @@ def _draw_bars(draw: ImageDraw, days: _Days, colors: Mapping[str, Color], top: f
                     draw.rectangle((middle - width / 2, y0, middle + width / 2, y1), color)
                 below = above
         # Counted from the end: the last night always has its date.
-        if (len(days) - 1 - place) % every == 0:
+        if (len(days) - 1 - index) % every == 0:
             write(draw, (middle, _BOTTOM + 18), _label(day), 13, INK, "mm")
 
 
@@ -173,9 +174,9 @@ def _draw_month(
     y = _draw_amounts(draw, 102, "by provider", list(month.by("provider").items()), colors)
     batches = list(month.by("batch").items())
     shown = batches[:_MOST_BATCHES]
-    rest = sum((amount for _, amount in batches[_MOST_BATCHES:]), Decimal(0))
-    if len(batches) > _MOST_BATCHES:
-        shown.append((f"{len(batches) - _MOST_BATCHES} more", rest))
+    others = [amount for _, amount in batches[_MOST_BATCHES:]]
+    if others:
+        shown.append((f"{len(others)} more", sum(others, Decimal(0))))
     _draw_amounts(draw, y + 14, "by batch", shown, {})
     _draw_facts(draw, frame)
 
@@ -187,17 +188,17 @@ def _draw_amounts(
     amounts: Sequence[tuple[str, Decimal]],
     colors: Mapping[str, Color],
 ) -> int:
-    """Draw a list of amounts, each with a bar below it; give where it ends."""
+    """Draw a list of amounts, each with a bar below it; return where it ends."""
     if not amounts:
         return y
     write(draw, (_PANEL, y), title, 13, FAINT)
     y += 22
     highest = max(amount for _, amount in amounts) or Decimal(1)
     for name, amount in amounts:
-        said = money(amount, rounded=True)
-        room = _PANEL_RIGHT - _PANEL - int(font(13, said).getlength(said)) - 12
+        words = money(amount, rounded=True)
+        room = _PANEL_RIGHT - _PANEL - int(font(13, words).getlength(words)) - 12
         write(draw, (_PANEL, y), fit(name, 13, room), 13)
-        write(draw, (_PANEL_RIGHT, y), said, 13, INK, "ra")
+        write(draw, (_PANEL_RIGHT, y), words, 13, INK, "ra")
         length = (_PANEL_RIGHT - _PANEL) * float(amount / highest)
         draw.rectangle((_PANEL, y + 18, _PANEL_RIGHT, y + 21), _TRACK)
         if length >= 1:
@@ -217,10 +218,10 @@ def _draw_facts(draw: ImageDraw, frame: pd.DataFrame) -> None:
     if cost:
         parts.append(f"{float(estimated / cost):.0%} estimated")
     x = float(_LEFT - 44)
-    said = "  ·  ".join(parts)
-    write(draw, (x, HEIGHT - 20), said, 13, FAINT, "lm")
+    words = "  ·  ".join(parts)
+    write(draw, (x, HEIGHT - 20), words, 13, FAINT, "lm")
     if unknown:
-        x += font(13, said).getlength(said)
+        x += font(13, words).getlength(words)
         write(draw, (x, HEIGHT - 20), f"  ·  {unknown:,} runs of unknown cost", 13, RED, "lm")
 
 

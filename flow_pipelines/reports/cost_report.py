@@ -96,9 +96,9 @@ def cost_frame(lines: Iterable[CostLine]) -> pd.DataFrame:
 
 
 def _day(line: CostLine) -> str:
-    found = _ISO_DAY.match(line.night.partition_key)
-    if found and _is_day(found[0]):
-        return found[0]
+    day = _ISO_DAY.match(line.night.partition_key)
+    if day and _is_day(day[0]):
+        return day[0]
     return line.bought_at.astimezone(UTC).date().isoformat() if line.bought_at else ""
 
 
@@ -111,15 +111,15 @@ def _is_day(text: str) -> bool:
 
 
 def brought_up_to_date(known: pd.DataFrame, changed: pd.DataFrame) -> pd.DataFrame:
-    """Put the nights of `changed`, which are given whole, in the place of what was known of them.
+    """Return `known` with the nights of `changed`, which has them whole, replaced.
 
     What was once bought never leaves a ledger, so no other night can have changed.
     """
     import pandas as pd
 
     nights = set(zip(changed["batch"], changed["night"], strict=True))
-    mine = zip(known["batch"], known["night"], strict=True)
-    kept = known[[night not in nights for night in mine]]
+    known_nights = zip(known["batch"], known["night"], strict=True)
+    kept = known[[night not in nights for night in known_nights]]
     parts = [part for part in (kept, changed) if not part.empty]
     if not parts:
         return changed
@@ -155,8 +155,8 @@ def cost_numbers(
     }
     spent = month.by("provider")
     for provider in sorted({*providers, *frame["provider"], *spent}):
-        mine = frame[frame["provider"] == provider]
-        numbers[f"cost_usd_{provider}"] = float(total(mine, "cost_usd"))
+        rows = frame[frame["provider"] == provider]
+        numbers[f"cost_usd_{provider}"] = float(total(rows, "cost_usd"))
         numbers[f"month_to_date_usd_{provider}"] = float(spent.get(provider, 0))
     return numbers
 
@@ -166,7 +166,7 @@ def _share(part: Decimal | int, whole: Decimal | int) -> float:
 
 
 def total(frame: pd.DataFrame, column: str) -> Decimal:
-    """Sum a column of money exactly."""
+    """Return the exact sum of a column of money."""
     return sum(frame[column], Decimal(0))
 
 
@@ -180,7 +180,7 @@ def last_days(frame: pd.DataFrame, days: int) -> pd.DataFrame:
 
 
 def cost_sentence(frame: pd.DataFrame, month: MonthToDate) -> str:
-    """Say what was spent in all and in this month, and how sure that is."""
+    """Return in one sentence what was spent in all and in this month, and how sure that is."""
     if frame.empty:
         return "Nothing was bought yet."
     cost, images = total(frame, "cost_usd"), int(frame["images"].sum())
@@ -200,19 +200,19 @@ def cost_sentence(frame: pd.DataFrame, month: MonthToDate) -> str:
 
 
 def cost_markdown(frame: pd.DataFrame, month: MonthToDate, *, days: int = 14) -> str:
-    """Say what was spent, then by provider in this month, then by night of the last `days`."""
-    said = cost_sentence(frame, month)
+    """Return what was spent, then by provider in this month, then by night of the last `days`."""
+    sentence = cost_sentence(frame, month)
     if frame.empty:
-        return said
-    return "\n\n".join([said, _month_table(frame, month), _nights_table(frame, days)])
+        return sentence
+    return "\n\n".join([sentence, _month_table(frame, month), _nights_table(frame, days)])
 
 
 def _month_table(frame: pd.DataFrame, month: MonthToDate) -> str:
     rows = [f"| provider | {month.name} so far | in all |", "|---|--:|--:|"]
     spent = month.by("provider")
     for provider in sorted({*frame["provider"], *spent}):
-        mine = frame[frame["provider"] == provider]
-        amounts = (spent.get(provider, Decimal(0)), total(mine, "cost_usd"))
+        everything = total(frame[frame["provider"] == provider], "cost_usd")
+        amounts = (spent.get(provider, Decimal(0)), everything)
         month_usd, all_usd = (money(amount, rounded=True) for amount in amounts)
         rows.append(f"| {provider} | {month_usd} | {all_usd} |")
     return "\n".join(rows)

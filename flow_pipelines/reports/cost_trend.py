@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from flow_pipelines.reports.cost_chart import cost_days
-from flow_pipelines.reports.preview import MAX_CHARACTERS
+from flow_pipelines.reports.cost_chart import cost_days, day_total
+from flow_pipelines.reports.markdown import SHOWN_IN_PLACE
+from flow_pipelines.reports.pictures import data_url
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,16 +23,13 @@ def cost_trend(frame: pd.DataFrame) -> bytes:
     """Draw a bar a day, the last 30 that there are, as a PNG of three colors."""
     from PIL import Image, ImageDraw
 
-    days = [
-        sum((sum(part, Decimal(0)) for part in parts.values()), Decimal(0))
-        for parts in cost_days(frame, DAYS).values()
-    ]
+    days = [day_total(parts) for parts in cost_days(frame, DAYS).values()]
     image = Image.new("P", (max(len(days), 1) * (_BAR + _GAP) - _GAP, _HEIGHT), 0)
     image.putpalette(_COLORS)
     draw = ImageDraw.Draw(image)
     highest = max(days, default=Decimal(0)) or Decimal(1)
-    for place, amount in enumerate(days):
-        x, height = place * (_BAR + _GAP), round(float(amount / highest) * (_HEIGHT - 1))
+    for index, amount in enumerate(days):
+        x, height = index * (_BAR + _GAP), round(float(amount / highest) * (_HEIGHT - 1))
         kind = _COST if height else _NOTHING
         draw.rectangle((x, _HEIGHT - 1 - height, x + _BAR - 1, _HEIGHT - 1), kind)
     buffer = io.BytesIO()
@@ -43,9 +40,9 @@ def cost_trend(frame: pd.DataFrame) -> bytes:
 def trend_markdown(frame: pd.DataFrame, sentence: str) -> str:
     """Return a sentence and the trend below it, short enough to be shown in place."""
     text = f"{sentence}\n\n{picture_markdown(cost_trend(frame), 'cost by night')}"
-    return text if len(text) <= MAX_CHARACTERS else sentence[:MAX_CHARACTERS]
+    return text if len(text) <= SHOWN_IN_PLACE else sentence[:SHOWN_IN_PLACE]
 
 
 def picture_markdown(png: bytes, name: str) -> str:
     """Return a picture that needs no link."""
-    return f"![{name}](data:image/png;base64,{base64.b64encode(png).decode('ascii')})"
+    return f"![{name}]({data_url(png, 'image/png')})"

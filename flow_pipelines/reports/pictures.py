@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 LoadPicture = Callable[[], bytes | None]
-"""Gives a stored picture, or None where it cannot be shown. Called once, perhaps from a thread."""
+"""Returns a stored picture, None where it cannot be shown. Called once, perhaps from a thread."""
 Broken = Literal["broken"]
 
 LARGEST = 1024
@@ -24,7 +24,6 @@ _THREADS = 4
 _AHEAD = 6
 _WHITE = (255, 255, 255)
 
-_PREFIX = "data:image/webp;base64,"
 _GOOD, _FAIR = 78, 45
 _WORTH_LESS_QUALITY = 1.7
 """What takes up to so many times its share fits with less quality; what takes more, with less
@@ -36,7 +35,7 @@ _SMALLEST = 24
 def small_pictures(
     loads: Iterable[LoadPicture | None], side: int = LARGEST
 ) -> Iterator[Image | Broken | None]:
-    """Return each picture, in order, with at most `side` pixels a side, flat on white.
+    """Yield each picture, in order, with at most `side` pixels a side, flat on white.
 
     A few are loaded ahead in threads, so that whole pictures of a handful are in memory at once,
     however many there are. "broken": bytes that are no picture. None: nothing to show.
@@ -90,10 +89,10 @@ class PictureBudget:
         """
         share = self._characters_left // max(self._pictures, 1)
         self._pictures -= 1
-        content = self._within(image, (share - len(_PREFIX)) * 3 // 4 - 2)
+        content = self._within(image, (share - len(data_url(b""))) * 3 // 4 - 2)
         if content is None:
             return None
-        url = _PREFIX + base64.b64encode(content).decode("ascii")
+        url = data_url(content)
         self._characters_left -= len(url)
         return url
 
@@ -105,10 +104,10 @@ class PictureBudget:
         while side >= _SMALLEST:
             small = image.copy()
             small.thumbnail((round(side), round(side)), reducing_gap=2.0)
-            content = _webp(small, _GOOD)
+            content = webp(small, _GOOD)
             self._learn(len(content) / (small.width * small.height))
             if most < len(content) <= most * _WORTH_LESS_QUALITY:
-                content = _webp(small, _FAIR)
+                content = webp(small, _FAIR)
             if len(content) <= most:
                 return content
             side *= max(math.sqrt(most / len(content)) * 0.9, 0.3)
@@ -120,10 +119,16 @@ class PictureBudget:
         self._bytes_per_pixel = min(max(moved, 0.04), 1.0)
 
 
-def _webp(image: Image, quality: int) -> bytes:
+def webp(image: Image, quality: int, effort: int = 3) -> bytes:
+    """Encode a picture; `effort` 0 … 6 trades time for bytes."""
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=quality, method=3)
+    image.save(buffer, "WEBP", quality=quality, method=effort)
     return buffer.getvalue()
+
+
+def data_url(content: bytes, media_type: str = "image/webp") -> str:
+    """Return an address that holds the picture itself."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def _loaded(load: LoadPicture | None, side: int) -> Image | Broken | None:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from flow_pipelines.reports.markdown import plain
-from flow_pipelines.reports.pictures import small_picture
+from flow_pipelines.reports.markdown import SHOWN_IN_PLACE, plain
+from flow_pipelines.reports.pictures import data_url, small_picture, webp
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# Dagster shows markdown in place only below 1,000 characters; from there on it is a link.
-MAX_CHARACTERS = 999
 TILES = 4
 _TILES_TRIED = ((4, 48), (4, 40), (4, 32), (3, 32), (2, 32), (1, 32))
-_SHOWN = 96
+_TILE_PIXELS = 96
 """Pixels of a side of a tile on the screen; what fits in place is smaller, and drawn larger."""
 _QUALITIES = (60, 45, 30, 20, 10, 1)
 _DRAWN_LARGER = (
@@ -46,7 +42,7 @@ def preview_markdown(images: Iterable[bytes | Image], sentence: str) -> str:
             continue
         for quality in _QUALITIES if tiles else ():
             text = f"{sentence}\n\n![pictures](<{_strip_url(tiles[:count], side, quality)}>)"
-            if len(text) <= MAX_CHARACTERS:
+            if len(text) <= SHOWN_IN_PLACE:
                 return text
     return sentence
 
@@ -61,7 +57,7 @@ def mosaic_markdown(images: Iterable[bytes | Image], sentence: str) -> str:
     for side in _MOSAIC_SIDES if tiles else ():
         mosaic = _laid_out(tiles, side, _MOSAIC_COLUMNS, gap=4)
         for quality in (75, 45, 20):
-            text = f"{sentence}\n\n![pictures]({_webp(mosaic, quality)})"
+            text = f"{sentence}\n\n![pictures]({_data_url(mosaic, quality)})"
             if len(text) <= MOSAIC_CHARACTERS:
                 return text
     return sentence
@@ -87,9 +83,9 @@ def _tiles(images: Iterable[bytes | Image], most: int, side: int) -> list[Image]
 
 def _strip_url(tiles: Sequence[Image], side: int, quality: int) -> str:
     strip = _laid_out(tiles, side, len(tiles), gap=1)
-    height = _SHOWN
+    height = _TILE_PIXELS
     width = round(strip.width * height / strip.height)
-    return _DRAWN_LARGER.format(width=width, height=height, url=_webp(strip, quality))
+    return _DRAWN_LARGER.format(width=width, height=height, url=_data_url(strip, quality))
 
 
 def _laid_out(tiles: Sequence[Image], side: int, columns: int, gap: int) -> Image:
@@ -107,7 +103,5 @@ def _laid_out(tiles: Sequence[Image], side: int, columns: int, gap: int) -> Imag
     return sheet
 
 
-def _webp(picture: Image, quality: int) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=quality, method=6 if picture.height < _SHOWN else 4)
-    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+def _data_url(picture: Image, quality: int) -> str:
+    return data_url(webp(picture, quality, effort=6 if picture.height < _TILE_PIXELS else 4))
