@@ -7,11 +7,12 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
 
 from PIL import Image
 
 from flow_pipelines.model import (
+    Cost,
+    CostBasis,
     OutputRef,
     ParameterSpec,
     Receipt,
@@ -125,12 +126,8 @@ class FakeProvider:
         content = self.on_fetch(output.output_id)
         yield BytesDownload(content if content is not None else png(output.output_id))
 
-    def cost_usd(
-        self, report: RunReport, price_usd_per_run: Decimal | None
-    ) -> tuple[Decimal | None, Literal["charged", "estimated", "free", "unknown"]]:
-        if price_usd_per_run is None:
-            return None, "unknown"
-        return price_usd_per_run, "estimated"
+    def cost(self, report: RunReport, price_usd_per_run: Decimal | None) -> Cost:
+        return Cost.of(price_usd_per_run, CostBasis.ESTIMATED)
 
     def estimate_usd(self, workflow: Workflow, price_usd_per_run: Decimal | None) -> Decimal | None:
         return price_usd_per_run if price_usd_per_run is not None else self.price

@@ -22,7 +22,6 @@ from flow_pipelines.lifecycle.progress import night_progress
 from flow_pipelines.model import (
     ENDED,
     IN_FLIGHT,
-    CostBasis,
     Night,
     RunReport,
     Submission,
@@ -196,14 +195,14 @@ def record_report(
             report.error_message or "the provider ended a run for lack of balance or credit",
         )
     report = replace(report, has_run=submission.state is SubmissionState.RUNNING)
-    cost, basis = ports.provider.cost_usd(report, _price_usd(submission))
+    cost = ports.provider.cost(report, _price_usd(submission))
     try:
         return ports.ledger.record_poll(
             submission.submission_key,
             report,
             next_poll_at=poll_again_at(ports, submission, run_timeout_seconds, report),
-            cost_usd=cost,
-            cost_basis=CostBasis(basis),
+            cost_usd=cost.amount_usd,
+            cost_basis=cost.basis,
             sealed_links=sealed_links(ports, submission.submission_key, report),
         )
     except IllegalTransition as error:

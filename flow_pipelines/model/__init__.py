@@ -8,6 +8,7 @@ from flow_pipelines.model.output import Output, OutputRef, Receipt, RunReport, S
 from flow_pipelines.model.states import ENDED, IN_FLIGHT, TRANSITIONS, SubmissionState
 from flow_pipelines.model.submission import (
     UNPARTITIONED,
+    Cost,
     CostBasis,
     Night,
     NightPlan,
@@ -26,6 +27,7 @@ __all__ = [
     "TRANSITIONS",
     "UNPARTITIONED",
     "BatchSettings",
+    "Cost",
     "CostBasis",
     "Decision",
     "JournalEntry",

@@ -14,6 +14,8 @@ from flow_pipelines.model.states import SubmissionState
 Value = str | int | float | bool | None
 """A cell of a prompt table, or a parameter's value once rendered."""
 
+_MICRO_USD = Decimal("0.000001")
+
 UNPARTITIONED = "all"
 """Partition key of a batch without partitions."""
 
@@ -94,6 +96,21 @@ class CostBasis(StrEnum):
     FREE = "free"
     """It cost nothing, as the provider documents of such an end."""
     UNKNOWN = "unknown"
+
+
+class Cost(NamedTuple):
+    """What a provider run cost, and how that is known."""
+
+    amount_usd: Decimal | None
+    """None exactly where the basis is unknown."""
+    basis: CostBasis
+
+    @classmethod
+    def of(cls, amount_usd: Decimal | None, basis: CostBasis) -> Cost:
+        """Return a cost rounded as the ledger keeps it; an unknown one for None."""
+        if amount_usd is None:
+            return cls(None, CostBasis.UNKNOWN)
+        return cls(amount_usd.quantize(_MICRO_USD), basis)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

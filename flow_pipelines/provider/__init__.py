@@ -19,12 +19,8 @@ from flow_pipelines.provider.adapter import (
     TellsIdentity,
     WorkflowListing,
 )
-from flow_pipelines.provider.answers import (
-    expect_object,
-    expect_objects,
-    request_id,
-    unexpected,
-)
+from flow_pipelines.provider.answers import Reply, request_id
+from flow_pipelines.provider.base import InputValues, ProviderAdapter
 from flow_pipelines.provider.callbacks import (
     Callback,
     CallbackReader,
@@ -36,6 +32,7 @@ from flow_pipelines.provider.calls import (
     ApiRequest,
     DocumentedCall,
     ErrorBody,
+    Method,
     Quota,
     Resend,
     Verdict,
@@ -43,6 +40,7 @@ from flow_pipelines.provider.calls import (
     read_no_quota,
     status_is_error,
 )
+from flow_pipelines.provider.client import MAX_DOWNLOAD_BYTES, ApiClient, ApiDefaults
 from flow_pipelines.provider.ports import (
     Download,
     Lane,
@@ -52,26 +50,29 @@ from flow_pipelines.provider.ports import (
     SignIn,
     Transport,
 )
-from flow_pipelines.provider.profile import (
-    ProviderProfile,
-)
+from flow_pipelines.provider.profile import ProviderProfile
 from flow_pipelines.provider.records import (
     Identifier,
     MaybeAmount,
     MaybeCount,
     MaybeEpochMs,
     MaybeFlag,
+    MaybeIdentifier,
     MaybeMoment,
     MaybeNumber,
+    MaybeProse,
     MaybeText,
-    Objects,
     Record,
+    Status,
     Texts,
-    read_record,
+    every_object,
 )
 
 __all__ = [
+    "MAX_DOWNLOAD_BYTES",
     "ApiAnswer",
+    "ApiClient",
+    "ApiDefaults",
     "ApiRequest",
     "Callback",
     "CallbackReader",
@@ -84,6 +85,7 @@ __all__ = [
     "ErrorBody",
     "Identifier",
     "InputFile",
+    "InputValues",
     "Lane",
     "ListsCandidates",
     "ListsWorkflows",
@@ -91,19 +93,24 @@ __all__ = [
     "MaybeCount",
     "MaybeEpochMs",
     "MaybeFlag",
+    "MaybeIdentifier",
     "MaybeMoment",
     "MaybeNumber",
+    "MaybeProse",
     "MaybeText",
-    "Objects",
+    "Method",
     "PaceStore",
     "Provider",
+    "ProviderAdapter",
     "ProviderProfile",
     "Quota",
     "RateLimit",
     "Record",
+    "Reply",
     "Resend",
     "Seal",
     "SignIn",
+    "Status",
     "SubmitRequest",
     "TakesFiles",
     "TellsIdentity",
@@ -111,12 +118,9 @@ __all__ = [
     "Transport",
     "Verdict",
     "WorkflowListing",
-    "expect_object",
-    "expect_objects",
+    "every_object",
     "read_no_error",
     "read_no_quota",
-    "read_record",
     "request_id",
     "status_is_error",
-    "unexpected",
 ]

@@ -7,9 +7,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from flow_pipelines.model.output import OutputRef, Receipt, RunReport
+from flow_pipelines.model.submission import Cost
 from flow_pipelines.model.workflow import Workflow
 from flow_pipelines.provider.calls import ApiRequest
 from flow_pipelines.provider.ports import Download, Lane
@@ -130,10 +131,8 @@ class Provider(Protocol):
     def fetch(self, output: OutputRef, *, max_bytes: int) -> AbstractContextManager[Download]:
         """Stream an output: by its id where outputs are durable, else by its `url`."""
 
-    def cost_usd(
-        self, report: RunReport, price_usd_per_run: Decimal | None
-    ) -> tuple[Decimal | None, Literal["charged", "estimated", "free", "unknown"]]:
-        """Return what an ended run cost and how that is known.
+    def cost(self, report: RunReport, price_usd_per_run: Decimal | None) -> Cost:
+        """Return what an ended run cost.
 
         `price_usd_per_run` is the batch's own figure, for providers that state no price.
         """

@@ -1,62 +1,89 @@
-"""What an answer has to be, and the error for one that is not."""
+"""Reading an answer: what it has to be, and the error for one that is not."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from flow_pipelines.model import json_values
 from flow_pipelines.model.errors import SubmitOutcomeUnknown, UnexpectedAnswer
 from flow_pipelines.provider.calls import ApiAnswer, ApiRequest, Resend
+from flow_pipelines.provider.records import Record
+
+R = TypeVar("R", bound=Record)
+_MOST_FIELDS, _MOST_CHARACTERS = 5, 200
 
 
-def expect_object(provider: str, request: ApiRequest, answer: ApiAnswer) -> Mapping[str, Any]:
-    """Return the JSON object that `answer` has to be.
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """A provider's answer, beside the request that it answers.
 
-    Raises: UnexpectedAnswer, for HTML, lists, null and the like; SubmitOutcomeUnknown instead
-    where `request` may have bought something.
+    Whatever cannot be read raises UnexpectedAnswer; SubmitOutcomeUnknown instead, where the
+    request may have bought something.
     """
-    try:
-        document = answer.json()
-    except (ValueError, RecursionError):
-        document = None
-    if isinstance(document, dict):
-        return document
-    raise unexpected(provider, request, answer, "the answer is not a JSON object")
 
+    provider: str
+    request: ApiRequest
+    answer: ApiAnswer
 
-def expect_objects(
-    provider: str, request: ApiRequest, answer: ApiAnswer, *names: str
-) -> Sequence[Mapping[str, Any]]:
-    """Return the list of JSON objects in `answer`: bare, or under one of `names`, `data`, `items`.
+    def document(self) -> Mapping[str, Any]:
+        """Return the JSON object that the answer has to be: no HTML, list, null and the like."""
+        document = self._json()
+        if isinstance(document, dict):
+            return document
+        raise self.unexpected("the answer is not a JSON object")
 
-    Raises: as `expect_object`.
-    """
-    try:
-        found = json_values.objects(answer.json(), *names)
-    except (ValueError, RecursionError):
-        found = None
-    if found is None:
-        raise unexpected(provider, request, answer, "the answer holds no list")
-    return found
+    def objects(self, *names: str) -> Sequence[Mapping[str, Any]]:
+        """Return its list of JSON objects: bare, or under one of `names`, `data`, `items`."""
+        objects = json_values.objects(self._json(), *names)
+        if objects is None:
+            raise self.unexpected("the answer holds no list")
+        return objects
 
+    def read(self, kind: type[R], document: Mapping[str, Any] | None = None) -> R:
+        """Return `document`, which is the whole answer where None is given, as a `kind`.
 
-def unexpected(
-    provider: str, request: ApiRequest, answer: ApiAnswer, why: str
-) -> UnexpectedAnswer | SubmitOutcomeUnknown:
-    """Build the error for an answer that is not what the provider documents."""
-    paid = request.resend is not Resend.SAFE
-    return (SubmitOutcomeUnknown if paid else UnexpectedAnswer)(
-        why,
-        provider=provider,
-        operation=request.operation,
-        status=answer.status,
-        request_id=request_id(answer),
-        provider_run_id=request.provider_run_id,
-    )
+        Raises: UnexpectedAnswer, naming the field that everything depends on and that is missing
+        or unusable; SubmitOutcomeUnknown, see above.
+        """
+        try:
+            return kind.model_validate(self.document() if document is None else document)
+        except (ValidationError, RecursionError) as error:
+            fields = _fields(error)
+        # Outside the `except`: pydantic's own error holds the values, links among them.
+        raise self.unexpected(f"a {kind.__name__} with missing or unusable {fields}")
+
+    def unexpected(self, why: str) -> UnexpectedAnswer | SubmitOutcomeUnknown:
+        """Build the error for an answer that is not what the provider documents."""
+        paid = self.request.resend is not Resend.SAFE
+        return (SubmitOutcomeUnknown if paid else UnexpectedAnswer)(
+            why,
+            provider=self.provider,
+            operation=self.request.operation,
+            status=self.answer.status,
+            request_id=request_id(self.answer),
+            provider_run_id=self.request.provider_run_id,
+        )
+
+    def _json(self) -> Any:
+        try:
+            return self.answer.json()
+        except (ValueError, RecursionError):
+            return None
 
 
 def request_id(answer: ApiAnswer) -> str | None:
     """Return the provider's name for this very answer, which its support asks for."""
-    found = answer.headers.get("request-id") or answer.headers.get("x-request-id")
-    return found[:200] if found else None
+    name = answer.headers.get("request-id") or answer.headers.get("x-request-id")
+    return name[:_MOST_CHARACTERS] if name else None
+
+
+def _fields(error: ValidationError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "contents"
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    names = dict.fromkeys(".".join(str(part) for part in problem["loc"]) for problem in problems)
+    return ", ".join(list(names)[:_MOST_FIELDS])[:_MOST_CHARACTERS]

@@ -9,6 +9,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
 
 class Resend(StrEnum):
     """What a second copy of a request would do at the provider."""
@@ -97,7 +99,7 @@ class ApiRequest:
 
     operation: str
     """The client's method name, e.g. `create_run`: names the call in errors and logs."""
-    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    method: Method
     url: str
     resend: Resend
     source: str

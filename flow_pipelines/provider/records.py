@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from flow_pipelines.model import json_values
-from flow_pipelines.provider.answers import unexpected
-from flow_pipelines.provider.calls import ApiAnswer, ApiRequest
+
+_LONGEST_STATUS = 100
 
 
 def _flag(value: Any) -> bool | None:
@@ -24,18 +24,28 @@ def _flag(value: Any) -> bool | None:
 
 
 def _number(value: Any) -> float | None:
-    found = json_values.amount(value)
-    return None if found is None else float(found)
-
-
-def _listed(value: Any) -> tuple[Mapping[str, Any], ...]:
-    found = value if isinstance(value, list) else []
-    return tuple(item for item in found if isinstance(item, dict))
+    amount = json_values.amount(value)
+    return None if amount is None else float(amount)
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    found = value if isinstance(value, list) else []
-    return tuple(item for item in found if isinstance(item, str))
+    items = value if isinstance(value, list) else []
+    return tuple(item for item in items if isinstance(item, str))
+
+
+def every_object(value: Any) -> tuple[Mapping[str, Any], ...]:
+    """Return the objects of a list, with an empty one in the place of whatever is none.
+
+    Left out, an output that cannot be read would be lost without a word.
+    """
+    items = value if isinstance(value, list) else []
+    return tuple(json_values.members(item) for item in items)
+
+
+def _short(value: str) -> str:
+    if not value:
+        raise ValueError("empty")
+    return value[:_LONGEST_STATUS]
 
 
 def _is_identifier(value: str) -> str:
@@ -46,6 +56,11 @@ def _is_identifier(value: str) -> str:
 
 Identifier = Annotated[str, AfterValidator(_is_identifier)]
 """Required: letters, digits, `_` and `-` only, so that it can be a part of a path."""
+MaybeIdentifier = Annotated[str | None, BeforeValidator(json_values.identifier)]
+Status = Annotated[str, AfterValidator(_short)]
+"""Required: a provider's word for the state of a run, shortened."""
+MaybeProse = Annotated[str | None, BeforeValidator(json_values.prose)]
+"""A value of unknown shape as text for people: shortened, secrets masked."""
 MaybeText = Annotated[str | None, BeforeValidator(json_values.text)]
 MaybeFlag = Annotated[bool | None, BeforeValidator(_flag)]
 MaybeCount = Annotated[int | None, BeforeValidator(json_values.count)]
@@ -59,8 +74,6 @@ MaybeEpochMs = Annotated[datetime | None, BeforeValidator(json_values.epoch_ms)]
 """Milliseconds since 1970."""
 Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 """The texts of a list; whatever else is in it is left out."""
-Objects = Annotated[tuple[Mapping[str, Any], ...], BeforeValidator(_listed)]
-"""The objects of a list, as they are; whatever else is in it is left out."""
 
 
 class Record(BaseModel):
@@ -75,36 +88,3 @@ class Record(BaseModel):
         for name, field in known.items():
             if field.repr:
                 yield name, getattr(self, name)
-
-
-R = TypeVar("R", bound=Record)
-
-
-def read_record(
-    kind: type[R],
-    provider: str,
-    request: ApiRequest,
-    answer: ApiAnswer,
-    document: Mapping[str, Any],
-) -> R:
-    """Read `document`, which came in `answer`, as a `kind`.
-
-    Raises: UnexpectedAnswer, naming the field that everything depends on and that is missing or
-    unusable; SubmitOutcomeUnknown instead where `request` may have bought something.
-    """
-    try:
-        return kind.model_validate(document)
-    except (ValidationError, RecursionError) as error:
-        fields = _fields(error)
-    # Outside the `except`: pydantic's own error holds the values, links among them.
-    raise unexpected(
-        provider, request, answer, f"a {kind.__name__} with missing or unusable {fields}"
-    )
-
-
-def _fields(error: ValidationError | RecursionError) -> str:
-    if isinstance(error, RecursionError):
-        return "contents"
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    names = dict.fromkeys(".".join(str(part) for part in one["loc"]) for one in found)
-    return ", ".join(list(names)[:5])[:200]

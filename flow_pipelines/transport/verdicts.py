@@ -27,10 +27,10 @@ from flow_pipelines.provider import (
     ApiAnswer,
     ApiRequest,
     ErrorBody,
+    Reply,
     Resend,
     Verdict,
     request_id,
-    unexpected,
 )
 from flow_pipelines.redaction import Secret, redact
 
@@ -93,7 +93,8 @@ def judge(
         return None
     is_error = _is_error(request, answer)
     if is_error is None:
-        return unexpected(provider, request, answer, "the answer cannot be read")
+        reply = Reply(provider=provider, request=request, answer=answer)
+        return reply.unexpected("the answer cannot be read")
     if not is_error:
         return None
     body = _read_error(request, answer)

@@ -1,19 +1,23 @@
 """Lumen, which nobody offers: jobs from presets, pictures kept by id, prices told beforehand.
 
-Source: its made-up pages, lumen.example/docs. It documents no idempotency key and no list of jobs.
+The example to copy for a further provider. Each fact carries the page that states it; here these
+are made up: lumen.example/docs. It documents no idempotency key and no list of jobs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
 
 from flow_pipelines.batches.keys import stable_hash
 from flow_pipelines.model import (
+    ENDED,
     OutputRef,
     ParameterSpec,
     ParameterType,
@@ -25,21 +29,40 @@ from flow_pipelines.model import (
 from flow_pipelines.model import json_values as read
 from flow_pipelines.model.errors import ConfigurationError, NotFound
 from flow_pipelines.provider import (
+    MAX_DOWNLOAD_BYTES,
+    ApiAnswer,
+    ApiClient,
+    ApiDefaults,
     ApiRequest,
+    Callback,
+    CallbackRefused,
+    CallbackRequest,
     Capabilities,
+    DocumentedCall,
     Download,
     ErrorBody,
-    Lane,
+    Identifier,
+    InputFile,
+    MaybeAmount,
+    MaybeCount,
+    MaybeFlag,
+    MaybeIdentifier,
+    MaybeMoment,
+    MaybeText,
+    ProviderAdapter,
     ProviderProfile,
     RateLimit,
+    Record,
+    Reply,
     Resend,
+    Status,
     SubmitRequest,
     Transport,
-    expect_object,
-    unexpected,
+    every_object,
 )
 
 NAME = "lumen"
+JOBS_PAGE, FILES_PAGE = "lumen.example/docs/jobs", "lumen.example/docs/files"
 STATES: Mapping[str, SubmissionState] = {
     "waiting": SubmissionState.QUEUED,
     "working": SubmissionState.RUNNING,
@@ -47,159 +70,78 @@ STATES: Mapping[str, SubmissionState] = {
     "broken": SubmissionState.FAILED,
     "stopped": SubmissionState.CANCELED,
 }
-KINDS: Mapping[str, ParameterType] = {"words": "text", "whole": "integer"}
-_USD = Decimal("0.000001")
+INPUT_TYPES: Mapping[str, ParameterType] = {
+    "words": "text",
+    "whole": "integer",
+    "picture": "image",
+}
+OUT_OF_CREDIT = "insufficient_balance"
+SIGNATURE_HEADER = "lumen-signature"
+TOLERANCE_SECONDS = 300.0
+"""How far a callback's time may be from ours, in either direction."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """A job as Lumen tells of it."""
-
-    id: str
-    phase: str
-    started_at: datetime | None
-    ended_at: datetime | None
-    charged_usd: Decimal | None
-    pictures: tuple[OutputRef, ...]
-    trouble: Mapping[str, Any]
+# ---- records: strict where everything depends on a field, lenient where it only informs ---------
 
 
-class LumenClient:
-    """Lumen's documented calls. Opens no connection itself; safe to share between threads."""
+class Picture(Record):
+    """A picture that a job made."""
 
-    def __init__(
-        self, transport: Transport, base_url: str, files_url: str, studio: str | None
-    ) -> None:
-        self._transport, self._studio = transport, studio
-        self._base_url, self._files_url = base_url.rstrip("/"), files_url.rstrip("/")
-
-    def create_job(self, preset: str, inputs: Mapping[str, Any], title: str) -> Job:
-        """Start a job; give it as it was accepted. Billed; sent once."""
-        return self._sent(self.create_job_request(preset, inputs, title))
-
-    def create_job_request(self, preset: str, inputs: Mapping[str, Any], title: str) -> ApiRequest:
-        """Return the call that `create_job` sends."""
-        body = {"preset": preset, "inputs": dict(inputs), "title": title}
-        body |= {} if self._studio is None else {"studio": self._studio}
-        url = f"{self._base_url}/jobs"
-        return _request("create_job", "POST", url, resend=Resend.NEVER, json=body)
-
-    def get_job(self, job_id: str) -> Job:
-        """Ask for a job. Safe to repeat; costs nothing."""
-        path = f"/jobs/{read.path_part(job_id)}"
-        return self._job("get_job", "GET", path, provider_run_id=job_id)
-
-    def stop_job(self, job_id: str) -> Job:
-        """Stop a job; one that ended before is given as it is. Safe to repeat."""
-        path = f"/jobs/{read.path_part(job_id)}"
-        return self._job("stop_job", "DELETE", path, provider_run_id=job_id)
-
-    def get_preset(self, name: str) -> Mapping[str, Any]:
-        """Ask for a preset. Safe to repeat; costs nothing."""
-        path = f"{self._base_url}/presets/{read.path_part(name)}"
-        request = _request("get_preset", "GET", path)
-        answer = self._transport.send(request)
-        preset = expect_object(NAME, request, answer)
-        if preset.get("name") != name or read.objects(preset, "inputs") is None:
-            raise unexpected(NAME, request, answer, "the answer is not this preset")
-        return preset
-
-    def open_picture(self, picture_id: str, *, max_bytes: int) -> AbstractContextManager[Download]:
-        """Stream a picture by its id."""
-        url = f"{self._files_url}/pictures/{read.path_part(picture_id)}"
-        request = _request("open_picture", "GET", url, paced=False)
-        return self._transport.open(request, max_bytes=max_bytes)
-
-    def _job(
-        self, operation: str, method: Literal["GET", "POST", "DELETE"], path: str, **declared: Any
-    ) -> Job:
-        return self._sent(_request(operation, method, f"{self._base_url}{path}", **declared))
-
-    def _sent(self, request: ApiRequest) -> Job:
-        answer = self._transport.send(request)
-        job = read.members(expect_object(NAME, request, answer).get("job"))
-        job_id, phase = read.identifier(job.get("id")), read.text(job.get("phase"))
-        if job_id is None or phase is None or request.provider_run_id not in (None, job_id):
-            raise unexpected(NAME, request, answer, "the answer is not this job")
-        pictures = [_picture(one) for one in read.objects(job, "pictures") or ()]
-        return Job(
-            id=job_id,
-            phase=phase[:100],
-            started_at=read.moment(job.get("started")),
-            ended_at=read.moment(job.get("ended")),
-            charged_usd=read.amount(job.get("charged")),
-            pictures=tuple(one for one in pictures if one is not None),
-            trouble=read.members(job.get("trouble")),
-        )
+    id: MaybeIdentifier = None
+    file: MaybeText = None
+    bytes: MaybeCount = None
 
 
-class LumenProvider:
-    """Lumen behind the verbs of `provider.Provider`."""
+class Trouble(Record):
+    """Why a job broke."""
 
-    name = NAME
-    capabilities = Capabilities(cancel=True, durable_outputs=True)
-
-    def __init__(
-        self, transport: Transport, base_url: str, files_url: str, studio: str | None = None
-    ) -> None:
-        self._transport = transport
-        self.client = LumenClient(transport, base_url, files_url, studio)
-
-    def read_workflow(self, reference: str, read_file: Callable[[str], bytes]) -> Workflow:
-        del read_file
-        try:
-            preset = self.client.get_preset(reference)
-        except NotFound as error:
-            raise ConfigurationError(f"Lumen has no preset {reference!r}: {error}") from error
-        inputs = [one for one in read.objects(preset, "inputs") or () if read.text(one.get("name"))]
-        return Workflow(
-            reference=reference,
-            version=stable_hash([reference, preset.get("revision"), inputs]),
-            body={"preset": reference},
-            parameters=tuple(_spec(one) for one in inputs),
-            price_usd=read.amount(preset.get("price")),
-        )
-
-    def take_turn(self, lane: Lane) -> None:
-        self._transport.take_turn(lane)
-
-    def submit(self, request: SubmitRequest) -> Receipt:
-        preset = request.workflow.body["preset"]
-        job = self.client.create_job(preset, request.parameters, request.label)
-        return Receipt(provider_run_id=job.id, provider_status=job.phase, report=_report(job))
-
-    def prepare(self, request: SubmitRequest) -> ApiRequest:
-        preset = request.workflow.body["preset"]
-        return self.client.create_job_request(preset, request.parameters, request.label)
-
-    def poll(self, provider_run_id: str, workflow: Workflow) -> RunReport:
-        del workflow
-        return _report(self.client.get_job(provider_run_id))
-
-    def cancel(self, provider_run_id: str, workflow: Workflow) -> RunReport:
-        del workflow
-        return _report(self.client.stop_job(provider_run_id))
-
-    def find(self, request: SubmitRequest, since: datetime) -> Sequence[Receipt]:
-        del request, since
-        return ()
-
-    def fetch(self, output: OutputRef, *, max_bytes: int) -> AbstractContextManager[Download]:
-        return self.client.open_picture(output.output_id, max_bytes=max_bytes)
-
-    def cost_usd(
-        self, report: RunReport, price_usd_per_run: Decimal | None
-    ) -> tuple[Decimal | None, Literal["charged", "estimated", "free", "unknown"]]:
-        del price_usd_per_run
-        if report.charged_usd is None:
-            return None, "unknown"
-        return report.charged_usd.quantize(_USD), "charged"
-
-    def estimate_usd(self, workflow: Workflow, price_usd_per_run: Decimal | None) -> Decimal | None:
-        return workflow.price_usd if workflow.price_usd is not None else price_usd_per_run
+    code: MaybeText = None
+    text: MaybeText = None
 
 
-def read_error(answer: Any) -> ErrorBody:
+class Job(Record):
+    """A job, as it is now."""
+
+    id: Identifier
+    phase: Status
+    started: MaybeMoment = None
+    ended: MaybeMoment = None
+    charged: MaybeAmount = None
+    """USD."""
+    pictures: Annotated[tuple[Picture, ...], BeforeValidator(every_object)] = ()
+    trouble: Annotated[Trouble, BeforeValidator(read.members)] = Trouble()
+
+
+class PresetInput(Record):
+    """An input that a preset declares."""
+
+    name: str = Field(min_length=1)
+    kind: MaybeText = None
+    needed: MaybeFlag = None
+    unless: Any = None
+    """Its value where none is given."""
+
+
+class Preset(Record):
+    """A preset: what jobs are made from."""
+
+    name: str
+    inputs: Annotated[tuple[PresetInput, ...], BeforeValidator(tuple)]
+    revision: MaybeCount = None
+    price: MaybeAmount = None
+    """USD of one job."""
+
+
+class Upload(Record):
+    """A picture of ours that Lumen keeps."""
+
+    id: Identifier
+
+
+# ---- the client: a method for each documented call ----------------------------------------------
+
+
+def read_error(answer: ApiAnswer) -> ErrorBody:
     """Read `{trouble: {code, text, wait?}}`. Source: lumen.example/docs/trouble."""
     trouble = read.members(answer.json()["trouble"])
     return ErrorBody(
@@ -209,18 +151,239 @@ def read_error(answer: Any) -> ErrorBody:
     )
 
 
-def _request(
-    operation: str, method: Literal["GET", "POST", "DELETE"], url: str, **declared: Any
-) -> ApiRequest:
-    return ApiRequest(
-        operation=operation,
-        method=method,
-        url=url,
-        source="lumen.example/docs/jobs",
-        read_error=read_error,
-        **{"resend": Resend.SAFE, **declared},
+API = ApiDefaults(provider=NAME, source=JOBS_PAGE, read_error=read_error)
+
+
+class LumenClient(ApiClient):
+    """Lumen's documented calls. Opens no connection itself; safe to share between threads."""
+
+    api = API
+
+    def __init__(
+        self, transport: Transport, base_url: str, files_url: str, studio: str | None
+    ) -> None:
+        """`base_url` is the API's address, `files_url` that of the files."""
+        super().__init__(transport, base_url)
+        self._files_url, self._studio = files_url.rstrip("/"), studio
+
+    def create_job(
+        self,
+        preset: str,
+        inputs: Mapping[str, Any],
+        title: str | None = None,
+        callback: str | None = None,
+    ) -> Job:
+        """Start a job. Billed; sent once. `callback` is posted to when it has ended.
+
+        Raises: SubmitOutcomeUnknown, when a job may have been bought; another ProviderError.
+        """
+        return read_job(self.send(self.create_job_request(preset, inputs, title, callback)))
+
+    def create_job_request(
+        self, preset: str, inputs: Mapping[str, Any], title: str | None, callback: str | None
+    ) -> ApiRequest:
+        """Return the call that `create_job` sends."""
+        optional = {"title": title, "studio": self._studio, "callback": callback}
+        body = {"preset": preset, "inputs": dict(inputs)}
+        body |= {name: value for name, value in optional.items() if value is not None}
+        return self._request("create_job", "POST", "/jobs", resend=Resend.NEVER, json=body)
+
+    def get_job(self, job_id: str) -> Job:
+        """Ask for a job. Safe to repeat; costs nothing."""
+        path = f"/jobs/{read.path_part(job_id)}"
+        return read_job(self._call("get_job", "GET", path, provider_run_id=job_id))
+
+    def stop_job(self, job_id: str) -> Job:
+        """Stop a job; one that ended before is returned as it is. Safe to repeat."""
+        path = f"/jobs/{read.path_part(job_id)}"
+        return read_job(self._call("stop_job", "DELETE", path, provider_run_id=job_id))
+
+    def get_preset(self, name: str) -> Preset:
+        """Ask for a preset. Safe to repeat; costs nothing."""
+        reply = self._call("get_preset", "GET", f"/presets/{read.path_part(name)}")
+        preset = reply.read(Preset)
+        if preset.name != name:
+            raise reply.unexpected("the answer is another preset")
+        return preset
+
+    def get_account(self) -> Mapping[str, Any]:
+        """Ask whose key this is. Safe to repeat; costs nothing."""
+        return self._call("get_account", "GET", "/account").document()
+
+    def upload_picture(self, content: bytes, file_name: str, media_type: str) -> Upload:
+        """Upload a picture that jobs may take. Not billed; a second copy does no harm."""
+        upload = API.request(
+            "upload_picture",
+            "POST",
+            f"{self._files_url}/uploads",
+            source=FILES_PAGE,
+            files={"file": (file_name, content, media_type)},
+        )
+        return self.send(upload).read(Upload)
+
+    def open_picture(
+        self, picture_id: str, *, max_bytes: int = MAX_DOWNLOAD_BYTES
+    ) -> AbstractContextManager[Download]:
+        """Stream a picture by its id, with the key."""
+        url = f"{self._files_url}/pictures/{read.path_part(picture_id)}"
+        return self._open("open_picture", url, max_bytes, source=FILES_PAGE)
+
+
+def read_job(reply: Reply) -> Job:
+    """Read `{job: {…}}`. Raises: UnexpectedAnswer or SubmitOutcomeUnknown, see `Reply`."""
+    job = reply.read(Job, read.members(reply.document().get("job")))
+    if reply.request.provider_run_id not in (None, job.id):
+        raise reply.unexpected("the answer is another job")
+    return job
+
+
+# ---- the adapter: what the lifecycle asks of every provider -------------------------------------
+
+
+class LumenProvider(ProviderAdapter[LumenClient]):
+    """Lumen behind the verbs of `Provider` and `TakesFiles`."""
+
+    name = NAME
+    capabilities = Capabilities(cancel=True, durable_outputs=True)
+
+    def __init__(
+        self, transport: Transport, base_url: str, files_url: str, studio: str | None = None
+    ) -> None:
+        """`studio` is the account's part that jobs are counted under."""
+        super().__init__(transport, LumenClient(transport, base_url, files_url, studio))
+
+    def read_workflow(self, reference: str, read_file: Callable[[str], bytes]) -> Workflow:
+        """Ask for a preset; see `Provider`."""
+        del read_file
+        try:
+            preset = self.client.get_preset(reference)
+        except NotFound as error:
+            raise ConfigurationError(f"Lumen has no preset {reference!r}: {error}") from error
+        inputs = [declared.model_dump() for declared in preset.inputs]
+        return Workflow(
+            reference=reference,
+            version=stable_hash([reference, preset.revision, str(preset.price), inputs]),
+            body={"preset": reference},
+            parameters=tuple(_parameter(declared) for declared in preset.inputs),
+            price_usd=preset.price,
+        )
+
+    def prepare(self, request: SubmitRequest) -> ApiRequest:
+        """Return the call that makes the job; see `Provider`."""
+        preset = request.workflow.body["preset"]
+        return self.client.create_job_request(
+            preset, request.parameters, request.label, request.callback_url
+        )
+
+    def read_receipt(self, reply: Reply) -> Receipt:
+        """Read the answer to a submit; see `ProviderAdapter`."""
+        job = read_job(reply)
+        return Receipt(provider_run_id=job.id, provider_status=job.phase, report=report_of(job))
+
+    def poll(self, provider_run_id: str, workflow: Workflow) -> RunReport:
+        """Ask once for a job; see `Provider`."""
+        del workflow
+        return report_of(self.client.get_job(provider_run_id))
+
+    def send_cancel(self, provider_run_id: str) -> None:
+        """Stop a job; see `ProviderAdapter`."""
+        self.client.stop_job(provider_run_id)
+
+    def fetch(self, output: OutputRef, *, max_bytes: int) -> AbstractContextManager[Download]:
+        """Stream a picture by its id; see `Provider`."""
+        return self.client.open_picture(output.output_id, max_bytes=max_bytes)
+
+    def upload_input(self, file: InputFile) -> str:
+        """Upload a picture; return its id. See `TakesFiles`."""
+        return self.client.upload_picture(file.content, file.file_name, file.media_type).id
+
+    def input_value(self, uploaded: str) -> str:
+        """Return what an input takes for an upload: it follows from the id. See `TakesFiles`."""
+        return f"upload:{uploaded}"
+
+
+def report_of(job: Job) -> RunReport:
+    """Return what the rooms above need to know of a job."""
+    state = STATES.get(job.phase)
+    failed = state is SubmissionState.FAILED
+    code = read.code(job.trouble.code)
+    return RunReport(
+        provider_run_id=job.id,
+        state=state,
+        provider_status=job.phase,
+        started_at=job.started,
+        finished_at=job.ended,
+        charged_usd=job.charged,
+        outputs=tuple(_output(index, picture) for index, picture in enumerate(job.pictures)),
+        error_code=(code or "broken") if failed else None,
+        error_message=(read.prose(job.trouble.text) or "broken") if failed else None,
+        account_problem=failed and code == OUT_OF_CREDIT,
     )
 
+
+def _output(index: int, picture: Picture) -> OutputRef:
+    return OutputRef(
+        # A picture without an id cannot be fetched; left out, it would be lost without a word.
+        output_id=picture.id or f"(no id) {index}",
+        file_name=picture.file,
+        size_bytes=picture.bytes,
+    )
+
+
+def _parameter(declared: PresetInput) -> ParameterSpec:
+    return ParameterSpec(
+        name=declared.name,
+        type=INPUT_TYPES.get(declared.kind or "", "any"),
+        required=declared.needed is True,
+        default=declared.unless,
+    )
+
+
+# ---- callbacks ----------------------------------------------------------------------------------
+
+
+def read_callback(request: CallbackRequest) -> Callback:
+    """Verify and read `{event, job, phase, sent}`; source: lumen.example/docs/callbacks.
+
+    The header holds the HMAC-SHA256 of the body, in hex. Raises: CallbackRefused.
+    """
+    signature = request.headers.get(SIGNATURE_HEADER, "").encode("utf-8", "replace")
+    digests = [
+        hmac.new(secret.reveal().encode(), request.body, hashlib.sha256).hexdigest().encode()
+        for secret in request.secrets
+        if secret
+    ]
+    if not any([hmac.compare_digest(signature, digest) for digest in digests]):  # noqa: C419 - every pair is compared, so that the time tells nothing
+        raise CallbackRefused("no signature fits")
+    try:
+        document = read.members(json.loads(request.body))
+    except (ValueError, RecursionError):
+        document = {}
+    sent = read.moment(document.get("sent"))
+    if sent is None or abs((request.now - sent).total_seconds()) > TOLERANCE_SECONDS:
+        raise CallbackRefused("it is too old, of the future, or does not say when it was sent")
+    state = STATES.get(read.text(document.get("phase")) or "")
+    return Callback(
+        provider_run_id=read.identifier(document.get("job")),
+        event_id=read.identifier(document.get("event")),
+        ended=state in ENDED,
+    )
+
+
+# ---- the profile: what the rooms above know before they use it ----------------------------------
+
+CALLS = tuple(
+    DocumentedCall(call=call, operation=operation, source=source)
+    for source, call, operation in (
+        (JOBS_PAGE, "POST /jobs", "create_job"),
+        (JOBS_PAGE, "GET /jobs/{id}", "get_job"),
+        (JOBS_PAGE, "DELETE /jobs/{id}", "stop_job"),
+        (JOBS_PAGE, "GET /presets/{name}", "get_preset"),
+        (JOBS_PAGE, "GET /account", "get_account"),
+        (FILES_PAGE, "POST {files_url}/uploads", "upload_picture"),
+        (FILES_PAGE, "GET {files_url}/pictures/{id}", "open_picture"),
+    )
+)
 
 PROFILE = ProviderProfile(
     name=NAME,
@@ -231,43 +394,10 @@ PROFILE = ProviderProfile(
     url_variables={"base_url": "LUMEN_BASE_URL", "files_url": "LUMEN_FILES_URL"},
     other_variables={"studio": "LUMEN_STUDIO"},
     rate_limit=RateLimit(requests=120, per_seconds=60.0),
-    probe=lambda url: _request("get_account", "GET", f"{url}/account"),
+    probe=lambda url: API.request("get_account", "GET", f"{url}/account"),
     capabilities=LumenProvider.capabilities,
+    calls=CALLS,
+    read_callback=read_callback,
+    callback_secret_variable="LUMEN_CALLBACK_SECRET",
     connect=LumenProvider,
 )
-
-
-def _report(job: Job) -> RunReport:
-    state = STATES.get(job.phase)
-    failed = state is SubmissionState.FAILED
-    return RunReport(
-        provider_run_id=job.id,
-        state=state,
-        provider_status=job.phase,
-        started_at=job.started_at,
-        finished_at=job.ended_at,
-        charged_usd=job.charged_usd,
-        outputs=job.pictures,
-        error_code=(read.code(job.trouble.get("code")) or "broken") if failed else None,
-        error_message=(read.prose(job.trouble.get("text")) or "broken") if failed else None,
-    )
-
-
-def _picture(picture: Mapping[str, Any]) -> OutputRef | None:
-    picture_id = read.identifier(picture.get("id"))
-    if picture_id is None:
-        return None
-    return OutputRef(
-        output_id=picture_id,
-        file_name=read.text(picture.get("file")),
-        size_bytes=read.count(picture.get("bytes")),
-    )
-
-
-def _spec(given: Mapping[str, Any]) -> ParameterSpec:
-    return ParameterSpec(
-        name=given["name"],
-        type=KINDS.get(str(given.get("kind")), "any"),
-        required=given.get("needed") is True,
-        default=given.get("unless"),
-    )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,7 +15,15 @@ from flow_pipelines.sandbox.comfy_graph import request_hash
 from flow_pipelines.sandbox.life import Output, Run, RunOrder, RunState, new_id
 from flow_pipelines.sandbox.limits import Standing
 from flow_pipelines.sandbox.pictures import Picture
-from flow_pipelines.sandbox.wire import Answer, Ask, Call, Refused, json_answer, json_object
+from flow_pipelines.sandbox.wire import (
+    Answer,
+    Ask,
+    Call,
+    Refused,
+    Upload,
+    json_answer,
+    json_object,
+)
 from flow_pipelines.sandbox.world import World
 
 API, FILES = "/lumen", "/lumen-files"
@@ -31,11 +42,14 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "inputs": [
             {"name": "words", "kind": "words", "needed": True},
             {"name": "number", "kind": "whole", "unless": 0},
+            {"name": "base", "kind": "picture"},
         ],
     }
 }
 PICTURES = 2
 """What a job of a preset makes."""
+SIGNING_SECRET = "lumen_sandbox_signing_0001"
+MOST_UPLOADS = 1000
 
 
 class Lumen:
@@ -48,6 +62,7 @@ class Lumen:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._uploads: dict[str, Upload] = {}
 
     def calls(self) -> Sequence[Call]:
         job = f"{API}/jobs/{{job_id}}"
@@ -66,6 +81,13 @@ class Lumen:
                 method="GET",
                 path=f"{API}/account",
                 handle=lambda ask: json_answer({"account": ask.account}),
+            ),
+            Call(
+                operation="upload_picture",
+                method="POST",
+                path=f"{FILES}/uploads",
+                handle=self._upload,
+                limited=False,
             ),
             Call(
                 operation="open_picture",
@@ -92,10 +114,12 @@ class Lumen:
             "LUMEN_API_KEY": key,
             "LUMEN_BASE_URL": f"{base_url}{API}",
             "LUMEN_FILES_URL": f"{base_url}{FILES}",
+            "LUMEN_CALLBACK_SECRET": SIGNING_SECRET,
         }
 
     def reset(self) -> None:
-        """Forget nothing: jobs are not its business."""
+        """Forget the uploads; jobs are not its business."""
+        self._uploads.clear()
 
     def _refuse(self, status: int, message: str) -> Refused:
         return Refused(self.refusal(status, message))
@@ -111,6 +135,9 @@ class Lumen:
         preset = self._preset(body.get("preset"))
         if not isinstance(inputs, dict) or not isinstance(inputs.get("words"), str):
             raise self._refuse(400, "inputs: words are needed")
+        base = inputs.get("base")
+        if base is not None and str(base).removeprefix("upload:") not in self._uploads:
+            raise self._refuse(400, "inputs: base is no upload")
         run = self._world.life.create(
             RunOrder(
                 provider=self.name,
@@ -123,7 +150,33 @@ class Lumen:
                 fate=fate(ask.fault),
             )
         )
+        if isinstance(body.get("callback"), str):
+            self._call_back(run, body["callback"])
         return self._tell(run, ask, 201)
+
+    def _call_back(self, run: Run, url: str) -> None:
+        event_id = new_id("evt_")
+
+        def write() -> tuple[bytes, Mapping[str, str]]:
+            now = self._world.now()
+            about = {"event": event_id, "job": run.id, "phase": PHASES[run.state(now)]}
+            sent = datetime.fromtimestamp(now, UTC).isoformat()
+            body = json.dumps({**about, "sent": sent}).encode()
+            return body, {"Content-Type": "application/json"}
+
+        def sign(body: bytes) -> Mapping[str, str]:
+            digest = hmac.new(SIGNING_SECRET.encode(), body, hashlib.sha256).hexdigest()
+            return {"Lumen-Signature": digest}
+
+        self._world.call_back(run, url, write, sign=sign)
+
+    def _upload(self, ask: Ask) -> Answer:
+        file = ask.form.get("file")
+        if not isinstance(file, Upload) or len(self._uploads) >= MOST_UPLOADS:
+            raise self._refuse(400, "file: is missing, or there are too many")
+        upload_id = new_id("upl_")
+        self._uploads[upload_id] = file
+        return json_answer({"id": upload_id}, 201)
 
     def _get(self, ask: Ask) -> Answer:
         return self._tell(self._run(ask), ask)

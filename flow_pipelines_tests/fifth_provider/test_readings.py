@@ -87,6 +87,7 @@ def test_a_preset_tells_its_parameters_and_its_price() -> None:
     assert [(one.name, one.type, one.required) for one in workflow.parameters] == [
         ("words", "text", True),
         ("number", "integer", False),
+        ("base", "image", False),
     ]
     assert workflow.price_usd == Decimal("0.012500")
 

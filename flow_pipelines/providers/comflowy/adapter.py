@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import datetime
-from decimal import Decimal
-from typing import Literal
 
 from flow_pipelines.batches.graphs import is_node_parameter
 from flow_pipelines.batches.keys import stable_hash
 from flow_pipelines.model import OutputRef, Receipt, RunReport, SubmissionState, Workflow
-from flow_pipelines.model.errors import ConfigurationError, OutputRefused, RequestRejected
+from flow_pipelines.model.errors import ConfigurationError, RequestRejected
 from flow_pipelines.provider import (
     ApiRequest,
     Capabilities,
     Download,
-    Lane,
+    ProviderAdapter,
+    Reply,
     SubmitRequest,
     Transport,
 )
 from flow_pipelines.providers.comflowy.calls import NAME, OUT_OF_CREDIT, STATES, meaning_of
-from flow_pipelines.providers.comflowy.client import ComflowyClient
+from flow_pipelines.providers.comflowy.client import ComflowyClient, started_run
 from flow_pipelines.providers.comflowy.outputs import outputs_of
 from flow_pipelines.providers.comflowy.records import Run
 
 _WORKFLOW_ID = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
-_USD = Decimal("0.000001")
 
 
-class ComflowyProvider:
+class ComflowyProvider(ProviderAdapter[ComflowyClient]):
     """Comflowy behind the verbs of `provider.Provider`."""
 
     name = NAME
@@ -38,8 +35,7 @@ class ComflowyProvider:
 
     def __init__(self, transport: Transport, base_url: str) -> None:
         """`base_url` is the API's address."""
-        self._transport = transport
-        self.client = ComflowyClient(transport, base_url)
+        super().__init__(transport, ComflowyClient(transport, base_url))
 
     def read_workflow(self, reference: str, read_file: Callable[[str], bytes]) -> Workflow:
         """Take a workflow by its id, without a request: no call tells anything about one."""
@@ -57,58 +53,26 @@ class ComflowyProvider:
             node_parameters=True,
         )
 
-    def take_turn(self, lane: Lane) -> None:
-        """Wait for a turn; see `provider.Provider`."""
-        self._transport.take_turn(lane)
-
-    def submit(self, request: SubmitRequest) -> Receipt:
-        """Buy one run; nothing that is sent names the submission. See `provider.Provider`."""
-        _check_parameters(request)
-        workflow_id = request.workflow.body["workflow_id"]
-        run = self.client.run(workflow_id, request.parameters, on_result_url=request.callback_url)
-        return Receipt(provider_run_id=run.run_id)
-
     def prepare(self, request: SubmitRequest) -> ApiRequest:
-        """Return the call of `submit`; see `provider.Provider`."""
+        """Return the call that runs the workflow; nothing in it names the submission."""
         _check_parameters(request)
         workflow_id = request.workflow.body["workflow_id"]
         return self.client.run_request(
             workflow_id, request.parameters, on_result_url=request.callback_url
         )
 
+    def read_receipt(self, reply: Reply) -> Receipt:
+        """Read the answer to a submit; see `ProviderAdapter`."""
+        return Receipt(provider_run_id=started_run(reply).run_id)
+
     def poll(self, provider_run_id: str, workflow: Workflow) -> RunReport:
-        """Ask once for a run; see `provider.Provider`."""
+        """Ask once for a run; see `Provider`."""
         del workflow
         return _report(self.client.check(provider_run_id))
 
-    def cancel(self, provider_run_id: str, workflow: Workflow) -> RunReport:
-        """Raise ConfigurationError: Comflowy documents no such call."""
-        del workflow
-        raise ConfigurationError(f"Comflowy has no way to cancel a run, {provider_run_id} neither")
-
-    def find(self, request: SubmitRequest, since: datetime) -> Sequence[Receipt]:
-        """Find nothing: Comflowy documents no list of runs."""
-        del request, since
-        return ()
-
     def fetch(self, output: OutputRef, *, max_bytes: int) -> AbstractContextManager[Download]:
-        """Stream an output by its link; see `provider.Provider`."""
-        if output.url is None:
-            raise OutputRefused(f"{NAME}: output {output.output_id} has no link that opens it")
-        return self.client.open_link(output.url, max_bytes=max_bytes)
-
-    def cost_usd(
-        self, report: RunReport, price_usd_per_run: Decimal | None
-    ) -> tuple[Decimal | None, Literal["charged", "estimated", "free", "unknown"]]:
-        """Take the batch's figure for a run that succeeded; what failed runs cost is unknown."""
-        if report.state is SubmissionState.SUCCEEDED and price_usd_per_run is not None:
-            return price_usd_per_run.quantize(_USD), "estimated"
-        return None, "unknown"
-
-    def estimate_usd(self, workflow: Workflow, price_usd_per_run: Decimal | None) -> Decimal | None:
-        """Return the batch's own figure: Comflowy counts credits, and no answer tells them."""
-        del workflow
-        return price_usd_per_run
+        """Stream an output by its link; see `Provider`."""
+        return self.client.open_link(self.link_of(output), max_bytes=max_bytes)
 
 
 def _report(run: Run) -> RunReport:

@@ -15,10 +15,10 @@ from flow_pipelines.model import SubmissionState
 from flow_pipelines.model import json_values as read
 from flow_pipelines.provider import (
     ApiAnswer,
+    ApiDefaults,
     ApiRequest,
     DocumentedCall,
     ErrorBody,
-    Resend,
     SignIn,
     Verdict,
 )
@@ -117,18 +117,18 @@ def _run_id(document: Mapping[str, Any]) -> str | None:
     return run_id_in(data_of(document).get("run_id"))
 
 
+API = ApiDefaults(provider=NAME, source=API_PAGE, verdicts=VERDICTS, read_error=read_error)
+
+
 def token_request(base_url: str) -> ApiRequest:
     """Ask for an access token. The page names no method; it calls the address `GET_API`."""
-    return ApiRequest(
-        operation="get_token",
-        method="GET",
-        url=f"{base_url.rstrip('/')}/auth/token",
-        resend=Resend.SAFE,
-        source=API_PAGE,
+    return API.request(
+        "get_token",
+        "GET",
+        f"{base_url.rstrip('/')}/auth/token",
         key_parameter="ppt",
         paced=False,
         is_error=_says_no,
-        read_error=read_error,
         verdicts={**VERDICTS, 200: Verdict.ACCOUNT},
     )
 

@@ -7,46 +7,37 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from flow_pipelines.provider import (
-    ApiAnswer,
+    MAX_DOWNLOAD_BYTES,
+    ApiClient,
     ApiRequest,
     Download,
+    Reply,
     Resend,
-    Transport,
-    expect_object,
-    read_record,
 )
 from flow_pipelines.providers.comflowy.calls import (
-    API_PAGE,
-    NAME,
-    VERDICTS,
+    API,
     created_nothing,
     data_of,
-    read_error,
     tells_nothing,
     token_request,
 )
 from flow_pipelines.providers.comflowy.records import AccessToken, Run, StartedRun
 
 
-class ComflowyClient:
+class ComflowyClient(ApiClient):
     """Comflowy's documented calls. Opens no connection itself; safe to share between threads.
 
     The access token that `run` and `check` need is the transport's business (`SIGN_IN`).
     """
 
-    def __init__(self, transport: Transport, base_url: str) -> None:
-        """`base_url` is the API's address, up to and with its version."""
-        self._transport, self._base_url = transport, base_url.rstrip("/")
+    api = API
 
     def get_token(self) -> AccessToken:
         """Exchange the key for an access token. Safe to repeat; costs nothing.
 
         For other tools: the calls here get theirs by themselves, and need none of these.
         """
-        request = token_request(self._base_url)
-        answer = self._transport.send(request)
-        document = expect_object(NAME, request, answer)
-        return read_record(AccessToken, NAME, request, answer, document)
+        return self.send(token_request(self._base_url)).read(AccessToken)
 
     def run(
         self,
@@ -69,9 +60,7 @@ class ComflowyClient:
             on_result_url=on_result_url,
             on_progress_event_url=on_progress_event_url,
         )
-        answer = self._transport.send(request)
-        data = data_of(expect_object(NAME, request, answer))
-        return read_record(StartedRun, NAME, request, answer, data)
+        return started_run(self.send(request))
 
     def run_request(
         self,
@@ -87,47 +76,26 @@ class ComflowyClient:
         body: dict[str, Any] = {"workflow_id": workflow_id, "params": dict(params)}
         # The page types `callback_urls` as required, and does not say what it is without any.
         body |= {"callback_urls": urls} if urls else {}
-        return self._request("run", resend=Resend.NEVER, json=body, is_error=created_nothing)
+        declared = {"resend": Resend.NEVER, "json": body, "is_error": created_nothing}
+        return self._request("run", "POST", "/run", **declared)
 
     def check(self, run_id: str) -> Run:
         """Ask for a run. Safe to repeat; costs nothing. Documented as a POST, with no body."""
-        request, answer = self._post(
-            "check", params={"id": run_id}, is_error=tells_nothing, provider_run_id=run_id
-        )
-        data = data_of(expect_object(NAME, request, answer))
-        return read_record(Run, NAME, request, answer, {**data, "run_id": run_id})
+        declared = {"params": {"id": run_id}, "is_error": tells_nothing}
+        reply = self._call("check", "POST", "/check", provider_run_id=run_id, **declared)
+        return reply.read(Run, {**data_of(reply.document()), "run_id": run_id})
 
     def open_link(
-        self, url: str, *, max_bytes: int = 256 * 1024 * 1024
+        self, url: str, *, max_bytes: int = MAX_DOWNLOAD_BYTES
     ) -> AbstractContextManager[Download]:
         """Stream an output by a link from `check`, without the token.
 
         How long links live is not documented, nor that one would want a token.
         Raises: ProviderError, OutputRefused, TransferError.
         """
-        request = ApiRequest(
-            operation="open_link",
-            method="GET",
-            url=url,
-            resend=Resend.SAFE,
-            source=API_PAGE,
-            authenticated=False,
-            paced=False,
-            read_error=read_error,
-        )
-        return self._transport.open(request, max_bytes=max_bytes)
+        return self._open_link("open_link", url, max_bytes, verdicts={})
 
-    def _post(self, operation: str, **rest: Any) -> tuple[ApiRequest, ApiAnswer]:
-        request = self._request(operation, **rest)
-        return request, self._transport.send(request)
 
-    def _request(self, operation: str, **rest: Any) -> ApiRequest:
-        declared = {"resend": Resend.SAFE, "verdicts": VERDICTS, **rest}
-        return ApiRequest(
-            operation=operation,
-            method="POST",
-            url=f"{self._base_url}/{operation}",
-            source=API_PAGE,
-            read_error=read_error,
-            **declared,
-        )
+def started_run(reply: Reply) -> StartedRun:
+    """Read the answer to a `run`. Raises: SubmitOutcomeUnknown, where it names no run."""
+    return reply.read(StartedRun, data_of(reply.document()))

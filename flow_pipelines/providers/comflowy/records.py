@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from flow_pipelines.model import json_values as read
-from flow_pipelines.provider import Record, Texts
+from flow_pipelines.provider import Record, Status, Texts
 from flow_pipelines.redaction import Secret
 
 _RUN_ID = re.compile(r"[!-~]{1,200}")
@@ -20,12 +20,6 @@ def run_id_in(value: Any) -> str | None:
     whole = read.count(value)
     found = value if whole is None else str(whole)
     return found if isinstance(found, str) and _RUN_ID.fullmatch(found) else None
-
-
-def _said(value: str) -> str:
-    if not value:
-        raise ValueError("empty")
-    return value[:100]
 
 
 def _links(value: Any) -> Any:
@@ -93,7 +87,7 @@ class Run(_Outputs):
 
     run_id: str
     """As asked for: the answer does not repeat it."""
-    status: Annotated[str, AfterValidator(_said)]
+    status: Status
     """`waiting`, `pending`, `running`, `success` or `failed`."""
 
 

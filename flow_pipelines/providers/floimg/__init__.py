@@ -9,30 +9,29 @@ was lost cannot be found again.
 from __future__ import annotations
 
 from flow_pipelines.provider import ProviderProfile, RateLimit
-from flow_pipelines.providers.floimg.adapter import OUTPUT_ID, STATES, FloImgProvider
+from flow_pipelines.providers.floimg.adapter import PARAMETER_TYPES, FloImgProvider
 from flow_pipelines.providers.floimg.calls import (
+    API,
     CALLS,
     NAME,
     VERDICTS,
     WORKFLOW_FAILED,
-    api_request,
     read_error,
     read_quota,
 )
 from flow_pipelines.providers.floimg.client import FloImgClient
 from flow_pipelines.providers.floimg.listings import Listing, Page
-from flow_pipelines.providers.floimg.parameters import PARAMETER_TYPES
 from flow_pipelines.providers.floimg.records import (
     Deletion,
     Execution,
     ExecutionOutput,
     Project,
-    RateLimitState,
     SavedWorkflow,
     StoredImage,
     WorkflowParameter,
     WorkflowSummary,
 )
+from flow_pipelines.providers.floimg.reports import OUTPUT_ID, STATES
 
 PROFILE = ProviderProfile(
     name=NAME,
@@ -45,7 +44,7 @@ PROFILE = ProviderProfile(
     # Source: floimg-web docs/api/rate-limits
     rate_limit=RateLimit(requests=60, per_seconds=60.0, told_by_answers=True),
     output_hosts=("storage.floimg.com",),
-    probe=lambda url: api_request(
+    probe=lambda url: API.request(
         "list_workflows", "GET", f"{url}/workflows", params={"limit": "1"}
     ),
     probe_leaves_open="it may read workflows; whether it may execute them, only an execution shows",
@@ -71,7 +70,6 @@ __all__ = [
     "Listing",
     "Page",
     "Project",
-    "RateLimitState",
     "SavedWorkflow",
     "StoredImage",
     "WorkflowParameter",

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
 
 from flow_pipelines.model import json_values as read
 from flow_pipelines.provider import (
     ApiAnswer,
-    ApiRequest,
+    ApiDefaults,
     DocumentedCall,
     ErrorBody,
     Quota,
-    Resend,
     Verdict,
 )
 
-Method = Literal["GET", "POST", "DELETE"]
 NAME = "floimg"
 ENDPOINTS = "floimg-web docs/api/endpoints"
 
@@ -46,18 +43,6 @@ CALLS = tuple(
 """Methods of the client that bear the names of FloImg's headings, `Get Image` and the like."""
 
 
-def api_request(operation: str, method: Method, url: str, **declared: Any) -> ApiRequest:
-    """Build a request that may be repeated, unless `declared` says otherwise."""
-    usual: dict[str, Any] = {
-        "resend": Resend.SAFE,
-        "source": ENDPOINTS,
-        "read_error": read_error,
-        "read_quota": read_quota,
-        "verdicts": VERDICTS,
-    }
-    return ApiRequest(operation=operation, method=method, url=url, **{**usual, **declared})
-
-
 def read_error(answer: ApiAnswer) -> ErrorBody:
     """Read `{error: {code, message, details?, retryAfter?}}`.
 
@@ -82,3 +67,12 @@ def read_quota(answer: ApiAnswer) -> Quota:
     told = answer.headers.get("x-ratelimit-limit", "")
     limit = int(told) if told.isdecimal() else None
     return Quota(remaining=remaining, resets_at=datetime.fromtimestamp(reset, UTC), limit=limit)
+
+
+API = ApiDefaults(
+    provider=NAME,
+    source=ENDPOINTS,
+    verdicts=VERDICTS,
+    read_error=read_error,
+    read_quota=read_quota,
+)

@@ -7,16 +7,14 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from flow_pipelines.model import json_values as read
-from flow_pipelines.provider import ApiRequest, Download, Lane, Resend, unexpected
-from flow_pipelines.providers.floimg.calls import NAME, api_request
-from flow_pipelines.providers.floimg.listings import Listing
+from flow_pipelines.provider import ApiRequest, Download, Lane, Resend
+from flow_pipelines.providers.floimg.listings import Listing, read_wrapped
 from flow_pipelines.providers.floimg.records import (
     Execution,
     Project,
     SavedWorkflow,
     WorkflowSummary,
 )
-from flow_pipelines.providers.floimg.sending import read_one
 from flow_pipelines.providers.floimg.storage import LONGEST_PAGE, StorageCalls
 
 
@@ -43,7 +41,7 @@ class FloImgClient(StorageCalls):
         `workflow_failed`, HTTP 500); the other ProviderErrors: nothing was bought.
         """
         request = self.execute_workflow_request(workflow_id, parameters, wait_seconds=wait_seconds)
-        return read_one(Execution, request, self._transport.send(request))
+        return self.send(request).read(Execution)
 
     def execute_workflow_request(
         self,
@@ -65,19 +63,18 @@ class FloImgClient(StorageCalls):
         execution by an error; it may also give one with the status `failed`.
         """
         path = f"/workflows/executions/{read.path_part(execution_id)}"
-        request, answer = self._send("get_execution", "GET", path, provider_run_id=execution_id)
-        found = read_one(Execution, request, answer)
-        if found.execution_id != execution_id:
-            raise unexpected(NAME, request, answer, "the answer is about another execution")
-        return found
+        reply = self._call("get_execution", "GET", path, provider_run_id=execution_id)
+        execution = reply.read(Execution)
+        if execution.execution_id != execution_id:
+            raise reply.unexpected("the answer is about another execution")
+        return execution
 
     def open_output(self, url: str, *, max_bytes: int) -> AbstractContextManager[Download]:
         """Stream an output, or a stored image, by its link. The key does not go along.
 
         Raises: ProviderError, OutputRefused, TransferError.
         """
-        request = api_request("open_output", "GET", url, authenticated=False, paced=False)
-        return self._transport.open(request, max_bytes=max_bytes)
+        return self._open_link("open_output", url, max_bytes)
 
     def list_workflows(
         self, *, project_id: str | None = None, limit: int = LONGEST_PAGE, offset: int = 0
@@ -92,11 +89,11 @@ class FloImgClient(StorageCalls):
     def get_workflow(self, workflow_id: str) -> SavedWorkflow:
         """Ask for a saved workflow and its parameters. Safe to repeat; costs nothing."""
         path = f"/workflows/{read.path_part(workflow_id)}"
-        request, answer = self._send("get_workflow", "GET", path)
-        found = read_one(SavedWorkflow, request, answer)
-        if found.id != workflow_id:
-            raise unexpected(NAME, request, answer, "the answer is about another workflow")
-        return found
+        reply = self._call("get_workflow", "GET", path)
+        workflow = reply.read(SavedWorkflow)
+        if workflow.id != workflow_id:
+            raise reply.unexpected("the answer is about another workflow")
+        return workflow
 
     def list_projects(self) -> Listing[Project]:
         """List the projects. Costs nothing. Whether they come in pages is not documented."""
@@ -109,7 +106,6 @@ class FloImgClient(StorageCalls):
         """
         body = {"name": name} | ({} if description is None else {"description": description})
         self._transport.take_turn(Lane.SUBMIT)
-        request, answer = self._send(
-            "create_project", "POST", "/projects", json=body, resend=Resend.NEVER
-        )
-        return read_one(Project, request, answer, "project")
+        declared = {"json": body, "resend": Resend.NEVER}
+        reply = self._call("create_project", "POST", "/projects", **declared)
+        return read_wrapped(Project, reply, "project")

@@ -1,22 +1,31 @@
-"""Lists that come in pages: limit and offset there, one plain loop here."""
+"""What FloImg's calls share: lists in pages, and what is left of the rate limit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
 from flow_pipelines.model import json_values as read
 from flow_pipelines.model.errors import UnexpectedAnswer
-from flow_pipelines.provider import ApiAnswer, ApiRequest, expect_objects
-from flow_pipelines.providers.floimg.calls import NAME
-from flow_pipelines.providers.floimg.records import Kept
+from flow_pipelines.provider import (
+    ApiAnswer,
+    ApiClient,
+    ApiRequest,
+    Method,
+    Quota,
+    Reply,
+    Transport,
+)
+from flow_pipelines.providers.floimg.calls import API, NAME, read_quota
+from flow_pipelines.providers.floimg.records import FloImgRecord, Kept
 
 MOST_PAGES = 1000
 """Pages of one list; a list that goes on after that does not end."""
 
+R = TypeVar("R", bound=FloImgRecord)
 K = TypeVar("K", bound=Kept)
 
 
@@ -66,20 +75,65 @@ class Listing(Generic[K]):
         raise UnexpectedAnswer(why, provider=NAME, operation=self._operation)
 
 
-def read_page(
-    kind: type[K], request: ApiRequest, answer: ApiAnswer, name: str, offset: int
-) -> Page[K]:
+class ListingClient(ApiClient):
+    """The base of FloImg's client."""
+
+    api = API
+
+    def __init__(self, transport: Transport, base_url: str) -> None:
+        """`base_url` is the API's address, its version included."""
+        super().__init__(transport, base_url)
+        self._rate_limit: Quota | None = None
+
+    def rate_limit(self) -> Quota | None:
+        """Return what the latest answer said of the rate limit, errors included. Asks nothing.
+
+        None: no answer said anything yet. Whoever else uses the key is counted there, too; this
+        project keeps to the limit by itself. Source: floimg-web docs/api/rate-limits.
+        """
+        return self._rate_limit
+
+    def _note_quota(self, answer: ApiAnswer) -> Quota:
+        self._rate_limit = read_quota(answer)
+        return self._rate_limit
+
+    def _request(self, operation: str, method: Method, path: str, **declared: Any) -> ApiRequest:
+        # The transport shows it every answer, before it raises for one.
+        declared["read_quota"] = self._note_quota
+        return super()._request(operation, method, path, **declared)
+
+    def _listing(
+        self, kind: type[K], operation: str, path: str, name: str, asked: Mapping[str, Any]
+    ) -> Listing[K]:
+        """List `{<name>: […]}` at `path`, beginning at the `offset` that is asked for, if any."""
+        first = {key: str(value) for key, value in asked.items() if value is not None}
+        start = int(first.get("offset", 0))
+
+        def ask(offset: int) -> Page[K]:
+            params = first if offset == start else {**first, "offset": str(offset)}
+            return read_page(kind, self._call(operation, "GET", path, params=params), name, offset)
+
+        return Listing(operation, ask, start)
+
+
+def read_wrapped(kind: type[R], reply: Reply, name: str) -> R:
+    """Read the one thing that an answer is, or has under `name` where that is an object."""
+    document = reply.document()
+    return reply.read(kind, read.members(document.get(name)) or document)
+
+
+def read_page(kind: type[K], reply: Reply, name: str, offset: int) -> Page[K]:
     """Read `{<name>: […], total, hasMore}`. Raises: UnexpectedAnswer, for what holds no list."""
-    found = expect_objects(NAME, request, answer, name)
-    told = read.members(answer.json())
-    total, has_more = read.count(told.get("total")), told.get("hasMore")
-    items = (_usable(kind, one) for one in found)
+    listed = reply.objects(name)
+    about = read.members(reply.answer.json())
+    total, has_more = read.count(about.get("total")), about.get("hasMore")
+    items = (_usable(kind, item) for item in listed)
     return Page(
         items=tuple(item for item in items if item is not None),
-        length=len(found),
+        length=len(listed),
         total=total,
         has_more=has_more is True
-        or (has_more is None and total is not None and offset + len(found) < total),
+        or (has_more is None and total is not None and offset + len(listed) < total),
     )
 
 

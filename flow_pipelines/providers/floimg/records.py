@@ -6,38 +6,20 @@ those, nothing but the id is relied on.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from flow_pipelines.batches.keys import stable_hash
 from flow_pipelines.model import json_values as read
-from flow_pipelines.provider import Identifier, MaybeCount, MaybeMoment, MaybeText, Record
+from flow_pipelines.provider import Identifier, MaybeCount, MaybeMoment, MaybeText, Record, Status
 
 
 class FloImgRecord(Record):
     """Base of all that FloImg tells."""
 
     model_config = ConfigDict(alias_generator=to_camel)
-
-
-class RateLimitState(FloImgRecord):
-    """What an answer's headers said of the account's rate limit."""
-
-    limit: int | None
-    """Requests a minute on the account's plan."""
-    remaining: int
-    """Requests that the present window still takes."""
-    resets_at: datetime
-    """When the next window begins; UTC."""
-
-
-def _said(value: str) -> str:
-    if not value:
-        raise ValueError("empty")
-    return value[:100]
 
 
 def _object(value: Any) -> Any:
@@ -59,7 +41,7 @@ class Execution(FloImgRecord):
     """An execution of a workflow."""
 
     execution_id: Identifier
-    status: Annotated[str, AfterValidator(_said)]
+    status: Status
     """`pending`, `running`, `completed` or `failed`."""
     workflow_id: MaybeText = None
     output: Annotated[ExecutionOutput | None, BeforeValidator(_object)] = None

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flow_pipelines.model import json_values as read
-from flow_pipelines.provider import Resend, unexpected
-from flow_pipelines.providers.floimg.calls import NAME
-from flow_pipelines.providers.floimg.listings import Listing
+from flow_pipelines.providers.floimg.listings import Listing, ListingClient, read_wrapped
 from flow_pipelines.providers.floimg.records import Deletion, StoredImage
-from flow_pipelines.providers.floimg.sending import Sender, read_one
 
 LONGEST_PAGE = 100
 """Entries of a page at FloImg, at most."""
 
 
-class StorageCalls(Sender):
+class StorageCalls(ListingClient):
     """The calls about stored images."""
 
     def upload_image(
@@ -33,15 +30,14 @@ class StorageCalls(Sender):
         in the account's own storage, under another id, which nothing refers to.
         """
         fields: Mapping[str, str | None] = {"projectId": project_id, "name": name}
-        request, answer = self._send(
+        reply = self._call(
             "upload_image",
             "POST",
             "/storage/upload",
             form={field: value for field, value in fields.items() if value is not None},
             files={"file": (file_name, content, media_type)},
-            resend=Resend.SAFE,
         )
-        return read_one(StoredImage, request, answer)
+        return reply.read(StoredImage)
 
     def list_images(
         self, *, project_id: str | None = None, limit: int = LONGEST_PAGE, offset: int = 0
@@ -56,11 +52,11 @@ class StorageCalls(Sender):
     def get_image(self, image_id: str) -> StoredImage:
         """Ask for a stored image. Safe to repeat; costs nothing."""
         path = f"/storage/images/{read.path_part(image_id)}"
-        request, answer = self._send("get_image", "GET", path)
-        found = read_one(StoredImage, request, answer, "image")
-        if found.id != image_id:
-            raise unexpected(NAME, request, answer, "the answer is about another image")
-        return found
+        reply = self._call("get_image", "GET", path)
+        image = read_wrapped(StoredImage, reply, "image")
+        if image.id != image_id:
+            raise reply.unexpected("the answer is about another image")
+        return image
 
     def delete_image(self, image_id: str) -> Deletion:
         """Delete a stored image for good. Safe to repeat.
@@ -68,4 +64,4 @@ class StorageCalls(Sender):
         Raises: NotFound, for an image that is gone already: also where a first answer was lost.
         """
         path = f"/storage/images/{read.path_part(image_id)}"
-        return read_one(Deletion, *self._send("delete_image", "DELETE", path))
+        return self._call("delete_image", "DELETE", path).read(Deletion)

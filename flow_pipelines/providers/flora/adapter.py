@@ -11,14 +11,12 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice, takewhile
-from typing import Literal
 
-from flow_pipelines.model import OutputRef, Receipt, RunReport, Workflow
+from flow_pipelines.model import Cost, CostBasis, OutputRef, Receipt, RunReport, Workflow
 from flow_pipelines.model import SubmissionState as S
 from flow_pipelines.model.errors import (
     ConfigurationError,
     NotFound,
-    OutputRefused,
     ProviderError,
     ProviderUnavailable,
     RequestRejected,
@@ -29,25 +27,24 @@ from flow_pipelines.provider import (
     Capabilities,
     Download,
     InputFile,
-    Lane,
+    InputValues,
+    ProviderAdapter,
+    Reply,
     SubmitRequest,
     Transport,
     WorkflowListing,
 )
 from flow_pipelines.providers.flora.calls import NAME
 from flow_pipelines.providers.flora.client import FloraClient
-from flow_pipelines.providers.flora.records import Asset, Workspace
+from flow_pipelines.providers.flora.records import Asset, TechniqueRun, Workspace
 from flow_pipelines.providers.flora.reports import STATES, candidate_of, receipt_of, report_of
 from flow_pipelines.providers.flora.workflows import inputs_of, workflow_of
 
 MAX_LISTED = 1000
 """Runs, the newest first, among which candidates are looked for."""
-MAX_REMEMBERED = 10_000
-"""Assets whose address is remembered."""
-_USD = Decimal("0.000001")
 
 
-class FloraProvider:
+class FloraProvider(ProviderAdapter[FloraClient]):
     """FLORA behind the verbs of `provider.Provider`."""
 
     name = NAME
@@ -56,12 +53,12 @@ class FloraProvider:
     def __init__(
         self, transport: Transport, base_url: str, *, workspace_id: str | None = None
     ) -> None:
-        self._transport, self._workspace_id = transport, workspace_id
-        self._assets: dict[str, str] = {}
-        self.client = FloraClient(transport, base_url)
+        super().__init__(transport, FloraClient(transport, base_url))
+        self._workspace_id = workspace_id
+        self._addresses = InputValues()
 
     def read_workflow(self, reference: str, read_file: Callable[[str], bytes]) -> Workflow:
-        """Ask for the technique of this slug or id; see `provider.Provider`."""
+        """Ask for the technique of this slug or id; see `Provider`."""
         del read_file
         try:
             technique = self.client.retrieve_technique(reference)
@@ -69,40 +66,27 @@ class FloraProvider:
             raise ConfigurationError(f"FLORA gives this key no technique {reference!r}") from error
         return workflow_of(reference, technique)
 
-    def take_turn(self, lane: Lane) -> None:
-        """Wait for a turn; see `provider.Provider`."""
-        self._transport.take_turn(lane)
-
-    def submit(self, request: SubmitRequest) -> Receipt:
-        """Buy one run under `request.idempotency_key`; see `provider.Provider`."""
-        run = self.client.create_technique_run(
-            request.workflow.body["slug"], inputs_of(request), **_names(request)
-        )
-        return receipt_of(run)
-
     def prepare(self, request: SubmitRequest) -> ApiRequest:
-        """Return the call of `submit`; see `provider.Provider`."""
+        """Return the call that runs the technique under `request.idempotency_key`."""
         return self.client.create_technique_run_request(
-            request.workflow.body["slug"], inputs_of(request), **_names(request)
+            request.workflow.body["slug"],
+            inputs_of(request),
+            idempotency_key=request.idempotency_key,
+            callback_url=request.callback_url,
         )
+
+    def read_receipt(self, reply: Reply) -> Receipt:
+        """Read the answer to a submit; see `ProviderAdapter`."""
+        return receipt_of(reply.read(TechniqueRun))
 
     def poll(self, provider_run_id: str, workflow: Workflow) -> RunReport:
-        """Ask once for a run; see `provider.Provider`."""
+        """Ask once for a run; see `Provider`."""
         return report_of(self.client.retrieve_technique_run(workflow.body["slug"], provider_run_id))
-
-    def cancel(self, provider_run_id: str, workflow: Workflow) -> RunReport:
-        """Refuse: FLORA documents no way to cancel."""
-        raise ConfigurationError(f"FLORA cancels no run: {provider_run_id}, {workflow.reference}")
-
-    def find(self, request: SubmitRequest, since: datetime) -> Sequence[Receipt]:
-        """Find nothing: FLORA's list of runs shows neither our names nor our keys."""
-        del request, since
-        return ()
 
     def candidates(
         self, request: SubmitRequest, since: datetime, until: datetime
     ) -> Sequence[Candidate]:
-        """Return runs of the technique by their time; see `provider.ListsCandidates`."""
+        """Return runs of the technique by their time; see `ListsCandidates`."""
         technique_id = request.workflow.body["technique_id"]
         listed = self.client.list_technique_runs(technique_id, self._workspace())
         own = (run for run in listed if run.technique.technique_id in (None, technique_id))
@@ -111,29 +95,19 @@ class FloraProvider:
         return [candidate_of(run) for run in found.values()]
 
     def fetch(self, output: OutputRef, *, max_bytes: int) -> AbstractContextManager[Download]:
-        """Stream an output by the link of a poll; see `provider.Provider`."""
-        if output.url is None:
-            raise OutputRefused(f"{NAME}: output {output.output_id!r} has no link")
-        return self.client.download_output(output.url, max_bytes=max_bytes)
+        """Stream an output by the link of a poll; see `Provider`."""
+        return self.client.download_output(self.link_of(output), max_bytes=max_bytes)
 
-    def cost_usd(
-        self, report: RunReport, price_usd_per_run: Decimal | None
-    ) -> tuple[Decimal | None, Literal["charged", "estimated", "free", "unknown"]]:
+    def cost(self, report: RunReport, price_usd_per_run: Decimal | None) -> Cost:
         """Return what was charged; nothing for what FLORA calls failed; else estimate the price."""
         if report.charged_usd is not None:
-            return report.charged_usd.quantize(_USD), "charged"
+            return Cost.of(report.charged_usd, CostBasis.CHARGED)
         if STATES.get(report.provider_status.lower()) is S.FAILED:
-            return Decimal(0), "free"  # failed generations are not charged, says FLORA
-        if price_usd_per_run is None:
-            return None, "unknown"
-        return price_usd_per_run.quantize(_USD), "estimated"
-
-    def estimate_usd(self, workflow: Workflow, price_usd_per_run: Decimal | None) -> Decimal | None:
-        """Return FLORA's own price of a run, else the batch's figure."""
-        return price_usd_per_run if workflow.price_usd is None else workflow.price_usd
+            return Cost(Decimal(0), CostBasis.FREE)  # failed generations are not charged
+        return Cost.of(price_usd_per_run, CostBasis.ESTIMATED)
 
     def upload_input(self, file: InputFile) -> str:
-        """Upload a picture as an asset; return its id; see `provider.TakesFiles`."""
+        """Upload a picture as an asset; return its id; see `TakesFiles`."""
         workspace_id = self._workspace()
         if workspace_id is None:
             raise ConfigurationError(
@@ -146,29 +120,30 @@ class FloraProvider:
         if asset.status == "failed":
             why = asset.failure_message or "FLORA does not say why"
             raise _asset_error(RequestRejected, f"{file.file_name} failed there: {why}")
-        self._address(asset)
+        if (address := _address(asset)) is not None:
+            self._addresses.put(asset.asset_id, address)
         return asset.asset_id
 
     def input_value(self, uploaded: str) -> str:
-        """Return the address of an asset; see `provider.TakesFiles`.
+        """Return the address of an asset; see `TakesFiles`.
 
         Raises: NotFound, for one that is gone or failed; ProviderUnavailable, for one that is not
         ready yet; another ProviderError.
         """
-        known = self._assets.get(uploaded)
-        if known is not None:
-            return known
-        asset = self.client.retrieve_asset(uploaded)
+        return self._addresses.get_or(uploaded, lambda: self._ask_address(uploaded))
+
+    def _ask_address(self, asset_id: str) -> str:
+        asset = self.client.retrieve_asset(asset_id)
         if asset.status == "failed":
-            raise _asset_error(NotFound, f"the asset {uploaded} failed there")
-        address = self._address(asset)
+            raise _asset_error(NotFound, f"the asset {asset_id} failed there")
+        address = _address(asset)
         if address is None:
-            problem = f"the asset {uploaded} is not ready yet: {asset.status}"
+            problem = f"the asset {asset_id} is not ready yet: {asset.status}"
             raise _asset_error(ProviderUnavailable, problem)
         return address
 
     def list_workflows(self) -> Iterator[WorkflowListing]:
-        """Go through the techniques; see `provider.ListsWorkflows`."""
+        """Go through the techniques; see `ListsWorkflows`."""
         for technique in self.client.list_techniques(workspace_id=self._workspace_id):
             reference = technique.slug or technique.technique_id
             yield WorkflowListing(
@@ -178,16 +153,8 @@ class FloraProvider:
             )
 
     def identity(self) -> frozenset[str]:
-        """Return the workspaces that the key sees; see `provider.TellsIdentity`."""
+        """Return the workspaces that the key sees; see `TellsIdentity`."""
         return frozenset(one.workspace_id for one in self._workspaces())
-
-    def _address(self, asset: Asset) -> str | None:
-        """Return an asset's address, and remember it, once it is ready."""
-        if asset.status != "ready" or asset.url is None:
-            return None
-        if len(self._assets) >= MAX_REMEMBERED:
-            self._assets.clear()
-        return self._assets.setdefault(asset.asset_id, asset.url)
 
     def _workspace(self) -> str | None:
         """Return the workspace to search, or None: all that the key sees, where there are many."""
@@ -203,11 +170,9 @@ class FloraProvider:
         return found
 
 
-def _names(request: SubmitRequest) -> dict[str, str | None]:
-    return {
-        "idempotency_key": request.idempotency_key,
-        "callback_url": request.callback_url,
-    }
+def _address(asset: Asset) -> str | None:
+    """Return an asset's address; None: it is not ready."""
+    return asset.url if asset.status == "ready" else None
 
 
 def _asset_error(kind: type[ProviderError], problem: str) -> ProviderError:

@@ -7,25 +7,14 @@ from typing import Any
 
 from flow_pipelines.model import json_values as read
 from flow_pipelines.model.errors import RequestRejected
-from flow_pipelines.provider import (
-    expect_object,
-    read_no_error,
-    read_record,
-    unexpected,
-)
-from flow_pipelines.providers.flora.calls import (
-    ASSETS_PAGE,
-    NAME,
-    STORE_VERDICTS,
-    given,
-    make_request,
-)
+from flow_pipelines.provider import read_no_error
+from flow_pipelines.providers.flora.calls import API, ASSETS_PAGE, STORE_VERDICTS, given
 from flow_pipelines.providers.flora.media import SIGNED_URL, AssetFile, check_file, check_source
+from flow_pipelines.providers.flora.paging import PagingClient
 from flow_pipelines.providers.flora.records import Asset, Upload
-from flow_pipelines.providers.flora.sending import FloraCalls
 
 
-class AssetCalls(FloraCalls):
+class AssetCalls(PagingClient):
     """What `FloraClient` offers about assets."""
 
     def create_asset(
@@ -61,8 +50,8 @@ class AssetCalls(FloraCalls):
         that has run out or a file that it is not for; another ProviderError.
         """
         check_file(file, direct=False)
-        self._transport.send(
-            make_request(
+        self.send(
+            API.request(
                 "upload_file",
                 "POST",
                 upload.url or "",
@@ -95,7 +84,7 @@ class AssetCalls(FloraCalls):
     def retrieve_asset(self, asset_id: str) -> Asset:
         """Ask for an asset. Raises: NotFound, also for one that the key may not see."""
         path = f"/assets/{read.path_part(asset_id)}"
-        return self._one(Asset, "retrieve_asset", "GET", path, source=ASSETS_PAGE)
+        return self._call("retrieve_asset", "GET", path, source=ASSETS_PAGE).read(Asset)
 
     def list_assets(
         self,
@@ -137,14 +126,12 @@ class AssetCalls(FloraCalls):
 
     def _asset(self, operation: str, path: str, **declared: Any) -> Asset:
         """Send a POST about an asset; one that waits for its file has to say where to post it."""
-        request, answer = self._send(
-            operation, "POST", f"/assets{path}", source=ASSETS_PAGE, **declared
-        )
-        asset = read_record(Asset, NAME, request, answer, expect_object(NAME, request, answer))
+        reply = self._call(operation, "POST", f"/assets{path}", source=ASSETS_PAGE, **declared)
+        asset = reply.read(Asset)
         reserved = (
             operation == "retry_asset" or (declared.get("json") or {}).get("source") == SIGNED_URL
         )
         upload = asset.upload or Upload()
         if reserved and (not upload.url or (upload.method or "POST") != "POST"):
-            raise unexpected(NAME, request, answer, "the answer says not where to post the file")
+            raise reply.unexpected("the answer says not where to post the file")
         return asset

@@ -6,15 +6,13 @@ Sources: developer.flora.ai, FLORA's OpenAPI document and SDK (@flora-ai/flora 0
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
 
 from flow_pipelines.model import json_values as read
 from flow_pipelines.provider import (
     ApiAnswer,
-    ApiRequest,
+    ApiDefaults,
     DocumentedCall,
     ErrorBody,
-    Resend,
     Verdict,
 )
 
@@ -33,7 +31,6 @@ STORE_VERDICTS: Mapping[int | str, Verdict] = dict.fromkeys(
 )
 """Of the store behind an upload link: it judges the link and the file, not FLORA's key."""
 WAIT_AFTER_429_SECONDS = 5.0  # where no `retry-after` is given; as FLORA's own sample does
-Method = Literal["GET", "POST"]
 
 
 def _documented(source: str, calls: Mapping[str, str]) -> Sequence[DocumentedCall]:
@@ -92,12 +89,9 @@ def read_error(answer: ApiAnswer) -> ErrorBody:
     )
 
 
-def make_request(operation: str, method: Method, url: str, **declared: Any) -> ApiRequest:
-    """Make a request in FLORA's manner; `declared` goes before it."""
-    known: dict[str, Any] = {"resend": Resend.SAFE, "source": API_PAGE, "read_error": read_error}
-    return ApiRequest(operation=operation, method=method, url=url, **(known | declared))
-
-
 def given(**params: str | None) -> dict[str, str]:
     """Return what is not None."""
     return {name: value for name, value in params.items() if value is not None}
+
+
+API = ApiDefaults(provider=NAME, source=API_PAGE, read_error=read_error)

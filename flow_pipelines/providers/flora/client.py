@@ -7,24 +7,13 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 from flow_pipelines.model import json_values as read
-from flow_pipelines.provider import (
-    ApiRequest,
-    Download,
-    Lane,
-    Resend,
-    expect_object,
-    expect_objects,
-    read_record,
-    unexpected,
-)
+from flow_pipelines.provider import MAX_DOWNLOAD_BYTES, ApiRequest, Download, Lane, Resend
 from flow_pipelines.providers.flora.assets import AssetCalls
 from flow_pipelines.providers.flora.calls import (
     CREATE_VERDICTS,
     IDEMPOTENCY_PAGE,
-    NAME,
     OUTPUTS_PAGE,
     given,
-    make_request,
 )
 from flow_pipelines.providers.flora.records import (
     Model,
@@ -46,9 +35,8 @@ class FloraClient(AssetCalls):
 
     def list_workspaces(self) -> Sequence[Workspace]:
         """Return the workspaces that the key may use."""
-        request, answer = self._send("list_workspaces", "GET", "/workspaces")
-        items = expect_objects(NAME, request, answer, "workspaces")
-        return [read_record(Workspace, NAME, request, answer, item) for item in items]
+        reply = self._call("list_workspaces", "GET", "/workspaces")
+        return [reply.read(Workspace, item) for item in reply.objects("workspaces")]
 
     def list_projects(self, workspace_id: str, query: str | None = None) -> Iterator[Project]:
         """Go through a workspace's projects, asking for a page at a time."""
@@ -62,20 +50,18 @@ class FloraClient(AssetCalls):
         """
         self._transport.take_turn(Lane.SUBMIT)
         body = {"name": name, "workspace_id": workspace_id}
-        return self._one(
-            Project, "create_project", "POST", "/projects", json=body, resend=Resend.NEVER
-        )
+        declared = {"json": body, "resend": Resend.NEVER}
+        return self._call("create_project", "POST", "/projects", **declared).read(Project)
 
     def retrieve_project(self, project_id: str) -> Project:
         """Ask for a project. Raises: NotFound, also for one that the key may not see."""
         path = f"/projects/{read.path_part(project_id)}"
-        return self._one(Project, "retrieve_project", "GET", path)
+        return self._call("retrieve_project", "GET", path).read(Project)
 
     def list_models(self, type: ModelType | None = None) -> Sequence[Model]:  # noqa: A002 - FLORA's name
         """Return the models that FLORA offers, all or of one type."""
-        request, answer = self._send("list_models", "GET", "/models", params=given(type=type))
-        items = expect_objects(NAME, request, answer, "models")
-        return [read_record(Model, NAME, request, answer, item) for item in items]
+        reply = self._call("list_models", "GET", "/models", params=given(type=type))
+        return [reply.read(Model, item) for item in reply.objects("models")]
 
     def list_techniques(
         self, query: str | None = None, workspace_id: str | None = None
@@ -87,7 +73,7 @@ class FloraClient(AssetCalls):
     def retrieve_technique(self, technique: str) -> Technique:
         """Ask for a technique by its slug or `tech_…` id. Safe to repeat."""
         path = f"/techniques/{read.path_part(technique)}"
-        return self._one(Technique, "retrieve_technique", "GET", path)
+        return self._call("retrieve_technique", "GET", path).read(Technique)
 
     def create_technique_run(
         self,
@@ -105,9 +91,7 @@ class FloraClient(AssetCalls):
         request = self.create_technique_run_request(
             technique, inputs, idempotency_key=idempotency_key, callback_url=callback_url
         )
-        answer = self._transport.send(request)
-        document = expect_object(NAME, request, answer)
-        return read_record(TechniqueRun, NAME, request, answer, document)
+        return self.send(request).read(TechniqueRun)
 
     def create_technique_run_request(
         self,
@@ -119,10 +103,10 @@ class FloraClient(AssetCalls):
     ) -> ApiRequest:
         """Return the call that `create_technique_run` sends."""
         body: dict[str, Any] = {"inputs": [dict(one) for one in inputs], "mode": "async"}
-        return make_request(
+        return self._request(
             "create_technique_run",
             "POST",
-            f"{self._base_url}/techniques/{read.path_part(technique)}/runs",
+            f"/techniques/{read.path_part(technique)}/runs",
             resend=Resend.REPLAYS if idempotency_key else Resend.NEVER,
             json=body | given(idempotency_key=idempotency_key, callback_url=callback_url),
             headers={"Idempotency-Key": idempotency_key} if idempotency_key else {},
@@ -136,12 +120,11 @@ class FloraClient(AssetCalls):
         Raises: UnexpectedAnswer, for an answer that is not of this run or lacks its status.
         """
         path = f"/techniques/{read.path_part(technique)}/runs/{read.path_part(run_id)}"
-        request, answer = self._send("retrieve_technique_run", "GET", path, provider_run_id=run_id)
-        document = expect_object(NAME, request, answer)
-        run = read_record(TechniqueRun, NAME, request, answer, document)
-        listed = isinstance(document.get("outputs") or [], list)
-        if run.run_id != run_id or run.status is None or not listed:
-            raise unexpected(NAME, request, answer, "the answer is not this run, whole")
+        reply = self._call("retrieve_technique_run", "GET", path, provider_run_id=run_id)
+        run = reply.read(TechniqueRun)
+        is_list = isinstance(reply.document().get("outputs") or [], list)
+        if run.run_id != run_id or run.status is None or not is_list:
+            raise reply.unexpected("the answer is not this run, whole")
         return run
 
     def list_technique_runs(
@@ -164,10 +147,7 @@ class FloraClient(AssetCalls):
         )
 
     def download_output(
-        self, url: str, *, max_bytes: int = 256 * 1024 * 1024
+        self, url: str, *, max_bytes: int = MAX_DOWNLOAD_BYTES
     ) -> AbstractContextManager[Download]:
         """Stream an output by the link in its run, without the key; see `Provider.fetch`."""
-        request = make_request(
-            "download_output", "GET", url, authenticated=False, paced=False, source=OUTPUTS_PAGE
-        )
-        return self._transport.open(request, max_bytes=max_bytes)
+        return self._open_link("download_output", url, max_bytes, source=OUTPUTS_PAGE)

@@ -15,10 +15,12 @@ from flow_pipelines.provider import (
     MaybeCount,
     MaybeEpochMs,
     MaybeFlag,
+    MaybeIdentifier,
     MaybeNumber,
     MaybeText,
     Record,
     Texts,
+    every_object,
 )
 
 
@@ -34,11 +36,6 @@ def _all_or_none(value: Any) -> Any:
     return () if value is None else _all_of(value)
 
 
-def _members_of_all(value: Any) -> tuple[Mapping[str, Any], ...]:
-    """Keep the place of what is no object, so that somebody notices."""
-    return tuple(read.members(item) for item in value) if isinstance(value, list) else ()
-
-
 def _texts_of(value: Any) -> dict[str, str]:
     return {name: one for name, one in read.members(value).items() if isinstance(one, str)}
 
@@ -48,7 +45,6 @@ def _object_or_none(value: Any) -> Mapping[str, Any] | None:
 
 
 Name = Annotated[str, StringConstraints(min_length=1)]
-MaybeIdentifier = Annotated[str | None, BeforeValidator(read.identifier)]
 MaybeWhen = Annotated[datetime | None, BeforeValidator(_when)]
 """ISO 8601 with an offset, or milliseconds since 1970: FLORA gives times of assets in both."""
 
@@ -91,7 +87,7 @@ class Model(Record):
     type: MaybeText = None
     """`image`, `video`, `audio` or `text`."""
     capabilities: Texts = ()
-    params: Annotated[tuple[ModelParam, ...], BeforeValidator(_members_of_all)] = ()
+    params: Annotated[tuple[ModelParam, ...], BeforeValidator(every_object)] = ()
     estimated_credits: MaybeNumber = None
     """Credits, not USD, for which everything else is."""
     estimated_seconds: MaybeNumber = None
@@ -155,7 +151,7 @@ class TechniqueRun(Record):
     completed_at: MaybeEpochMs = None
     charged_cost: MaybeAmount = None
     """USD; absent on runs that failed or go on."""
-    outputs: Annotated[tuple[RunOutput, ...], BeforeValidator(_members_of_all)] = ()
+    outputs: Annotated[tuple[RunOutput, ...], BeforeValidator(every_object)] = ()
     error_code: MaybeText = None
     error_message: Any = None
     poll_url: MaybeText = None

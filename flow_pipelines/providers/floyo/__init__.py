@@ -7,11 +7,20 @@ other people's clients show is marked as seen in clients, and read with care.
 
 from __future__ import annotations
 
+from flow_pipelines.provider import ApiRequest, DocumentedCall, ProviderProfile, RateLimit
 from flow_pipelines.providers.floyo.adapter import FloyoProvider
-from flow_pipelines.providers.floyo.calls import ACCOUNT_STATUSES, NAME, VERDICTS, read_error
+from flow_pipelines.providers.floyo.calls import (
+    ACCOUNT_STATUSES,
+    API,
+    DEMO,
+    FILES_PAGE,
+    NAME,
+    RUNS_PAGE,
+    VERDICTS,
+    read_error,
+)
 from flow_pipelines.providers.floyo.client import FloyoClient
 from flow_pipelines.providers.floyo.files import FileNameTaken, OnConflict
-from flow_pipelines.providers.floyo.profile import PROFILE
 from flow_pipelines.providers.floyo.records import (
     Cancellation,
     CreatedRun,
@@ -21,6 +30,41 @@ from flow_pipelines.providers.floyo.records import (
     UploadedFile,
 )
 from flow_pipelines.providers.floyo.reports import STATES
+
+CDN = "https://cdn.floyo.ai"
+CALLS = (
+    DocumentedCall(call="POST /runs", operation="create_run", source=RUNS_PAGE),
+    DocumentedCall(call="GET /runs/{runId}", operation="retrieve_run", source=RUNS_PAGE),
+    DocumentedCall(call="POST /runs/{runId}/cancel", operation="cancel_run", source=RUNS_PAGE),
+    DocumentedCall(call="GET /files/{fileId}", operation="retrieve_file", source=FILES_PAGE),
+    DocumentedCall(call=f"GET {CDN}/{{fileId}}/download", operation="download_file", source=DEMO),
+    DocumentedCall(
+        call=f"GET {CDN}/{{fileId}}?token=…", operation="open_presigned_url", source=FILES_PAGE
+    ),
+    DocumentedCall(call=f"POST {CDN}/upload", operation="upload_file", source=DEMO),
+)
+"""`search_runs` is missing: nobody but clients shows that call."""
+
+
+def _probe(base_url: str) -> ApiRequest:
+    """Ask for a run that does not exist: only a key that works is told so, by a 404."""
+    url = f"{base_url}/runs/run_0000000000000000"
+    return API.request("retrieve_run", "GET", url, answers=frozenset({404}))
+
+
+PROFILE = ProviderProfile(
+    name=NAME,
+    title="Floyo",
+    documentation="https://docs.floyo.ai",
+    key_variable="FLOYO_API_KEY",
+    urls={"base_url": "https://api.floyo.ai", "cdn_url": CDN},
+    url_variables={"base_url": "FLOYO_BASE_URL", "cdn_url": "FLOYO_CDN_URL"},
+    rate_limit=RateLimit(requests=100, per_seconds=60.0),  # per key; the introduction page
+    probe=_probe,
+    capabilities=FloyoProvider.capabilities,
+    calls=CALLS,
+    connect=FloyoProvider,
+)
 
 __all__ = [
     "ACCOUNT_STATUSES",

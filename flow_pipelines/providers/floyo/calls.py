@@ -1,27 +1,19 @@
-"""What every call of Floyo has in common: its declaration, its errors, its two addresses."""
+"""What every call of Floyo has in common: its declaration, its errors, its links."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from flow_pipelines.model import json_values as read
 from flow_pipelines.model.errors import ConfigurationError
-from flow_pipelines.provider import (
-    ApiAnswer,
-    ApiRequest,
-    ErrorBody,
-    Resend,
-    Transport,
-    Verdict,
-)
+from flow_pipelines.provider import ApiAnswer, ApiDefaults, ErrorBody, Verdict
 
 NAME = "floyo"
 RUNS_PAGE = "docs.floyo.ai/workflow-runs"
 FILES_PAGE = "docs.floyo.ai/files"
 DEMO = "github.com/FloyoAI/floyo-api-nodejs-demo"
 CONFLICT = 409
-Method = Literal["GET", "POST"]
 
 ACCOUNT_STATUSES = ("insufficient_balance", "insufficient_api_credits")
 """From the end states of Floyo's own demo."""
@@ -29,32 +21,6 @@ VERDICTS: Mapping[int | str, Verdict] = dict.fromkeys(ACCOUNT_STATUSES, Verdict.
 """Of calls that cost nothing, whatever HTTP status they come with."""
 SHORTEST_EXPIRY_SECONDS, LONGEST_EXPIRY_SECONDS = 30, 604_800
 """Life of a presigned URL; source: docs.floyo.ai/workflow-runs."""
-
-
-class Caller:
-    """Knows where Floyo's API and its CDN are, and what a request to them declares."""
-
-    def __init__(self, transport: Transport, base_url: str, cdn_url: str) -> None:
-        """`base_url` is the API's address, `cdn_url` that of the files."""
-        self._transport = transport
-        self._base_url, self._cdn_url = base_url.rstrip("/"), cdn_url.rstrip("/")
-
-    def _send(
-        self, operation: str, method: Method, path: str, **declared: Any
-    ) -> tuple[ApiRequest, ApiAnswer]:
-        built = request(operation, method, f"{self._base_url}{path}", **declared)
-        return built, self._transport.send(built)
-
-
-def request(operation: str, method: Method, url: str, **declared: Any) -> ApiRequest:
-    """Declare a call; a safe one, unless `declared` says otherwise."""
-    known: dict[str, Any] = {
-        "resend": Resend.SAFE,
-        "source": RUNS_PAGE,
-        "verdicts": VERDICTS,
-        "read_error": read_error,
-    }
-    return ApiRequest(operation=operation, method=method, url=url, **(known | declared))
 
 
 def read_error(answer: ApiAnswer) -> ErrorBody:
@@ -108,3 +74,6 @@ def expansion(what: str, expand: bool, expires_in: int | None) -> dict[str, str]
             f"{LONGEST_EXPIRY_SECONDS} seconds, and only with expand=True"
         )
     return {"expand": what, "presigned_url_expires_in": str(expires_in)}
+
+
+API = ApiDefaults(provider=NAME, source=RUNS_PAGE, verdicts=VERDICTS, read_error=read_error)

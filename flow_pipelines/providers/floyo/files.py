@@ -9,26 +9,23 @@ from typing import Literal
 from flow_pipelines.model import json_values as read
 from flow_pipelines.model.errors import RequestRejected
 from flow_pipelines.provider import (
+    MAX_DOWNLOAD_BYTES,
+    ApiClient,
     Download,
+    Transport,
     Verdict,
-    expect_object,
-    read_record,
-    unexpected,
 )
 from flow_pipelines.providers.floyo.calls import (
+    API,
     CONFLICT,
     DEMO,
     FILES_PAGE,
-    NAME,
     VERDICTS,
-    Caller,
     expansion,
-    request,
 )
 from flow_pipelines.providers.floyo.records import File, UploadedFile
 
 OnConflict = Literal["fail", "rename"]
-MAX_DOWNLOAD_BYTES = 256 * 1024 * 1024
 _LINK_VERDICTS: Mapping[int | str, Verdict] = {
     **VERDICTS,
     401: Verdict.NOT_FOUND,
@@ -60,8 +57,15 @@ class FileNameTaken(RequestRejected):
         """A free name like it, e.g. `name (1).png`, where Floyo gives one."""
 
 
-class FileCalls(Caller):
+class FileCalls(ApiClient):
     """Floyo's calls about files."""
+
+    api = API
+
+    def __init__(self, transport: Transport, base_url: str, cdn_url: str) -> None:
+        """`base_url` is the API's address, `cdn_url` that of the files."""
+        super().__init__(transport, base_url)
+        self._cdn_url = cdn_url.rstrip("/")
 
     def retrieve_file(
         self,
@@ -78,10 +82,10 @@ class FileCalls(Caller):
         """
         params = expansion("presigned_url", expand, presigned_url_expires_in)
         path = f"/files/{read.path_part(file_id)}"
-        asked, answer = self._send("retrieve_file", "GET", path, params=params, source=FILES_PAGE)
-        file = read_record(File, NAME, asked, answer, expect_object(NAME, asked, answer))
+        reply = self._call("retrieve_file", "GET", path, params=params, source=FILES_PAGE)
+        file = reply.read(File)
         if file.id != file_id:
-            raise unexpected(NAME, asked, answer, "the answer is not this file")
+            raise reply.unexpected("the answer is not this file")
         return file
 
     def download_file(
@@ -93,8 +97,7 @@ class FileCalls(Caller):
         Raises: ProviderError, OutputRefused, TransferError.
         """
         url = f"{self._cdn_url}/{read.path_part(file_id)}/download"
-        asked = request("download_file", "GET", url, source=DEMO, paced=False)
-        return self._transport.open(asked, max_bytes=max_bytes)
+        return self._open("download_file", url, max_bytes, source=DEMO)
 
     def open_presigned_url(
         self, presigned_url: str, *, max_bytes: int = MAX_DOWNLOAD_BYTES
@@ -103,16 +106,8 @@ class FileCalls(Caller):
 
         Raises: NotFound, when the link has run out; OutputRefused, TransferError, ProviderError.
         """
-        asked = request(
-            "open_presigned_url",
-            "GET",
-            presigned_url,
-            source=FILES_PAGE,
-            paced=False,
-            authenticated=False,
-            verdicts=_LINK_VERDICTS,
-        )
-        return self._transport.open(asked, max_bytes=max_bytes)
+        declared = {"source": FILES_PAGE, "verdicts": _LINK_VERDICTS}
+        return self._open_link("open_presigned_url", presigned_url, max_bytes, **declared)
 
     def upload_file(
         self,
@@ -137,7 +132,7 @@ class FileCalls(Caller):
         Raises: FileNameTaken, with a free name to use instead; ProviderError.
         """
         given = {"path": path, "filename": filename, "on_conflict": on_conflict}
-        asked = request(
+        upload = API.request(
             "upload_file",
             "POST",
             f"{self._cdn_url}/upload",
@@ -149,16 +144,15 @@ class FileCalls(Caller):
             files={"file": (file_name, content, media_type)},
         )
         try:
-            answer = self._transport.send(asked)
+            reply = self.send(upload)
         except RequestRejected as refused:
             # Which status a conflict has is not documented; its suggestion is.
             if refused.status != CONFLICT and _suggestion(refused) is None:
                 raise
             raise FileNameTaken(refused) from refused
-        stored = read_record(UploadedFile, NAME, asked, answer, expect_object(NAME, asked, answer))
+        stored = reply.read(UploadedFile)
         if stored.size_bytes not in (None, len(content)):
-            why = f"{stored.size_bytes} bytes were kept of {len(content)}"
-            raise unexpected(NAME, asked, answer, why)
+            raise reply.unexpected(f"{stored.size_bytes} bytes were kept of {len(content)}")
         return stored
 
 

@@ -6,17 +6,16 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from flow_pipelines.model import json_values as read
 from flow_pipelines.provider import (
     Identifier,
     MaybeCount,
+    MaybeIdentifier,
     MaybeMoment,
+    MaybeProse,
     MaybeText,
     Record,
+    Status,
 )
-
-MaybeIdentifier = Annotated[str | None, BeforeValidator(read.identifier)]
-MaybeProse = Annotated[str | None, BeforeValidator(read.prose)]
 
 
 class _FileFacts(Record):
@@ -25,8 +24,8 @@ class _FileFacts(Record):
     size_bytes: MaybeCount = None
     created_at: MaybeMoment = None
     presigned_url: MaybeText = Field(default=None, repr=False)
-    """Opens the file for whoever holds it, until it expires; holds the id of an API key. Keep it
-    out of logs."""
+    """Anyone who has it can download the file until it expires, and it holds the id of an API key:
+    keep it out of logs."""
 
 
 class File(_FileFacts):
@@ -52,13 +51,6 @@ def _files(value: Any) -> tuple[Any, ...]:
     # What is no object stays as a file of which nothing is known: left out, it would be lost
     # without a word.
     return tuple(item if isinstance(item, dict) else {} for item in value or ())
-
-
-def _short(value: Any) -> Any:
-    return value[:100] if isinstance(value, str) else value
-
-
-Status = Annotated[str, Field(min_length=1), BeforeValidator(_short)]
 
 
 class CreatedRun(Record):

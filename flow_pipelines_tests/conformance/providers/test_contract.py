@@ -218,7 +218,7 @@ def test_flotime_is_told_where_it_exists(account: Account) -> None:
 def test_a_cost_is_exact_and_says_how_it_is_known(account: Account) -> None:
     report = account.wait_for(account.buy(), S.SUCCEEDED)
     for price in (None, Decimal("0.020000")):
-        cost, basis = account.provider.cost_usd(report, price)
+        cost, basis = account.provider.cost(report, price)
         assert (cost is None) == (basis == "unknown")
         assert cost is None or cost == cost.quantize(Decimal("0.000001"))
         assert (basis == "charged") == (report.charged_usd is not None)

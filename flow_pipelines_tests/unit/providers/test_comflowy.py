@@ -257,5 +257,5 @@ def test_a_run_that_succeeded_costs_what_the_batch_says(
     report = RunReport(provider_run_id=RUN, state=state, provider_status="x")
     with Wire() as wire:
         provider = adapter(wire)
-    assert provider.cost_usd(report, price) == cost
+    assert provider.cost(report, price) == cost
     assert provider.estimate_usd(workflow(), price) == price

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from flow_pipelines.model.errors import NotFound, RateLimited, UnexpectedAnswer
-from flow_pipelines.provider import InputFile
-from flow_pipelines.providers.floimg import RateLimitState, listings
+from flow_pipelines.provider import InputFile, Quota
+from flow_pipelines.providers.floimg import listings
 from flow_pipelines_tests.unit.providers.floimg_bench import WORKFLOW, adapter, body, sample
 from flow_pipelines_tests.unit.transport.wire import Step, Wire, answer
 
@@ -146,7 +146,7 @@ def test_what_is_left_of_the_limit_is_told_by_errors_too_and_outlives_silence() 
         client.get_workflow(WORKFLOW)
         assert client.rate_limit() == told
     resets_at = datetime.fromtimestamp(1795312860, UTC)
-    assert told == RateLimitState(limit=60, remaining=0, resets_at=resets_at)
+    assert told == Quota(limit=60, remaining=0, resets_at=resets_at)
 
 
 def test_a_synchronous_execute_says_so_and_by_itself_it_is_asynchronous() -> None:

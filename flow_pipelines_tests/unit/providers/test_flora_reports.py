@@ -312,7 +312,7 @@ def test_a_cost_says_how_it_is_known(
     ended: RunReport, price: str | None, cost: tuple[str | None, str]
 ) -> None:
     with Wire() as wire:
-        usd, basis = adapter(wire).cost_usd(ended, Decimal(price) if price else None)
+        usd, basis = adapter(wire).cost(ended, Decimal(price) if price else None)
     assert (None if usd is None else str(usd), basis) == cost
 
 

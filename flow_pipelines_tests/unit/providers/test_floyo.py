@@ -304,7 +304,7 @@ def test_a_cost_is_estimated_from_flotime_else_from_the_batch_else_unknown(
     report = replace(ENDED, flotime_ms=flotime_ms)
     with Wire() as wire:
         provider = adapter(wire, Decimal(rate) if rate else None)
-        usd, basis = provider.cost_usd(report, Decimal(price) if price else None)
+        usd, basis = provider.cost(report, Decimal(price) if price else None)
     assert (None if usd is None else str(usd), basis) == cost
 
 
@@ -333,7 +333,7 @@ def test_what_ended_before_it_began_was_free(
         ENDED, state=S.CANCELED, provider_status=word, flotime_ms=flotime_ms, has_run=has_run
     )
     with Wire() as wire:
-        usd, basis = adapter(wire, Decimal(7)).cost_usd(report, Decimal("0.02"))
+        usd, basis = adapter(wire, Decimal(7)).cost(report, Decimal("0.02"))
     assert (str(usd), basis) == cost
 
 

@@ -15,7 +15,7 @@ from flow_pipelines.model.errors import (
     SubmitOutcomeUnknown,
 )
 from flow_pipelines.providers.floyo import PROFILE, FloyoClient
-from flow_pipelines.providers.floyo.calls import request
+from flow_pipelines.providers.floyo.calls import API
 from flow_pipelines_tests.conformance.calls.floyo.desk import (
     PNG,
     S,
@@ -143,7 +143,7 @@ def test_floyo_refuses_an_expiry_without_expand_or_out_of_range(
 ) -> None:
     url = api_url(account, f"/runs/{account.buy()}")
     with pytest.raises(RequestRejected) as caught:
-        account.transport.send(request("retrieve_run", "GET", url, params=params))
+        account.transport.send(API.request("retrieve_run", "GET", url, params=params))
     assert caught.value.status == 400
 
 

@@ -14,7 +14,7 @@ from flow_pipelines.model.errors import (
 )
 from flow_pipelines.provider import InputFile, TakesFiles
 from flow_pipelines.providers.floyo import FileNameTaken, FloyoClient
-from flow_pipelines.providers.floyo.calls import request
+from flow_pipelines.providers.floyo.calls import API
 from flow_pipelines_tests.conformance.calls.floyo.desk import (
     PNG,
     api_url,
@@ -37,7 +37,7 @@ def test_a_file_tells_its_facts_and_gives_a_link_when_asked(
     with pytest.raises(NotFound, match="file not found"):
         client.retrieve_file("file_nobodysfile000")
     path = api_url(account, f"/files/{output.id}")
-    lone = request("retrieve_file", "GET", path, params={"presigned_url_expires_in": "600"})
+    lone = API.request("retrieve_file", "GET", path, params={"presigned_url_expires_in": "600"})
     with pytest.raises(RequestRejected):
         account.transport.send(lone)
 
@@ -152,7 +152,7 @@ def test_an_upload_is_refused_for_a_rule_that_floyo_does_not_have_or_a_key(
 @pytest.mark.call("floyo", "upload_file")
 def test_the_stand_in_wants_a_file(account: Account) -> None:
     url = f"{account.sandbox.environment()['FLOYO_CDN_URL']}/upload"
-    nothing = request("upload_file", "POST", url, form={"path": "x"}, paced=False)
+    nothing = API.request("upload_file", "POST", url, form={"path": "x"}, paced=False)
     with pytest.raises(RequestRejected, match="file is missing"):
         account.transport.send(nothing)
 

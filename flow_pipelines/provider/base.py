@@ -1,0 +1,121 @@
+"""The base of every adapter: what follows from a provider's capabilities is written once, here."""
+
+from __future__ import annotations
+
+import threading
+from abc import abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, ClassVar, Generic, TypeVar
+
+from flow_pipelines.model.errors import ConfigurationError, OutputRefused, UnexpectedAnswer
+from flow_pipelines.model.output import OutputRef, Receipt, RunReport
+from flow_pipelines.model.states import SubmissionState
+from flow_pipelines.model.submission import Cost, CostBasis
+from flow_pipelines.model.workflow import Workflow
+from flow_pipelines.provider.adapter import Provider, SubmitRequest
+from flow_pipelines.provider.answers import Reply
+from flow_pipelines.provider.client import ApiClient
+from flow_pipelines.provider.ports import Lane, Transport
+
+C = TypeVar("C", bound=ApiClient)
+
+
+class ProviderAdapter(Provider, Generic[C]):
+    """A provider behind the verbs of `Provider`.
+
+    A subclass has `name` and `capabilities`, and writes `read_workflow`, `prepare`,
+    `read_receipt`, `poll` and `fetch`. `send_cancel` and `find` it writes exactly where its
+    capabilities say so.
+    """
+
+    _VERBS: ClassVar[Mapping[str, str]] = {"cancel": "send_cancel", "find": "find"}
+    """Capability → what a subclass that has it writes."""
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        """Raise TypeError for a capability without its verb, and for a verb without it."""
+        super().__init_subclass__(**named)
+        for capability, verb in cls._VERBS.items():
+            is_written = getattr(cls, verb) is not getattr(ProviderAdapter, verb)
+            if is_written != getattr(cls.capabilities, capability):
+                raise TypeError(f"{cls.__name__}: capability {capability!r} and {verb}() disagree")
+
+    def __init__(self, transport: Transport, client: C) -> None:
+        """`client` has the provider's calls over the same `transport`."""
+        self._transport, self.client = transport, client
+
+    def take_turn(self, lane: Lane) -> None:
+        """Wait for a turn; see `Provider`."""
+        self._transport.take_turn(lane)
+
+    def submit(self, request: SubmitRequest) -> Receipt:
+        """Buy one run: send what `prepare` builds, once; see `Provider`."""
+        return self.read_receipt(self.client.send(self.prepare(request)))
+
+    @abstractmethod
+    def read_receipt(self, reply: Reply) -> Receipt:
+        """Read the answer to a submit. Raises: SubmitOutcomeUnknown, where it names no run."""
+
+    def cancel(self, provider_run_id: str, workflow: Workflow) -> RunReport:
+        """Cancel a run, then poll it: a cancel's own answer need not tell outputs and costs."""
+        if not self.capabilities.cancel:
+            raise ConfigurationError(f"{self.name} documents no way to cancel {provider_run_id}")
+        with suppress(UnexpectedAnswer):  # the poll tells what became of the run
+            self.send_cancel(provider_run_id)
+        return self.poll(provider_run_id, workflow)
+
+    def send_cancel(self, provider_run_id: str) -> None:
+        """Ask the provider to cancel a run; one that has ended is no error."""
+        raise NotImplementedError
+
+    def find(self, request: SubmitRequest, since: datetime) -> Sequence[Receipt]:
+        """Return nothing: without `capabilities.find` no list shows our labels."""
+        del request, since
+        return ()
+
+    def cost(self, report: RunReport, price_usd_per_run: Decimal | None) -> Cost:
+        """Return the charge that the provider states, else the batch's price for a success."""
+        if report.charged_usd is not None:
+            return Cost.of(report.charged_usd, CostBasis.CHARGED)
+        succeeded = report.state is SubmissionState.SUCCEEDED
+        return Cost.of(price_usd_per_run if succeeded else None, CostBasis.ESTIMATED)
+
+    def estimate_usd(self, workflow: Workflow, price_usd_per_run: Decimal | None) -> Decimal | None:
+        """Return the workflow's own price where it has one, else the batch's."""
+        return price_usd_per_run if workflow.price_usd is None else workflow.price_usd
+
+    def link_of(self, output: OutputRef) -> str:
+        """Return the link to an output of a poll. Raises: OutputRefused, where there is none."""
+        if output.url is None:
+            raise OutputRefused(f"{self.name}: output {output.output_id!r} has no link that opens it")
+        return output.url
+
+
+class InputValues:
+    """What parameters take for uploaded files, as the provider told it: at most so many.
+
+    Safe to share between threads. The values may be links, so they are never printed.
+    """
+
+    def __init__(self, most: int = 10_000) -> None:
+        """Remember nothing yet."""
+        self._values: OrderedDict[str, str] = OrderedDict()
+        self._most, self._lock = most, threading.Lock()
+
+    def put(self, uploaded: str, value: str) -> None:
+        """Remember the value of an upload; the oldest one goes when there are too many."""
+        with self._lock:
+            self._values[uploaded] = value
+            if len(self._values) > self._most:
+                self._values.popitem(last=False)
+
+    def get_or(self, uploaded: str, ask: Callable[[], str]) -> str:
+        """Return the value of an upload: remembered, else what `ask` returns, which is then."""
+        value = self._values.get(uploaded)
+        if value is None:
+            value = ask()
+            self.put(uploaded, value)
+        return value
