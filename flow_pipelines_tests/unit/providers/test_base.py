@@ -16,6 +16,8 @@ from flow_pipelines.provider import (
     ProviderAdapter,
     SubmitRequest,
 )
+from flow_pipelines_tests.unit.providers import floimg_bench as floimg
+from flow_pipelines_tests.unit.transport.wire import Wire
 
 PRICE = Decimal("0.02")
 
@@ -58,7 +60,8 @@ def test_a_cost_is_the_charge_else_the_price_of_a_success_else_unknown(
     report = RunReport(
         provider_run_id="run_1", state=state, provider_status="x", charged_usd=charged
     )
-    assert ProviderAdapter.cost(Plain.__new__(Plain), report, price) == cost  # type: ignore[abstract]
+    with Wire() as wire:
+        assert floimg.adapter(wire).cost(report, price) == cost  # FloImg has no rule of its own
 
 
 def test_a_cost_is_unknown_exactly_where_there_is_no_amount() -> None:
