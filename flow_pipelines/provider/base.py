@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import threading
+import math
 from abc import abstractmethod
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar, Generic, TypeVar
 
+from flow_pipelines.bounded_cache import BoundedCache
 from flow_pipelines.model.errors import ConfigurationError, OutputRefused, UnexpectedAnswer
 from flow_pipelines.model.output import OutputRef, Receipt, RunReport
 from flow_pipelines.model.states import SubmissionState
@@ -22,6 +22,8 @@ from flow_pipelines.provider.client import ApiClient
 from flow_pipelines.provider.ports import Lane, Transport
 
 C = TypeVar("C", bound=ApiClient)
+_ANY_TIME = 0.0
+"""Input values do not grow old: an upload keeps its name at the provider."""
 
 
 class ProviderAdapter(Provider, Generic[C]):
@@ -90,7 +92,7 @@ class ProviderAdapter(Provider, Generic[C]):
     def link_of(self, output: OutputRef) -> str:
         """Return the link to an output of a poll. Raises: OutputRefused, where there is none."""
         if output.url is None:
-            raise OutputRefused(f"{self.name}: output {output.output_id!r} has no link that opens it")
+            raise OutputRefused(f"{self.name}: output {output.output_id!r} has no link to open it")
         return output.url
 
 
@@ -102,20 +104,12 @@ class InputValues:
 
     def __init__(self, most: int = 10_000) -> None:
         """Remember nothing yet."""
-        self._values: OrderedDict[str, str] = OrderedDict()
-        self._most, self._lock = most, threading.Lock()
+        self._values: BoundedCache[str, str] = BoundedCache(lasts_seconds=math.inf, most=most)
 
     def put(self, uploaded: str, value: str) -> None:
         """Remember the value of an upload; the oldest one goes when there are too many."""
-        with self._lock:
-            self._values[uploaded] = value
-            if len(self._values) > self._most:
-                self._values.popitem(last=False)
+        self._values.put(uploaded, value, _ANY_TIME)
 
     def get_or(self, uploaded: str, ask: Callable[[], str]) -> str:
         """Return the value of an upload: remembered, else what `ask` returns, which is then."""
-        value = self._values.get(uploaded)
-        if value is None:
-            value = ask()
-            self.put(uploaded, value)
-        return value
+        return self._values.get_or(uploaded, _ANY_TIME, ask)
