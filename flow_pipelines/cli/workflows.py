@@ -17,6 +17,7 @@ from flow_pipelines.cli.workflow_yaml import batch_yaml
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.model import Workflow
 from flow_pipelines.model.errors import ConfigurationError
+from flow_pipelines.model.wording import money
 from flow_pipelines.provider import ListsWorkflows, Provider, WorkflowListing
 from flow_pipelines.resources import ImageStoreResource, ProviderResource
 from flow_pipelines.transport import MemoryPaceStore
@@ -89,7 +90,7 @@ def _print_one(resource: ProviderResource, workflow: Workflow, *, as_json: bool)
     if as_json:
         click.echo(json.dumps(_record(resource, workflow), indent=1, default=str))
         return
-    price = "" if workflow.price_usd is None else f", {workflow.price_usd} USD a run"
+    price = "" if workflow.price_usd is None else f", {money(workflow.price_usd)} a run"
     says = [f"{resource.profile.title}{price}; {len(workflow.parameters)} parameter(s)"]
     click.echo(batch_yaml(resource.provider_name, workflow, says=says), nl=False)
 

@@ -38,6 +38,7 @@ from flow_pipelines.model.errors import (
     SettledTooEarly,
 )
 from flow_pipelines.model.states import check_transition
+from flow_pipelines.model.wording import money
 
 _S = SubmissionState
 _NOTHING = Decimal(0)
@@ -319,8 +320,8 @@ def _to_reserve(estimate_usd: Decimal | None) -> Decimal:
 def _check_budget(scope: str, reserved: Decimal, estimate: Decimal, budget: Decimal | None) -> None:
     if budget is not None and reserved + estimate > budget:
         raise BudgetExceeded(
-            f"the budget of this {scope} is {budget} USD; {reserved} are spent or reserved, "
-            f"and the next submission may cost {estimate}",
+            f"the budget of this {scope} is {money(budget)}; {money(reserved)} are spent or "
+            f"reserved, and the next submission may cost {money(estimate)}",
             scope=scope,
         )
 

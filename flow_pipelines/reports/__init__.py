@@ -1,1 +1,1 @@
-"""What people look at: the contact sheet, previews, failures and costs. Rendering, no I/O."""
+"""What people look at: gallery, contact sheet, comparison, previews, costs. Rendering, no I/O."""
