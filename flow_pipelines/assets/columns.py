@@ -1,6 +1,6 @@
-"""What the columns of our tables mean, as Dagster shows them beside an asset."""
+"""Tables as Dagster shows them beside an asset, and what their columns mean."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import dagster as dg
@@ -113,3 +113,25 @@ def _metadata(schema: pa.Schema, descriptions: Mapping[str, str]) -> dict[str, A
         for field in schema
     ]
     return {"dagster/column_schema": dg.TableSchema(columns=columns)}
+
+
+def shown_table(
+    columns: Mapping[str, str], rows: Iterable[Mapping[Any, Any]]
+) -> dg.TableMetadataValue:
+    """Return a table that Dagster shows beside a materialization.
+
+    `columns` has the type of each: string, int or float. Other values of the rows are left out.
+    """
+    records = [
+        dg.TableRecord({name: _cell(row[name], kind) for name, kind in columns.items()})
+        for row in rows
+    ]
+    schema = dg.TableSchema(columns=[dg.TableColumn(*column) for column in columns.items()])
+    return dg.MetadataValue.table(records, schema=schema)
+
+
+def _cell(value: Any, kind: str) -> str | int | float | None:
+    """Return a cell as the event log keeps it, which knows no decimals."""
+    if value is None:
+        return None
+    return float(value) if kind == "float" else int(value) if kind == "int" else str(value)

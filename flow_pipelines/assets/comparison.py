@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from flow_pipelines.assets.batch import RUN_TAGS, Batch, night_of
-from flow_pipelines.assets.columns import comparison_columns
+from flow_pipelines.assets.columns import comparison_columns, shown_table
 from flow_pipelines.assets.preview import stored_picture
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.ledger import RunLedger
@@ -212,26 +212,16 @@ _COLUMNS = {
 
 
 def _sides(matched: MatchedRows, summaries: Sequence[ColumnSummary]) -> dg.TableMetadataValue:
-    records = []
-    for side, one in zip(matched.sides, summaries, strict=True):
-        is_ = [word for word in ("cheapest", "fastest") if getattr(one, word)]
-        cost, median = one.cost_per_image_usd, side.median_cost_usd()
-        values = (
-            one.column.name,
-            ", ".join(is_),
-            one.images,
-            one.failed,
-            float(one.cost_usd),
-            None if cost is None else float(cost),
-            None if median is None else float(median),
-            one.median_seconds,
-            one.median_flotime_ms,
-            one.costs_estimated,
-            one.costs_unknown,
-        )
-        records.append(dg.TableRecord(dict(zip(_COLUMNS, values, strict=True))))
-    schema = dg.TableSchema(columns=[dg.TableColumn(*column) for column in _COLUMNS.items()])
-    return dg.MetadataValue.table(records, schema=schema)
+    rows = [
+        {
+            **vars(summary),
+            "side": summary.column.name,
+            "is": ", ".join(word for word in ("cheapest", "fastest") if getattr(summary, word)),
+            "median_cost_usd": side.median_cost_usd(),
+        }
+        for side, summary in zip(matched.sides, summaries, strict=True)
+    ]
+    return shown_table(_COLUMNS, rows)
 
 
 def _examples(matched: MatchedRows, store: ImageStore) -> Iterator[bytes]:

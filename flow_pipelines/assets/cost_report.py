@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from flow_pipelines.assets.columns import cost_columns
+from flow_pipelines.assets.columns import cost_columns, shown_table
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.providers import provider_names
 from flow_pipelines.reports.cost_chart import cost_chart
@@ -133,17 +133,5 @@ _COLUMNS = {
 
 def _shown(frame: "pd.DataFrame") -> dg.TableMetadataValue:
     """Return the newest nights as a table; all of them are in the bucket."""
-    rows = last_days(frame, SHOWN_DAYS).head(SHOWN_ROWS).to_dict("records")
-    records = [
-        dg.TableRecord({name: _cell(row[name], kind) for name, kind in _COLUMNS.items()})
-        for row in rows
-    ]
-    schema = dg.TableSchema(columns=[dg.TableColumn(*column) for column in _COLUMNS.items()])
-    return dg.MetadataValue.table(records, schema=schema)
-
-
-def _cell(value: Any, kind: str) -> str | int | float | None:
-    """Return a cell as the event log keeps it, which knows no decimals."""
-    if value is None:
-        return None
-    return float(value) if kind == "float" else int(value) if kind == "int" else str(value)
+    rows = last_days(frame, SHOWN_DAYS).head(SHOWN_ROWS)
+    return shown_table(_COLUMNS, rows.to_dict("records"))

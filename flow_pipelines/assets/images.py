@@ -16,7 +16,7 @@ from flow_pipelines.assets.batch import (
     selected_with,
 )
 from flow_pipelines.assets.cancellation import canceled_with_run
-from flow_pipelines.assets.columns import manifest_columns
+from flow_pipelines.assets.columns import manifest_columns, shown_table
 from flow_pipelines.assets.preview import preview
 from flow_pipelines.assets.versions import CODE, stored_version
 from flow_pipelines.batches.keys import path_safe
@@ -137,11 +137,8 @@ def _metadata(
 
 def failures_table(failures: Sequence[Mapping[str, str]]) -> dg.TableMetadataValue:
     """Return the first rows without a picture; `failed` and its kin have the counts."""
-    columns = [dg.TableColumn(name, "string") for name in _FAILURE_COLUMNS]
-    records = [
-        dg.TableRecord(
-            {name: str(row.get(name, ""))[:SHOWN_CHARACTERS] for name in _FAILURE_COLUMNS}
-        )
+    rows = [
+        {name: str(row.get(name, ""))[:SHOWN_CHARACTERS] for name in _FAILURE_COLUMNS}
         for row in failures[:SHOWN_FAILURES]
     ]
-    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns=columns))
+    return shown_table(dict.fromkeys(_FAILURE_COLUMNS, "string"), rows)

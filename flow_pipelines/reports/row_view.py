@@ -104,13 +104,13 @@ class RowView:
         `provider` replaces the provider's name.
         """
         facts = {
+            "Provider": provider or self.provider,
             "State": self.state,
             "Reason": self.reason if self.load is not None else "",
             "Row": self.prompt_id,
             "Copy": self.copy + 1 if self.copy else "",
             "Picture": self.position,
             "Seed": self.seed,
-            "Provider": provider or self.provider,
             "Cost": self.cost.removeprefix("cost "),
             "Duration": duration(self.run_ms),
             "FloTime": duration(self.flotime_ms),
