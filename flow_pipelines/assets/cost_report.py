@@ -95,7 +95,7 @@ def cost_report_asset(batches: Sequence[str]) -> dg.AssetsDefinition:
 
 
 def _beside(store: ImageStore, place: ReportPlace) -> str:
-    """Say that another ledger has a report here, too, which this one neither reads nor replaces."""
+    """Return a note on another ledger's report, which this one neither reads nor replaces."""
     if place.other is None:
         return ""
     return (

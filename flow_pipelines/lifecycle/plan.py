@@ -26,7 +26,7 @@ from flow_pipelines.model import (
     Workflow,
 )
 from flow_pipelines.model.errors import ConfigurationError, InvalidBatch
-from flow_pipelines.model.states import IN_VAIN, OUTCOME_UNKNOWN
+from flow_pipelines.model.states import OUTCOME_UNKNOWN, WITHOUT_RESULT
 from flow_pipelines.provider import Provider
 
 if TYPE_CHECKING:
@@ -306,7 +306,7 @@ def _wanted(before: Submission | None, row: PlannedRow, scope: Scope) -> bool:
         # It is about to be bought, or may have been: another copy would be a double bill.
         return False
     if scope == "failed":
-        return before is not None and before.state in IN_VAIN
+        return before is not None and before.state in WITHOUT_RESULT
     if scope == "changed":
         return before is None or before.content_hash != row.content_hash
     return True

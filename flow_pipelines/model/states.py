@@ -56,7 +56,7 @@ UNFINISHED = UNDER_WAY | {_S.UNRESOLVED}
 NOT_SENT = frozenset({_S.PLANNED, _S.SKIPPED, _S.CANCELED})
 """States that a submission reaches without a POST."""
 
-IN_VAIN = ENDED - {_S.SUCCEEDED}
+WITHOUT_RESULT = ENDED - {_S.SUCCEEDED}
 """States of rows that ended without a result: `regenerate: failed` plans these again."""
 
 CALLBACK_ATTACHES = frozenset({_S.PLANNED, _S.SKIPPED, _S.CANCELED, _S.FAILED, _S.UNRESOLVED})
