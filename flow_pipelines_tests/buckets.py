@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,15 @@ class BucketServer:
     def client(self) -> S3Client:
         """Make a client; `bucket_server` has set credentials in the environment."""
         return make_client(self.endpoint_url, "us-east-1")
+
+    def shared_client(self) -> S3Client:
+        """Return the session's client: for tests that change nothing of it."""
+        return _client_of(self.endpoint_url)
+
+
+@cache
+def _client_of(endpoint_url: str) -> S3Client:
+    return make_client(endpoint_url, "us-east-1")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 
 from flow_pipelines_tests.before_0008 import before_0008  # noqa: F401 - a fixture for all
 from flow_pipelines_tests.buckets import bucket_process, bucket_server  # noqa: F401 - fixtures for all
+from flow_pipelines_tests.databases import migrated_sqlite, sqlite_ledgers  # noqa: F401 - likewise
 
 _FOREIGN = ("AWS_", "COMFLOWY_", "DAGSTER_", "FLOIMG_", "FLORA_", "FLOW_PIPELINES_", "FLOYO_")
 _PROXIES = {"http_proxy", "https_proxy", "all_proxy"}

@@ -105,16 +105,26 @@ def empty_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def sqlite_ledgers() -> Iterator[Callable[[], str]]:
-    """Return what makes SQLite files that have the ledger's tables; faster than migrating each."""
+def migrated_sqlite() -> Iterator[Path]:
+    """Return a SQLite file that has the ledger's tables; a copy of it need not be migrated.
+
+    All copies have one ledger id: a second ledger of a test is opened on a file of its own.
+    """
     with tempfile.TemporaryDirectory(prefix="flow-ledgers-", dir=_memory()) as folder:
-        template = Path(folder) / "template.db"
-        open_ledger(f"sqlite:///{template}").close()
+        file = Path(folder) / "template.db"
+        open_ledger(f"sqlite:///{file}").close()
+        yield file
 
-        def make() -> str:
-            return f"sqlite:///{shutil.copy(template, Path(folder) / f'{next(_numbers)}.db')}"
 
-        yield make
+@pytest.fixture(scope="session")
+def sqlite_ledgers(migrated_sqlite: Path) -> Callable[[], str]:
+    """Return what makes SQLite files that have the ledger's tables; faster than migrating each."""
+
+    def make() -> str:
+        file = migrated_sqlite.with_name(f"{next(_numbers)}.db")
+        return f"sqlite:///{shutil.copy(migrated_sqlite, file)}"
+
+    return make
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

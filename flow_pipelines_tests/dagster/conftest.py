@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,8 +116,11 @@ def project() -> Project:
 
 
 @pytest.fixture
-def instance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+def instance(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, migrated_sqlite: Path
+) -> Iterator[dg.DagsterInstance]:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    shutil.copy(migrated_sqlite, tmp_path / "flow_pipelines_ledger.sqlite")
     with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
         yield instance
 

@@ -9,11 +9,11 @@ from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from flow_pipelines.model import SubmissionState
 from flow_pipelines_tests.conformance.ledger.desk import S
-from flow_pipelines_tests.databases import PostgresServer, postgres_server, sqlite_ledgers
+from flow_pipelines_tests.databases import PostgresServer, postgres_server
 from flow_pipelines_tests.properties.ledger_faults import FaultsMachine
 from flow_pipelines_tests.properties.ledger_machine import LedgerMachine
 
-__all__ = ["postgres_server", "sqlite_ledgers"]
+__all__ = ["postgres_server"]
 
 
 def _settings(examples: int, steps: int) -> settings:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -93,8 +92,8 @@ def signed(body: bytes, at: float, secret: str = SIGNING) -> Mapping[bytes, byte
 
 
 @pytest.fixture
-def post(tmp_path: Path) -> Iterator[Post]:
-    ledger = LedgerDesk(f"sqlite:///{tmp_path / 'ledger.db'}")
+def post(sqlite_ledgers: Callable[[], str]) -> Iterator[Post]:
+    ledger = LedgerDesk(sqlite_ledgers())
     yield Post(ledger)
     assert ledger.ledger._database.engine.pool.checkedout() == 0
     ledger.ledger.close()

@@ -12,13 +12,13 @@ from flow_pipelines.clock import SystemClock
 from flow_pipelines.lifecycle import plan_night
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
-from flow_pipelines_tests.databases import PostgresServer, postgres_server, sqlite_ledgers
+from flow_pipelines_tests.databases import PostgresServer, postgres_server
 from flow_pipelines_tests.faults.hands.hand import Hands
 from flow_pipelines_tests.faults.hands.host_clock import HostClock
 from flow_pipelines_tests.faults.hands.place import NIGHT, Host, Place
 from flow_pipelines_tests.unit.lifecycle.conftest import lab
 
-__all__ = ["lab", "postgres_server", "sqlite_ledgers"]
+__all__ = ["lab", "postgres_server"]
 
 TUNING = Tuning(median_seconds=8.0, slots=8, max_picture_side=32)
 CROWDS = {"sqlite": 2, "postgresql": 4}

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,12 +32,12 @@ from flow_pipelines_tests.unit.lifecycle.conftest import NIGHT, Lab
 def lab(
     tmp_path: Path,
     bucket_server: BucketServer,
-    sqlite_ledgers: Callable[[], str],  # noqa: F811 - the fixture
+    migrated_sqlite: Path,
 ) -> Iterator[Lab]:
     """Return a night of a fake provider, in a ledger whose tables are there already."""
     clock = ManualClock()
     file = tmp_path / "ledger.db"
-    shutil.move(sqlite_ledgers().removeprefix("sqlite:///"), file)
+    shutil.copy(migrated_sqlite, file)
     settings = BatchSettings(
         name=NIGHT.batch,
         provider="floyo",
@@ -48,7 +48,7 @@ def lab(
         parameters={"6::text": "{prompt}", "3::seed": "{seed}"},
         time_partitioned=True,
     )
-    store = S3ImageStore(bucket_server.bucket, "flow", bucket_server.client(), clock)
+    store = S3ImageStore(bucket_server.bucket, "flow", bucket_server.shared_client(), clock)
     lab = Lab(
         tmp_path, open_ledger(f"sqlite:///{file}", clock), FakeProvider(), store, clock, settings
     )

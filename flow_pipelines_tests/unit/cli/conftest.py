@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -117,14 +118,17 @@ def sandbox_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox
 
 @pytest.fixture
 def machine(
-    sandbox_server: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    sandbox_server: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    migrated_sqlite: Path,
 ) -> Iterator[Machine]:
     """Runs at the stand-ins take an hour: nothing ends by itself."""
     sandbox_server.reset()
     for name, value in sandbox_server.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("FLOW_PIPELINES_PREFIX", tmp_path.name)
-    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    url = f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path / 'ledger.sqlite')}"
     monkeypatch.setenv("FLOW_PIPELINES_LEDGER_URL", url)
     monkeypatch.syspath_prepend(str(tmp_path))
     module = "project_" + "".join(c if c.isalnum() else "_" for c in tmp_path.name)

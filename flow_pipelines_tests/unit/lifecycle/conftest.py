@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -79,9 +80,10 @@ class Lab:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, bucket_server: BucketServer) -> Iterator[Lab]:
+def lab(tmp_path: Path, bucket_server: BucketServer, migrated_sqlite: Path) -> Iterator[Lab]:
     clock = ManualClock()
-    ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}", clock)
+    file = shutil.copy(migrated_sqlite, tmp_path / "ledger.db")
+    ledger = open_ledger(f"sqlite:///{file}", clock)
     settings = BatchSettings(
         name=NIGHT.batch,
         provider="floyo",
@@ -92,6 +94,6 @@ def lab(tmp_path: Path, bucket_server: BucketServer) -> Iterator[Lab]:
         parameters={"6::text": "{prompt}", "3::seed": "{seed}"},
         time_partitioned=True,
     )
-    store = S3ImageStore(bucket_server.bucket, "flow", bucket_server.client(), clock)
+    store = S3ImageStore(bucket_server.bucket, "flow", bucket_server.shared_client(), clock)
     yield Lab(tmp_path, ledger, FakeProvider(), store, clock, settings)
     ledger.close()
