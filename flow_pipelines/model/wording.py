@@ -58,4 +58,4 @@ def why_no_picture(submission: Submission, outputs: Sequence[Output] = ()) -> st
     if problem or submission.state is not SubmissionState.SUCCEEDED:
         return problem
     waiting = any(output.is_missing for output in outputs)
-    return NOT_COLLECTED if waiting else "the provider run ended without a picture"
+    return NOT_COLLECTED if waiting else "the provider run ended without an output"

@@ -10,7 +10,7 @@ from flow_pipelines.model import SubmissionState
 from flow_pipelines.model.wording import duration, money, reported_problem, why_no_picture
 from flow_pipelines_tests.unit.storage.samples import output, submission
 
-_NOTHING = "the provider run ended without a picture"
+_NOTHING = "the provider run ended without an output"
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_an_output_that_could_not_be_stored_has_a_view_of_its_own() -> None:
 
 def test_texts_are_no_pictures() -> None:
     [view] = views_with(submission(), replace(output(), kind="text"))
-    assert (view.state, view.reason) == ("not stored", "the provider run ended without a picture")
+    assert (view.state, view.reason) == ("not stored", "the provider run ended without an output")
 
 
 def test_what_waits_to_be_stored_says_so() -> None:
