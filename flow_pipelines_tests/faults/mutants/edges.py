@@ -26,9 +26,9 @@ EDGES = (
         removed="the token goes along with a download from the provider's own host",
         edits=(
             Edit(
-                "providers/comflowy/client.py",
-                "            authenticated=False,\n            paced=False,\n",
-                "            paced=False,\n",
+                "provider/client.py",
+                "max_bytes, authenticated=False, **declared)",
+                "max_bytes, **declared)",
             ),
         ),
         tests=(_CONTRACT,),
