@@ -58,11 +58,12 @@ class Bench:
     def control(self) -> ControlClient:
         return ControlClient(self.url)
 
-    def lay_out(self, rows: int) -> None:
+    def lay_out(self, rows: int, thing: str = "city") -> None:
         """Write the batch's files: the provider's sample workflow, and `rows` prompts."""
         for file in (SAMPLES / self.provider).iterdir():
             (self.folder / file.name).write_bytes(file.read_bytes())
-        lines = [f"p{number},a {number}th city,{2 if number == 0 else 1}" for number in range(rows)]
+        pictures = [2, *[1] * (rows - 1)]
+        lines = [f"p{row},a {row}th {thing},{count}" for row, count in enumerate(pictures)]
         text = "\n".join(["prompt_id,prompt,pictures", *lines]) + "\n"
         (self.folder / "prompts.csv").write_text(text)
 

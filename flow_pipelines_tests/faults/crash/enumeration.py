@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from flow_pipelines.lifecycle import each_submission
+from flow_pipelines.ledger.contract import REFUSED_ALIKE
+from flow_pipelines.lifecycle import Ports, each_submission
 from flow_pipelines.lifecycle.requests import submit_request
+from flow_pipelines.model import BatchSettings
 from flow_pipelines.provider import Lane
 from flow_pipelines.providers import profile
 from flow_pipelines_tests.faults.crash import night as scenes
@@ -18,6 +20,8 @@ from flow_pipelines_tests.faults.crash.lane import Ended, fork
 from flow_pipelines_tests.faults.crash.night import Known
 from flow_pipelines_tests.faults.crash.verdict import judge
 
+COPIES = 6
+"""Of a request whose key makes them replays: their distance doubles, from 2 minutes to 90."""
 AFTER_DEATH_SECONDS = 61.0
 """Until every lease and claim of a dead process is over."""
 
@@ -29,6 +33,10 @@ class Scene:
     name: str
     rows: int = scenes.ROWS
     troubled: bool = False
+    refused: bool = False
+    """Every row is, alike, until somebody mends their prompts."""
+    until: str = ""
+    """The first effect of this name is the last that is enumerated; empty: all are."""
     first_death: Callable[[Sequence[str]], int] | None = None
     """From the instants of an undisturbed process; None: the first process is enumerated."""
 
@@ -42,6 +50,7 @@ SCENES = (
     Scene(name="night"),
     Scene(name="restart", first_death=_second_purchase),
     Scene(name="trouble", rows=scenes.TROUBLED_ROWS, troubled=True),
+    Scene(name="refused", rows=scenes.REFUSED_ROWS, refused=True, until="ledger.record_receipt"),
 )
 
 
@@ -63,6 +72,7 @@ class Report:
     """Names of the effects that have kill points, tried in this run or not."""
 
 
+_REFUSAL = "after ledger.reject_submission"
 _INTENDED = {"after ledger.begin_submission"}
 _SENT = {"before ledger.record_receipt"}
 _INTENT = {
@@ -71,7 +81,7 @@ _INTENT = {
     "after ledger.record_receipt",
     "after ledger.park_submission",
     "after ledger.return_to_plan",
-    "after ledger.reject_submission",
+    _REFUSAL,
 }
 
 
@@ -95,18 +105,24 @@ class Enumeration:
         After an effect and before the next one the world outside is the same, for nothing but
         watched effects changes it; `twice` tries both instants all the same.
         """
-        first, instants = self._baseline()
+        first, every_instant = self._baseline()
+        instants = self._enumerated(every_instant)
         points = [
             number
             for number, name in enumerate(instants, 1)
             if twice or number == 1 or not _repeats(instants[number - 2], name)
         ]
         self.report.points = len(points)
-        self.report.effects = {name.split(" ", 1)[1] for name in instants}
+        self.report.effects = {name.split(" ", 1)[1] for name in every_instant}
         for index, death in enumerate(points):
             if every(index):
                 self._try(first, instants[:death])
         return self.report
+
+    def _enumerated(self, instants: Sequence[str]) -> Sequence[str]:
+        if not self.scene.until:
+            return instants
+        return instants[: instants.index(f"after {self.scene.until}") + 1]
 
     def _baseline(self) -> tuple[list[int], Sequence[str]]:
         """Return the death that comes first, and the instants of the process that is enumerated."""
@@ -158,18 +174,36 @@ class Enumeration:
             yield f"{unresolved} unresolved, {allowed} may be"
         if result["billed"] - succeeded > unresolved:
             yield f"{result['billed']} billed, {succeeded} succeeded, {unresolved} unresolved"
+        if result["refused"] > self._refused_at_most(reached):
+            yield f"{result['refused']} requests were refused"
+
+    def _refused_at_most(self, reached: Sequence[str]) -> int:
+        """Count the refusals that stop a night, and those of a row whose refusal was not noted."""
+        if not self.scene.refused:
+            return 0
+        lost = self._is_refusing(reached) and self._may_be_unresolved(reached)
+        copies = COPIES if profile(self.bench.provider).capabilities.replays else 0
+        return REFUSED_ALIKE + lost * (1 + copies)
+
+    def _is_refusing(self, reached: Sequence[str]) -> bool:
+        """Return whether no stop was noted: what is sent is refused.
+
+        There is no run to be found then, and that a copy is refused proves nothing of the first.
+        """
+        return self.scene.refused and reached.count(_REFUSAL) < REFUSED_ALIKE
 
     def _may_be_unresolved(self, reached: Sequence[str]) -> int:
         """Count deaths between intent and receipt at a provider that cannot tell."""
         known = profile(self.bench.provider).capabilities
-        tells = known.replays or known.find
+        refusing = self._is_refusing(reached)
+        tells = (known.replays or known.find) and not refusing
         steps = [name for name in reached if name in _INTENT or "transport.buy" in name]
         last = steps[-1] if steps else ""
         allowed = 0 if self.scene.first_death is None or tells else 1
         if last in _SENT or last.startswith("after transport.buy"):
             return allowed + (not tells)
         if last in _INTENDED or last.startswith("before transport.buy"):
-            return allowed + (not known.replays)
+            return allowed + (not known.replays or refusing)
         return allowed
 
     def _play(self, deaths: Sequence[int]) -> list[Ended]:
@@ -184,27 +218,43 @@ class Enumeration:
         bench.forget(name)
         return ended
 
-    def _budget(self) -> Decimal:
+    def _prepare(self) -> None:
+        self.bench.control.reset()
+        if self.scene.troubled:
+            scenes.make_trouble(self.bench, self.known)
+        if self.scene.refused:
+            scenes.refuse_all(self.bench, self.known)
+
+    def _work(self, settings: BatchSettings, ports: Ports, number: int) -> bool:
+        """Work on the night as one process does; True: it had to be asked for again."""
+        unasked = False
+        if number:
+            unasked = scenes.restart(settings, ports, f"restart-{number}")
+        elif self.scene.refused:
+            scenes.buy(settings, ports, "run-0")
+        else:
+            scenes.one_run(settings, ports, "run-0")
+        if self.scene.troubled and not number:
+            scenes.by_sensors(settings, ports, "sensor-0")
+        if self.scene.refused:
+            scenes.mend(self.bench, settings, ports, f"mended-{number}")
+        return unasked
+
+    def _budget(self) -> Decimal | None:
+        if not self.scene.troubled:
+            return None
         return scenes.TROUBLED_BUDGET_RUNS * Decimal(self.known.price_usd)
 
     def _process(
         self, name: str, number: int, death: int | None
     ) -> Callable[[Callable[[str], None]], Mapping[str, Any] | None]:
         def process(tell: Callable[[str], None]) -> Mapping[str, Any]:
-            bench, troubled = self.bench, self.scene.troubled
             if number == 0:
-                bench.control.reset()
-                if troubled:
-                    scenes.make_trouble(bench, self.known)
-            ports = bench.open_ports(name, Effects(death, tell))
-            settings = bench.settings(budget_usd=self._budget() if troubled else None)
-            if number == 0:
-                scenes.one_run(settings, ports, "run-0")
-                if troubled:
-                    scenes.by_sensors(settings, ports, "sensor-0")
-                return judge(bench, ports, name, unasked=False)
-            unasked = scenes.restart(settings, ports, f"restart-{number}")
-            return judge(bench, ports, name, unasked=unasked)
+                self._prepare()
+            ports = self.bench.open_ports(name, Effects(death, tell))
+            settings = self.bench.settings(budget_usd=self._budget())
+            unasked = self._work(settings, ports, number)
+            return judge(self.bench, ports, name, unasked=unasked)
 
         return process
 

@@ -22,7 +22,8 @@ from flow_pipelines.lifecycle import (
     wait_for_night,
 )
 from flow_pipelines.lifecycle import ports as lifecycle_ports
-from flow_pipelines.model import ENDED, BatchSettings, SubmissionState
+from flow_pipelines.model import ENDED, BatchSettings
+from flow_pipelines.model import SubmissionState as S
 from flow_pipelines.model.errors import LeaseLost
 from flow_pipelines_tests.faults.crash.bench import NIGHT, Bench
 
@@ -31,11 +32,14 @@ TICK_SECONDS = 15.0
 QUIET_SECONDS = 300.0
 QUIET_TICKS = 6
 """So often a night is looked at again when all that is left may need a person."""
-_FOR_PEOPLE = {SubmissionState.UNRESOLVED, SubmissionState.PLANNED, "outputs"}
+_FOR_PEOPLE = {S.UNRESOLVED, S.PLANNED, "outputs"}
 LOCATION = "a_code_location"
 ROWS = 3
 TROUBLED_ROWS = 6
 TROUBLED_BUDGET_RUNS = 4
+REFUSED = "unheard-of city"
+REFUSED_ROWS = 4
+"""One more than it takes to stop the night."""
 
 
 def _until_it_ends(_ports: Any, _name: str, _owner: str, ended: threading.Event) -> None:
@@ -60,12 +64,17 @@ class Known(NamedTuple):
 
 def one_run(settings: BatchSettings, ports: Ports, owner: str) -> None:
     """Plan, buy, wait and collect, as one Dagster run over a night's assets does."""
-    claim_batch(ports.ledger, settings.name, LOCATION)
-    plan_night(settings, NIGHT.partition_key, ports, location=LOCATION)
-    submit_night(settings, NIGHT, ports, owner=owner, hold_for_collection=True)
+    buy(settings, ports, owner)
     with held_lease(ports, collect_lease(NIGHT), owner, wait_seconds=300):
         wait_for_night(ports, NIGHT, owner=owner, wait_seconds=600)
         collect_night(NIGHT, ports, owner=owner)
+
+
+def buy(settings: BatchSettings, ports: Ports, owner: str) -> None:
+    """Plan and submit, as somebody who asks for it does."""
+    claim_batch(ports.ledger, settings.name, LOCATION)
+    plan_night(settings, NIGHT.partition_key, ports, location=LOCATION)
+    submit_night(settings, NIGHT, ports, owner=owner, asked_by=owner, hold_for_collection=True)
 
 
 def by_sensors(settings: BatchSettings, ports: Ports, owner: str) -> None:
@@ -88,7 +97,7 @@ def _carry_out(settings: BatchSettings, ports: Ports, todo: Todo, owner: str) ->
     try:
         claim_batch(ports.ledger, settings.name, LOCATION)
         if todo.kind == "submit":
-            submit_night(settings, NIGHT, ports, owner=owner, limit=todo.limit)
+            submit_night(settings, NIGHT, ports, owner=owner, asked_by=None, limit=todo.limit)
         else:
             collect_night(NIGHT, ports, owner=owner)
     except LeaseLost:
@@ -120,6 +129,24 @@ def restart(settings: BatchSettings, ports: Ports, owner: str) -> bool:
         one_run(settings, ports, f"{owner}-again")
         by_sensors(settings, ports, f"{owner}-after")
     return unasked
+
+
+def mend(bench: Bench, settings: BatchSettings, ports: Ports, owner: str) -> None:
+    """Let a person mend the prompts of a night that was refused, and ask for it once more."""
+    record = ports.ledger.night(NIGHT)
+    if record is None or not set(record.counts) & {S.PLANNED, S.FAILED}:
+        return
+    bench.lay_out(REFUSED_ROWS)
+    one_run(settings, ports, owner)
+    by_sensors(settings, ports, f"{owner}-after")
+
+
+def refuse_all(bench: Bench, known: Known) -> None:
+    """Let the stand-in refuse every row of the night alike, until its prompts are mended."""
+    bench.lay_out(REFUSED_ROWS, REFUSED)
+    bench.control.add_fault(
+        bench.provider, known.submit, "status", status=400, contains=REFUSED, count=None
+    )
 
 
 def make_trouble(bench: Bench, known: Known) -> None:

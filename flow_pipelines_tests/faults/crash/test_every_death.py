@@ -31,7 +31,7 @@ from flow_pipelines_tests.faults.crash.enumeration import SCENES, Report
 from flow_pipelines_tests.faults.crash.shares import Share, run
 
 THOROUGH = ("floyo", "night")
-STEPS = {"night": 3, "restart": 16, "trouble": 20}
+STEPS = {"night": 3, "restart": 16, "trouble": 20, "refused": 16}
 """Here every n-th kill point is tried, but all of the thorough one."""
 
 SINGLE_WRITES = {

@@ -17,6 +17,7 @@ from flow_pipelines.sandbox.meter import Reading
 from flow_pipelines_tests.faults.crash.bench import NIGHT, Bench
 
 S = SubmissionState
+_REFUSED = 400
 _SETTLED = {S.SUCCEEDED, S.FAILED, S.SKIPPED, S.UNRESOLVED}
 
 
@@ -28,6 +29,8 @@ class Verdict:
     states: dict[str, int]
     billed: int
     unresolved: int
+    refused: int
+    """Requests that bought nothing and were told so by a 400."""
     unasked: bool
     """The night had not been marked when its process died, and was asked for again."""
 
@@ -50,6 +53,7 @@ def judge(bench: Bench, ports: Ports, name: str, *, unasked: bool) -> dict[str, 
         states={state.value: states.count(state) for state in sorted(set(states))},
         billed=reading.runs_billed,
         unresolved=states.count(S.UNRESOLVED),
+        refused=sum(one.status == _REFUSED for one in bench.control.requests()),
         unasked=unasked,
     )
     return asdict(verdict)
