@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 from flow_pipelines.clock import SystemClock
+from flow_pipelines.ledger import open_ledger
 from flow_pipelines_tests.faults.chaos import copies
 from flow_pipelines_tests.faults.chaos.mending import MENDED, STOPPED, WRONG
 from flow_pipelines_tests.faults.chaos.stranger import Stranger
@@ -49,6 +50,8 @@ class Supervisor:
 
     def run(self, limit_seconds: float) -> bool:
         """Kill and restart until both workers say that all is done; False: not in time."""
+        # A copy of what is no ledger yet would come back as another ledger.
+        _in_a_child(lambda: open_ledger(self.world.ledger_url, self.world.clock).close())
         clock = SystemClock()
         deadline = clock.monotonic() + limit_seconds
         next_kill = clock.monotonic() + self._pause()
