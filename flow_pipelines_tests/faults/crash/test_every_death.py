@@ -118,7 +118,7 @@ def test_no_port_can_do_more_than_its_contract_says(
 def test_nights_touch_nothing_outside_but_the_watched_ports() -> None:
     watched = {"ledger", "provider", "store"}
     harmless = {
-        *("callback_url", "clock", "held_until", "log", "max_output_bytes", "memory"),
+        *("callback_url", "clock", "held_until", "log", "max_output_bytes", "caches"),
         *("others", "read_input", "read_uri", "resource", "seal"),
     }
     assert {field.name for field in fields(Ports)} == watched | harmless
