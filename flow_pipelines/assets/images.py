@@ -28,6 +28,7 @@ from flow_pipelines.lifecycle import (
     each_with_outputs,
     held_lease,
     open_night,
+    serve_night,
     wait_for_night,
 )
 from flow_pipelines.lifecycle.missing_files import missing_files
@@ -43,8 +44,8 @@ _DESCRIPTION = """\
 Every image of the partition, verified and stored once, with its manifest.
 
 Waits up to {seconds:g} s for provider runs when they are materialized in the same run; otherwise
-stores what is there, and a sensor asks again when more has ended. **Free of charge**, and safe to
-repeat.
+polls what is due and stores what is there; a sensor asks again when more has ended. **Free of
+charge**, and safe to repeat.
 """
 # What a person looks for comes first: on a narrow screen the rest is cut off.
 _FAILURE_COLUMNS = (
@@ -112,8 +113,13 @@ def images_asset(batch: Batch) -> dg.AssetsDefinition:
 
 
 def _collect(night: Night, ports: Ports, owner: str, wait_seconds: float) -> NightSummary:
-    """Wait for what is in flight, then store; nobody else is asked to collect meanwhile."""
+    """Wait for what is in flight, or poll what is due, then store.
+
+    Nobody else is asked to collect while it waits.
+    """
     if wait_seconds <= 0:
+        for problem in serve_night(ports, night, owner=owner).problems:
+            ports.log(f"{night}: {problem}")
         return collect_night(night, ports, owner=owner)
     lease = collect_lease(night)
     with held_lease(ports, lease, owner, wait_seconds=LEASE_WAIT_SECONDS):

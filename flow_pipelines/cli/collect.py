@@ -10,13 +10,10 @@ import click
 from flow_pipelines.cli.environment import open_existing_ledger
 from flow_pipelines.cli.location import Accounts
 from flow_pipelines.ledger import RunLedger
-from flow_pipelines.lifecycle import NightSummary, collect_night, open_night, serve_accounts
+from flow_pipelines.lifecycle import NightSummary, collect_night, open_night, serve_night
 from flow_pipelines.lifecycle.ports import Workplace
 from flow_pipelines.model import Night
 from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError
-
-POLL_SECONDS = 60.0
-"""For polling what is due of one night; a further call goes on."""
 
 
 def run_collect(batch: str, partition_key: str | None, *, module: str | None) -> int:
@@ -51,8 +48,7 @@ def _collect(night: Night, work: Workplace) -> bool:
     owner = f"collect/{uuid.uuid4().hex[:8]}"
     try:
         open_night(night, work, owner=owner)
-        waiting = work.ledger.outstanding(night=night)
-        done = serve_accounts(work, waiting, owner=owner, budget_seconds=POLL_SECONDS, night=night)
+        done = serve_night(work, night, owner=owner)
         summary = collect_night(night, work, owner=owner)
     except FlowPipelinesError as error:
         click.echo(f"{night}: {error}", err=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flow_pipelines.lifecycle.account_rounds import Round, serve_accounts
+from flow_pipelines.lifecycle.account_rounds import Round, serve_accounts, serve_night
 from flow_pipelines.lifecycle.agenda import Agenda, Todo, agenda
 from flow_pipelines.lifecycle.cancel import CancelSummary, cancel_night
 from flow_pipelines.lifecycle.collect import collect_night, write_tables
@@ -58,6 +58,7 @@ __all__ = [
     "recover",
     "regenerate",
     "serve_accounts",
+    "serve_night",
     "submit_lease",
     "submit_night",
     "summarize_night",

@@ -13,6 +13,9 @@ from flow_pipelines.lifecycle.recover import recover
 from flow_pipelines.model import Night
 from flow_pipelines.model.errors import FlowPipelinesError
 
+NIGHT_SECONDS = 60.0
+"""For polling what is due of one night before it is collected; a further call goes on."""
+
 
 @dataclass(kw_only=True)
 class Round:
@@ -53,6 +56,12 @@ def serve_accounts(
         except FlowPipelinesError as error:
             done.note(f"{ports.resource}: {error}")
     return done
+
+
+def serve_night(work: Workplace, night: Night, *, owner: str) -> Round:
+    """Recover and poll what is due of one night, within a minute; see `serve_accounts`."""
+    waiting = work.ledger.outstanding(night=night)
+    return serve_accounts(work, waiting, owner=owner, budget_seconds=NIGHT_SECONDS, night=night)
 
 
 def _serve(

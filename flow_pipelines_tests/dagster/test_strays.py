@@ -168,3 +168,20 @@ def die_in_the_post(ledger: RunLedger, submission_key: str) -> None:
 def check(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
     evaluations = result.get_asset_check_evaluations()
     return next(one for one in evaluations if one.check_name == "no_unresolved_runs")
+
+
+@pytest.mark.case(
+    "images materialized alone never polled: runs that ended long ago counted as not ended",
+    "images polls what is due of its own night, for a minute at most, then collects it",
+)
+def test_images_alone_poll_what_is_due_and_store_it(
+    project: Project, instance: dg.DagsterInstance, world: World, ledger: RunLedger
+) -> None:
+    project.add("harbor")
+    with project.load() as defs:
+        assert materialize(defs, instance, *GENERATION).success
+        CLOCK.advance(130)
+        assert materialize(defs, instance, "harbor/images").success
+
+    assert states(ledger) == ["succeeded"] * 3
+    assert len(world.images()) == 3
