@@ -41,7 +41,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "error_message": "What went wrong, or why it is skipped or unresolved, in words.",
     "submitted_at": "When the provider accepted it, UTC.",
     "finished_at": "When it ended, UTC.",
-    "run_ms": "Milliseconds from start to end at the provider.",
+    "run_ms": "Milliseconds that it ran; where the provider tells no times, at most: until seen.",
     "flotime_ms": "GPU milliseconds that Floyo counted.",
     "cost_usd": "What it cost in USD, exact; empty where nobody knows.",
     "cost_basis": "How the cost is known: charged, estimated, free or unknown.",

@@ -124,7 +124,8 @@ def resolve(  # noqa: PLR0913 - an answer an option
 
     Shown are its history and, while it is unresolved, the provider's runs of that time: none of
     them is taken by itself. --attach asks the provider for the run first, and refuses one that it
-    does not know, that another submission has, or that is older than the request.
+    does not know, that another submission has, whose name is not the one that was sent, or that is
+    older than the request.
 
     With --not-created the row is planned again, and the next run buys it; if a provider run exists
     after all, it is paid twice. That is refused for a quarter of an hour after it was sent, and

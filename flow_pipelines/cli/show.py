@@ -156,7 +156,8 @@ def _one_line(text: str) -> str:
 def print_submissions_json(submissions: Iterable[Submission], outputs_of: Outputs) -> None:
     """Print one JSON list as it is read; money as text, so that it stays exact, times in ISO 8601.
 
-    `not_stored` has the reason of each output that is not stored, by its index.
+    `not_stored` has the reason of each output that is not stored, by its index; `run_ms_is_bound`
+    says that its run took so long at most.
     """
     before = "[\n"
     for page in chunks(submissions):
@@ -174,7 +175,8 @@ def print_submissions_json(submissions: Iterable[Submission], outputs_of: Output
 def _record(one: Submission) -> dict[str, Any]:
     record = {field.name: getattr(one, field.name) for field in dataclasses.fields(one)}
     batch, partition_key = record.pop("night")
-    return {"batch": batch, "partition_key": partition_key, **record}
+    bound = {"run_ms_is_bound": one.run_ms_is_bound}
+    return {"batch": batch, "partition_key": partition_key, **record, **bound}
 
 
 def _plain(value: object) -> Any:

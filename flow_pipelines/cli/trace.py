@@ -121,13 +121,19 @@ def _facts(
         "state": submission.state.value,
         "submitted": submission.submitted_at,
         "finished": submission.finished_at,
-        "run_ms": submission.run_ms,
+        "run_ms": _run_ms(submission),
         "flotime_ms": submission.flotime_ms,
         "cost_usd": None if share is None else f"{share} of {submission.cost_usd}",
         "cost_basis": submission.cost_basis.value,
         "dagster run": submission.dagster_run_id,
         "submission key": submission.submission_key,
     }
+
+
+def _run_ms(submission: Submission) -> str | None:
+    if submission.run_ms is None:
+        return None
+    return f"{'at most ' if submission.run_ms_is_bound else ''}{submission.run_ms}"
 
 
 def _named(output: Output) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -46,6 +47,8 @@ class Attaching:
         self, submission_key: str, receipt: Receipt, *, who: str, why: str, by_person: bool = False
     ) -> Submission:
         """unresolved → submitted, due for a poll now; who, when, why and the run are kept.
+
+        Its time is the receipt's, else that of the intent, not that of this call.
 
         Raises: IllegalTransition; LedgerError, when another submission has this provider run, or
         when a person detached it from this one, unless `by_person`.
@@ -208,15 +211,13 @@ def settle(
 def accept(change: NightChange, row: RowMapping, receipt: Receipt, **values: Any) -> None:
     """Attach a run to a locked submission. Raises: LedgerError, when another one has it."""
     _refuse_second_owner(change.connection, row, receipt.provider_run_id)
-    change.move(
-        [row],
-        _S.SUBMITTED,
-        provider_run_id=receipt.provider_run_id,
-        provider_status=receipt.provider_status,
-        submitted_at=change.now,
-        reason=None,
-        **values,
-    )
+    accepted = {
+        "provider_run_id": receipt.provider_run_id,
+        "provider_status": receipt.provider_status,
+        "submitted_at": change.now,
+        "reason": None,
+    }
+    change.move([row], _S.SUBMITTED, **{**accepted, **values})
     change.set(submit_attempts=0, collect_attempts=0)
     _settle_second(change.connection, row["submission_key"], receipt.provider_run_id, "its own run")
 
@@ -252,10 +253,26 @@ def _attach(
     if change.before["frozen_at"] is None:
         change.set(frozen_at=change.now)
     accept(
-        change, row, receipt, next_poll_at=change.now, error_code=None, error_message=None, **values
+        change,
+        row,
+        receipt,
+        submitted_at=_submitted_at(change, row, receipt),
+        next_poll_at=change.now,
+        error_code=None,
+        error_message=None,
+        **values,
     )
     settle(change, key, "attach", settler, run_id)
     return change.submission(key)
+
+
+def _submitted_at(change: NightChange, row: RowMapping, receipt: Receipt) -> datetime:
+    """Return when a run was accepted whose receipt came late: as told, else when it was sent.
+
+    Never before its intent nor after now: the provider's clock is not ours.
+    """
+    sent_at = row["submitting_at"] or change.now
+    return min(max(receipt.created_at or sent_at, sent_at), change.now)
 
 
 def _estimate(row: RowMapping, otherwise: Decimal | None) -> Decimal:

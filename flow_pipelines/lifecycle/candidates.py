@@ -13,12 +13,14 @@ from datetime import datetime, timedelta
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.ports import Ports
 from flow_pipelines.lifecycle.replay import LATEST
-from flow_pipelines.model import Receipt, Submission
+from flow_pipelines.lifecycle.requests import label_of
+from flow_pipelines.model import Receipt, RunReport, Submission
 from flow_pipelines.model.errors import ConfigurationError, NotFound, ProviderError
 from flow_pipelines.provider import Candidate, ListsCandidates, Provider, SubmitRequest
 
 SKEW = timedelta(minutes=5)
 """How far a provider's clock may be from ours, and how long a request may be on its way."""
+_LONGEST_LABEL = 200
 _NAMED = 3
 """Runs that a row's reason names; `flow-pipelines resolve KEY` lists all."""
 
@@ -77,8 +79,8 @@ def checked_receipt(
 ) -> Receipt:
     """Poll a run that is to be attached, once, and return what it is attached by.
 
-    Raises: ConfigurationError, where the provider knows no such run, or created it before the
-    submission was sent, or cannot be asked.
+    Raises: ConfigurationError, where the provider knows no such run, calls it something else than
+    the submission was sent as, or created it before that, or cannot be asked.
     """
     workflow = ledger.workflow(submission.workflow_version)
     try:
@@ -93,6 +95,8 @@ def checked_receipt(
             f"{provider.name} could not be asked for {provider_run_id}: {error}. Try again later; "
             "--unchecked attaches it on your word alone"
         ) from error
+    if not ledger.known_runs(provider.name, [provider_run_id]):  # else the ledger names its owner
+        _refuse_other_name(provider.name, submission, report)
     created_at = report.created_at or report.started_at
     since = sent_since(submission)
     if created_at is not None and created_at < since - SKEW:
@@ -101,4 +105,18 @@ def checked_receipt(
             f"before {submission.submission_key} was sent ({since:%Y-%m-%d %H:%M:%S} UTC): it is "
             "somebody else's"
         )
-    return Receipt(provider_run_id=provider_run_id, provider_status=report.provider_status)
+    return Receipt(
+        provider_run_id=provider_run_id,
+        provider_status=report.provider_status,
+        created_at=created_at,
+    )
+
+
+def _refuse_other_name(provider: str, submission: Submission, report: RunReport) -> None:
+    label = label_of(submission, submission.intent_ledger_id)
+    if report.label is not None and report.label != label:
+        raise ConfigurationError(
+            f"{provider} calls {report.provider_run_id} {report.label[:_LONGEST_LABEL]!r}, and "
+            f"this submission was sent as {label!r}: it is somebody else's. --unchecked attaches "
+            "it on your word alone"
+        )

@@ -153,7 +153,7 @@ def _attach(
         run, key = runs.get(entry.sent.submission_key), entry.sent.submission_key
         if run is None or not _is_of(run, entry):
             continue
-        receipt = Receipt(provider_run_id=run.provider_run_id)
+        receipt = Receipt(provider_run_id=run.provider_run_id, created_at=run.submitted_at)
         try:
             books.ledger.attach(key, receipt, who="flow-pipelines", why=f"{where} has its receipt")
         except LedgerError as error:

@@ -26,18 +26,21 @@ def submit_request(
     if version not in workflows:
         workflows[version] = ports.ledger.workflow(version)
     ledger_id = _named_by(ports, submission)
-    name = name_of(submission.submission_key, ledger_id)
     return SubmitRequest(
         submission_key=submission.submission_key,
         workflow=workflows[version],
         parameters=submission.parameters,
-        label=(
-            f"{submission.night} {submission.prompt_id} #{submission.copy}"
-            f".{submission.generation} {name}"
-        ),
-        idempotency_key=name,
+        label=label_of(submission, ledger_id),
+        idempotency_key=name_of(submission.submission_key, ledger_id),
         callback_url=ports.callback_url(submission.submission_key, ledger_id),
     )
+
+
+def label_of(submission: Submission, ledger_id: str | None) -> str:
+    """Return what the run of an intent that this ledger wrote is called at the provider."""
+    name = name_of(submission.submission_key, ledger_id)
+    row = f"{submission.prompt_id} #{submission.copy}.{submission.generation}"
+    return f"{submission.night} {row} {name}"
 
 
 def _named_by(ports: Ports, submission: Submission) -> str | None:

@@ -75,6 +75,8 @@ class RunReport:
     """submitted, queued, running, succeeded, failed or canceled; None: a status that the
     provider does not document, so the run is polled on."""
     provider_status: str
+    label: str | None = None
+    """What the provider says that the run is called, where it takes our label for that."""
     created_at: datetime | None = None
     """When the provider says that it created the run, by the provider's clock."""
     started_at: datetime | None = None
@@ -105,7 +107,8 @@ class Receipt:
     report: RunReport | None = None
     """Where the answer to a submit already tells more than the id."""
     created_at: datetime | None = None
-    """When the provider says that it created the run, by the provider's clock."""
+    """When the provider says that it created the run, by the provider's clock; of a run that the
+    bucket's table names, when it was accepted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -179,6 +179,14 @@ class Submission:
     refusal: str | None = None
     """How its last intent was refused (`model.refusals`), whatever became of it; None: it was not,
     or by a version that did not keep it."""
+
+    @property
+    def run_ms_is_bound(self) -> bool:
+        """Return whether the run took `run_ms` at most: it counts from submission to end."""
+        if self.run_ms is None or self.finished_at is None or self.submitted_at is None:
+            return False
+        since = max(self.finished_at - self.submitted_at, timedelta())
+        return self.run_ms == since // timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,10 +33,12 @@ def money(amount: Decimal | None, *, estimated: bool = False, rounded: bool = Fa
     return f"{'≈ ' if estimated else ''}${cents if cents == amount else amount.normalize():,f}"
 
 
-def duration(milliseconds: float | None) -> str:
-    """Return `840 ms`, `12.3 s` or `4 min 05 s`; empty for None."""
+def duration(milliseconds: float | None, *, at_most: bool = False) -> str:
+    """Return `840 ms`, `12.3 s` or `4 min 05 s`, after `≤` where `at_most`; empty for None."""
     if milliseconds is None:
         return ""
+    if at_most:
+        return f"≤ {duration(milliseconds)}"
     if milliseconds < _SECOND_MS:
         return f"{milliseconds:.0f} ms"
     seconds = milliseconds / _SECOND_MS

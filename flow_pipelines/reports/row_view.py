@@ -64,6 +64,7 @@ class RowView:
     cost_is_unknown: bool = False
     """A provider run exists, or may exist, and nobody knows yet what it costs."""
     run_ms: int | None = None
+    run_ms_is_bound: bool = False
     flotime_ms: int | None = None
     load: LoadPicture | None = None
     """Loads the picture; None: there is none to show."""
@@ -94,6 +95,11 @@ class RowView:
         return known or ("cost unknown" if self.cost_is_unknown else "")
 
     @property
+    def duration(self) -> str:
+        """Return how long the run took, or took at most; empty where nobody knows."""
+        return duration(self.run_ms, at_most=self.run_ms_is_bound)
+
+    @property
     def position(self) -> str:
         """Return `2 of 3` where the run made several pictures."""
         return f"{self.image} of {self.images}" if self.images > 1 else ""
@@ -112,7 +118,7 @@ class RowView:
             "Picture": self.position,
             "Seed": self.seed,
             "Cost": self.cost.removeprefix("cost "),
-            "Duration": duration(self.run_ms),
+            "Duration": self.duration,
             "FloTime": duration(self.flotime_ms),
             "Pixels": self.size,
             "Provider run": self.provider_run_id,
@@ -209,6 +215,7 @@ def _view(row: Submission) -> RowView:
         cost_estimated=row.cost_basis is CostBasis.ESTIMATED,
         cost_is_unknown=row.cost_usd is None and _may_have_run(row),
         run_ms=row.run_ms,
+        run_ms_is_bound=row.run_ms_is_bound,
         flotime_ms=row.flotime_ms,
     )
 

@@ -100,7 +100,9 @@ class FloyoProvider(ProviderAdapter[FloyoClient]):
             # The call is not documented: that it is not there proves nothing.
             return ()
         receipts = {
-            run.id: Receipt(provider_run_id=run.id, provider_status=run.status)
+            run.id: Receipt(
+                provider_run_id=run.id, provider_status=run.status, created_at=run.requested_at
+            )
             for run in runs
             if run.name == request.label and (run.requested_at or since) >= since
         }

@@ -29,6 +29,7 @@ def report_of(run: Run) -> RunReport:
         provider_run_id=run.id,
         state=STATES.get(word),
         provider_status=run.status,
+        label=run.name,
         created_at=run.requested_at,
         flotime_ms=run.flotime_ms,
         outputs=tuple(_output(index, file) for index, file in enumerate(run.outputs)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -144,6 +145,25 @@ def test_a_poll_of_a_run_that_was_detached_meanwhile_is_refused(shared_desk: Des
         shared_desk.poll(key, S.SUCCEEDED)
 
     assert shared_desk.everything(key) == before
+
+
+@pytest.mark.parametrize(
+    ("told", "noted"), [(None, 0), (-60, 0), (2, 2), (600, 600), (4000, 3600)]
+)
+def test_a_late_receipt_s_time_is_between_its_intent_and_now(
+    shared_desk: Desk, told: int | None, noted: int
+) -> None:
+    key = shared_desk.reach(S.UNRESOLVED)
+    sent_at = shared_desk.ledger.submission(key).submitting_at
+    assert sent_at is not None
+    shared_desk.clock.advance((sent_at - shared_desk.clock.now()).total_seconds() + 3600)
+    created_at = None if told is None else sent_at + timedelta(seconds=told)
+    receipt = Receipt(provider_run_id=f"run {key}", created_at=created_at)
+
+    found = shared_desk.ledger.attach(key, receipt, who="ann", why="its name")
+
+    assert found.submitted_at == sent_at + timedelta(seconds=noted)
+    assert found.next_poll_at == shared_desk.clock.now()
 
 
 @pytest.mark.parametrize("state", [S.SUBMITTING, S.SUBMITTED, S.RUNNING, S.SUCCEEDED, S.FAILED])

@@ -56,6 +56,18 @@ PROOFS = (
     ),
     Mutant(
         guard=PROOF,
+        removed="a run is attached by hand though the provider calls it by another name",
+        edits=(
+            Edit(
+                "lifecycle/candidates.py",
+                "    if report.label is not None and report.label != label:\n",
+                "    if False:\n",
+            ),
+        ),
+        tests=(_RESOLVE,),
+    ),
+    Mutant(
+        guard=PROOF,
         removed="a run is attached by hand without asking the provider for it",
         edits=(Edit("cli/resolve.py", "    if accounts is not None:\n", "    if False:\n"),),
         tests=(_RESOLVE,),

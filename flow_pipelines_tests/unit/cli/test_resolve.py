@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 import requests
 
+from flow_pipelines.lifecycle.requests import label_of
 from flow_pipelines.model import Submission
 from flow_pipelines.model import SubmissionState as S
 from flow_pipelines_tests.unit.cli.conftest import GRAPH, NIGHT, Machine
@@ -28,10 +29,10 @@ def lose(machine: Machine, provider: str = "floyo") -> Submission:
     return lost
 
 
-def stranger(machine: Machine) -> str:
+def stranger(machine: Machine, name: str = "a click") -> str:
     """Let somebody else run something at Floyo on the same account."""
     ports = machine.ports("floyo")
-    run = ports.provider.client.create_run(GRAPH, name="a click")
+    run = ports.provider.client.create_run(GRAPH, name=name)
     return str(run.id)
 
 
@@ -67,6 +68,27 @@ def test_a_run_that_another_submission_has_is_refused(machine: Machine, lost: Su
     assert machine.ledger.submission(lost.submission_key) == lost
 
 
+@pytest.mark.case(
+    "`resolve --attach` took a run whose own name says that somebody else made it",
+    "a run that the provider calls by another name than was sent is refused, unless --unchecked",
+)
+def test_a_run_of_another_name_is_refused(machine: Machine, lost: Submission) -> None:
+    attach = ("resolve", lost.submission_key, "--attach", stranger(machine), *WHY)
+
+    said = machine.type(*attach)
+
+    assert said.exit_code == 1
+    for words in ("'a click'", lost.submission_key, "somebody else's", "--unchecked"):
+        assert words in said.output
+    assert machine.ledger.submission(lost.submission_key) == lost
+    assert machine.type(*attach, "--unchecked").exit_code == 0
+
+
+def test_a_run_of_its_own_name_is_taken(machine: Machine, lost: Submission) -> None:
+    run_id = stranger(machine, label_of(lost, lost.intent_ledger_id))
+    assert machine.type("resolve", lost.submission_key, "--attach", run_id, *WHY).exit_code == 0
+
+
 @pytest.mark.parametrize(("minutes", "code"), [(4, 0), (6, 1)])
 def test_a_run_from_before_the_request_is_refused(
     machine: Machine, lost: Submission, minutes: int, code: int
@@ -75,7 +97,7 @@ def test_a_run_from_before_the_request_is_refused(
 
     from flow_pipelines.ledger.schema import submissions
 
-    run_id = stranger(machine)
+    run_id = stranger(machine, label_of(lost, lost.intent_ledger_id))
     later = lost.submitting_at + timedelta(minutes=minutes)
     with machine.ledger._database.write() as connection:
         row = submissions.c.submission_key == lost.submission_key
@@ -116,7 +138,8 @@ def test_the_account_that_it_was_sent_with_is_asked(
 
 def test_an_attachment_is_undone_and_both_are_shown(machine: Machine, lost: Submission) -> None:
     key, run_id = lost.submission_key, stranger(machine)
-    assert machine.type("resolve", key, "--attach", run_id, *WHY).exit_code == 0
+    attached = machine.type("resolve", key, "--attach", run_id, "--unchecked", *WHY)
+    assert attached.exit_code == 0, attached.output
 
     said = machine.type("resolve", key, "--detach", "--why", "a stranger's")
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from flow_pipelines.lifecycle import collect_night, regenerate, wait_for_night
+from flow_pipelines.lifecycle import collect_night, open_night, regenerate, wait_for_night
 from flow_pipelines.lifecycle.journal import journal_of
 from flow_pipelines.model import Receipt, SubmissionState
 from flow_pipelines.model.errors import (
@@ -83,6 +83,23 @@ def test_an_imported_row_is_the_one_that_was_sent(lab: Lab) -> None:
 
 
 @pytest.mark.case(
+    "after a restore, runs were submitted after they had finished: when they were attached again",
+    "a late receipt has the time that the provider or the table tells, else that of the intent",
+)
+def test_a_run_that_is_found_again_was_submitted_when_it_was_sent(lab: Lab) -> None:
+    lab.plan(*CITIES)
+    copy = back_up(lab)
+    lab.submit()
+    restore(lab, copy)
+    lab.clock.advance(900)
+    collect_or_refuse(lab)
+    open_night(lab.night, lab.ports, owner="images")
+    found = lab.ledger.submissions(lab.night)
+    assert [one.provider_run_id is None for one in found] == [False] * 5
+    assert [one.submitted_at for one in found] == [one.submitting_at for one in found]
+
+
+@pytest.mark.case(
     "a restored ledger does not know the night at all",
     "the night, its workflow and its rows are made from the journal; the rest can be planned",
 )
@@ -116,10 +133,14 @@ def test_receipts_in_the_bucket_are_attached_before_any_table_is_written(lab: La
     collect(lab)
     table = lab.store.key(lab.night.batch, lab.night.partition_key, "runs.parquet")
     bought, evidence = set(lab.provider.runs), lab.store.get(table)
+    times = [one.submitted_at for one in lab.ledger.submissions(lab.night)]
     restore(lab, copy)
+    lab.clock.advance(900)
     collect_or_refuse(lab)
     assert lab.store.get(table) == evidence
-    assert {one.provider_run_id for one in lab.ledger.submissions(lab.night)} == bought
+    found = lab.ledger.submissions(lab.night)
+    assert {one.provider_run_id for one in found} == bought
+    assert [one.submitted_at for one in found] == times
     collect(lab)
     assert lab.states() == ["succeeded"] * 5
     assert len(lab.provider.posts) == 5

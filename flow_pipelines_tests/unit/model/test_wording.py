@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -41,6 +42,21 @@ def test_what_is_not_known_has_no_words() -> None:
 def test_durations_are_in_the_unit_that_people_would_use() -> None:
     times = [duration(ms) for ms in (0, 999, 1_000, 59_900, 65_400, 3_600_000)]
     assert times == ["0 ms", "999 ms", "1.0 s", "59.9 s", "1 min 05 s", "60 min 00 s"]
+    assert duration(65_400, at_most=True) == "≤ 1 min 05 s"
+
+
+@pytest.mark.case(
+    "the time until our poll stood as the time that a run took (Floyo: 344 s for 6.7 s)",
+    "where the provider tells no times, it is shown as at most that",
+)
+@pytest.mark.parametrize(("run_ms", "is_bound"), [(4500, True), (1200, False), (None, False)])
+def test_a_time_from_submission_to_end_is_an_upper_bound(
+    run_ms: int | None, is_bound: bool
+) -> None:
+    at = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
+    ended = at + timedelta(milliseconds=4500, microseconds=7)
+    row = submission(submitted_at=at, finished_at=ended, run_ms=run_ms)
+    assert row.run_ms_is_bound is is_bound
 
 
 def test_the_providers_words_come_before_ours() -> None:
