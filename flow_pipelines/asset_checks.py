@@ -14,7 +14,7 @@ import dagster as dg
 from flow_pipelines.lifecycle import NightSummary
 from flow_pipelines.lifecycle.missing_files import MissingFiles
 from flow_pipelines.model import BatchSettings
-from flow_pipelines.model.wording import money
+from flow_pipelines.model.wording import how_to_mend, money
 
 _DESCRIPTIONS = {
     "complete": "Every row has all its images in the bucket; `failures` names those that have not.",
@@ -137,7 +137,7 @@ def _gone_in_words(summary: NightSummary, absent: MissingFiles) -> str:
 def _waits_for_a_person(summary: NightSummary) -> str:
     """Say what keeps planned rows from being sent before somebody asks again."""
     if summary.stopped is not None and summary.planned:
-        return f"; stopped: {summary.stopped}. Mend it, materialize prompts, then provider_runs"
+        return f"; stopped: {summary.stopped}. {how_to_mend(summary.night.batch)}"
     if summary.held:
         return f"; {summary.held} planned anew wait until provider_runs is materialized"
     return ""
@@ -149,6 +149,7 @@ def _no_failed_runs(summary: NightSummary) -> _Finding:
         words += "; the check `complete` names them, with the reasons"
     if summary.stopped is not None:
         words += f"; submitting was stopped: {summary.stopped}"
+        words += f". {how_to_mend(summary.night.batch)}"
     return _finding(
         words,
         passed=not summary.failed and not summary.canceled,

@@ -35,6 +35,7 @@ from flow_pipelines.lifecycle import (
 from flow_pipelines.model import Night, SubmissionState
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.model.states import NOT_SENT
+from flow_pipelines.model.wording import how_to_mend
 from flow_pipelines.resources import IO_MANAGER_KEY, ProviderResource
 from flow_pipelines.resources.failures import failures
 from flow_pipelines.storage.tables import runs_table
@@ -126,7 +127,7 @@ def provider_runs_asset(batch: Batch) -> dg.AssetsDefinition:
                 )
             metadata |= _numbers(summary)
             if summary.stopped is not None and not summary.over_budget:
-                raise _stopped(night, summary, metadata)
+                raise _stopped(night, ports, summary, metadata)
             if summary.stopped is not None:
                 metadata["stopped"] = summary.stopped
             table = _table(night, ports)
@@ -161,7 +162,7 @@ def _left_of(
     if limit is None and not left:
         message = (
             f"{night} was stopped early, and Dagster has retried its run; nothing more was sent. "
-            "A person has to act; then materialize it again: what was bought is not bought twice."
+            f"{_how_to_go_on(night, ports)}"
         )
         raise ConfigurationError(message)
     return left if limit is None else max(min(limit - mine, left), 0)
@@ -199,14 +200,23 @@ def _numbers(summary: SubmitSummary) -> dict[str, int]:
     }
 
 
-def _stopped(night: Night, summary: SubmitSummary, metadata: dict[str, Any]) -> dg.Failure:
+def _how_to_go_on(night: Night, ports: Ports) -> str:
+    """Say what a person does about a night that would stop again by itself."""
+    record = ports.ledger.night(night)
+    act = "A person has to act; then materialize it again"
+    if record is not None and record.stopped is not None:
+        act = how_to_mend(night.batch)
+    return f"{act}: what was bought is not bought twice."
+
+
+def _stopped(
+    night: Night, ports: Ports, summary: SubmitSummary, metadata: dict[str, Any]
+) -> dg.Failure:
     """Say once why a night was not bought whole. What was submitted is polled and collected."""
     counts = ", ".join(f"{count} {name}" for name, count in _numbers(summary).items())
-    what_next = (
-        "A person has to act; then materialize it again: what was bought is not bought twice."
-        if summary.needs_person
-        else "A sensor will go on by itself."
-    )
+    what_next = "A sensor will go on by itself."
+    if summary.needs_person:
+        what_next = _how_to_go_on(night, ports)
     return dg.Failure(
         f"{night} stopped early: {summary.stopped} ({counts}). {what_next}",
         metadata=metadata,

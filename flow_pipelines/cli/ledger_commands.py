@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from flow_pipelines.model import SubmissionState
+from flow_pipelines.model.errors import ConfigurationError
 
 SHOWN = 50
 """Rows of a table, unless more are asked for."""
@@ -153,6 +154,8 @@ def resolve(  # noqa: PLR0913 - an answer an option
         accounts = None if unchecked else Accounts.of(module)
         click.echo(attach(ledger, submission, attached, accounts=accounts, **told))
     elif detach:
+        if submission.provider_run_id is None:
+            raise ConfigurationError(f"{key} has no provider run to detach; nothing was changed")
         ledger.detach(key, **told)
         click.echo(f"{key} is unresolved again; the run's outputs belong to none.")
     elif settle_second is not None:

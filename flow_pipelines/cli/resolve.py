@@ -18,7 +18,7 @@ from flow_pipelines.lifecycle.requests import submit_request
 from flow_pipelines.model import Receipt, Submission, SubmissionState
 from flow_pipelines.model.errors import ConfigurationError, IllegalTransition, ProviderError
 from flow_pipelines.model.wording import reported_problem
-from flow_pipelines.provider import Candidate
+from flow_pipelines.provider import Candidate, ListsCandidates
 from flow_pipelines.resources import ImageStoreResource, ProviderResource
 
 
@@ -111,11 +111,7 @@ def _detached(ledger: RunLedger, one: Submission) -> Rows:
 def _print_choice(
     console: Console, ledger: RunLedger, submission: Submission, module: str | None
 ) -> None:
-    try:
-        found = _choice(ledger, submission, module)
-    except (ConfigurationError, ProviderError) as error:
-        console.print(f"\nNo runs could be listed: {error}", highlight=False, markup=False)
-        return
+    found, problem = _choice(ledger, submission, module)
     rows = [
         {
             "provider run": one.provider_run_id,
@@ -126,8 +122,13 @@ def _print_choice(
         for one in found
     ]
     _print_table(console, "Runs that may be its; only you can tell", rows)
-    if not rows:
-        console.print("\nNo run of that time may be its, as far as the provider lists any.")
+    if not rows or problem:
+        told = problem or f"No run that {submission.provider} lists here may be its."
+        console.print(
+            f"\n{told} Look at its own page, too: there may be one, and it is billed.",
+            highlight=False,
+            markup=False,
+        )
     console.print(
         "\n--attach RUN_ID --why TEXT takes one; --not-created --why TEXT plans the row again.",
         highlight=False,
@@ -135,10 +136,29 @@ def _print_choice(
     )
 
 
-def _choice(ledger: RunLedger, submission: Submission, module: str | None) -> Sequence[Candidate]:
-    """Ask the account that it was sent with. Raises: ConfigurationError, ProviderError."""
+def _choice(
+    ledger: RunLedger, submission: Submission, module: str | None
+) -> tuple[Sequence[Candidate], str]:
+    """Ask the account that it was sent with; return what it lists, and why that is not all."""
+    found: list[Candidate] = []
+    try:
+        ports = _ports(ledger, submission, module)
+        if not (ports.provider.capabilities.find or isinstance(ports.provider, ListsCandidates)):
+            return (), f"{submission.provider} has no list of runs that could be asked for."
+        request = submit_request(ports, submission, {})
+        found += [
+            Candidate(provider_run_id=one.provider_run_id, created_at=one.created_at)
+            for one in proven(ports, submission, request)
+        ]
+        found += candidates(ports, submission, request)
+    except (ConfigurationError, ProviderError) as error:
+        return found, f"The runs at {submission.provider} could not be listed: {error}."
+    return found, ""
+
+
+def _ports(ledger: RunLedger, submission: Submission, module: str | None) -> Ports:
     accounts, clock = Accounts.of(module), SystemClock()
-    ports = Ports(
+    return Ports(
         ledger=ledger,
         resource=submission.resource,
         provider=accounts.get(submission.resource, ProviderResource).get_provider(
@@ -148,12 +168,6 @@ def _choice(ledger: RunLedger, submission: Submission, module: str | None) -> Se
         clock=clock,
         log=click.echo,
     )
-    request = submit_request(ports, submission, {})
-    own = [
-        Candidate(provider_run_id=one.provider_run_id, created_at=one.created_at)
-        for one in proven(ports, submission, request)
-    ]
-    return [*own, *candidates(ports, submission, request)]
 
 
 def _print_table(console: Console, title: str, rows: Rows) -> None:

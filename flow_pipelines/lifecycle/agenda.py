@@ -15,6 +15,7 @@ from flow_pipelines.lifecycle.ports import collect_lease, submit_lease
 from flow_pipelines.lifecycle.progress import NightProgress, night_progress
 from flow_pipelines.lifecycle.sending import count_sent
 from flow_pipelines.model import IN_FLIGHT, Night, NightRecord, SubmissionState
+from flow_pipelines.model.wording import how_to_mend
 
 SPACING = timedelta(minutes=2)
 """Time that a Dagster run gets to be queued, start and take its lease; doubled each attempt."""
@@ -201,7 +202,7 @@ def _held(record: NightRecord) -> str:
     """Say what keeps planned rows of a night that somebody asked to buy from being sent."""
     night, asset = record.night, f"{record.night.batch}/provider_runs"
     if record.stopped is not None and record.counts.get(SubmissionState.PLANNED):
-        return f"{night} stopped: {record.stopped}. Mend it, then materialize prompts and {asset}"
+        return f"{night} stopped: {record.stopped}. {how_to_mend(night.batch)}"
     if record.held:
         return f"{night}: {record.held} planned anew wait until {asset} is materialized"
     return ""

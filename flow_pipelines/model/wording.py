@@ -48,6 +48,14 @@ def duration(milliseconds: float | None, *, at_most: bool = False) -> str:
     return f"{minutes} min {seconds:02} s"
 
 
+def how_to_mend(batch: str) -> str:
+    """Return what a person does about a night whose rows seem to share a fault."""
+    return (
+        f"Mend the graph, the table or the parameters; then materialize {batch}/prompts, and after "
+        f"it {batch}/provider_runs, which alone would send the same again"
+    )
+
+
 def reported_problem(submission: Submission, outputs: Sequence[Output] = ()) -> str:
     """Return what went wrong, the provider's words before ours; empty where nothing was noted."""
     problems = [one.problem for one in outputs if one.stored is None and one.problem]

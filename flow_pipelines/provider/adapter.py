@@ -126,6 +126,7 @@ class Provider(Protocol):
         """Return runs created since `since` that bear the label of `request`: they are its own.
 
         Safe to repeat; an empty answer proves nothing. Empty where `capabilities.find` is False.
+        Raises: ProviderError, also where the list is not documented and not there.
         """
 
     def fetch(self, output: OutputRef, *, max_bytes: int) -> AbstractContextManager[Download]:

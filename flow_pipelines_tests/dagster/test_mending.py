@@ -56,7 +56,7 @@ def test_a_wrong_checkpoint_stops_the_night_and_a_mended_graph_completes_it(
     told = failure_of(first)
     assert "3 rows were refused alike and none was accepted" in told
     assert "node ckpt: Value not in list: ckpt_name: 'wrong.safetensors' not in" in told
-    assert "A person has to act" in told
+    assert "then materialize harbor/prompts, and after it harbor/provider_runs" in told
     assert posts(one_model) == 3
     assert ("harbor/provider_runs", NIGHT) not in asked(data)
     assert "stopped: 3 rows were refused alike" in (data.cursor or "")

@@ -13,7 +13,6 @@ from flow_pipelines.model import Cost, CostBasis, OutputRef, Receipt, RunReport,
 from flow_pipelines.model import json_values as read
 from flow_pipelines.model.errors import (
     ConfigurationError,
-    NotFound,
     OutputRefused,
     RequestRejected,
     UnexpectedAnswer,
@@ -94,11 +93,7 @@ class FloyoProvider(ProviderAdapter[FloyoClient]):
 
     def find(self, request: SubmitRequest, since: datetime) -> Sequence[Receipt]:
         """Look for runs named exactly `request.label`; see `Provider`."""
-        try:
-            runs = self.client.search_runs(request.label)
-        except (NotFound, RequestRejected, UnexpectedAnswer):
-            # The call is not documented: that it is not there proves nothing.
-            return ()
+        runs = self.client.search_runs(request.label)
         receipts = {
             run.id: Receipt(
                 provider_run_id=run.id, provider_status=run.status, created_at=run.requested_at

@@ -147,9 +147,7 @@ def test_a_poll_of_a_run_that_was_detached_meanwhile_is_refused(shared_desk: Des
     assert shared_desk.everything(key) == before
 
 
-@pytest.mark.parametrize(
-    ("told", "noted"), [(None, 0), (-60, 0), (2, 2), (600, 600), (4000, 3600)]
-)
+@pytest.mark.parametrize(("told", "noted"), [(None, 0), (-60, 0), (2, 2), (600, 600), (4000, 3600)])
 def test_a_late_receipt_s_time_is_between_its_intent_and_now(
     shared_desk: Desk, told: int | None, noted: int
 ) -> None:

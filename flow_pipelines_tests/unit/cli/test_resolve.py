@@ -136,6 +136,33 @@ def test_the_account_that_it_was_sent_with_is_asked(
     assert "FLOYO_API_KEY" in said.output
 
 
+@pytest.mark.case(
+    "while Floyo's list of runs failed, `resolve` said that no run may be the row's",
+    "it says that the runs could not be listed, and that there may be one",
+)
+def test_a_list_that_cannot_be_read_is_not_an_empty_one(machine: Machine, lost: Submission) -> None:
+    empty = " ".join(machine.type("resolve", lost.submission_key).output.split())
+    machine.control.add_fault("floyo", "search_runs", "status", status=404, count=None)
+    broken = " ".join(machine.type("resolve", lost.submission_key).output.split())
+
+    assert "No run that floyo lists here may be its." in empty
+    assert "The runs at floyo could not be listed" in broken
+    assert "No run that" not in broken
+    for said in (empty, broken):
+        assert "there may be one, and it is billed" in said
+        assert "--attach RUN_ID" in said
+
+
+@pytest.mark.case(
+    "`resolve --detach` of a row without a run: unresolved may not become unresolved",
+    "it says that there is no run to detach",
+)
+def test_where_there_is_no_run_nothing_is_detached(machine: Machine, lost: Submission) -> None:
+    said = machine.type("resolve", lost.submission_key, "--detach", *WHY)
+    assert said.exit_code == 1
+    assert "has no provider run to detach" in said.output
+
+
 def test_an_attachment_is_undone_and_both_are_shown(machine: Machine, lost: Submission) -> None:
     key, run_id = lost.submission_key, stranger(machine)
     attached = machine.type("resolve", key, "--attach", run_id, "--unchecked", *WHY)

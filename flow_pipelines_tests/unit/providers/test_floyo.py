@@ -238,9 +238,9 @@ def test_find_is_not_led_astray_by_odd_entries() -> None:
     ],
     ids=["404", "405", "400", "html", "no list", "null"],
 )
-def test_a_search_that_does_not_work_proves_nothing(step: Step) -> None:
-    with Wire(step) as wire:
-        assert adapter(wire).find(order(), SINCE) == ()
+def test_a_search_that_does_not_work_is_told(step: Step) -> None:
+    with Wire(step) as wire, pytest.raises(ProviderError):
+        adapter(wire).find(order(), SINCE)
 
 
 def test_a_search_that_could_not_be_asked_is_told() -> None:
