@@ -32,9 +32,10 @@ _PATTERNS = (
     re.compile(r"(\b[a-z][a-z0-9+.-]*://[^/\s:@]*:)[^/\s@]+(?=@)"),
     # The token of an address that a provider may call back.
     re.compile(r"(/callbacks/[^/\s]+/[^/\s]+/)[A-Za-z0-9_-]{20,}"),
-    # The providers' own key prefixes, where a key stands alone.
+    # Keys that stand alone, also on a command line, before anybody knows a provider.
     re.compile(r"()\b(?:flo_|fsk_live_|fsk_test_|sk_live_|whsec_)[A-Za-z0-9_\-]{6,}"),
 )
+_prefixes: dict[str, re.Pattern[str]] = {}
 
 
 _known: dict[str, None] = {}
@@ -82,6 +83,12 @@ def _remember(value: str) -> None:
         _known.pop(oldest, None)
 
 
+def mask_keys_like(*prefixes: str) -> None:
+    """Mask from now on whatever begins with one of `prefixes`, as a provider's keys do."""
+    for prefix in prefixes:
+        _prefixes[prefix] = re.compile(rf"()\b{re.escape(prefix)}[A-Za-z0-9_\-]{{6,}}")
+
+
 def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
     """Return `text` with every known secret and everything that looks like one masked.
 
@@ -93,7 +100,7 @@ def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
             text = text.replace(secret.reveal(), MASK)
     for spelling in list(_known):
         text = text.replace(spelling, MASK)
-    for pattern in _PATTERNS:
+    for pattern in (*_PATTERNS, *_prefixes.values()):
         text = pattern.sub(lambda match: f"{match.group(1)}{MASK}", text)
     return text
 

@@ -16,10 +16,8 @@ from flow_pipelines.cli.home import Home
 from flow_pipelines.cli.night import NightOfDemo, NightResult
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.model import ENDED, Night, SubmissionState
+from flow_pipelines.providers import profile
 from flow_pipelines.sandbox.meter import Reading
-
-TELLS_FLOTIME = "floyo"
-"""The provider that reports GPU time; the stand-ins of the others meter it for themselves."""
 
 _STEPS = ("submitted", "finished", "in the bucket")
 
@@ -118,12 +116,12 @@ class _Session:
     @property
     def agrees(self) -> bool:
         """Return whether every run was billed once, none was asked for too fast, and sums match."""
-        same_time = self.meter.flotime_ms == self.flotime_ms or self.provider != TELLS_FLOTIME
+        same_time = self.meter.flotime_ms == self.flotime_ms or not _tells_flotime(self.provider)
         clean = self.meter.duplicate_bills == 0 and self.meter.rate_limited == 0
         return same_time and clean and self.meter.runs_billed == self.runs
 
     def time(self, milliseconds: int) -> str:
-        return _seconds(milliseconds) if self.provider == TELLS_FLOTIME else "–"
+        return _seconds(milliseconds) if _tells_flotime(self.provider) else "–"
 
 
 def _nights(results: Sequence[NightResult]) -> Table:
@@ -136,7 +134,7 @@ def _nights(results: Sequence[NightResult]) -> Table:
             str(one.runs),
             str(one.images),
             str(one.failed),
-            _seconds(one.flotime_ms) if one.provider == TELLS_FLOTIME else "–",
+            _seconds(one.flotime_ms) if _tells_flotime(one.provider) else "–",
             str(one.cost_usd),
         )
     return table
@@ -174,6 +172,11 @@ def _table(title: str, columns: Sequence[str]) -> Table:
 def _add_numbers(table: Table, columns: Sequence[str]) -> None:
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
+
+
+def _tells_flotime(provider: str) -> bool:
+    """Return whether the provider reports GPU time; the others' stand-ins only meter it."""
+    return profile(provider).capabilities.flotime
 
 
 def _seconds(milliseconds: int) -> str:

@@ -120,8 +120,8 @@ def verify(*, batch: str, partition_key: str | None, repair: bool, module: str |
 def workflows(*, provider: str, reference: str | None, as_json: bool, module: str | None) -> None:
     """List what PROVIDER can run, or show what the workflow ID takes, as YAML ready to paste.
 
-    PROVIDER is a resource key: floyo, floimg, comflowy, flora, or a second account's. ID is what
-    `workflow:` takes: for Floyo the path of a graph in API format. Costs nothing.
+    PROVIDER is a resource key: a provider's name, such as floyo, or a second account's. ID is what
+    `workflow:` takes: where that is a file, the path of a graph in API format. Costs nothing.
     """
     from flow_pipelines.cli.workflows import run_workflows
 

@@ -7,7 +7,7 @@ import click
 import dagster as dg
 from pydantic import BaseModel, Field
 
-from flow_pipelines.providers import profile
+from flow_pipelines.providers import profile, provider_names
 
 _GRAPH = {
     "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "your.safetensors"}},
@@ -36,7 +36,6 @@ _GRAPH = {
     "7": {"class_type": "SaveImage", "inputs": {"images": ["6", 0], "filename_prefix": "image"}},
 }
 _PROMPTS = "prompt_id,prompt\nfirst,a lighthouse in the rain\nsecond,the same harbor at dawn\n"
-_FLOYO = "floyo"
 _NODES = ("2::text", "5::seed")
 _DEFS = """\
 # A row of {prompts} is a provider run. `flow-pipelines estimate {name}` says what a night takes.
@@ -58,15 +57,17 @@ attributes:
 class ScaffoldParams(BaseModel):
     """What `dg scaffold defs` takes beside the name."""
 
-    provider: str = Field(default=_FLOYO, description="floyo, floimg, comflowy or flora.")
+    provider: str = Field(
+        default=provider_names()[0], description=f"One of {', '.join(provider_names())}."
+    )
     workflow: str | None = Field(
         default=None,
-        description="Id or slug of a workflow at the provider; for floyo a small graph is written.",
+        description="Id or slug at the provider; where it runs files, a small graph is written.",
     )
 
 
 class PromptBatchScaffolder(dg.Scaffolder[ScaffoldParams]):
-    """Writes a batch that loads as it is: for Floyo, a small graph; and a table of two rows."""
+    """Writes a batch that loads as it is: two rows, and a small graph where workflows are files."""
 
     @classmethod
     def get_scaffold_params(cls) -> type[ScaffoldParams]:

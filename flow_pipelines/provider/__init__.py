@@ -19,7 +19,7 @@ from flow_pipelines.provider.adapter import (
     TellsIdentity,
     WorkflowListing,
 )
-from flow_pipelines.provider.answers import Reply, request_id
+from flow_pipelines.provider.answers import AnsweredRequest, request_id
 from flow_pipelines.provider.base import InputValues, ProviderAdapter
 from flow_pipelines.provider.callbacks import (
     Callback,
@@ -70,6 +70,7 @@ from flow_pipelines.provider.records import (
 
 __all__ = [
     "MAX_DOWNLOAD_BYTES",
+    "AnsweredRequest",
     "ApiAnswer",
     "ApiClient",
     "ApiDefaults",
@@ -106,7 +107,6 @@ __all__ = [
     "Quota",
     "RateLimit",
     "Record",
-    "Reply",
     "Resend",
     "Seal",
     "SignIn",

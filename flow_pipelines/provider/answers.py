@@ -18,7 +18,7 @@ _MOST_FIELDS, _MOST_CHARACTERS = 5, 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reply:
+class AnsweredRequest:
     """A provider's answer, beside the request that it answers.
 
     Whatever cannot be read raises UnexpectedAnswer; SubmitOutcomeUnknown instead, where the

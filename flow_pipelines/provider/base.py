@@ -17,7 +17,7 @@ from flow_pipelines.model.states import SubmissionState
 from flow_pipelines.model.submission import Cost, CostBasis
 from flow_pipelines.model.workflow import Workflow
 from flow_pipelines.provider.adapter import Provider, SubmitRequest
-from flow_pipelines.provider.answers import Reply
+from flow_pipelines.provider.answers import AnsweredRequest
 from flow_pipelines.provider.client import ApiClient
 from flow_pipelines.provider.ports import Lane, Transport
 
@@ -58,7 +58,7 @@ class ProviderAdapter(Provider, Generic[C]):
         return self.read_receipt(self.client.send(self.prepare(request)))
 
     @abstractmethod
-    def read_receipt(self, reply: Reply) -> Receipt:
+    def read_receipt(self, reply: AnsweredRequest) -> Receipt:
         """Read the answer to a submit. Raises: SubmitOutcomeUnknown, where it names no run."""
 
     def cancel(self, provider_run_id: str, workflow: Workflow) -> RunReport:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from flow_pipelines.provider.answers import Reply
+from flow_pipelines.provider.answers import AnsweredRequest
 from flow_pipelines.provider.calls import (
     ApiAnswer,
     ApiRequest,
@@ -60,15 +60,15 @@ class ApiClient:
         """`base_url` is the API's address, its version included."""
         self._transport, self._base_url = transport, base_url.rstrip("/")
 
-    def send(self, request: ApiRequest) -> Reply:
+    def send(self, request: ApiRequest) -> AnsweredRequest:
         """Send a request that this client built. Raises: ProviderError; see `Transport.send`."""
         answer = self._transport.send(request)
-        return Reply(provider=self.api.provider, request=request, answer=answer)
+        return AnsweredRequest(provider=self.api.provider, request=request, answer=answer)
 
     def _request(self, operation: str, method: Method, path: str, **declared: Any) -> ApiRequest:
         return self.api.request(operation, method, f"{self._base_url}{path}", **declared)
 
-    def _call(self, operation: str, method: Method, path: str, **declared: Any) -> Reply:
+    def _call(self, operation: str, method: Method, path: str, **declared: Any) -> AnsweredRequest:
         return self.send(self._request(operation, method, path, **declared))
 
     def _open(

@@ -23,6 +23,8 @@ class ProviderProfile:
     """Address of the provider's API documentation."""
     key_variable: str
     """Environment variable of the key."""
+    key_prefixes: Sequence[str] = ()
+    """What keys begin with, where `redaction` does not mask such keys anyway."""
     urls: Mapping[str, str]
     """Keyword of `connect` → default; `base_url` first. All are origins that may get the key."""
     url_variables: Mapping[str, str]

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.provider import ProviderProfile
+from flow_pipelines.redaction import mask_keys_like
 
 PROVIDERS: Mapping[str, str] = MappingProxyType(
     {
@@ -30,11 +31,12 @@ def provider_names() -> tuple[str, ...]:
 def profile(name: str) -> ProviderProfile:
     """Return what is known of a provider. Raises: ConfigurationError, for an unknown name."""
     if name not in PROVIDERS:
-        known = ", ".join(PROVIDERS)
-        raise ConfigurationError(f"unknown provider {name!r}; known are: {known}")
+        names = ", ".join(PROVIDERS)
+        raise ConfigurationError(f"unknown provider {name!r}; known are: {names}")
     module, attribute = PROVIDERS[name].split(":")
-    found: ProviderProfile = getattr(import_module(module), attribute)
-    return found
+    known: ProviderProfile = getattr(import_module(module), attribute)
+    mask_keys_like(*known.key_prefixes)
+    return known
 
 
 __all__ = ["PROVIDERS", "ProviderProfile", "profile", "provider_names"]

@@ -8,10 +8,10 @@ from email.utils import parsedate_to_datetime
 
 from flow_pipelines.model.errors import ConfigurationError, UnexpectedAnswer
 from flow_pipelines.provider import (
+    AnsweredRequest,
     ApiAnswer,
     ApiRequest,
     ProviderProfile,
-    Reply,
     Resend,
     SignIn,
     Transport,
@@ -37,7 +37,7 @@ def check_account(transport: Transport, profile: ProviderProfile, base_url: str)
     request = _probe(profile, base_url.rstrip("/"))
     answer = transport.send(request)
     # A page of something in between, or of another site, proves nothing about a key.
-    Reply(provider=profile.name, request=request, answer=answer).document()
+    AnsweredRequest(provider=profile.name, request=request, answer=answer).document()
     if profile.probe is None and not _holds_token(profile.sign_in, answer):
         raise UnexpectedAnswer(
             "the answer holds no token", provider=profile.name, operation=request.operation

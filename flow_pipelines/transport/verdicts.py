@@ -24,10 +24,10 @@ from flow_pipelines.model.errors import (
     UnexpectedAnswer,
 )
 from flow_pipelines.provider import (
+    AnsweredRequest,
     ApiAnswer,
     ApiRequest,
     ErrorBody,
-    Reply,
     Resend,
     Verdict,
     request_id,
@@ -93,7 +93,7 @@ def judge(
         return None
     is_error = _is_error(request, answer)
     if is_error is None:
-        reply = Reply(provider=provider, request=request, answer=answer)
+        reply = AnsweredRequest(provider=provider, request=request, answer=answer)
         return reply.unexpected("the answer cannot be read")
     if not is_error:
         return None

@@ -19,6 +19,7 @@ from flow_pipelines import (
     ImageStoreResource,
     RunLedgerResource,
     default_resources,
+    provider_resource,
 )
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.model.errors import (
@@ -44,7 +45,7 @@ from flow_pipelines.transport import LinkSeal, MemoryPaceStore
 from flow_pipelines_tests.dagster.conftest import World
 
 KEY = "flo_a_key_that_nobody_may_see"
-RESOURCES = {
+PUBLIC = {
     "floyo": FloyoResource,
     "floimg": FloImgResource,
     "comflowy": ComflowyResource,
@@ -64,14 +65,20 @@ def test_a_public_name_that_does_not_exist_is_an_attribute_error() -> None:
 
 
 def test_default_resources_have_the_public_keys() -> None:
-    keys = {"image_store", "run_ledger", "flow_pipelines_io_manager", *RESOURCES}
+    keys = {"image_store", "run_ledger", "flow_pipelines_io_manager", *provider_names()}
     assert set(default_resources()) == keys
+    assert set(PUBLIC) <= keys
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_resource_class_is_the_one_that_its_provider_s_name_gives(name: str) -> None:
+    assert provider_resource(name) is PUBLIC[name]
 
 
 @pytest.mark.parametrize("name", provider_names())
 def test_every_provider_of_the_registry_has_its_resource(name: str) -> None:
-    assert RESOURCES[name].provider_name == name
-    resource = RESOURCES[name](api_key="k")
+    assert provider_resource(name).provider_name == name
+    resource = provider_resource(name)(api_key="k")
     assert resource.profile.name == name
     client = resource.get_client()
     assert client is resource.get_client()
@@ -152,7 +159,7 @@ def test_a_budget_that_is_no_amount_is_refused(text: str, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("setting", ["daily_budget_usd", "requests_per_minute"])
 def test_a_bound_that_is_written_and_is_nothing_is_an_error(name: str, setting: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{setting} is written and is nothing"):
-        RESOURCES[name](**{setting: None})
+        provider_resource(name)(**{setting: None})
 
 
 def test_a_price_of_flotime_that_is_nothing_is_an_error_too() -> None:

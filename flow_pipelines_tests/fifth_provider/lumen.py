@@ -30,6 +30,7 @@ from flow_pipelines.model import json_values as read
 from flow_pipelines.model.errors import ConfigurationError, NotFound
 from flow_pipelines.provider import (
     MAX_DOWNLOAD_BYTES,
+    AnsweredRequest,
     ApiAnswer,
     ApiClient,
     ApiDefaults,
@@ -53,7 +54,6 @@ from flow_pipelines.provider import (
     ProviderProfile,
     RateLimit,
     Record,
-    Reply,
     Resend,
     Status,
     SubmitRequest,
@@ -92,13 +92,6 @@ class Picture(Record):
     bytes: MaybeCount = None
 
 
-class Trouble(Record):
-    """Why a job broke."""
-
-    code: MaybeText = None
-    text: MaybeText = None
-
-
 class Job(Record):
     """A job, as it is now."""
 
@@ -109,7 +102,8 @@ class Job(Record):
     charged: MaybeAmount = None
     """USD."""
     pictures: Annotated[tuple[Picture, ...], BeforeValidator(every_object)] = ()
-    trouble: Annotated[Trouble, BeforeValidator(read.members)] = Trouble()
+    trouble: Annotated[Mapping[str, Any], BeforeValidator(read.members)] = Field(default={})
+    """`{code, text}`: why it broke."""
 
 
 class PresetInput(Record):
@@ -229,8 +223,8 @@ class LumenClient(ApiClient):
         return self._open("open_picture", url, max_bytes, source=FILES_PAGE)
 
 
-def read_job(reply: Reply) -> Job:
-    """Read `{job: {…}}`. Raises: UnexpectedAnswer or SubmitOutcomeUnknown, see `Reply`."""
+def read_job(reply: AnsweredRequest) -> Job:
+    """Read `{job: {…}}`. Raises: as `AnsweredRequest` says."""
     job = reply.read(Job, read.members(reply.document().get("job")))
     if reply.request.provider_run_id not in (None, job.id):
         raise reply.unexpected("the answer is another job")
@@ -275,7 +269,7 @@ class LumenProvider(ProviderAdapter[LumenClient]):
             preset, request.parameters, request.label, request.callback_url
         )
 
-    def read_receipt(self, reply: Reply) -> Receipt:
+    def read_receipt(self, reply: AnsweredRequest) -> Receipt:
         """Read the answer to a submit; see `ProviderAdapter`."""
         job = read_job(reply)
         return Receipt(provider_run_id=job.id, provider_status=job.phase, report=report_of(job))
@@ -306,7 +300,7 @@ def report_of(job: Job) -> RunReport:
     """Return what the rooms above need to know of a job."""
     state = STATES.get(job.phase)
     failed = state is SubmissionState.FAILED
-    code = read.code(job.trouble.code)
+    code = read.code(job.trouble.get("code"))
     return RunReport(
         provider_run_id=job.id,
         state=state,
@@ -316,7 +310,7 @@ def report_of(job: Job) -> RunReport:
         charged_usd=job.charged,
         outputs=tuple(_output(index, picture) for index, picture in enumerate(job.pictures)),
         error_code=(code or "broken") if failed else None,
-        error_message=(read.prose(job.trouble.text) or "broken") if failed else None,
+        error_message=(read.prose(job.trouble.get("text")) or "broken") if failed else None,
         account_problem=failed and code == OUT_OF_CREDIT,
     )
 
@@ -390,6 +384,7 @@ PROFILE = ProviderProfile(
     title="Lumen",
     documentation="https://lumen.example/docs",
     key_variable="LUMEN_API_KEY",
+    key_prefixes=("lumen_key_",),
     urls={"base_url": "https://api.lumen.example", "files_url": "https://files.lumen.example"},
     url_variables={"base_url": "LUMEN_BASE_URL", "files_url": "LUMEN_FILES_URL"},
     other_variables={"studio": "LUMEN_STUDIO"},

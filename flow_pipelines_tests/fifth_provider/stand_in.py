@@ -57,7 +57,7 @@ class Lumen:
 
     name = "lumen"
     roots: tuple[str, ...] = (API, FILES)
-    default_key = "lumen_sandbox_key_0001"
+    default_key = "lumen_key_sandbox_0001"
     requests_per_minute = 120
 
     def __init__(self, world: World) -> None:

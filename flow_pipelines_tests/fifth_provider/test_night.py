@@ -12,6 +12,7 @@ import pytest
 from flow_pipelines import PromptBatchComponent, provider_resource
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.model import Night, SubmissionState
+from flow_pipelines.redaction import redact
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
 from flow_pipelines_tests.dagster.conftest import (
@@ -132,6 +133,10 @@ def test_its_resource_is_made_from_its_profile(
     assert (environment._studio, field._studio) == ("from the environment", "a field")
     assert environment._files_url == "https://files.lumen.example"
     assert field._files_url == "https://elsewhere.example"
+
+
+def test_a_key_of_its_shape_is_masked_though_no_setting_holds_it() -> None:
+    assert "PlantedKey01" not in redact("flow-pipelines runs --key lumen_key_PlantedKey01")
 
 
 def test_a_second_account_is_a_second_resource(

@@ -26,7 +26,6 @@ from flow_pipelines_tests.faults.alphabet.memory_store import MemoryImageStore
 from flow_pipelines_tests.webhooks.conftest import OURS
 
 NIGHT = Night("posters", UNPARTITIONED)
-SUBMIT = {"comflowy": "run", "flora": "create_technique_run"}
 
 
 def eventually(holds: Callable[[], bool]) -> bool:
@@ -47,7 +46,7 @@ class Street:
         self.ledger = open_ledger(f"sqlite:///{folder / 'ledger.db'}", clock)
         self.lines: list[str] = []
         variable = profile(provider).callback_secret_variable
-        signing = {variable: sandbox.world.tuning.flora_webhook_secrets[0]} if variable else {}
+        signing = {variable: sandbox.environment()[variable]} if variable else {}
         self.desk = Desk(
             ledger=self.ledger,
             clock=clock,

@@ -12,7 +12,7 @@ from flow_pipelines.providers import profile, provider_names
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
 from flow_pipelines_tests.fakes import ManualClock
-from flow_pipelines_tests.webhooks.street import NIGHT, SUBMIT, Street, eventually
+from flow_pipelines_tests.webhooks.street import NIGHT, Street, eventually
 
 CALL_BACK = [name for name in provider_names() if profile(name).read_callback is not None]
 
@@ -96,7 +96,7 @@ def test_lost_doubled_and_late_callbacks_change_nothing_but_the_time(
 
 def test_a_callback_tells_whose_a_run_is_when_the_answer_was_lost(street: Street) -> None:
     street.open_receiver()
-    submit = SUBMIT[street.provider]
+    submit = street.account.case["calls"]["submit"]
     street.control.add_fault(street.provider, submit, "drop_after_accept", count=1)
 
     summary = street.buy(1)

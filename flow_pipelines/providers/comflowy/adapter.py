@@ -11,11 +11,11 @@ from flow_pipelines.batches.keys import stable_hash
 from flow_pipelines.model import OutputRef, Receipt, RunReport, SubmissionState, Workflow
 from flow_pipelines.model.errors import ConfigurationError, RequestRejected
 from flow_pipelines.provider import (
+    AnsweredRequest,
     ApiRequest,
     Capabilities,
     Download,
     ProviderAdapter,
-    Reply,
     SubmitRequest,
     Transport,
 )
@@ -61,7 +61,7 @@ class ComflowyProvider(ProviderAdapter[ComflowyClient]):
             workflow_id, request.parameters, on_result_url=request.callback_url
         )
 
-    def read_receipt(self, reply: Reply) -> Receipt:
+    def read_receipt(self, reply: AnsweredRequest) -> Receipt:
         """Read the answer to a submit; see `ProviderAdapter`."""
         return Receipt(provider_run_id=started_run(reply).run_id)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from flow_pipelines.provider import (
     MAX_DOWNLOAD_BYTES,
+    AnsweredRequest,
     ApiClient,
     ApiRequest,
     Download,
-    Reply,
     Resend,
 )
 from flow_pipelines.providers.comflowy.calls import (
@@ -96,6 +96,6 @@ class ComflowyClient(ApiClient):
         return self._open_link("open_link", url, max_bytes, verdicts={})
 
 
-def started_run(reply: Reply) -> StartedRun:
+def started_run(reply: AnsweredRequest) -> StartedRun:
     """Read the answer to a `run`. Raises: SubmitOutcomeUnknown, where it names no run."""
     return reply.read(StartedRun, data_of(reply.document()))

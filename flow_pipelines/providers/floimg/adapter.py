@@ -23,13 +23,13 @@ from flow_pipelines.model.errors import (
     UnexpectedAnswer,
 )
 from flow_pipelines.provider import (
+    AnsweredRequest,
     ApiRequest,
     Capabilities,
     Download,
     InputFile,
     InputValues,
     ProviderAdapter,
-    Reply,
     SubmitRequest,
     Transport,
     WorkflowListing,
@@ -116,7 +116,7 @@ class FloImgProvider(ProviderAdapter[FloImgClient]):
         workflow_id = request.workflow.body["workflow_id"]
         return self.client.execute_workflow_request(workflow_id, request.parameters)
 
-    def read_receipt(self, reply: Reply) -> Receipt:
+    def read_receipt(self, reply: AnsweredRequest) -> Receipt:
         """Read the answer to a submit; see `ProviderAdapter`."""
         report = report_of(reply.read(Execution))
         return Receipt(

@@ -11,12 +11,12 @@ from pydantic import ValidationError
 from flow_pipelines.model import json_values as read
 from flow_pipelines.model.errors import UnexpectedAnswer
 from flow_pipelines.provider import (
+    AnsweredRequest,
     ApiAnswer,
     ApiClient,
     ApiRequest,
     Method,
     Quota,
-    Reply,
     Transport,
 )
 from flow_pipelines.providers.floimg.calls import API, NAME, read_quota
@@ -116,13 +116,13 @@ class ListingClient(ApiClient):
         return Listing(operation, ask, start)
 
 
-def read_wrapped(kind: type[R], reply: Reply, name: str) -> R:
+def read_wrapped(kind: type[R], reply: AnsweredRequest, name: str) -> R:
     """Read the one thing that an answer is, or has under `name` where that is an object."""
     document = reply.document()
     return reply.read(kind, read.members(document.get(name)) or document)
 
 
-def read_page(kind: type[K], reply: Reply, name: str, offset: int) -> Page[K]:
+def read_page(kind: type[K], reply: AnsweredRequest, name: str, offset: int) -> Page[K]:
     """Read `{<name>: […], total, hasMore}`. Raises: UnexpectedAnswer, for what holds no list."""
     listed = reply.objects(name)
     about = read.members(reply.answer.json())

@@ -22,6 +22,7 @@ from flow_pipelines.model.errors import (
     RequestRejected,
 )
 from flow_pipelines.provider import (
+    AnsweredRequest,
     ApiRequest,
     Candidate,
     Capabilities,
@@ -29,7 +30,6 @@ from flow_pipelines.provider import (
     InputFile,
     InputValues,
     ProviderAdapter,
-    Reply,
     SubmitRequest,
     Transport,
     WorkflowListing,
@@ -75,7 +75,7 @@ class FloraProvider(ProviderAdapter[FloraClient]):
             callback_url=request.callback_url,
         )
 
-    def read_receipt(self, reply: Reply) -> Receipt:
+    def read_receipt(self, reply: AnsweredRequest) -> Receipt:
         """Read the answer to a submit; see `ProviderAdapter`."""
         return receipt_of(reply.read(TechniqueRun))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from flow_pipelines.model import json_values as read
-from flow_pipelines.provider import ApiClient, Record, Reply
+from flow_pipelines.provider import AnsweredRequest, ApiClient, Record
 from flow_pipelines.providers.flora.calls import API, given
 
 PAGE_ITEMS, MAX_PAGES = 100, 100
@@ -36,7 +36,9 @@ class PagingClient(ApiClient):
                 if not needs or any(read.identifier(item.get(name)) for name in needs):
                     yield page.read(kind, item)
 
-    def _pages(self, operation: str, path: str, params: Mapping[str, str]) -> Iterator[Reply]:
+    def _pages(
+        self, operation: str, path: str, params: Mapping[str, str]
+    ) -> Iterator[AnsweredRequest]:
         """Follow `meta.next_cursor`: to its end, or for `MAX_PAGES`."""
         cursor = None
         for _ in range(MAX_PAGES):

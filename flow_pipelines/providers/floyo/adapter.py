@@ -18,13 +18,13 @@ from flow_pipelines.model.errors import (
     UnexpectedAnswer,
 )
 from flow_pipelines.provider import (
+    AnsweredRequest,
     ApiRequest,
     Capabilities,
     Download,
     InputFile,
     InputValues,
     ProviderAdapter,
-    Reply,
     SubmitRequest,
     Transport,
 )
@@ -78,7 +78,7 @@ class FloyoProvider(ProviderAdapter[FloyoClient]):
         """Return the call that runs the graph, named by `request.label`; see `Provider`."""
         return self.client.create_run_request(_graph_of(request), request.label)
 
-    def read_receipt(self, reply: Reply) -> Receipt:
+    def read_receipt(self, reply: AnsweredRequest) -> Receipt:
         """Read the answer to a submit; see `ProviderAdapter`."""
         return Receipt(provider_run_id=reply.read(CreatedRun).id)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,16 @@ from flow_pipelines.transport import HttpTransport, MemoryPaceStore, RetryBudget
 from flow_pipelines_tests.fakes import ManualClock
 
 SAMPLES = Path(__file__).parents[2] / "samples"
+"""Recorded answers by provider, each with a `conformance.json`: what its tests have to know."""
 POLLS = 40
 _unique = count(1)
+
+
+@cache
+def conformance_case(name: str) -> Mapping[str, Any]:
+    """Return what tests of every provider have to know of one: what they buy, under which calls."""
+    case: dict[str, Any] = json.loads((SAMPLES / name / "conformance.json").read_text())
+    return case
 
 
 @dataclass
@@ -41,7 +49,7 @@ class Account:
 
     def __post_init__(self) -> None:
         self.control = ControlClient(self.sandbox.url)
-        self.case = json.loads((SAMPLES / self.name / "conformance.json").read_text())
+        self.case = conformance_case(self.name)
         self.secret = self.key or self._variable(profile(self.name).key_variable)
         self.provider = self._connect()
 
@@ -132,7 +140,7 @@ class Account:
         return seen
 
     def _is_about_runs(self, record: RequestRecord) -> bool:
-        return record.provider == self.name and record.operation != self.case.get("sign_in")
+        return record.provider == self.name and record.operation != self.case["calls"].get("token")
 
     def operation(self, verb: str, *arguments: Any) -> str:
         """Return the sandbox's name of the last request that a verb sends."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -32,10 +31,11 @@ from flow_pipelines.sandbox.meter import Reading, RequestRecord
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines.sandbox.wire import Dialect
 from flow_pipelines.transport import HttpTransport, MemoryPaceStore, RetryBudget, Timeouts
-from flow_pipelines_tests.conformance.providers.account import SAMPLES
+from flow_pipelines_tests.conformance.providers.account import SAMPLES, conformance_case
 from flow_pipelines_tests.fakes import ManualClock
 from flow_pipelines_tests.faults.alphabet.elsewhere import Elsewhere
 from flow_pipelines_tests.faults.alphabet.memory_store import MemoryImageStore
+from flow_pipelines_tests.faults.alphabet.vocabulary import Call
 
 NIGHT = Night("posters", "2026-11-21")
 OWNER = "process-1"
@@ -105,7 +105,7 @@ class Bench:
         self.ledger = shared.ledger
         self.clock.renew = self._renew
         self.store = MemoryImageStore("a-bucket", "flow")
-        self.case = json.loads((SAMPLES / self.name / "conformance.json").read_text())
+        self.case = conformance_case(self.name)
         self.began_at = self.clock.now()
         self.pace = MemoryPaceStore(self.clock)
         self.connect()
@@ -170,6 +170,11 @@ class Bench:
     def reading(self) -> Reading:
         """Read the stand-in's meter."""
         return self.control.state()[self.name]
+
+    def operation(self, call: Call) -> str:
+        """Return the stand-in's name of a call."""
+        name: str = self.case["calls"][call.name.lower()]
+        return name
 
     def requests_under_faults(self) -> Sequence[RequestRecord]:
         """Return the requests that a fault has hit."""

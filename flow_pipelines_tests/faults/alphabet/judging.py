@@ -17,7 +17,7 @@ from flow_pipelines.providers import provider_names
 from flow_pipelines_tests.faults.alphabet.bench import NIGHT, Bench, Shared
 from flow_pipelines_tests.faults.alphabet.faults import ROWS
 from flow_pipelines_tests.faults.alphabet.outcomes import cell
-from flow_pipelines_tests.faults.alphabet.story import OPERATIONS, Story
+from flow_pipelines_tests.faults.alphabet.story import Story
 from flow_pipelines_tests.faults.alphabet.vocabulary import Call, Fault, Never, Outcome, Way
 
 STORED_NAME = re.compile(r"p0\.0\.[0-9a-f]{8}\.\d+\.(damaged\.)?(png|bin)")
@@ -83,7 +83,7 @@ def assert_paid_once(story: Story, expected: Outcome) -> None:
     bench = story.bench
     if not bench.provider.capabilities.replays:
         intents = sum(one.intents for one in bench.ledger.submissions(NIGHT))
-        sent = reading.requests.get(OPERATIONS[bench.name][Call.SUBMIT], 0)
+        sent = reading.requests.get(bench.operation(Call.SUBMIT), 0)
         assert sent <= intents, "one intent was sent twice"
 
 

@@ -1,10 +1,19 @@
-"""The cells: what each fault of each call leads to, by the promises of DESIGN's "submit once"."""
+"""The cells: what each fault of each call leads to, by the promises of DESIGN's "submit once".
+
+They follow from what a provider declares: its profile, and its `conformance.json`, which also
+states what no declaration tells. So a further provider has its cells without a word here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from flow_pipelines.model import SubmissionState as S
+from flow_pipelines.provider import ProviderProfile
+from flow_pipelines.providers import profile
+from flow_pipelines_tests.conformance.providers.account import conformance_case
 from flow_pipelines_tests.faults.alphabet.vocabulary import (
     Call,
     Cell,
@@ -45,30 +54,84 @@ ANOTHER = Outcome(after=S.SUCCEEDED, kept=True, person=Person.ASKS_AGAIN, pictur
 NO_TOKEN = Never("requests carry the key itself")
 NO_WORDS = Never("errors come with a status of their own")
 NO_KEY = Never("no idempotency key is documented")
-NO_CALL = {"floyo": Never("the workflow is a file"), "comflowy": Never("no call tells of one")}
 ONE_OUTPUT = Never("an execution has one output")
-NO_NAME = Never("a run names no files")
 NO_CANCEL = Never("no call cancels a run")
-LASTING = Never("no end of links is documented, and fresh ones are asked for")
+BY_ID = Never("files are fetched by id, with the key")
+OUTCOMES: Mapping[str, Outcome] = {"MISSING": MISSING, "STORED": STORED, "FAILED": FAILED}
+"""Names that a `conformance.json` may give to what a fault leads to at its provider."""
 
-Row = Cell | Mapping[str, Cell]
-PROVIDERS = ("floyo", "floimg", "comflowy", "flora")
+
+@dataclass(frozen=True)
+class Facts:
+    """What decides between the cells of a row: a provider's profile and its `conformance.json`."""
+
+    profile: ProviderProfile
+    case: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, provider: str) -> Facts:
+        return cls(profile(provider), conformance_case(provider))
+
+    def stated(self, call: Call, fault: Fault) -> Cell | None:
+        """Return what the provider's own file says of a fault; None: the table decides."""
+        found = self.case.get("faults", {}).get(f"{call.name.lower()}/{fault.name}")
+        if found is None:
+            return None
+        return Never(found["never"]) if "never" in found else OUTCOMES[found["outcome"]]
 
 
-def _only(name: str, cell: Cell, other: Never) -> Row:
-    return {one: cell if one == name else other for one in PROVIDERS}
+Row = Cell | Callable[[Facts], Cell]
 
 
 def _all(cell: Row, *names: str) -> dict[str, Row]:
     return dict.fromkeys(names, cell)
 
 
-# Floyo's runs bear our name, and FLORA's key tells whose a run is. Nobody else tells.
-_ACCEPTED: Row = {"floyo": FOUND, "floimg": SETTLED, "comflowy": SETTLED, "flora": FOUND}
-# What was never made is in no list; FLORA is sent the same again under its key, and makes it then.
-_NOT_ACCEPTED: Row = {"floyo": SETTLED, "floimg": SETTLED, "comflowy": SETTLED, "flora": FOUND}
-_FOLLOWED: Row = {"floyo": STORED, "floimg": MISSING, "comflowy": STORED, "flora": MISSING}
-"""FloImg and FLORA document where outputs come from; elsewhere is not among it."""
+def _if(holds: Callable[[Facts], bool], cell: Cell, other: Cell) -> Row:
+    return lambda facts: cell if holds(facts) else other
+
+
+def _workflow(facts: Facts) -> Cell:
+    if "workflow" in facts.case["calls"]:
+        return UNPLANNED
+    is_file = facts.profile.capabilities.workflow_is_file
+    return Never("the workflow is a file" if is_file else "no call tells of one")
+
+
+def _signs_in(facts: Facts) -> bool:
+    return facts.profile.sign_in is not None
+
+
+def _refuses_under_200(facts: Facts) -> bool:
+    return bool(facts.case.get("refuses_under_200"))
+
+
+def _replays(facts: Facts) -> bool:
+    return facts.profile.capabilities.replays
+
+
+def _cancels(facts: Facts) -> bool:
+    return facts.profile.capabilities.cancel
+
+
+def _can_find(facts: Facts) -> bool:
+    """Return whether its runs bear our name, or its key tells whose a run is."""
+    return facts.profile.capabilities.find or facts.profile.capabilities.replays
+
+
+def _of_many(facts: Facts) -> Cell:
+    return STORED if facts.case["outputs"] > 1 else ONE_OUTPUT
+
+
+def _expired(facts: Facts) -> Cell:
+    return BY_ID if facts.profile.capabilities.durable_outputs else STORED
+
+
+_ACCEPTED = _if(_can_find, FOUND, SETTLED)
+# What was never made is in no list; under a key the same is sent again, and made then.
+_NOT_ACCEPTED = _if(_replays, FOUND, SETTLED)
+# Where it is documented where outputs come from, elsewhere is not among it.
+_FOLLOWED = _if(lambda facts: bool(facts.profile.output_hosts), MISSING, STORED)
 
 _CONNECTION = ("never_established", "reset", "drop_before", "slow")
 _LIMITS = ("429_told", "429", "429_wrong")
@@ -79,20 +142,18 @@ _GARBLED = ("html", "bad_json", "endless", "bomb")
 _REDIRECTS = ("redirect", "redirect_inside")
 
 TABLE: Mapping[Call, Mapping[str, Row]] = {
-    Call.WORKFLOW: {
-        name: {**NO_CALL, "floimg": UNPLANNED, "flora": UNPLANNED}
-        for name in (
-            *(*_CONNECTION, *_LIMITS, *_ACCOUNT, *_REQUEST, "404", *_SERVER),
-            *(*_GARBLED, *_REDIRECTS),
-        )
-    },
+    Call.WORKFLOW: _all(
+        _workflow,
+        *(*_CONNECTION, *_LIMITS, *_ACCOUNT, *_REQUEST, "404", *_SERVER),
+        *(*_GARBLED, *_REDIRECTS),
+    ),
     Call.TOKEN: {
         **_all(
-            _only("comflowy", LATER, NO_TOKEN),
+            _if(_signs_in, LATER, NO_TOKEN),
             *("429_day", *_CONNECTION, *_LIMITS, *_SERVER, *_GARBLED),
         ),
         **_all(
-            _only("comflowy", ACCOUNT, NO_TOKEN),
+            _if(_signs_in, ACCOUNT, NO_TOKEN),
             *(*_ACCOUNT, *_REQUEST, "404", *_REDIRECTS, "says_no", "no_credit", "no_token"),
         ),
     },
@@ -101,15 +162,15 @@ TABLE: Mapping[Call, Mapping[str, Row]] = {
         **_all(ACCOUNT, *_ACCOUNT),
         **_all(ASKED, "404"),
         **_all(REFUSED, "400"),
-        # FLORA documents 409 and 422 as "this key is known".
+        # Of a request under a key, FLORA documents 409 and 422 as "this key is known".
         "409": SETTLED,
-        "422": {"floyo": REFUSED, "floimg": REFUSED, "comflowy": REFUSED, "flora": SETTLED},
+        "422": _if(_replays, SETTLED, REFUSED),
         **_all(_NOT_ACCEPTED, "reset", "drop_before", *_SERVER, "html", *_REDIRECTS),
         **_all(_ACCEPTED, "drop_after", "slow", "bad_json", "endless", "bomb"),
-        **_all(_only("flora", SETTLED, NO_KEY), "idempotency_duplicate", "idempotency_conflict"),
+        **_all(_if(_replays, SETTLED, NO_KEY), "idempotency_duplicate", "idempotency_conflict"),
         # Whatever it says: 200 is no refusal, and without a run id no receipt either.
-        **_all(_only("comflowy", SETTLED, NO_WORDS), "says_no", "no_credit", "no_token"),
-        **_all(_only("comflowy", RENEWED, NO_TOKEN), "token_ends"),
+        **_all(_if(_refuses_under_200, SETTLED, NO_WORDS), "says_no", "no_credit", "no_token"),
+        **_all(_if(_signs_in, RENEWED, NO_TOKEN), "token_ends"),
     },
     Call.POLL: {
         **_all(
@@ -118,24 +179,15 @@ TABLE: Mapping[Call, Mapping[str, Row]] = {
             *("429_day", "unknown_status", "goes_back"),
         ),
         **_all(POSTPONED_ALL, *_ACCOUNT),
-        **_all(_only("comflowy", POSTPONED, NO_WORDS), "says_no"),
-        **_all(_only("comflowy", POSTPONED_ALL, NO_WORDS), "no_credit", "no_token"),
-        **_all(_only("comflowy", STORED, NO_TOKEN), "token_ends"),
+        **_all(_if(_refuses_under_200, POSTPONED, NO_WORDS), "says_no"),
+        **_all(_if(_refuses_under_200, POSTPONED_ALL, NO_WORDS), "no_credit", "no_token"),
+        **_all(_if(_signs_in, STORED, NO_TOKEN), "token_ends"),
         "never_ends": GIVEN_UP,
         "run_fails": FAILED,
-        "run_unpaid": {
-            "floyo": UNPAID,
-            "floimg": Never("no such end is documented"),
-            "comflowy": UNPAID,
-            "flora": Never("credit is looked at when a run is submitted: 402"),
-        },
+        "run_unpaid": UNPAID,
         "no_outputs": MISSING,
-        **_all(
-            {"floyo": STORED, "floimg": ONE_OUTPUT, "comflowy": STORED, "flora": STORED},
-            *("twice", "shuffled"),
-        ),
-        # A name is a part of Comflowy's links: with another name, they open nothing.
-        "poll_paths": {"floyo": STORED, "floimg": NO_NAME, "comflowy": MISSING, "flora": NO_NAME},
+        **_all(_of_many, "twice", "shuffled"),
+        "poll_paths": STORED,
     },
     Call.DOWNLOAD: {
         **_all(
@@ -143,37 +195,30 @@ TABLE: Mapping[Call, Mapping[str, Row]] = {
             *(*_CONNECTION, *_LIMITS, *_ACCOUNT, *_REQUEST, "404", *_SERVER),
             *("html", "endless", "bomb", "redirect_inside", "truncated"),
         ),
-        # Floyo tells the size of each file.
-        "wrong_length": {**dict.fromkeys(PROVIDERS, DAMAGED), "floyo": MISSING},
+        "wrong_length": DAMAGED,
         "huge": ANOTHER,
         "redirect": _FOLLOWED,
         **_all(STORED, "wrong_type", "paths"),
-        "expired": {
-            "floyo": Never("files are fetched by id, with the key"),
-            "floimg": LASTING,
-            "comflowy": STORED,
-            "flora": LASTING,
-        },
+        "expired": _expired,
     },
     Call.CANCEL: {
         **_all(
-            _only("floyo", GOES_ON, NO_CANCEL),
+            _if(_cancels, GOES_ON, NO_CANCEL),
             *("never_established", "reset", "drop_before", *_LIMITS, *_REQUEST, "404", *_SERVER),
             *("html", *_REDIRECTS),
         ),
-        **_all(_only("floyo", POSTPONED_ALL, NO_CANCEL), *_ACCOUNT),
-        **_all(_only("floyo", FOUND_CANCELED, NO_CANCEL), "drop_after", "slow"),
-        # Whatever the answer was, the run itself is asked next.
-        **_all(_only("floyo", CANCELED, NO_CANCEL), "bad_json", "endless", "bomb"),
+        **_all(_if(_cancels, POSTPONED_ALL, NO_CANCEL), *_ACCOUNT),
+        **_all(_if(_cancels, FOUND_CANCELED, NO_CANCEL), "drop_after", "slow"),
+        # Whatever the answer was, the run itself is polled next.
+        **_all(_if(_cancels, CANCELED, NO_CANCEL), "bad_json", "endless", "bomb"),
     },
 }
 
 
 def cell(provider: str, call: Call, fault: Fault) -> Cell:
-    """Return what is expected. Raises: LookupError, where nobody said what to expect."""
-    row = TABLE[call][fault.name]
-    if isinstance(row, Mapping):
-        return row[provider]
-    if provider not in PROVIDERS:
-        raise LookupError(f"{provider}: say what {fault.title!r} leads to at its {call}")
-    return row
+    """Return what a fault leads to. Raises: LookupError, where nobody said what to expect."""
+    facts, row = Facts.of(provider), TABLE[call][fault.name]
+    stated = facts.stated(call, fault)
+    if stated is not None:
+        return stated
+    return row(facts) if callable(row) else row

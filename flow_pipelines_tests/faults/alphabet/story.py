@@ -17,33 +17,6 @@ from flow_pipelines_tests.faults.alphabet.bench import NIGHT, Bench
 from flow_pipelines_tests.faults.alphabet.faults import PATIENCE_SECONDS
 from flow_pipelines_tests.faults.alphabet.vocabulary import Call, Fault, Outcome, Person, Way
 
-OPERATIONS = {
-    "floyo": {
-        Call.SUBMIT: "create_run",
-        Call.POLL: "retrieve_run",
-        Call.DOWNLOAD: "download_file",
-        Call.CANCEL: "cancel_run",
-    },
-    "floimg": {
-        Call.WORKFLOW: "get_workflow",
-        Call.SUBMIT: "execute_workflow",
-        Call.POLL: "get_execution",
-        Call.DOWNLOAD: "open_output",
-    },
-    "comflowy": {
-        Call.TOKEN: "get_token",
-        Call.SUBMIT: "run",
-        Call.POLL: "check",
-        Call.DOWNLOAD: "open_link",
-    },
-    "flora": {
-        Call.WORKFLOW: "retrieve_technique",
-        Call.SUBMIT: "create_technique_run",
-        Call.POLL: "retrieve_technique_run",
-        Call.DOWNLOAD: "download_output",
-    },
-}
-"""Provider → the stand-in's names of its calls."""
 RUN_SECONDS = 300.0
 WHILE_RUNNING, LATER, HOURS = 15.0, 400.0, 7200.0
 ALONE = (60, 200, 600, 2000, 8000, 30_000, 86_400)
@@ -94,7 +67,7 @@ class Story:
                 self.bench.provider.take_turn(Lane.SUBMIT)
             return
         if self.fault.at_birth:
-            self._add_fault(OPERATIONS[self.bench.name][Call.SUBMIT])
+            self._add_fault(self.bench.operation(Call.SUBMIT))
         self.bench.submit()
         self._wait_and_tick(WHILE_RUNNING)
         if self.call is Call.DOWNLOAD:
@@ -113,7 +86,7 @@ class Story:
         if way is Way.LATE:
             self.bench.clock.advance(HOURS)
         elif not self.fault.at_birth:
-            self._add_fault(OPERATIONS[self.bench.name][self.call])
+            self._add_fault(self.bench.operation(self.call))
         try:
             yield
         finally:
@@ -136,7 +109,7 @@ class Story:
 
     def _let_the_slow_finish(self) -> None:
         """Wait until the stand-in has done what nobody waits for any more."""
-        operation = OPERATIONS[self.bench.name][self.call]
+        operation = self.bench.operation(self.call)
         deadline = time.monotonic() + REAL_SECONDS
         while time.monotonic() < deadline and not self.bench.reading().requests.get(operation):
             time.sleep(0.02)  # noqa: TID251 - the slowness under test is the server's own

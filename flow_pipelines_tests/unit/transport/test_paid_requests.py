@@ -20,7 +20,7 @@ from flow_pipelines.model.errors import (
     RequestRejected,
     SubmitOutcomeUnknown,
 )
-from flow_pipelines.provider import ErrorBody, Reply, Resend, Verdict
+from flow_pipelines.provider import AnsweredRequest, ErrorBody, Resend, Verdict
 from flow_pipelines.redaction import Secret
 from flow_pipelines.transport import HttpTransport, Timeouts
 from flow_pipelines.transport.http import PAID_SENT_WITHIN
@@ -298,7 +298,7 @@ def test_a_good_status_over_anything_but_an_object_is_unknown(transport: Make, b
         order = paid(wire)
         got = transport(wire.url).send(order)
     with pytest.raises(SubmitOutcomeUnknown):
-        Reply(provider="acme", request=order, answer=got).document()
+        AnsweredRequest(provider="acme", request=order, answer=got).document()
 
 
 def test_what_a_429_says_about_others_does_not_hide_what_it_proves(transport: Make) -> None:

@@ -21,7 +21,7 @@ from flow_pipelines.model.errors import (
     SubmitOutcomeUnknown,
     UnexpectedAnswer,
 )
-from flow_pipelines.provider import ApiRequest, ErrorBody, RateLimit, Reply
+from flow_pipelines.provider import AnsweredRequest, ApiRequest, ErrorBody, RateLimit
 from flow_pipelines.redaction import Secret
 from flow_pipelines.transport import HttpTransport, RetryBudget, Timeouts
 from flow_pipelines_tests.fakes import ManualClock
@@ -174,7 +174,7 @@ def test_an_answer_that_is_no_object_is_unexpected(transport: Make) -> None:
         question = ask(wire)
         got = transport(wire.url).send(question)
     with pytest.raises(UnexpectedAnswer) as caught:
-        Reply(provider="acme", request=question, answer=got).document()
+        AnsweredRequest(provider="acme", request=question, answer=got).document()
     assert not isinstance(caught.value, SubmitOutcomeUnknown)
 
 

@@ -1,0 +1,66 @@
+"""Lumen's callbacks: who may send one, what it says, and the suite of every provider's."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flow_pipelines.provider import Callback, CallbackRefused, CallbackRequest
+from flow_pipelines.redaction import Secret
+from flow_pipelines.sandbox.server import Sandbox
+from flow_pipelines_tests.fakes import ManualClock
+from flow_pipelines_tests.fifth_provider.lumen import read_callback
+from flow_pipelines_tests.webhooks.street import Street
+from flow_pipelines_tests.webhooks.test_end_to_end import *  # noqa: F403 - every test
+from flow_pipelines_tests.webhooks.test_end_to_end import clock, sandbox  # noqa: F401 - fixtures
+
+SECRET = "lumen_signing_secret_0001"
+
+
+@pytest.fixture
+def street(
+    sandbox: Sandbox,  # noqa: F811 - pytest's way to ask for a fixture
+    clock: ManualClock,  # noqa: F811 - likewise
+    tmp_path: Path,
+) -> Iterator[Street]:
+    """A night at Lumen, in the place of one at each registered provider."""
+    sandbox.reset()
+    clock.advance(120)
+    with Street("lumen", sandbox, clock, tmp_path) as street:
+        yield street
+
+
+def sent(age_seconds: float = 0.0, secret: str = SECRET, **changes: Any) -> CallbackRequest:
+    now = ManualClock().now()
+    about = {"event": "evt_1", "job": "job_1", "phase": "done", "sent": now.isoformat(), **changes}
+    body = json.dumps(about).encode()
+    digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    return CallbackRequest(
+        headers={"lumen-signature": digest},
+        body=body,
+        secrets=[Secret(SECRET)],
+        now=now + timedelta(seconds=age_seconds),
+    )
+
+
+@pytest.mark.parametrize(
+    ("phase", "ended"), [("done", True), ("broken", True), ("stopped", True), ("working", False)]
+)
+def test_a_signed_callback_says_whether_its_job_has_ended(phase: str, ended: bool) -> None:
+    expected = Callback(provider_run_id="job_1", event_id="evt_1", ended=ended)
+    assert read_callback(sent(phase=phase)) == expected
+
+
+@pytest.mark.parametrize(
+    "request_", [sent(secret="another"), sent(301), sent(-301), sent(sent=None), sent(sent=3)]
+)
+def test_a_callback_of_somebody_else_or_another_time_is_refused(request_: CallbackRequest) -> None:
+    with pytest.raises(CallbackRefused):
+        read_callback(request_)
