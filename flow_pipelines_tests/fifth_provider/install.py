@@ -19,10 +19,9 @@ _ALIAS = """\
 \"\"\"In the registry of this copy.\"\"\"
 
 import sys
+from importlib import import_module
 
-import {name}
-
-sys.modules[__name__] = sys.modules["{name}"]
+sys.modules[__name__] = import_module("{name}")
 """
 
 

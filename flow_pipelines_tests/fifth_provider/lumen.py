@@ -76,7 +76,7 @@ INPUT_TYPES: Mapping[str, ParameterType] = {
     "picture": "image",
 }
 OUT_OF_CREDIT = "insufficient_balance"
-SIGNATURE_HEADER = "lumen-signature"
+SIGNATURE_HEADER, SIGNING_VARIABLE = "lumen-signature", "LUMEN_CALLBACK_SECRET"
 TOLERANCE_SECONDS = 300.0
 """How far a callback's time may be from ours, in either direction."""
 
@@ -393,6 +393,6 @@ PROFILE = ProviderProfile(
     capabilities=LumenProvider.capabilities,
     calls=CALLS,
     read_callback=read_callback,
-    callback_secret_variable="LUMEN_CALLBACK_SECRET",
+    callback_secret_variable=SIGNING_VARIABLE,
     connect=LumenProvider,
 )

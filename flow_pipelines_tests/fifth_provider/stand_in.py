@@ -48,7 +48,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 PICTURES = 2
 """What a job of a preset makes."""
-SIGNING_SECRET = "lumen_sandbox_signing_0001"
+SIGNED_WITH = "lumen_sandbox_signing_0001"
 MOST_UPLOADS = 1000
 
 
@@ -65,6 +65,7 @@ class Lumen:
         self._uploads: dict[str, Upload] = {}
 
     def calls(self) -> Sequence[Call]:
+        """List the seven documented calls."""
         job = f"{API}/jobs/{{job_id}}"
         return (
             Call(operation="create_job", method="POST", path=f"{API}/jobs", handle=self._create),
@@ -99,22 +100,26 @@ class Lumen:
         )
 
     def account(self, ask: Ask, keys: Mapping[str, str]) -> str | None:
+        """Know a key in the header."""
         return keys.get(ask.bearer)
 
     def refusal(self, status: int, message: str, standing: Standing | None = None) -> Answer:
+        """Word an error as `{trouble: …}`; no header says when to come back."""
         del standing
         return json_answer({"trouble": {"code": f"lumen_{status}", "text": message}}, status)
 
     def finish(self, ask: Ask, answer: Answer) -> Answer:
+        """Add nothing: Lumen documents no headers."""
         del ask
         return answer
 
     def environment(self, base_url: str, key: str) -> Mapping[str, str]:
+        """Name Lumen's variables."""
         return {
             "LUMEN_API_KEY": key,
             "LUMEN_BASE_URL": f"{base_url}{API}",
             "LUMEN_FILES_URL": f"{base_url}{FILES}",
-            "LUMEN_CALLBACK_SECRET": SIGNING_SECRET,
+            "LUMEN_CALLBACK_SECRET": SIGNED_WITH,
         }
 
     def reset(self) -> None:
@@ -165,7 +170,7 @@ class Lumen:
             return body, {"Content-Type": "application/json"}
 
         def sign(body: bytes) -> Mapping[str, str]:
-            digest = hmac.new(SIGNING_SECRET.encode(), body, hashlib.sha256).hexdigest()
+            digest = hmac.new(SIGNED_WITH.encode(), body, hashlib.sha256).hexdigest()
             return {"Lumen-Signature": digest}
 
         self._world.call_back(run, url, write, sign=sign)
