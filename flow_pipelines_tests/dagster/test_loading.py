@@ -6,9 +6,11 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 from dagster.components.core.component_tree import ComponentTreeException
 from dagster.components.testing.utils import create_defs_folder_sandbox
 
+import flow_pipelines.defs
 from flow_pipelines import PromptBatchComponent, default_resources
 from flow_pipelines.definitions import defs as own_definitions
 from flow_pipelines.model.errors import InvalidBatch
@@ -21,7 +23,10 @@ def test_the_own_location_loads_with_nothing_set() -> None:
 
     assert "night_market_generation" in {job.name for job in repository.get_all_jobs()}
     sensors = {sensor.name for sensor in repository.sensor_defs}
-    assert sensors == {f"{provider}_runs_sensor" for provider in provider_names()}
+    files = Path(flow_pipelines.defs.__file__).parent.glob("*/defs.yaml")
+    samples = {yaml.safe_load(file.read_text())["attributes"]["provider"] for file in files}
+    assert sensors == {f"{provider}_runs_sensor" for provider in samples}
+    assert samples <= set(provider_names())
 
 
 def test_a_batch_becomes_its_assets_job_schedule_and_sensor(project: Project) -> None:

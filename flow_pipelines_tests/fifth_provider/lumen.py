@@ -60,6 +60,7 @@ from flow_pipelines.provider import (
     Transport,
     every_object,
 )
+from flow_pipelines.redaction import Secret
 
 NAME = "lumen"
 JOBS_PAGE, FILES_PAGE = "lumen.example/docs/jobs", "lumen.example/docs/files"
@@ -70,18 +71,14 @@ STATES: Mapping[str, SubmissionState] = {
     "broken": SubmissionState.FAILED,
     "stopped": SubmissionState.CANCELED,
 }
-INPUT_TYPES: Mapping[str, ParameterType] = {
-    "words": "text",
-    "whole": "integer",
-    "picture": "image",
-}
+KINDS: Mapping[str, ParameterType] = {"words": "text", "whole": "integer", "picture": "image"}
 OUT_OF_CREDIT = "insufficient_balance"
-SIGNATURE_HEADER, SIGNING_VARIABLE = "lumen-signature", "LUMEN_CALLBACK_SECRET"
+SIGNING_VARIABLE = "LUMEN_CALLBACK_SECRET"
 TOLERANCE_SECONDS = 300.0
 """How far a callback's time may be from ours, in either direction."""
 
 
-# ---- records: strict where everything depends on a field, lenient where it only informs ---------
+# -- records: strict where everything depends on a field, lenient where it only informs --
 
 
 class Picture(Record):
@@ -93,14 +90,13 @@ class Picture(Record):
 
 
 class Job(Record):
-    """A job, as it is now."""
+    """A job, as it is now; `charged` is in USD."""
 
     id: Identifier
     phase: Status
     started: MaybeMoment = None
     ended: MaybeMoment = None
     charged: MaybeAmount = None
-    """USD."""
     pictures: Annotated[tuple[Picture, ...], BeforeValidator(every_object)] = ()
     trouble: Annotated[Mapping[str, Any], BeforeValidator(read.members)] = Field(default={})
     """`{code, text}`: why it broke."""
@@ -117,13 +113,12 @@ class PresetInput(Record):
 
 
 class Preset(Record):
-    """A preset: what jobs are made from."""
+    """What jobs are made from; `price` is that of one job, in USD."""
 
     name: str
     inputs: Annotated[tuple[PresetInput, ...], BeforeValidator(tuple)]
     revision: MaybeCount = None
     price: MaybeAmount = None
-    """USD of one job."""
 
 
 class Upload(Record):
@@ -132,7 +127,7 @@ class Upload(Record):
     id: Identifier
 
 
-# ---- the client: a method for each documented call ----------------------------------------------
+# -- the client: a method for each documented call --
 
 
 def read_error(answer: ApiAnswer) -> ErrorBody:
@@ -231,7 +226,7 @@ def read_job(reply: AnsweredRequest) -> Job:
     return job
 
 
-# ---- the adapter: what the lifecycle asks of every provider -------------------------------------
+# -- the adapter: what the lifecycle asks of every provider --
 
 
 class LumenProvider(ProviderAdapter[LumenClient]):
@@ -327,34 +322,33 @@ def _output(index: int, picture: Picture) -> OutputRef:
 def _parameter(declared: PresetInput) -> ParameterSpec:
     return ParameterSpec(
         name=declared.name,
-        type=INPUT_TYPES.get(declared.kind or "", "any"),
+        type=KINDS.get(declared.kind or "", "any"),
         required=declared.needed is True,
         default=declared.unless,
     )
 
 
-# ---- callbacks ----------------------------------------------------------------------------------
+# -- callbacks --
 
 
 def read_callback(request: CallbackRequest) -> Callback:
-    """Verify and read `{event, job, phase, sent}`; source: lumen.example/docs/callbacks.
+    """Verify and read `{event, job, phase}`; source: lumen.example/docs/callbacks.
 
-    The header holds the HMAC-SHA256 of the body, in hex. Raises: CallbackRefused.
+    `Lumen-Signature` is the HMAC-SHA256, in hex, of `Lumen-Sent`, a dot, and the body.
+    Raises: CallbackRefused.
     """
-    signature = request.headers.get(SIGNATURE_HEADER, "").encode("utf-8", "replace")
-    digests = [
-        hmac.new(secret.reveal().encode(), request.body, hashlib.sha256).hexdigest().encode()
-        for secret in request.secrets
-        if secret
-    ]
-    if not any([hmac.compare_digest(signature, digest) for digest in digests]):  # noqa: C419 - every pair is compared, so that the time tells nothing
+    sent, signature = (request.headers.get(f"lumen-{it}", "") for it in ("sent", "signature"))
+    digests = [sign(secret, sent, request.body) for secret in request.secrets if secret]
+    # Every pair is compared, so that the time it takes tells nothing.
+    matches = [hmac.compare_digest(signature.encode("utf-8", "replace"), one) for one in digests]
+    if not any(matches):
         raise CallbackRefused("no signature fits")
     try:
         document = read.members(json.loads(request.body))
     except (ValueError, RecursionError):
         document = {}
-    sent = read.moment(document.get("sent"))
-    if sent is None or abs((request.now - sent).total_seconds()) > TOLERANCE_SECONDS:
+    sent_at = read.moment(sent)
+    if sent_at is None or abs((request.now - sent_at).total_seconds()) > TOLERANCE_SECONDS:
         raise CallbackRefused("it is too old, of the future, or does not say when it was sent")
     state = STATES.get(read.text(document.get("phase")) or "")
     return Callback(
@@ -364,7 +358,13 @@ def read_callback(request: CallbackRequest) -> Callback:
     )
 
 
-# ---- the profile: what the rooms above know before they use it ----------------------------------
+def sign(secret: Secret, sent: str, body: bytes) -> bytes:
+    """Return the signature, as the header writes it, of a body sent at `sent`."""
+    signed = sent.encode("utf-8", "replace") + b"." + body
+    return hmac.new(secret.reveal().encode(), signed, hashlib.sha256).hexdigest().encode()
+
+
+# -- the profile: what the rooms above know before they use it --
 
 CALLS = tuple(
     DocumentedCall(call=call, operation=operation, source=source)

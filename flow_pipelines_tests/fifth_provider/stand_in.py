@@ -163,15 +163,15 @@ class Lumen:
         event_id = new_id("evt_")
 
         def write() -> tuple[bytes, Mapping[str, str]]:
-            now = self._world.now()
-            about = {"event": event_id, "job": run.id, "phase": PHASES[run.state(now)]}
-            sent = datetime.fromtimestamp(now, UTC).isoformat()
-            body = json.dumps({**about, "sent": sent}).encode()
+            phase = PHASES[run.state(self._world.now())]
+            body = json.dumps({"event": event_id, "job": run.id, "phase": phase}).encode()
             return body, {"Content-Type": "application/json"}
 
         def sign(body: bytes) -> Mapping[str, str]:
-            digest = hmac.new(SIGNED_WITH.encode(), body, hashlib.sha256).hexdigest()
-            return {"Lumen-Signature": digest}
+            sent = datetime.fromtimestamp(self._world.now(), UTC).isoformat()
+            signed = f"{sent}.".encode() + body
+            digest = hmac.new(SIGNED_WITH.encode(), signed, hashlib.sha256).hexdigest()
+            return {"Lumen-Sent": sent, "Lumen-Signature": digest}
 
         self._world.call_back(run, url, write, sign=sign)
 
