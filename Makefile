@@ -13,7 +13,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV PIP_USER PIP_TARGET PIP
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo sandbox test test-browser pictures lint types unit crash mutants kills chaos bench format docs lock clean
+.PHONY: help demo sandbox test test-all check test-browser pictures lint types unit crash mutants kills chaos bench format docs lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -24,13 +24,19 @@ demo: $(INSTALLED) ## last night's batch on local stand-ins: UI, pictures, costs
 sandbox: $(INSTALLED) ## only the stand-ins and a local bucket
 	@exec $(BIN)/flow-pipelines sandbox $(ARGS)
 
+test: QUICK := and not exhaustive
+test: check ## everything that has to pass, one of each kind: style, types, floors, tests
+
+test-all: QUICK :=
+test-all: check ## the same, and the whole fault alphabet, 10,000 rows, 300 pictures: as .ci/run does
+
 # Nights in a whole Dagster mostly wait, so they run beside the other tests.
-test: lint types ## everything that has to pass: style, types, floors, tests
+check: lint types
 	@mkdir -p .pytest_cache; \
 	$(BIN)/pytest -q -m 'end_to_end and not browser' >.pytest_cache/end_to_end.log 2>&1 & nights=$$!; \
 	trap 'kill $$nights; wait $$nights' INT TERM HUP; \
 	status=0; \
-	$(BIN)/pytest -q -m 'not end_to_end and not kills and not browser' -n 2 --dist loadfile || status=1; \
+	$(BIN)/pytest -q -m 'not end_to_end and not kills and not browser $(QUICK)' -n 2 --dist worksteal || status=1; \
 	wait $$nights || status=1; \
 	cat .pytest_cache/end_to_end.log; \
 	exit $$status

@@ -299,6 +299,7 @@ def test_an_unknown_key_is_said_to_be_unknown(shared_desk: Desk) -> None:
         shared_desk.ledger.postpone_poll("nobody", shared_desk.clock.now(), "later")
 
 
+@pytest.mark.exhaustive
 def test_ten_thousand_rows_are_planned_in_one_go(shared_desk: Desk) -> None:
     night = new_night()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from http import HTTPStatus
 from itertools import pairwise
 from typing import NamedTuple
@@ -33,18 +33,28 @@ class Case(NamedTuple):
 
 
 def cells(*calls: Call) -> list[ParameterSet]:
-    """Return every cell of these calls that can be, at every provider."""
-    return list(_cells(calls))
+    """Return every cell of these calls that can be, at every provider.
+
+    `make test` tries each fault of each call at one provider, in turn; all but that one are marked
+    `exhaustive`.
+    """
+    rows = [(call, fault) for call in calls for fault in ROWS[call]]
+    cases = [param for number, row in enumerate(rows) for param in _row(number, *row)]
+    return sorted(cases, key=lambda param: param.values[0].provider)
 
 
-def _cells(calls: Sequence[Call]) -> Iterator[ParameterSet]:
-    for name in provider_names():
-        for call in calls:
-            for fault in ROWS[call]:
-                expected = cell(name, call, fault)
-                if not isinstance(expected, Never):
-                    label = f"{name}-{call.name.lower()}-{fault.name}"
-                    yield pytest.param(Case(name, call, fault, expected), id=label)
+def _row(number: int, call: Call, fault: Fault) -> Iterator[ParameterSet]:
+    """Return a fault's cells; the `number`th row's unmarked one is at another provider each."""
+    outcomes = {name: cell(name, call, fault) for name in provider_names()}
+    cases = [
+        Case(name, call, fault, outcome)
+        for name, outcome in outcomes.items()
+        if not isinstance(outcome, Never)
+    ]
+    for place, case in enumerate(cases):
+        marks = () if place == number % len(cases) else pytest.mark.exhaustive
+        label = f"{case.provider}-{call.name.lower()}-{fault.name}"
+        yield pytest.param(case, id=label, marks=marks)
 
 
 def judge(case: Case, shared: Shared, caplog: pytest.LogCaptureFixture) -> None:

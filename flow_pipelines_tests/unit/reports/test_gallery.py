@@ -74,6 +74,7 @@ def pictures_in(page: bytes) -> list[Image.Image]:
     return [Image.open(io.BytesIO(b64decode(one))).convert("RGB") for one in found]
 
 
+@pytest.mark.exhaustive
 def test_three_hundred_pictures_of_noise_are_less_than_five_megabytes() -> None:
     noise = [picture(size=(512, 512), seed=n) for n in range(10)]
     page = only_page(*[shown(n, noise[n % 10]) for n in range(300)])
@@ -82,6 +83,7 @@ def test_three_hundred_pictures_of_noise_are_less_than_five_megabytes() -> None:
     assert min(image.width for image in pictures_in(page)) >= 96
 
 
+@pytest.mark.exhaustive
 def test_the_longest_words_leave_room_for_pictures() -> None:
     noise = picture(size=(256, 256))
     page = only_page(
