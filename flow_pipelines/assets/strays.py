@@ -37,7 +37,8 @@ def tell_strays(
             told = ", ".join(f"{count} {word}" for word, count in left.items() if count)
             yield (
                 f"no batch {batch!r} is in this code location any more: {told}; what is in flight "
-                f"is polled, and `flow-pipelines collect {batch}` stores it"
+                f"is polled, and `flow-pipelines collect {batch} --module MODULE` stores it (the "
+                "module of these definitions: it has the accounts)"
             )
 
 

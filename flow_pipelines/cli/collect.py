@@ -57,7 +57,9 @@ def _collect(night: Night, work: Workplace) -> bool:
         click.echo(f"{night}: {problem}", err=True)
     missing = _missing(summary)
     told = ", ".join(f"{count} {words}" for words, count in missing.items() if count)
-    click.echo(f"{night}: {summary.stored} file(s) stored; {told or 'nothing is missing'}")
+    told_or_not = told or "nothing of what was bought is missing"
+    unsent = f"; {summary.planned} row(s) were not sent" if summary.planned else ""
+    click.echo(f"{night}: {summary.stored} file(s) stored; {told_or_not}{unsent}")
     return not told
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from flow_pipelines.cli.doctor_accounts import AccountsDoctor
 from flow_pipelines.cli.doctor_dagster import check_dagster
+from flow_pipelines.cli.doctor_journal import check_journal
 from flow_pipelines.cli.doctor_runs import check_runs
 from flow_pipelines.cli.doctor_storage import check_bucket, check_ledger
 from flow_pipelines.cli.environment import ledger_as_it_is
@@ -41,5 +42,6 @@ def check_all(accounts: Accounts, clock: Clock) -> Iterator[Finding]:
         yield doctor.skews.finding()
         if ledger is not None:
             yield from check_runs(ledger, accounts, clock.now())
+            yield from check_journal(accounts, ledger, clock)
     yield from check_ledger()
     yield from check_dagster()

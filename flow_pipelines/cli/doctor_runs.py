@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
+from flow_pipelines.assets.strays import tell_strays
 from flow_pipelines.cli.findings import Finding, Mark
 from flow_pipelines.cli.location import Accounts
 from flow_pipelines.ledger import RunLedger
@@ -22,6 +23,7 @@ def check_runs(ledger: RunLedger, accounts: Accounts, now: datetime) -> Iterator
     outstanding = ledger.outstanding()
     findings = [*_unpolled(ledger, outstanding, now), *_without_account(accounts, outstanding)]
     yield from findings
+    yield from _of_no_batch(ledger, accounts, outstanding)
     if not findings:
         runs = sum(one.in_flight for one in outstanding)
         says = f"{runs} in flight, none of them due for long" if runs else "nothing is in flight"
@@ -44,8 +46,31 @@ def _unpolled(
             ),
             do=(
                 f"Is the daemon running, and {one.provider}_runs_sensor on? `flow-pipelines "
-                f"collect {one.batch}` polls and stores them now."
+                f"collect {one.batch} --module MODULE` polls and stores them now."
             ),
+        )
+
+
+def _of_no_batch(
+    ledger: RunLedger, accounts: Accounts, outstanding: Sequence[Outstanding]
+) -> Iterator[Finding]:
+    """Name nights that no batch of the code location stores: only a person, or another one, does.
+
+    Without a module nobody knows which batches there are.
+    """
+    defined = accounts.batches
+    if defined is None:
+        return
+    nights = ledger.nights_besides(defined)
+    told = tell_strays(
+        outstanding, nights, batches=defined, defined=defined, serves=lambda _provider: True
+    )
+    for line in told:
+        yield Finding(
+            check="batches",
+            mark=Mark.YELLOW,
+            says=line,
+            do="That command, with the module given here; nothing, where another location has it.",
         )
 
 

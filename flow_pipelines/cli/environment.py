@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from flow_pipelines.clock import SystemClock
+from flow_pipelines.clock import Clock, SystemClock
 from flow_pipelines.ledger import RunLedger, open_ledger, schema_facts, upgrade
 from flow_pipelines.ledger.connect import BUSY_SECONDS
 from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError, WrongLedger
@@ -90,7 +90,7 @@ class BooksHere:
 
     ledger: RunLedger
     store: ImageStore
-    clock: SystemClock
+    clock: Clock
     log: Callable[[str], None]
 
 

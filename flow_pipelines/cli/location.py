@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -30,15 +30,24 @@ _Resource = TypeVar("_Resource", ProviderResource, ImageStoreResource)
 class Accounts:
     """The resources of a code location, each made ready when it is asked for."""
 
-    def __init__(self, resources: Mapping[str, Any] | None = None) -> None:
-        """Take these; without any, those that the environment gives."""
+    def __init__(
+        self, resources: Mapping[str, Any] | None = None, batches: Collection[str] | None = None
+    ) -> None:
+        """Take these; without any, those that the environment gives.
+
+        `batches` are the prompt batches of the code location; None: nobody knows them.
+        """
         self._resources = default_resources() if resources is None else resources
         self.of_location = resources is not None
+        self.batches = batches
 
     @classmethod
     def of(cls, module: str | None) -> Self:
         """Take those of a module's definitions; None: those that the environment gives."""
-        return cls(load_location(module).resources or {}) if module else cls()
+        if not module:
+            return cls()
+        location = load_location(module)
+        return cls(location.resources or {}, [batch.name for batch in batches_of(location)])
 
     def provider_keys(self) -> Sequence[str]:
         """Return the resource key of every account of a provider."""

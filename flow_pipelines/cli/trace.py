@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -114,7 +115,7 @@ def _facts(
         "verified": facts and facts.verified,
         "night": submission.night,
         "row": f"{submission.prompt_id}, copy {submission.copy}",
-        "prompt": " ".join(submission.prompt.split()),
+        **_prompt(submission),
         "seed": submission.seed,
         "workflow": f"{submission.workflow} (version {submission.workflow_version})",
         "provider run": f"{submission.provider_run_id} at {submission.provider}",
@@ -128,6 +129,14 @@ def _facts(
         "dagster run": submission.dagster_run_id,
         "submission key": submission.submission_key,
     }
+
+
+def _prompt(submission: Submission) -> Mapping[str, str]:
+    """Return what was asked for: as people are shown it, else what was sent."""
+    prompt = " ".join(submission.prompt.split())
+    if prompt:
+        return {"prompt": prompt}
+    return {"parameters": json.dumps(dict(submission.parameters), ensure_ascii=False)}
 
 
 def _run_ms(submission: Submission) -> str | None:

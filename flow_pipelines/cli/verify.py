@@ -8,12 +8,14 @@ from collections.abc import Iterator
 
 import click
 
+from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.cli.environment import open_existing_ledger
 from flow_pipelines.cli.location import Accounts
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.verify import Kind, NightFiles, repair_night, verify_night
 from flow_pipelines.model import Night, NightRecord
 from flow_pipelines.model.errors import ConfigurationError
+from flow_pipelines.storage.contract import ImageStore
 
 SHOWN = 20
 """Files that are named of a night; the others are counted."""
@@ -40,7 +42,7 @@ def run_verify(batch: str, partition_key: str | None, *, repair: bool, module: s
             _print(found)
             if repair and any(one.kind == "missing" for one in found.problems):
                 found = repair_night(found, opened, owner=owner)
-                click.echo("repaired:")
+                _print_fetched(found, opened.store)
                 _print(found)
             code |= bool(found.problems)
         return code
@@ -60,6 +62,15 @@ def _records(ledger: RunLedger, batch: str, partition_key: str | None) -> Iterat
         yield from found
         last = found[-1].night.partition_key
         found = [] if partition_key is not None else list(ledger.nights_of(batch, after=last))
+
+
+def _print_fetched(found: NightFiles, store: ImageStore) -> None:
+    folder = store.uri(store.key(found.night.batch, path_safe(found.night.partition_key)))
+    click.echo(f"repaired: {len(found.fetched)} fetched again; the tables are in {folder}/")
+    for uri in found.fetched[:SHOWN]:
+        click.echo(f"    {uri}")
+    if len(found.fetched) > SHOWN:
+        click.echo(f"    … and {len(found.fetched) - SHOWN} more")
 
 
 def _print(found: NightFiles) -> None:

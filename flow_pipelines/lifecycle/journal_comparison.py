@@ -95,17 +95,27 @@ def compare_night(night: Night, books: LedgerAndStore, store: ImageStore | None 
     """
     store = store or books.store
     journal = journal_of(store, night)
-    listed = journal.listed()
-    known = books.ledger.intents(night)
-    ahead = {key: n for key, n in listed.intents.items() if n > known.get(key, 0)}
-    if not ahead or not (listed.complete or _is_marked(night, books.ledger)):
-        return Compared(0, listed.complete)
+    ahead, complete = intents_ahead(night, books, journal)
     taken = 0
     for page in chunks(_entries(journal, ahead), _PAGE):
         keys = books.ledger.import_intents(night, page, _workflows(store, page))
         taken += len(keys)
         _attach(night, books, store, [one for one in page if one.sent.submission_key in keys])
-    return Compared(taken, listed.complete)
+    return Compared(taken, complete)
+
+
+def intents_ahead(
+    night: Night, books: LedgerAndStore, journal: NightJournal
+) -> tuple[Mapping[str, int], bool]:
+    """Return the intents, by submission, that the ledger lacks, and whether the journal is whole.
+
+    Changes nothing. Raises: StorageError, LedgerError.
+    """
+    listed = journal.listed()
+    known = books.ledger.intents(night)
+    ahead = {key: n for key, n in listed.intents.items() if n > known.get(key, 0)}
+    trusted = listed.complete or (bool(ahead) and _is_marked(night, books.ledger))
+    return (ahead if trusted else {}), listed.complete
 
 
 def other_places(note: OwnerNote, books: LedgerAndStore) -> Iterator[ImageStore]:

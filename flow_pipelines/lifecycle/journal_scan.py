@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -13,6 +13,7 @@ from flow_pipelines.lifecycle.journal_comparison import (
     compare_night,
     compare_where_it_opens,
     in_words,
+    intents_ahead,
     other_places,
 )
 from flow_pipelines.model import Night
@@ -61,6 +62,25 @@ def compare_recent(books: LedgerAndStore, after: str, *, seconds: float) -> Roun
             found.after = f"{batch}/{folder}"
             return found
     return found
+
+
+def find_behind(books: LedgerAndStore, *, seconds: float) -> tuple[Mapping[Night, int], bool]:
+    """Count what the journal knows and the ledger does not, of the nights of the last days.
+
+    Changes nothing. Also returns whether the time was enough for all of them.
+    Raises: StorageError, ConfigurationError, LedgerError, WrongLedger.
+    """
+    behind: dict[Night, int] = {}
+    give_up_at = books.clock.monotonic() + seconds
+    for batch, folder, still in _folders(books, "", books.clock.now() - RECENT):
+        night = None if still else _night(books.store, batch, folder)
+        if night is not None:
+            journal = NightJournal(books.store, batch, folder)
+            ahead, _ = intents_ahead(night, books, journal)
+            behind |= {night: len(ahead)} if ahead else {}
+        if books.clock.monotonic() >= give_up_at:
+            return behind, False
+    return behind, True
 
 
 def compare_batch(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from flow_pipelines.ledger import RunLedger
@@ -47,6 +47,8 @@ class NightFiles:
     files: int
     """How many should be there."""
     problems: Sequence[FileProblem]
+    fetched: Sequence[str] = ()
+    """Where those are now that were missing and could be collected again."""
 
 
 def verify_night(night: Night, ledger: RunLedger, store: ImageStore) -> NightFiles:
@@ -69,6 +71,7 @@ def verify_night(night: Night, ledger: RunLedger, store: ImageStore) -> NightFil
 def repair_night(found: NightFiles, ports: Workplace, *, owner: str) -> NightFiles:
     """Collect again what is missing, through the accounts it was bought with; look once more.
 
+    It and the night's tables go to the bucket and prefix of now, wherever they were before.
     What the provider has no more is noted as lost: its row is not complete any more.
 
     Raises: LeaseLost, when another run keeps collecting this night; StorageError,
@@ -85,7 +88,14 @@ def repair_night(found: NightFiles, ports: Workplace, *, owner: str) -> NightFil
         for key, each in missing.items():
             ports.ledger.record_missing(key, each, f"{LOST}it is not in the bucket any more")
         collect_night(found.night, ports, owner=owner)
-    return verify_night(found.night, ports.ledger, ports.store)
+    now = ports.ledger.outputs_of(list(missing))
+    fetched = [
+        uri_of(output.stored) or output.stored.s3_key
+        for key, each in missing.items()
+        for output in now.get(key, ())
+        if output.stored is not None and output.output_index in each
+    ]
+    return replace(verify_night(found.night, ports.ledger, ports.store), fetched=fetched)
 
 
 def _counts(output: Output) -> bool:

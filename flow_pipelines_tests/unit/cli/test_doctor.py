@@ -25,7 +25,17 @@ from flow_pipelines_tests.unit.cli.conftest import NIGHT, Machine
 
 EVERYTHING = {
     *provider_names(),
-    *("bucket", "clock", "polling", "ledger", "submitting", "dagster", "queue", "daemon"),
+    *(
+        "bucket",
+        "clock",
+        "polling",
+        "journal",
+        "ledger",
+        "submitting",
+        "dagster",
+        "queue",
+        "daemon",
+    ),
 }
 
 
@@ -165,6 +175,44 @@ def test_a_bucket_that_is_not_there_is_red(
     found, code = examine(machine)
     assert (marks(found, "red"), code) == ({"bucket"}, 1)
     assert "FLOW_PIPELINES_BUCKET" in found["bucket"]["do"]
+
+
+@pytest.mark.case(
+    "a ledger five rows behind the journal was green in doctor",
+    "red, with the night, the number of rows and the command; nothing is changed",
+)
+def test_a_ledger_that_the_journal_is_ahead_of_is_red(machine: Machine, home: Path) -> None:
+    machine.add_batch()
+    machine.plan()
+    machine.buy(2)
+    with sqlite3.connect(machine.folder / "ledger.sqlite") as connection:
+        connection.execute("UPDATE submissions SET intents = 0, state = 'planned'")
+
+    for _ in range(2):
+        found, code = examine(machine)
+        assert (marks(found, "red"), code) == ({"journal"}, 1)
+        assert f"{NIGHT}: it names 2 submission(s)" in found["journal"]["says"]
+        assert "ledger restore" in found["journal"]["do"]
+
+
+@pytest.mark.case(
+    "doctor was silent about a batch that was renamed, with 24 pictures not stored",
+    "yellow, with what is left to be done and the command that stores it",
+)
+def test_a_night_of_a_batch_that_is_gone_is_named(machine: Machine, home: Path) -> None:
+    folder = machine.add_batch()
+    machine.buy(2)
+    known, _ = examine(machine, "--module", machine.definitions)
+    folder.rename(folder.with_name("other"))
+    file = folder.with_name("other") / "defs.yaml"
+    file.write_text(file.read_text().replace(f"name: {NIGHT.batch}", "name: other"))
+    machine.forget_module()
+    found, code = examine(machine, "--module", machine.definitions)
+
+    assert "batches" not in known
+    assert (marks(found, "yellow"), code) == ({"batches"}, 0)
+    assert "2 in flight" in found["batches"]["says"]
+    assert f"flow-pipelines collect {NIGHT.batch} --module" in found["batches"]["says"]
 
 
 def test_a_pause_and_what_waits_for_a_person_are_yellow(machine: Machine, home: Path) -> None:

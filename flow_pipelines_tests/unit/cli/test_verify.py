@@ -31,6 +31,10 @@ def test_every_night_of_a_batch_is_looked_at(verify: Type) -> None:
     assert lines[0] == "posters/2026-11-20: 4 files, all as they were stored"
 
 
+@pytest.mark.case(
+    "`verify --repair` said that it repaired, and neither what nor where to",
+    "it names each file that it fetched, and where the tables are",
+)
 def test_what_is_missing_is_named_and_repaired(verify: Type, before_0008: Before) -> None:
     folder = before_0008.bucket_folder / "flow" / "posters" / "2026-11-20" / "images"
     file = min(folder.iterdir())
@@ -45,7 +49,13 @@ def test_what_is_missing_is_named_and_repaired(verify: Type, before_0008: Before
 
     repaired = verify("posters", "--partition", "2026-11-20", "--repair")
     assert repaired.exit_code == 0, repaired.output
-    assert "repaired:\nposters/2026-11-20: 4 files, all as they were stored" in repaired.output
+    folder_uri = "s3://pictures/flow/posters/2026-11-20/"
+    told = (
+        f"repaired: 1 fetched again; the tables are in {folder_uri}\n"
+        f"    {folder_uri}images/{file.name}\n"
+        "posters/2026-11-20: 4 files, all as they were stored"
+    )
+    assert told in repaired.output
     assert file.read_bytes() == content
 
 
