@@ -63,7 +63,7 @@ def test_runs_of_a_batch_that_was_renamed_are_polled_and_named(
 
     assert set(states(ledger)) == {"succeeded"}
     assert "no batch 'harbor' is in this code location any more" in said
-    assert "`flow-pipelines collect harbor`" in said
+    assert "`flow-pipelines collect harbor --module MODULE`" in said
     assert "3 not stored" in later
 
 
