@@ -70,8 +70,8 @@ JOURNAL = (
         edits=(
             Edit(
                 "lifecycle/journal_comparison.py",
-                "not ahead or not (listed.complete or _is_marked(night, books.ledger))",
-                "not ahead",
+                "listed.complete or (bool(ahead) and _is_marked(night, books.ledger))",
+                "True",
             ),
         ),
         tests=(_RESTORED,),
