@@ -18,10 +18,10 @@ def setting(value: str | None, variable: str, default: str | None = None) -> str
 
 def required(value: str | None, variable: str, what: str) -> str:
     """Return a setting that must be there. Raises: ConfigurationError, naming the variable."""
-    found = setting(value, variable)
-    if not found:
+    text = setting(value, variable)
+    if not text:
         raise ConfigurationError(f"{variable} is not set: {what}")
-    return found
+    return text
 
 
 def money(value: float | str | None, variable: str) -> Decimal | None:

@@ -50,10 +50,10 @@ def failures() -> Iterator[None]:
 def failure(error: FlowPipelinesError) -> dg.Failure:
     """Return the failure of a step that repeating cannot help, with the facts in its metadata."""
     wait = _advice(error)
-    told = (
+    text = (
         f"{error}; it asks to wait {wait:,.0f} s" if wait > LONGEST_SECONDS_TO_WAIT else str(error)
     )
-    return dg.Failure(told, metadata=_facts(error), allow_retries=False)
+    return dg.Failure(text, metadata=_facts(error), allow_retries=False)
 
 
 def _seconds_to_wait(error: FlowPipelinesError) -> float:

@@ -60,10 +60,10 @@ class OpenAccounts:
         return self.open(resource).for_account(resource, provider)
 
     def _ports(self, account: str, *, key_required: bool) -> Ports:
-        found = self._find(account)
-        if found is None:
+        resource = self._find(account)
+        if resource is None:
             return no_account(account)
-        provider = _expect(found, account, ProviderResource)
+        provider = _expect(resource, account, ProviderResource)
         return Ports(
             ledger=self.ledger,
             provider=provider.get_provider(

@@ -186,11 +186,11 @@ class ProviderResource(BoundedResource):
 
     def _settings(self) -> dict[str, Any]:
         """Return what else connecting takes: a field's value, else the environment's, if any."""
-        found = {
+        settings = {
             name: setting(getattr(self, name, None), variable)
             for name, variable in self.profile.other_variables.items()
         }
-        return {name: value for name, value in found.items() if value}
+        return {name: value for name, value in settings.items() if value}
 
 
 class FloyoResource(ProviderResource):

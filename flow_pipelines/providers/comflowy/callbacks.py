@@ -47,9 +47,9 @@ def read_callback(request: CallbackRequest) -> Callback:
 
     Raises: CallbackRefused.
     """
-    told = read_payload(request.body)
-    if isinstance(told, ResultPayload):
-        return Callback(provider_run_id=told.run_id, ended=True)
+    payload = read_payload(request.body)
+    if isinstance(payload, ResultPayload):
+        return Callback(provider_run_id=payload.run_id, ended=True)
     return Callback(provider_run_id=None)
 
 

@@ -97,12 +97,12 @@ def _says_no(answer: ApiAnswer) -> bool:
 
 
 def created_nothing(answer: ApiAnswer) -> bool:
-    """Tell a refusal, which proves nothing; a run id is a receipt, whatever stands beside it."""
+    """Return whether an answer refuses; one with a run id is a receipt, whatever else it says."""
     return _says_no(answer) and _run_id(answer.json()) is None
 
 
 def tells_nothing(answer: ApiAnswer) -> bool:
-    """Tell an error from a run that failed, should that come with `success: false` too."""
+    """Return whether an answer is an error, and not a failed run that says `success: false` too."""
     status = data_of(answer.json()).get("status")
     return _says_no(answer) and STATES.get(str(status).lower()) is not SubmissionState.FAILED
 

@@ -71,8 +71,8 @@ class ComflowyClient(ApiClient):
         on_progress_event_url: str | None = None,
     ) -> ApiRequest:
         """Return the call that `run` sends."""
-        told = {"on_result_url": on_result_url, "on_progress_event_url": on_progress_event_url}
-        urls = {name: url for name, url in told.items() if url is not None}
+        optional = {"on_result_url": on_result_url, "on_progress_event_url": on_progress_event_url}
+        urls = {name: url for name, url in optional.items() if url is not None}
         body: dict[str, Any] = {"workflow_id": workflow_id, "params": dict(params)}
         # The page types `callback_urls` as required, and does not say what it is without any.
         body |= {"callback_urls": urls} if urls else {}

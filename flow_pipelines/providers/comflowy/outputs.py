@@ -72,9 +72,9 @@ def _listed(images: Iterable[str | None]) -> Iterator[_Link]:
 def _of_nodes(full_outputs: Mapping[str, NodeOutput]) -> Iterator[_Link]:
     for node in sorted(full_outputs, key=lambda name: (len(name), name)):
         for position, link in enumerate(full_outputs[node].images):
-            found = _link(node, position, link)
-            if found.file is not None:
-                yield found
+            made = _link(node, position, link)
+            if made.file is not None:
+                yield made
 
 
 def _output(place: int, link: _Link, made: _Link) -> OutputRef:

@@ -18,16 +18,16 @@ _RUN_ID = re.compile(r"[!-~]{1,200}")
 def run_id_in(value: Any) -> str | None:
     """Return a run's id as text: of any shape, as none is documented; None: unusable."""
     whole = read.count(value)
-    found = value if whole is None else str(whole)
-    return found if isinstance(found, str) and _RUN_ID.fullmatch(found) else None
+    run_id = value if whole is None else str(whole)
+    return run_id if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id) else None
 
 
 def _links(value: Any) -> Any:
     """Return a list's texts, with None in the place of whatever else it holds."""
-    found = () if value is None else value
-    if not isinstance(found, list | tuple):
+    items = () if value is None else value
+    if not isinstance(items, list | tuple):
         raise ValueError("no list")  # noqa: TRY004 - pydantic takes ValueError for a wrong value
-    return tuple(read.text(item) for item in found)
+    return tuple(read.text(item) for item in items)
 
 
 def _nodes(value: Any) -> dict[str, Any]:

@@ -64,8 +64,8 @@ def read_quota(answer: ApiAnswer) -> Quota:
     Source: floimg-web docs/api/rate-limits. Raises: LookupError, ValueError, OverflowError.
     """
     remaining, reset = (int(answer.headers[f"x-ratelimit-{it}"]) for it in ("remaining", "reset"))
-    told = answer.headers.get("x-ratelimit-limit", "")
-    limit = int(told) if told.isdecimal() else None
+    text = answer.headers.get("x-ratelimit-limit", "")
+    limit = int(text) if text.isdecimal() else None
     return Quota(remaining=remaining, resets_at=datetime.fromtimestamp(reset, UTC), limit=limit)
 
 

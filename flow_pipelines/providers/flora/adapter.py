@@ -91,8 +91,8 @@ class FloraProvider(ProviderAdapter[FloraClient]):
         listed = self.client.list_technique_runs(technique_id, self._workspace())
         own = (run for run in listed if run.technique.technique_id in (None, technique_id))
         recent = takewhile(lambda run: (run.created_at or since) >= since, islice(own, MAX_LISTED))
-        found = {run.run_id: run for run in recent if (run.created_at or until) <= until}
-        return [candidate_of(run) for run in found.values()]
+        in_time = {run.run_id: run for run in recent if (run.created_at or until) <= until}
+        return [candidate_of(run) for run in in_time.values()]
 
     def fetch(self, output: OutputRef, *, max_bytes: int) -> AbstractContextManager[Download]:
         """Stream an output by the link of a poll; see `Provider`."""
@@ -164,10 +164,10 @@ class FloraProvider(ProviderAdapter[FloraClient]):
 
     def _workspaces(self) -> Sequence[Workspace]:
         """Ask which workspaces the key sees; its only one is where to look."""
-        found = self.client.list_workspaces()
-        if self._workspace_id is None and len(found) == 1:
-            self._workspace_id = found[0].workspace_id
-        return found
+        workspaces = self.client.list_workspaces()
+        if self._workspace_id is None and len(workspaces) == 1:
+            self._workspace_id = workspaces[0].workspace_id
+        return workspaces
 
 
 def _address(asset: Asset) -> str | None:

@@ -68,7 +68,7 @@ class AssetCalls(PagingClient):
         )
 
     def complete_asset(self, asset_id: str) -> Asset:
-        """Tell that a reservation's file has been posted.
+        """Confirm that a reservation's file has been posted.
 
         Raises: RequestRejected with code `conflict`, for an asset that waits for none.
         """

@@ -74,13 +74,13 @@ def _age_seconds(at: str, now: datetime) -> float:
 
 def _read(body: bytes) -> Callback:
     try:
-        found: Any = json.loads(body)
+        document: Any = json.loads(body)
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
+        document = None
+    if not isinstance(document, dict):
         raise CallbackRefused("it is not what FLORA sends")
     return Callback(
-        provider_run_id=read.identifier(read.members(found.get("data")).get("run_id")),
-        event_id=read.identifier(found.get("id")),
-        ended=read.text(found.get("type")) in ENDED_EVENTS,
+        provider_run_id=read.identifier(read.members(document.get("data")).get("run_id")),
+        event_id=read.identifier(document.get("id")),
+        ended=read.text(document.get("type")) in ENDED_EVENTS,
     )

@@ -164,10 +164,10 @@ class TechniqueRun(Record):
     @classmethod
     def _name_of_a_listed_run(cls, document: Any) -> Any:
         """Take a list's `technique_run_id` where there is no `run_id`."""
-        found = read.members(document)
-        if found.get("run_id") or not found.get("technique_run_id"):
+        members = read.members(document)
+        if members.get("run_id") or not members.get("technique_run_id"):
             return document
-        return {**found, "run_id": found["technique_run_id"]}
+        return {**members, "run_id": members["technique_run_id"]}
 
 
 class Upload(Record):

@@ -50,8 +50,8 @@ def read_refused_graph(document: Mapping[str, Any]) -> ErrorBody:
         for node_id, node in read.members(document.get("node_errors")).items()
         for error in read.objects(read.members(node).get("errors")) or ()
     ]
-    told = [f"node {field['node']}: {field['message']}" for field in fields]
-    message = "; ".join([_words_of(document["error"]), *told])
+    refusals = [f"node {field['node']}: {field['message']}" for field in fields]
+    message = "; ".join([_words_of(document["error"]), *refusals])
     return ErrorBody(code=read.code(document["error"].get("type")), message=message, fields=fields)
 
 

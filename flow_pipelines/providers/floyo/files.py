@@ -157,5 +157,5 @@ class FileCalls(ApiClient):
 
 
 def _suggestion(refused: RequestRejected) -> str | None:
-    found = (read.text(field.get("suggestion")) for field in refused.fields)
-    return next((text for text in found if text), None)
+    suggestions = (read.text(field.get("suggestion")) for field in refused.fields)
+    return next((text for text in suggestions if text), None)
