@@ -18,7 +18,7 @@ from benchmarks.past import NAMES, Estate, ledgers, servers
 from benchmarks.ratios import cpu_of, medians
 from flow_pipelines.lifecycle import Ports, agenda, poll_due, recover
 from flow_pipelines.model import SubmissionState
-from flow_pipelines_tests.conformance.ledger.desk import PROVIDER
+from flow_pipelines_tests.conformance.ledger.ledger_driver import PROVIDER
 from flow_pipelines_tests.fake_provider import FakeProvider
 from flow_pipelines_tests.faults.alphabet.memory_store import MemoryImageStore
 
@@ -69,7 +69,7 @@ def _ratio(
     rounds: int,
 ) -> Figure:
     sides = {"few": lambda: work(few), "many": lambda: work(many)}
-    took = medians(sides, rounds, cpu_of(*servers(few.desk.ledger), *servers(many.desk.ledger)))
+    took = medians(sides, rounds, cpu_of(*servers(few.driver.ledger), *servers(many.driver.ledger)))
     return Figure(
         part=part,
         name=name,
@@ -82,17 +82,17 @@ def _ratio(
 
 def _claim(estate: Estate) -> None:
     """Claim what a poller claims at a time, and give it back."""
-    ledger, owner = estate.desk.ledger, uuid.uuid4().hex
-    estate.desk.clock.advance(700)
+    ledger, owner = estate.driver.ledger, uuid.uuid4().hex
+    estate.driver.clock.advance(700)
     claimed = ledger.claim_due(owner, provider=PROVIDER, resource=PROVIDER, limit=5)
-    estate.desk.clock.advance(-700)
+    estate.driver.clock.advance(-700)
     assert claimed
     ledger.release_claims(owner)
 
 
 def _tick(estate: Estate) -> None:
     """Do what a sensor's tick asks of the ledger while nothing is due."""
-    ledger, clock = estate.desk.ledger, estate.desk.clock
+    ledger, clock = estate.driver.ledger, estate.driver.clock
     provider = FakeProvider()
     ports = Ports(
         ledger=ledger,
@@ -112,7 +112,7 @@ def _tick(estate: Estate) -> None:
 
 
 def _search(wanted: dict[str, Any]) -> Callable[[Estate], object]:
-    return lambda estate: estate.desk.ledger.search(limit=50, **wanted)
+    return lambda estate: estate.driver.ledger.search(limit=50, **wanted)
 
 
 _WORK: tuple[tuple[str, Callable[[Estate], object], int], ...] = (

@@ -24,7 +24,7 @@ from flow_pipelines.model import (
     Workflow,
 )
 from flow_pipelines.model.errors import OutputRefused
-from flow_pipelines.provider import Lane, RateLimit, SubmitRequest
+from flow_pipelines.provider import Purpose, RateLimit, SubmitRequest
 from flow_pipelines.providers import profile
 from flow_pipelines.storage.contract import StoredObject
 from flow_pipelines.transport.pacing import Pacing
@@ -69,8 +69,8 @@ class NightProvider(FakeProvider):
         self.name = account.name
         self._account, self._pacing, self._asks_for = account, pacing, asks_for
 
-    def take_turn(self, lane: Lane) -> None:
-        self._pacing.take_turn(lane)
+    def take_turn(self, purpose: Purpose) -> None:
+        self._pacing.take_turn(purpose)
 
     def submit(self, request: SubmitRequest) -> Receipt:
         del request
@@ -82,7 +82,7 @@ class NightProvider(FakeProvider):
 
     def poll(self, provider_run_id: str, workflow: Workflow) -> RunReport:
         del workflow
-        self._pacing.take_turn(Lane.POLL)
+        self._pacing.take_turn(Purpose.POLL)
         self._account.arrive(self._asks_for)
         _, _, ends_at, took = provider_run_id.split("-")
         ended = datetime.fromtimestamp(int(ends_at) / 1000, UTC)

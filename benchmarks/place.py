@@ -11,19 +11,20 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from flow_pipelines_tests.faults.crash.bench import connect, sample_parameters, sample_workflow
+
 from benchmarks.actors import START, ActorClock
 from flow_pipelines.clock import Clock, SystemClock
 from flow_pipelines.ledger import open_ledger
 from flow_pipelines.lifecycle import Ports
 from flow_pipelines.model import BatchSettings
-from flow_pipelines.provider import ApiAnswer, ApiRequest, Download, Lane, Transport
+from flow_pipelines.provider import ApiAnswer, ApiRequest, Download, Purpose, Transport
 from flow_pipelines.sandbox.control_client import ControlClient
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
 from flow_pipelines_tests.conformance.providers.account import SAMPLES
 from flow_pipelines_tests.faults.alphabet.memory_store import MemoryImageStore
 from flow_pipelines_tests.faults.chaos.scaled_clock import ScaledClock
-from flow_pipelines_tests.faults.crash.bench import connect, sample_parameters, sample_workflow
 
 MEDIAN_SECONDS, SIGMA = 30.0, 0.6
 LIMIT = 100
@@ -57,8 +58,8 @@ class SlowTransport:
     def __init__(self, transport: Transport, clock: Clock) -> None:
         self._transport, self._clock = transport, clock
 
-    def take_turn(self, lane: Lane) -> None:
-        self._transport.take_turn(lane)
+    def take_turn(self, purpose: Purpose) -> None:
+        self._transport.take_turn(purpose)
 
     def send(self, request: ApiRequest) -> ApiAnswer:
         self._clock.sleep(REQUEST_SECONDS)

@@ -135,7 +135,7 @@ def _gone_in_words(summary: NightSummary, absent: MissingFiles) -> str:
 
 
 def _waits_for_a_person(summary: NightSummary) -> str:
-    """Say what keeps planned rows from being sent before somebody asks again."""
+    """Return what keeps planned rows from being sent before somebody asks again."""
     if summary.stopped is not None and summary.planned:
         return f"; stopped: {summary.stopped}. {how_to_mend(summary.night.batch)}"
     if summary.held:

@@ -70,7 +70,7 @@ class Secret:
 
 
 def _remember(value: str) -> None:
-    """Know a secret from now on, however somebody else may write it back to us.
+    """Redact a secret from now on, in every spelling in which it may come back.
 
     Takes no lock, which a forked child could inherit locked: each step is whole by itself.
     """

@@ -153,7 +153,7 @@ class _Tick:
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
-        """Say in words what is wrong with a part of the work; the others go on."""
+        """Report the error of one part of the tick as text; the other parts go on."""
         try:
             yield
         except FlowPipelinesError as error:
@@ -250,7 +250,7 @@ class _Tick:
         batches: Mapping[str, _SensedBatch],
         waiting: Sequence[Outstanding],
     ) -> None:
-        """Tell which accounts of batches cannot be opened before anything waits for them."""
+        """Report accounts of batches that cannot be opened, before any run waits for them."""
         served = {one.resource for one in waiting}
         for resource in sorted({batch.resource for batch in batches.values()} - served):
             with self._telling():
@@ -289,7 +289,7 @@ class _Tick:
         return held
 
     def _observe(self, progress: NightProgress, batch: _SensedBatch, memory: SensorMemory) -> None:
-        """Tell how far a night has come, once for each tenth of it."""
+        """Emit an observation of a night's progress, once for each tenth of it."""
         night, tenth = progress.night, progress.percent // 10
         key = None if batch.partitions_def is None else night.partition_key
         generation, told = memory.told.get(str(night), (-1, 0))

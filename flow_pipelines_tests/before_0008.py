@@ -35,7 +35,7 @@ from flow_pipelines.storage.s3_client import make_client
 from flow_pipelines_tests.buckets import aws_environment
 from flow_pipelines_tests.fake_provider import png
 from flow_pipelines_tests.fakes import ManualClock
-from flow_pipelines_tests.faults.crash.bench import (
+from flow_pipelines_tests.faults.crash.harness import (
     connect,
     sample_parameters,
     sample_workflow,

@@ -20,7 +20,7 @@ from flow_pipelines.model import (
     SubmissionState,
     Workflow,
 )
-from flow_pipelines.provider import ApiRequest, Capabilities, Lane, Resend, SubmitRequest
+from flow_pipelines.provider import ApiRequest, Capabilities, Purpose, Resend, SubmitRequest
 
 
 class BytesDownload:
@@ -66,7 +66,7 @@ class FakeProvider:
             ),
         )
 
-    def take_turn(self, lane: Lane) -> None:
+    def take_turn(self, purpose: Purpose) -> None:
         self.before_turn()
 
     def prepare(self, request: SubmitRequest) -> ApiRequest:

@@ -74,7 +74,7 @@ class Verdict:
 
     @property
     def in_words(self) -> str:
-        """Say how it stands."""
+        """Return the verdict as text."""
         return self.tell()
 
     @property

@@ -9,7 +9,7 @@ MOST = 10
 
 
 def observation(progress: NightProgress, partition_key: str | None) -> dg.AssetObservation:
-    """Say how far a night has come, in numbers that Dagster plots and in a sentence.
+    """Return an observation of a night's progress: numbers that Dagster plots, and a sentence.
 
     `partition_key` is None without partitions.
     """

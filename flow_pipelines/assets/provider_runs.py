@@ -201,7 +201,7 @@ def _numbers(summary: SubmitSummary) -> dict[str, int]:
 
 
 def _how_to_go_on(night: Night, ports: Ports) -> str:
-    """Say what a person does about a night that would stop again by itself."""
+    """Return what a person does about a night that would stop again by itself."""
     record = ports.ledger.night(night)
     act = "A person has to act; then materialize it again"
     if record is not None and record.stopped is not None:

@@ -47,7 +47,7 @@ def same_cell(value: Value) -> Value:
 
 
 def text_fault(text: str) -> str | None:
-    """Say why a text cannot be stored and sent as it is; None when it can."""
+    """Return why a text cannot be stored and sent as it is, or None."""
     if "\0" in text:
         return "holds a NUL character, which no database and no service takes"
     try:
@@ -58,7 +58,7 @@ def text_fault(text: str) -> str | None:
 
 
 def cell_fault(value: Value) -> str | None:
-    """Say why a value cannot be in a prompt table; None when it can."""
+    """Return why a value cannot be in a prompt table, or None."""
     if isinstance(value, str):
         return text_fault(value)
     if isinstance(value, float) and not math.isfinite(value):

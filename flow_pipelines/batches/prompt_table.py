@@ -34,7 +34,7 @@ class PromptTable:
 
 
 def too_many_rows(name: str, line: int | None = None) -> Problem:
-    """Say that a table has more rows than a night may have."""
+    """Return the error for a table with more rows than a night may have."""
     return Problem(f"has more than {MAX_ROWS} rows; split it into partitions", name, line)
 
 

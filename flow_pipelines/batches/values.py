@@ -38,7 +38,7 @@ def typed_value(value: Any, kind: ParameterType) -> Any:
 
 
 def check_bounds(value: Any, spec: ParameterSpec) -> None:
-    """Let pass what is no number, or one that the parameter takes. Raises: WrongType."""
+    """Check a number against the parameter's type; others pass. Raises: WrongType."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
     if spec.whole and isinstance(value, float) and not value.is_integer():

@@ -43,7 +43,7 @@ class Target:
         return any(profile(name).capabilities.cancel for name in self.in_flight)
 
     def in_words(self) -> str:
-        """Say what would be canceled."""
+        """Return a sentence on what would be canceled."""
         parts = [f"{self.planned} not sent yet"]
         for name, count in self.in_flight.items():
             known = profile(name)

@@ -19,7 +19,7 @@ UNPOLLED = timedelta(hours=1)
 
 
 def check_runs(ledger: RunLedger, accounts: Accounts, now: datetime) -> Iterator[Finding]:
-    """Look at what is in flight or unresolved, of every batch and every code location."""
+    """Check what is in flight or unresolved, of every batch and every code location."""
     outstanding = ledger.outstanding()
     findings = [*_unpolled(ledger, outstanding, now), *_without_account(accounts, outstanding)]
     yield from findings

@@ -61,7 +61,7 @@ def _try(store: ImageStore) -> Finding:
 
 
 def check_ledger() -> Iterator[Finding]:
-    """Look at the ledger: there, of this schema, not paused, nothing left to a person."""
+    """Check the ledger: it opens, has this schema, is not paused, has nothing left to a person."""
     try:
         url = ledger_url()
         problem = _schema_problem(url)

@@ -101,7 +101,7 @@ def estimate(*, batch: str, partition_key: str | None, as_json: bool, module: st
 @click.option("--repair", is_flag=True, help="Collect again what is missing.")
 @_module
 def verify(*, batch: str, partition_key: str | None, repair: bool, module: str | None) -> None:
-    """Look whether the stored files of BATCH are there, each with its size and checksum.
+    """Check that the stored files of BATCH are there, each with its size and checksum.
 
     --repair collects what is missing again while the provider still has it, and notes the rest as
     lost. Nothing is ever overwritten. Costs nothing; exit code 1: something is not as it was

@@ -98,7 +98,7 @@ class Children:
             child.check()
 
     def stop(self, *children: Child) -> None:
-        """Stop these: ask first, the last started before the first, kill what does not go."""
+        """Terminate the processes, the last started first; kill those that outlive the grace."""
         for number, patience in (
             (signal.SIGTERM, self._stop_seconds),
             (signal.SIGKILL, KILL_SECONDS),

@@ -16,7 +16,7 @@ from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.provider import ProviderProfile
 from flow_pipelines.providers import profile, provider_names
 from flow_pipelines.redaction import RedactedLog, Secret, redact
-from flow_pipelines.webhooks import Desk, Sender, listen, make_app, make_server
+from flow_pipelines.webhooks import CallbackHandler, Sender, listen, make_app, make_server
 
 BUSY_SECONDS = 5.0
 """Providers wait for an answer for some ten seconds; after this they are asked to come again."""
@@ -31,11 +31,13 @@ def serve_webhooks(host: str, port: int) -> None:
     senders = read_senders(os.environ)
     ledger = open_existing_ledger(busy_seconds=BUSY_SECONDS)
     try:
-        desk = Desk(ledger=ledger, clock=SystemClock(), secrets=secrets, senders=senders, log=_say)
+        handler = CallbackHandler(
+            ledger=ledger, clock=SystemClock(), secrets=secrets, senders=senders, log=_say
+        )
         with listen(host, port) as listener, ended_by_signals():
             _announce(listener.getsockname()[1], host, senders)
             _log_redacted()
-            make_server(make_app(desk)).run(sockets=[listener])
+            make_server(make_app(handler)).run(sockets=[listener])
     except KeyboardInterrupt:
         _say("stopped")
     finally:

@@ -24,7 +24,7 @@ def ended_by_signals() -> Iterator[None]:
 
 @contextmanager
 def signals_deferred() -> Iterator[None]:
-    """Let the block finish; a signal that came meanwhile is delivered after it."""
+    """Delay signals until the block has finished."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -15,9 +15,9 @@ from flow_pipelines.provider import (
     ApiAnswer,
     ApiRequest,
     Download,
-    Lane,
     Provider,
     ProviderProfile,
+    Purpose,
 )
 from flow_pipelines.providers import profile, provider_names
 
@@ -146,9 +146,9 @@ class _NoTransport:
         """Refuse. Raises: ConfigurationError."""
         raise ConfigurationError(f"{request.operation} needs the provider, at run time only")
 
-    def take_turn(self, lane: Lane) -> None:
+    def take_turn(self, purpose: Purpose) -> None:
         """Refuse. Raises: ConfigurationError."""
-        raise ConfigurationError(f"a turn to {lane} needs the provider, at run time only")
+        raise ConfigurationError(f"a turn to {purpose} needs the provider, at run time only")
 
     def open(self, request: ApiRequest, *, max_bytes: int) -> AbstractContextManager[Download]:
         """Refuse. Raises: ConfigurationError."""

@@ -38,7 +38,7 @@ OF_A_RUN: dict[str, Any] = {
 
 
 class Attaching:
-    """The part of the ledger that says whose a run is; see `contract`."""
+    """Attached, detached and second runs; `contract` says what holds for every method."""
 
     _database: Database
     ledger_id: str
@@ -153,7 +153,7 @@ class Attaching:
             return True
 
     def second_runs(self, submission_keys: Collection[str]) -> Sequence[SecondRun]:
-        """Return the second runs of these submissions, the first heard of first."""
+        """Return the second runs of these submissions, the oldest first."""
         found: list[SecondRun] = []
         with self._database.read() as connection:
             for chunk in chunks(sorted(set(submission_keys))):
@@ -162,7 +162,7 @@ class Attaching:
         return sorted(found, key=lambda one: (one.heard_at, one.provider_run_id))
 
     def unsettled_second_runs(self, limit: int = 100) -> Sequence[SecondRun]:
-        """Return second runs that no person has looked into, the first heard of first."""
+        """Return second runs that no person has looked into, the oldest first."""
         query = (
             select(second_runs)
             .where(second_runs.c.settled_why.is_(None))
@@ -177,7 +177,7 @@ class Attaching:
     ) -> None:
         """Note what a person found out about a second run. Attaching it does so, too.
 
-        Raises: LedgerError, when no such run was heard of.
+        Raises: LedgerError, when no such run is known.
         """
         with changing(self._database, submission_key) as (change, _row):
             if not _settle_second(change.connection, submission_key, provider_run_id, why):
@@ -305,7 +305,7 @@ def _refuse_detached(connection: Connection, submission_key: str, receipt: Recei
 
 
 def detach_outputs(change: NightChange, submission_key: str, run_id: str) -> None:
-    """Let a run's outputs belong to none; what is stored stays."""
+    """Detach a run's outputs from their row; what is stored stays in the bucket."""
     mine = outputs.c.submission_key == submission_key
     kept = ("submission_key", "output_index", "output_id", "bucket", "s3_key", "sha256")
     rows = change.connection.execute(select(*(outputs.c[name] for name in kept)).where(mine))

@@ -114,7 +114,7 @@ class PlainText(TypeDecorator[str]):
 
 
 class Words(TypeDecorator[str]):
-    """Words for people, some of them a provider's: bounded, and with every secret masked."""
+    """Text column: truncated, secrets redacted. May contain a provider's message."""
 
     impl = Text
     cache_ok = True

@@ -160,7 +160,7 @@ def _limit_waiting(engine: Engine, busy_seconds: float) -> None:
 
 
 def _own_transactions(engine: Engine) -> None:
-    """Let us begin SQLite's transactions: Python's driver would begin them only at a write."""
+    """Begin SQLite's transactions explicitly: Python's driver begins them only at a write."""
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _record: Any) -> None:

@@ -29,7 +29,7 @@ _SUMS = (
 
 
 class Costs:
-    """The part of the ledger that people ask for money."""
+    """Cost queries."""
 
     _database: Database
 

@@ -36,7 +36,7 @@ _FROM_ENTRY = (
 
 
 class Importing:
-    """The journal's side of the ledger; see `contract`."""
+    """Intents as the journal has them, and their import; see `contract`."""
 
     _database: Database
 
@@ -225,7 +225,7 @@ def _remember_decisions(change: NightChange, entry: JournalEntry) -> None:
 
 
 def _hold(change: NightChange, generation: int) -> None:
-    """Let the night wait for somebody who asks: what was decided since this copy is lost."""
+    """Hold the night until somebody asks for it: decisions made since this copy are lost."""
     sent = sum(count for state, count in change.counts.items() if state not in NOT_SENT)
     before = change.before
     change.set(

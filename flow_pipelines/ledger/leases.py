@@ -16,7 +16,7 @@ _PAUSE = "pause"
 
 
 class Leases:
-    """Who may work, and whether anybody may; see `contract`."""
+    """Leases, claims of batches, the stop switch; `contract` says what holds for every method."""
 
     _database: Database
 

@@ -31,7 +31,7 @@ _KEPT_TRUE = ("submission_key", *_OF_THE_ROW)
 def follow_table(
     change: NightChange, plan: NightPlan, planned: Sequence[PlannedRow], render: Render | None
 ) -> int:
-    """Let what was never accepted follow the table; return how many rows are to be sent anew.
+    """Update never accepted rows from the table; return how many rows are to be sent anew.
 
     Nothing happens to a night that has sent something and has no such row. `render` gives the
     table's rows for another generation than 0, whose rows are left as they are without it.
@@ -157,7 +157,7 @@ def _mend_refused(change: NightChange, table: _Table) -> int:
 
 
 def _lower_goal(change: NightChange, rows: int) -> None:
-    """Let rows that count as sent no more make no room for others that nobody asked to send."""
+    """Lower `submit_goal` with rows that no longer count as sent, so that no others are sent."""
     goal = change.before["submit_goal"]
     if goal is not None:
         change.set(submit_goal=goal - rows)

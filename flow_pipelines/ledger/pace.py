@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, select, update
 
 from flow_pipelines.ledger.database import Database
 from flow_pipelines.ledger.schema import pace
-from flow_pipelines.provider import Lane
+from flow_pipelines.provider import Purpose
 from flow_pipelines.provider.turns import TurnRequest, TurnSheet
 
 
@@ -28,7 +28,7 @@ class SqlPaceStore:
         burst: int,
         patience_seconds: float,
         most: int | None = None,
-        lane: Lane = Lane.POLL,
+        purpose: Purpose = Purpose.POLL,
     ) -> float | None:
         """Reserve the next turn of `key`; return the seconds to wait for it, 0 for at once.
 
@@ -39,7 +39,7 @@ class SqlPaceStore:
             burst=burst,
             most=most,
             patience_seconds=patience_seconds,
-            lane=lane,
+            purpose=purpose,
         )
         with self._database.write() as connection:
             row = self._lock(connection, key)
@@ -50,7 +50,7 @@ class SqlPaceStore:
         return wait
 
     def hold_until(self, key: str, until: datetime) -> None:
-        """Let no turn of `key` begin before `until`; never shortens a hold."""
+        """Hold back turns of `key` until `until`; never shortens a hold."""
         with self._database.write() as connection:
             row = self._lock(connection, key)
             if row["held_until"] is None or row["held_until"] < until:
@@ -64,7 +64,7 @@ class SqlPaceStore:
         return until if until is not None and until > self._database.clock.now() else None
 
     def slow_down(self, key: str) -> None:
-        """Let turns of `key` come more slowly; see `provider.PaceStore`."""
+        """Slow down the turns of `key`; see `provider.PaceStore`."""
         with self._database.write() as connection:
             sheet = TurnSheet.read(self._lock(connection, key)["sheet"])
             sheet.cut(self._database.clock.now())

@@ -41,7 +41,7 @@ from flow_pipelines.model.errors import LedgerError
 
 
 class Planning:
-    """The planning half of the ledger; see `contract`."""
+    """Plans and regenerations; `contract` says what holds for every method."""
 
     _database: Database
 

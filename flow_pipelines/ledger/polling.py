@@ -1,4 +1,4 @@
-"""Polling: who asks about which provider run, and what the answers change."""
+"""Polling: who has claimed which provider run, and what its reports change."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _UNCLAIMED: dict[str, Any] = {"claimed_by": None, "claim_expires_at": None}
 
 
 class Polling:
-    """The asking part of the ledger; see `contract`."""
+    """Claims and poll results; `contract` says what holds for every method."""
 
     _database: Database
 
@@ -172,7 +172,7 @@ class Polling:
             )
 
     def mark_due(self, submission_key: str, at: datetime | None = None) -> bool:
-        """Let an in-flight submission be asked after now, because somebody said that it ended, or
+        """Make an in-flight submission due now, because a callback said that it ended, or
         no later than `at`, because there is time to.
 
         Never touches the state, and moves no revision; one that is due already, or not in flight,

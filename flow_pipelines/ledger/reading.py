@@ -34,7 +34,7 @@ _BY_ROW = (_s.row_number, _s.copy, _s.generation)
 
 
 class Reading(Costs):
-    """The reading half of the ledger; see `contract`."""
+    """Queries; `contract` says what holds for every method."""
 
     _database: Database
 

@@ -48,7 +48,7 @@ def check_asked_for(change: NightChange, row: RowMapping, planned: Submission | 
 
 
 def refuse(change: NightChange, row: RowMapping, told: tuple[str | None, str, str | None]) -> None:
-    """Let a row be failed, and see whether all are. `told`: code, message and kind of refusal."""
+    """Mark a row as failed; stop the night if all are. `told`: code, message, refusal kind."""
     code, message, refusal = told
     change.move(
         [row],

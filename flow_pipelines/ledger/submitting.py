@@ -46,7 +46,7 @@ _OURSELVES = "flow-pipelines"
 
 
 class Submitting:
-    """The buying part of the ledger; see `contract`."""
+    """Intents, receipts and refusals; `contract` says what holds for every method."""
 
     _database: Database
     ledger_id: str

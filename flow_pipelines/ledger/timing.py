@@ -20,7 +20,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 class Timing:
-    """The measuring part of the ledger; see `contract`."""
+    """Run times and workload; `contract` says what holds for every method."""
 
     _database: Database
 

@@ -55,7 +55,7 @@ def _open(
 
 
 def waits_for(runs: int, provider: str, resource: str, why: str) -> str:
-    """Say that runs wait for an account that is not at hand."""
+    """Report that runs wait for an account that is not configured."""
     return (
         f"{runs} run(s) at {provider} wait for the account {resource!r}, which they were sent "
         f"with: {why}"

@@ -199,7 +199,7 @@ def _in_words(record: NightRecord) -> str:
 
 
 def _held(record: NightRecord) -> str:
-    """Say what keeps planned rows of a night that somebody asked to buy from being sent."""
+    """Return what keeps the planned rows of a requested night from being sent."""
     night, asset = record.night, f"{record.night.batch}/provider_runs"
     if record.stopped is not None and record.counts.get(SubmissionState.PLANNED):
         return f"{night} stopped: {record.stopped}. {how_to_mend(night.batch)}"

@@ -85,7 +85,7 @@ class CallbackEffects:
     def _claim(
         self, submission: Submission, run_id: str, callback: Callback, ledger_id: str | None
     ) -> Effect:
-        """Let a run that nobody has be this submission's."""
+        """Attach a run that no submission has to this submission."""
         if ledger_id is None and not _is_old(submission):
             return self._conflict(submission, run_id)
         if len(run_id) > _LONGEST_ID or self._ledger.known_runs(submission.provider, [run_id]):

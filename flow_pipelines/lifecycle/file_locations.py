@@ -35,7 +35,7 @@ class FileLocations:
     """Notes where a night's files are."""
 
     def __init__(self, ledger: RunLedger, store: ImageStore, night: Night) -> None:
-        """Look at nothing yet."""
+        """Read nothing yet."""
         self._ledger, self._store, self._night = ledger, store, night
         self._marks: dict[str, datetime | None] = {}
 

@@ -66,7 +66,7 @@ class Journal:
         ledger.journaled(self._night, place)
 
     def write(self, sent: Submission) -> None:
-        """Let the bucket name an intent. Ends within seconds.
+        """Write an intent to the journal. Ends within seconds.
 
         Raises: StorageError, ConfigurationError: nothing may be sent; WrongLedger, when another
         copy of this ledger sends the same submission now, where the store can tell.

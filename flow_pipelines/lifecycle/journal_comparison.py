@@ -76,7 +76,7 @@ def refuse_behind(night: Night, books: LedgerAndStore, note: OwnerNote) -> bool:
 
 
 def in_words(night: Night, taken: int, ledger: RunLedger) -> str:
-    """Say which copy is old, what was done, what is lost and what to do."""
+    """Return the message: which copy is old, what was done, what is lost and what to do."""
     return (
         f"{night}: the ledger at hand ({ledger!r}) is an older copy of itself: the bucket's "
         f"journal names {taken} submission(s) of this night that were sent since. They were taken "

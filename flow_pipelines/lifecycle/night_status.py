@@ -25,7 +25,7 @@ class NightStatus:
 
     @property
     def in_words(self) -> str:
-        """Say how it stands, from the ledger as it is now."""
+        """Return the status as text, from the ledger as it is now."""
         return self.describe()
 
 

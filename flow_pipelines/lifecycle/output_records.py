@@ -51,7 +51,7 @@ class PendingWrite:
         return latest is None or _note_output(self._ports, *latest)
 
     def whole(self) -> CompletedRun:
-        """Hand on what is left to note of a run that is in the bucket whole."""
+        """Return what is left to record of a run whose outputs are all in the bucket."""
         return CompletedRun(submission_key=self._key, last=self._latest)
 
 

@@ -96,7 +96,7 @@ def _refuse_unknown(night: Night, ports: Workplace) -> None:
 
 
 def _forgot(night: Night, ports: Workplace) -> bool:
-    """Look again: the marks may be of somebody who began the night since, in this ledger first."""
+    """Check again: somebody may have begun the night since, in this ledger first."""
     record = ports.ledger.night(night)
     return record is None or record.marked_at is None
 
@@ -135,7 +135,7 @@ def claim_batch(ledger: RunLedger, batch: str, location: str) -> None:
     """Take a batch that no code location has. Safe to repeat; nothing happens without a name.
 
     Two locations with a batch of one name would buy each other's rows with their own settings and
-    ask after each other's runs with their own keys. The first that works on it keeps it, until a
+    poll each other's runs with their own keys. The first that works on it keeps it, until a
     person moves it.
 
     Raises: ConfigurationError, when the batch belongs to another location.
@@ -148,7 +148,7 @@ def claim_batch(ledger: RunLedger, batch: str, location: str) -> None:
 
 
 def belongs_to_another(batch: str, owner: str, location: str) -> str:
-    """Say whose a batch is, and the two ways out."""
+    """Return whose a batch is and the two ways out."""
     return (
         f"batch {batch!r} belongs to the code location {owner!r} of this ledger, and this is "
         f"{location!r}: rename the batch here, or, if {owner!r} was renamed or no longer has it, "

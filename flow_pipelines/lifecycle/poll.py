@@ -101,7 +101,7 @@ def poll_due(
 
 
 def _use_spare_turns(ports: Ports, location: str | None) -> None:
-    """Bring polls forward that were put off for what waited to be submitted, and does no more."""
+    """Move polls forward that were put off for submits which no longer wait."""
     in_flight = ports.ledger.in_flight(
         provider=ports.provider.name, resource=ports.resource, location=location, limit=FEW + 1
     )

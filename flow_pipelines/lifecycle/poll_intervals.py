@@ -18,7 +18,7 @@ WITH_CALLBACK = 3.0
 """Waits are so many times as long where the provider tells of the end by itself: it is asked once,
 then. A callback that is lost makes its run as much later, and never later than the run timeout."""
 GIVE_UP = timedelta(days=7)
-"""DESIGN §3.3: an overdue run is asked after for this long before it counts as failed."""
+"""DESIGN §3.3: an overdue run is polled for this long before it counts as failed."""
 
 
 def first_poll_seconds(*, called_back: bool = False) -> float:
@@ -60,5 +60,5 @@ def is_overdue(submission: Submission, now: datetime, run_timeout_seconds: float
 
 
 def is_given_up(submission: Submission, now: datetime) -> bool:
-    """Return whether a run was asked after for so long that its end is no longer expected."""
+    """Return whether a run was polled for so long that its end is no longer expected."""
     return age_seconds(submission, now) > GIVE_UP.total_seconds()

@@ -1,4 +1,4 @@
-"""When to ask after a run: as rarely as pays while others wait for turns, often when none does.
+"""When to poll a run: rarely while submits wait for turns, often when none does.
 
 | | first poll | next one |
 |---|---|---|
@@ -77,7 +77,7 @@ def durations(ports: Ports, submission: Submission) -> Durations | None:
 
 
 def first_poll_at(ports: Ports, submission: Submission) -> datetime:
-    """Return when a submission is asked after first that is accepted just now."""
+    """Return when a submission that was just accepted is polled first."""
     wait = _first_seconds(ports, submission)
     return ports.clock.now() + timedelta(seconds=wait)
 
@@ -108,7 +108,7 @@ def poll_again_at(
 
 
 def poll_sooner(ports: Ports, submission: Submission) -> None:
-    """Let a run be asked after as soon as spare turns allow that it was going to be later.
+    """Move `next_poll_at` forward when the rate limit has unused requests.
 
     What it was given while turns were short may be far off. Does nothing where a callback is
     expected or the last poll failed, whose wait is the provider's word, and nothing twice.

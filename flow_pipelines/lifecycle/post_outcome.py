@@ -53,7 +53,7 @@ class Answer:
         )
 
     def refused(self, error: RequestRejected) -> None:
-        """Let it be failed: this row is at fault, or all are, and nothing was bought."""
+        """Mark it as failed: this row is at fault, or all are, and nothing was bought."""
         code, message, kind = error.code, str(error), kind_of(error)
         self._leave(
             lambda: self._ledger.reject_submission(

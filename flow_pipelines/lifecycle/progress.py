@@ -60,7 +60,7 @@ class NightProgress:
         return bool(self.in_flight or self.planned or self.submitting)
 
     def in_words(self) -> str:
-        """Say it in one line, without the counts that are 0."""
+        """Return one line, without the counts that are 0."""
         counts = (
             (self.failed, "failed"),
             (self.canceled, "canceled"),

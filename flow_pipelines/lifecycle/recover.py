@@ -72,7 +72,7 @@ def recover(
 
 
 def _settle_due(ports: Ports, unresolved: Collection[Submission]) -> int:
-    """Look for each that is due, then send copies of those that were not found."""
+    """Search for each due submission's run, then replay those that were not found."""
     now = ports.clock.now()
     workflows: dict[str, Workflow] = {}
     settled, lost = 0, []
@@ -101,7 +101,7 @@ def _proven(ports: Ports, submission: Submission, request: SubmitRequest) -> Seq
 def _choice(
     ports: Ports, submission: Submission, request: SubmitRequest, found: Sequence[Receipt] = ()
 ) -> str:
-    """Say what a person may choose from; empty while a copy may still settle it."""
+    """Return the candidates as text; empty while a replay may still settle it."""
     if found:
         return in_words([one.provider_run_id for one in found], "bear its name")
     if replay_is_open(ports, submission):

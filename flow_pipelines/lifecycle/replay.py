@@ -24,7 +24,7 @@ from flow_pipelines.lifecycle.ports import Ports
 from flow_pipelines.lifecycle.requests import body_sha256_of
 from flow_pipelines.model import Receipt, Submission, SubmissionState
 from flow_pipelines.model.errors import ProviderUnavailable
-from flow_pipelines.provider import Lane, SubmitRequest
+from flow_pipelines.provider import Purpose, SubmitRequest
 
 EARLIEST = timedelta(minutes=2)
 LATEST = timedelta(minutes=90)
@@ -77,7 +77,7 @@ def replay(ports: Ports, submission: Submission, request: SubmitRequest) -> Rece
         ports.ledger.postpone_poll(submission.submission_key, until, why)
         return None
     try:
-        ports.provider.take_turn(Lane.SUBMIT)
+        ports.provider.take_turn(Purpose.SUBMIT)
     except ProviderUnavailable as error:
         ports.log(f"{submission.submission_key}: no turn to send it again: {error}")
         return None

@@ -63,7 +63,7 @@ from flow_pipelines.model.errors import (
     WrongLedger,
 )
 from flow_pipelines.model.refusals import kind_of
-from flow_pipelines.provider import Lane, SubmitRequest
+from flow_pipelines.provider import Purpose, SubmitRequest
 
 UNRESOLVED_IN_A_ROW = 3
 """After so many lost answers in a row the rest stays planned: something is broken (DESIGN §3.2)."""
@@ -113,10 +113,10 @@ def submit_night(  # noqa: PLR0913 - what one Dagster run may ask for
         if not journaled:
             refuse_forgotten(record, ports)
         estimate = price_of(settings, ports, record)
-        lane = Lane.SUBMIT if backfill_id is None else Lane.BACKFILL
+        purpose = Purpose.SUBMIT if backfill_id is None else Purpose.BACKFILL
         ports.ledger.note_ask(night, asked_by, settings.stop_after_failures)
         record = _planned_night(night, ports)
-        run = _Submitting(settings, record, ports, owner, estimate, lane)
+        run = _Submitting(settings, record, ports, owner, estimate, purpose)
         run.journal.begin(complete=journaled)
         mark_bucket(night, ports)
         summary = run.submit(limit)
@@ -161,10 +161,10 @@ class _Submitting:
         ports: Ports,
         owner: str,
         estimate: Decimal | None,
-        lane: Lane,
+        purpose: Purpose,
     ) -> None:
         self.settings, self.ports, self.record, self.night = settings, ports, record, record.night
-        self.owner, self.estimate, self.lane = owner, estimate, lane
+        self.owner, self.estimate, self.purpose = owner, estimate, purpose
         self.journal = Journal(ports, self.night)
         self.started_at = ports.clock.now()
         self.summary = SubmitSummary()
@@ -201,7 +201,7 @@ class _Submitting:
         try:
             request = self._request(submission)
             body_sha256 = body_sha256_of(self.ports, request)
-            self.ports.provider.take_turn(self.lane)
+            self.ports.provider.take_turn(self.purpose)
             if self._account_refused():
                 return True
             sent = self._begin(submission, body_sha256)
@@ -292,7 +292,7 @@ class _Submitting:
         return True
 
     def _not_journaled(self, sent: Submission, answer: Answer) -> bool:
-        """Let the bucket name the intent; where it cannot, tell, send nothing and stop."""
+        """Write the intent to the journal; if that fails, report it, send nothing and stop."""
         try:
             self.journal.write(sent)
         except WrongLedger as error:

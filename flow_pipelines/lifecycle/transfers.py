@@ -211,7 +211,7 @@ def store_once(run: CollectedRun, output: Output, ref: OutputRef | None) -> bool
 
 
 def _promise(output: Output, ref: OutputRef) -> Promise:
-    """Say what the provider, and the link, make of an output."""
+    """Return the media types that the provider and the link claim for an output."""
     link = unquote(urlsplit(ref.url or "").path).rpartition("/")[2]
     # How a link ends tells nothing unless it ends like a picture: it may be any program's name.
     linked = Promise(names=(link,))

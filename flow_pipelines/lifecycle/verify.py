@@ -52,7 +52,7 @@ class NightFiles:
 
 
 def verify_night(night: Night, ledger: RunLedger, store: ImageStore) -> NightFiles:
-    """Look at each stored file of a night: is it there, with its size and checksum?
+    """Check each stored file of a night: present, with its size and checksum.
 
     Free of charge; safe to repeat. The only change is that the bucket of files of the release
     before is noted, where it can be told.

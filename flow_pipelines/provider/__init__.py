@@ -43,8 +43,8 @@ from flow_pipelines.provider.calls import (
 from flow_pipelines.provider.client import MAX_DOWNLOAD_BYTES, ApiClient, ApiDefaults
 from flow_pipelines.provider.ports import (
     Download,
-    Lane,
     PaceStore,
+    Purpose,
     RateLimit,
     Seal,
     SignIn,
@@ -87,7 +87,6 @@ __all__ = [
     "Identifier",
     "InputFile",
     "InputValues",
-    "Lane",
     "ListsCandidates",
     "ListsWorkflows",
     "MaybeAmount",
@@ -104,6 +103,7 @@ __all__ = [
     "Provider",
     "ProviderAdapter",
     "ProviderProfile",
+    "Purpose",
     "Quota",
     "RateLimit",
     "Record",

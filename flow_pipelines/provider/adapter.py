@@ -13,7 +13,7 @@ from flow_pipelines.model.output import OutputRef, Receipt, RunReport
 from flow_pipelines.model.submission import Cost
 from flow_pipelines.model.workflow import Workflow
 from flow_pipelines.provider.calls import ApiRequest
-from flow_pipelines.provider.ports import Download, Lane
+from flow_pipelines.provider.ports import Download, Purpose
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ class Provider(Protocol):
         `read_file` reads a relative path or s3:// URI. Raises: ConfigurationError, ProviderError.
         """
 
-    def take_turn(self, lane: Lane) -> None:
+    def take_turn(self, purpose: Purpose) -> None:
         """Wait for a place under the rate limit; see `Transport.take_turn`."""
 
     def prepare(self, request: SubmitRequest) -> ApiRequest:

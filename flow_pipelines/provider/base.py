@@ -19,7 +19,7 @@ from flow_pipelines.model.workflow import Workflow
 from flow_pipelines.provider.adapter import Provider, SubmitRequest
 from flow_pipelines.provider.answers import AnsweredRequest
 from flow_pipelines.provider.client import ApiClient
-from flow_pipelines.provider.ports import Lane, Transport
+from flow_pipelines.provider.ports import Purpose, Transport
 
 C = TypeVar("C", bound=ApiClient)
 _ANY_TIME = 0.0
@@ -49,9 +49,9 @@ class ProviderAdapter(Provider, Generic[C]):
         """`client` has the provider's calls over the same `transport`."""
         self._transport, self.client = transport, client
 
-    def take_turn(self, lane: Lane) -> None:
+    def take_turn(self, purpose: Purpose) -> None:
         """Wait for a turn; see `Provider`."""
-        self._transport.take_turn(lane)
+        self._transport.take_turn(purpose)
 
     def submit(self, request: SubmitRequest) -> Receipt:
         """Buy one run: send what `prepare` builds, once; see `Provider`."""

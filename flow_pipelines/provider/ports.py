@@ -12,7 +12,7 @@ from typing import Protocol
 from flow_pipelines.provider.calls import ApiAnswer, ApiRequest
 
 
-class Lane(StrEnum):
+class Purpose(StrEnum):
     """Who asks for a turn under a provider's rate limit."""
 
     SUBMIT = "submit"
@@ -50,7 +50,7 @@ class Transport(Protocol):
         Raises: ProviderError, in the class that says what may be done next.
         """
 
-    def take_turn(self, lane: Lane) -> None:
+    def take_turn(self, purpose: Purpose) -> None:
         """Wait for the next free place under the account's rate limit.
 
         Raises: NoTurn, when the wait would exceed this transport's patience; no turn is used.
@@ -82,23 +82,23 @@ class PaceStore(Protocol):
         burst: int,
         patience_seconds: float,
         most: int | None = None,
-        lane: Lane = Lane.POLL,
+        purpose: Purpose = Purpose.POLL,
     ) -> float | None:
         """Reserve the next turn of `key`; return the seconds to wait for it, 0 for at once.
 
         Turns come every `interval_seconds` in the long run, `burst` of them back to back after
         a rest, and never more than `most` in so many intervals. See `provider.turns` for how
-        lanes share them. None: it would be more than `patience_seconds`; nothing was reserved.
+        purposes share them. None: it would be more than `patience_seconds`; nothing was reserved.
         """
 
     def hold_until(self, key: str, until: datetime) -> None:
-        """Let no turn of `key` begin before `until` (a 429 said so); never shortens a hold."""
+        """Hold back turns of `key` until `until` (a 429 said so); never shortens a hold."""
 
     def held_until(self, key: str) -> datetime | None:
         """Return when `key` is free again; None: it is not held now."""
 
     def slow_down(self, key: str) -> None:
-        """Let turns of `key` come more slowly from now on: a 429 came though its pace was kept.
+        """Slow down the turns of `key` from now on: a 429 came though its pace was kept.
 
         Once a minute at most; taken back step by step while no other comes.
         """

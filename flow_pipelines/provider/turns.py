@@ -4,7 +4,7 @@ Turns lie on a grid, one every interval. A turn that nobody took may still be ta
 after its time, back to back with others; that is the burst. Whatever the burst did, no span of
 `most` intervals ever holds more than `most` turns.
 
-While others ask as well, lanes share the turns ahead: submits book the even ones, polls the odd
+While others ask as well, purposes share the turns ahead: submits book the even ones, polls the odd
 ones, so neither can starve the other. What is left over when its time has come is anybody's.
 Polls come in ticks: what submits took of theirs between two ticks is owed to them. While it is, and
 polls ask one after the other, submits leave them every second of their own turns. So a night of
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flow_pipelines.provider.ports import Lane
+from flow_pipelines.provider.ports import Purpose
 
 BACKFILL_SHARE = 10
 """While tonight's submits ask, a backfill may book one turn in so many."""
@@ -56,7 +56,7 @@ class TurnRequest:
     most: int | None
     """No span of so many intervals holds more turns; None: the burst alone bounds it."""
     patience_seconds: float
-    lane: Lane
+    purpose: Purpose
 
 
 @dataclass
@@ -69,7 +69,7 @@ class TurnSheet:
     turns: list[tuple[int, int]] = field(default_factory=list)
     """When each begins, which may be later than its place on the grid, and that place; sorted."""
     asked: dict[str, int] = field(default_factory=dict)
-    """Lane → when it asked last."""
+    """Purpose → when it asked last."""
     cuts: int = 0
     cut_at: int = 0
     owed: int = 0
@@ -101,16 +101,16 @@ class TurnSheet:
         if ask.interval_seconds <= 0:
             return (earliest - present) / 1e6 if earliest <= latest else None
         self._move_on(ask, present, earliest)
-        others = self._others(ask.lane, present)
-        self._notice_polls(ask.lane, present)
-        self.asked[ask.lane.value] = present
+        others = self._others(ask.purpose, present)
+        self._notice_polls(ask.purpose, present)
+        self.asked[ask.purpose.value] = present
         taken = sorted(place for _, place in self.turns)
         place = self._first_place(ask, earliest)
         while (begins := max(place, earliest)) <= latest:
             free = _is_free(taken, place, self.interval)
             if free and self._may_take(ask, others, place, present) and self._fits(ask, begins):
                 insort(self.turns, (begins, place))
-                self._note_owed(ask.lane, place)
+                self._note_owed(ask.purpose, place)
                 return (begins - present) / 1e6
             place += self.interval
         return None
@@ -141,12 +141,12 @@ class TurnSheet:
             self.anchor = after
         self.interval = interval
 
-    def _others(self, lane: Lane, present: int) -> frozenset[Lane]:
+    def _others(self, purpose: Purpose, present: int) -> frozenset[Purpose]:
         horizon = max(ACTIVE_INTERVALS * self.interval, round(ACTIVE_SECONDS * 1e6))
         return frozenset(
             other
-            for other in Lane
-            if other is not lane and self.asked.get(other.value, 0) > present - horizon
+            for other in Purpose
+            if other is not purpose and self.asked.get(other.value, 0) > present - horizon
         )
 
     def _first_place(self, ask: TurnRequest, earliest: int) -> int:
@@ -155,21 +155,21 @@ class TurnSheet:
         return self.anchor + max(-((self.anchor - oldest) // self.interval), 0) * self.interval
 
     def _may_take(
-        self, ask: TurnRequest, others: frozenset[Lane], place: int, present: int
+        self, ask: TurnRequest, others: frozenset[Purpose], place: int, present: int
     ) -> bool:
-        """Return whether a free place is this lane's to take."""
+        """Return whether a free place is this purpose's to take."""
         number = self._number(place)
         backfills = number % BACKFILL_SHARE == 0
-        if ask.lane is Lane.BACKFILL and Lane.SUBMIT in others:
+        if ask.purpose is Purpose.BACKFILL and Purpose.SUBMIT in others:
             return backfills or place <= present - (ask.burst // 2) * self.interval
         if place <= present:
             return True
-        if ask.lane is Lane.POLL:
+        if ask.purpose is Purpose.POLL:
             wanted = self.in_a_row >= IN_A_ROW
             return number % 2 == 1 or not others or (wanted and self._owes(number))
-        if ask.lane is Lane.SUBMIT and Lane.BACKFILL in others and backfills:
+        if ask.purpose is Purpose.SUBMIT and Purpose.BACKFILL in others and backfills:
             return False
-        if Lane.POLL not in others:
+        if Purpose.POLL not in others:
             return True
         return number % 2 == 0 and not (self._owes(number) and self._awaits_polls(place, present))
 
@@ -185,22 +185,22 @@ class TurnSheet:
         near = NEAR_INTERVALS * self.interval
         if place > present + near:
             return True
-        return self.in_a_row >= IN_A_ROW and self.asked[Lane.POLL.value] > present - near
+        return self.in_a_row >= IN_A_ROW and self.asked[Purpose.POLL.value] > present - near
 
-    def _note_owed(self, lane: Lane, place: int) -> None:
+    def _note_owed(self, purpose: Purpose, place: int) -> None:
         polls = self._number(place) % 2 == 1
-        if lane is Lane.POLL and not polls:
+        if purpose is Purpose.POLL and not polls:
             self.owed = max(self.owed - 1, 0)
-        elif lane is not Lane.POLL and polls and Lane.POLL.value in self.asked:
+        elif purpose is not Purpose.POLL and polls and Purpose.POLL.value in self.asked:
             self.owed = min(self.owed + 1, MOST_OWED)
 
-    def _notice_polls(self, lane: Lane, present: int) -> None:
+    def _notice_polls(self, purpose: Purpose, present: int) -> None:
         """Count polls that come one after the other; owe nothing where none came for a while."""
-        latest = self.asked.get(Lane.POLL.value, 0)
+        latest = self.asked.get(Purpose.POLL.value, 0)
         if latest <= present - OWED_WITHIN // _MICROSECOND:
-            self.asked.pop(Lane.POLL.value, None)
+            self.asked.pop(Purpose.POLL.value, None)
             self.owed = self.in_a_row = 0
-        if lane is Lane.POLL:
+        if purpose is Purpose.POLL:
             soon = latest > present - NEAR_INTERVALS * self.interval
             self.in_a_row = min(self.in_a_row + 1, IN_A_ROW) if soon else 1
 

@@ -60,7 +60,7 @@ class FileFacts:
 def examine(
     source: BinaryIO, promise: Promise = NO_PROMISE, *, max_pixels: int = MAX_PIXELS
 ) -> FileFacts:
-    """Look into a whole output. Never raises for what is in it; decoding is bounded."""
+    """Return the facts of a whole output. Never raises for its content; decoding is bounded."""
     size_bytes = source.seek(0, io.SEEK_END)
     source.seek(0)
     if promise.kind == "text":

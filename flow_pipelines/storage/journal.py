@@ -79,7 +79,7 @@ class NightJournal:
         return entry
 
     def complete(self, night: Night) -> None:
-        """Say that every intent of before is in the journal. Raises: StorageError, in time."""
+        """Mark the journal as complete: it has all earlier intents. Raises: StorageError."""
         document = json.dumps({"partition_key": night.partition_key}) + "\n"
         self.store.put_once(self._key(_COMPLETE), document.encode(), seconds=WRITE_SECONDS)
 

@@ -233,7 +233,7 @@ def _translated(attempt: Attempt | None, call: Callable[[], _T]) -> _T:
 
 
 def _reason(error: BaseException) -> str:
-    """Say in a few words what went wrong, from the innermost error; nothing of the URL."""
+    """Return the cause of a failure from the innermost error, without the URL."""
     seen: list[BaseException] = []
     now: BaseException | None = error
     while now is not None and now not in seen:

@@ -26,8 +26,8 @@ from flow_pipelines.provider import (
     ApiAnswer,
     ApiRequest,
     Download,
-    Lane,
     PaceStore,
+    Purpose,
     RateLimit,
     Resend,
     SignIn,
@@ -124,12 +124,12 @@ class HttpTransport:
             clock=clock,
         )
 
-    def take_turn(self, lane: Lane) -> None:
+    def take_turn(self, purpose: Purpose) -> None:
         """Wait for a turn; see `provider.Transport`."""
-        if lane is not Lane.POLL and self._tokens is not None:
+        if purpose is not Purpose.POLL and self._tokens is not None:
             # Now, for once the turn is there, nothing else shall delay the paid request.
             self._tokens.prepare()
-        self._pacing.take_turn(lane)
+        self._pacing.take_turn(purpose)
 
     def send(self, request: ApiRequest) -> ApiAnswer:
         """Send a request and give its answer; see `provider.Transport`."""
@@ -161,7 +161,7 @@ class HttpTransport:
 
     def _turn_for(self, request: ApiRequest) -> None:
         if request.paced:
-            self._pacing.take_turn(Lane.POLL)
+            self._pacing.take_turn(Purpose.POLL)
 
     def _signed(self, request: ApiRequest, call: Callable[[Secret | None], _T]) -> _T:
         """Return what `call` gives with the key or token that goes with `request`."""

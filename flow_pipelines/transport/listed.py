@@ -34,7 +34,7 @@ class ListedAddresses(AddressBook):
         self.local = bool(urls) and all(is_loopback(one.origin.host) for one in self._places)
 
     def is_own(self, url: str) -> bool:
-        """Tell that no key goes there. Raises: AddressRefused."""
+        """Refuse to send a key there. Raises: AddressRefused."""
         origin_of(url)
         return False
 

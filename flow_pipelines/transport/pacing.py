@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from flow_pipelines.clock import Clock
 from flow_pipelines.model.errors import AccountHeld, LedgerError, NoTurn
-from flow_pipelines.provider import Lane, PaceStore, RateLimit
+from flow_pipelines.provider import PaceStore, Purpose, RateLimit
 from flow_pipelines.provider.turns import TurnRequest, TurnSheet
 
 _log = logging.getLogger(__name__)
@@ -71,16 +71,16 @@ class Pacing:
         self._pace = pace_of(limit) if limit else UNLIMITED
         self._held_until: datetime | None = None
 
-    def take_turn(self, lane: Lane) -> None:
+    def take_turn(self, purpose: Purpose) -> None:
         """Wait for the next turn. Raises: NoTurn, when that would take too long."""
-        wait = self._give_way() if lane is Lane.BACKFILL else self._reserve(lane)
+        wait = self._give_way() if purpose is Purpose.BACKFILL else self._reserve(purpose)
         if wait is None:
-            raise self._no_turn(lane)
+            raise self._no_turn(purpose)
         self._clock.sleep(wait)
         # A 429 came while we slept, to us or to others: a turn given before it is none any more.
         held = self._held_seconds(shared=wait > 0)
         if held > self._patience_seconds:
-            raise self._no_turn(lane)
+            raise self._no_turn(purpose)
         self._clock.sleep(held)
 
     def learn(self, requests: int) -> None:
@@ -90,7 +90,7 @@ class Pacing:
             self._limit = replace(limit, requests=requests)
             self._pace = pace_of(self._limit)
 
-    def _reserve(self, lane: Lane, patience_seconds: float | None = None) -> float | None:
+    def _reserve(self, purpose: Purpose, patience_seconds: float | None = None) -> float | None:
         patience = self._patience_seconds if patience_seconds is None else patience_seconds
         pace = self._pace
         return self._store.reserve(
@@ -99,7 +99,7 @@ class Pacing:
             burst=pace.burst,
             patience_seconds=patience,
             most=pace.most,
-            lane=lane,
+            purpose=purpose,
         )
 
     def _give_way(self) -> float | None:
@@ -107,13 +107,13 @@ class Pacing:
         deadline = self._clock.monotonic() + self._patience_seconds
         step = 2 * self._pace.interval_seconds
         while (left := deadline - self._clock.monotonic()) >= step > 0:
-            wait = self._reserve(Lane.BACKFILL, step)
+            wait = self._reserve(Purpose.BACKFILL, step)
             if wait is not None:
                 return wait
             if self._held_seconds() > left:
                 return None
             self._clock.sleep(step)
-        return self._reserve(Lane.BACKFILL, max(left, 0.0))
+        return self._reserve(Purpose.BACKFILL, max(left, 0.0))
 
     def _held_seconds(self, *, shared: bool = True) -> float:
         """Return how long the account is held yet, as this process knows or `shared` by all."""
@@ -121,20 +121,20 @@ class Pacing:
         found = [self._held_until, self._store.held_until(self._key) if shared else None]
         return max([0.0, *((until - now).total_seconds() for until in found if until)])
 
-    def _no_turn(self, lane: Lane) -> NoTurn:
+    def _no_turn(self, purpose: Purpose) -> NoTurn:
         held = self._held_seconds()
         if held <= self._patience_seconds:
             return NoTurn(
                 f"no turn within {self._patience_seconds:g} s under the account's rate limit",
                 provider=self._provider,
-                operation=f"take_turn ({lane})",
+                operation=f"take_turn ({purpose})",
             )
         until = self._clock.now() + timedelta(seconds=held)
         return AccountHeld(
             f"the account is held until {until:%Y-%m-%d %H:%M:%S} UTC: the provider asked to wait "
             "so long (HTTP 429, or what its answers say of the rate limit)",
             provider=self._provider,
-            operation=f"take_turn ({lane})",
+            operation=f"take_turn ({purpose})",
             retry_after_seconds=held,
         )
 
@@ -145,7 +145,7 @@ class Pacing:
         return self._limit.per_seconds / 4 if self._limit else UNTOLD_PAUSE_SECONDS
 
     def hold(self, seconds: float, *, refused: bool = False) -> None:
-        """Let nobody who uses this account begin a turn for `seconds`: a window is used up.
+        """Hold back every turn of this account for `seconds`: a window is used up.
 
         `refused`: a 429 said so, though the pace was kept. The pace is not what it seemed to be.
         """
@@ -178,7 +178,7 @@ class MemoryPaceStore:
         burst: int,
         patience_seconds: float,
         most: int | None = None,
-        lane: Lane = Lane.POLL,
+        purpose: Purpose = Purpose.POLL,
     ) -> float | None:
         """Reserve the next turn of `key`; see `PaceStore`."""
         ask = TurnRequest(
@@ -186,7 +186,7 @@ class MemoryPaceStore:
             burst=burst,
             most=most,
             patience_seconds=patience_seconds,
-            lane=lane,
+            purpose=purpose,
         )
         with self._lock:
             sheet = self._sheets.setdefault(key, TurnSheet())

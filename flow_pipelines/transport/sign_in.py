@@ -117,7 +117,7 @@ class Tokens:
         return self._taken is not token and age < JUST_FETCHED_SECONDS
 
     def _give_up(self, token: Secret) -> None:
-        """Let the next request get another token."""
+        """Drop the token; the next request fetches another."""
         with self._lock:
             if self._token is token:
                 self._token = None

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from flow_pipelines.webhooks.desk import Desk, Reply
+from flow_pipelines.webhooks.handler import CallbackHandler, Reply
 
 MAX_BODY_BYTES = 64 * 1024
 """FLORA's messages and Comflowy's results are a few kilobytes at the most."""
@@ -37,9 +37,9 @@ class TooLong(Exception):
         self.status = status
 
 
-def make_app(desk: Desk, *, body_seconds: float = BODY_SECONDS) -> Starlette:
+def make_app(handler: CallbackHandler, *, body_seconds: float = BODY_SECONDS) -> Starlette:
     """Make the application: callbacks at the addresses we gave away, and `GET /health`."""
-    door = _Door(desk, body_seconds)
+    door = _Door(handler, body_seconds)
     address = "/callbacks/{provider}/{name:path}/{token}"
     app = Starlette(
         routes=[
@@ -52,14 +52,14 @@ def make_app(desk: Desk, *, body_seconds: float = BODY_SECONDS) -> Starlette:
 
 
 async def _health(request: Request) -> Response:
-    """Say that this process answers. Asks nobody: anyone may call it as often as they like."""
+    """Answer that this process is up. Does no work: anyone may call it as often as they like."""
     del request
     return PlainTextResponse("ok\n")
 
 
 class _Door:
-    def __init__(self, desk: Desk, body_seconds: float) -> None:
-        self._desk, self._body_seconds = desk, body_seconds
+    def __init__(self, handler: CallbackHandler, body_seconds: float) -> None:
+        self._handler, self._body_seconds = handler, body_seconds
         self._inside = 0
         self._limiter: CapacityLimiter | None = None
 
@@ -68,7 +68,7 @@ class _Door:
         provider, name, token = (
             request.path_params[part] for part in ("provider", "name", "token")
         )
-        if not self._desk.knows(provider, name, token):
+        if not self._handler.knows(provider, name, token):
             return _answer(Reply.REFUSED)
         try:
             body = await _read_body(request, self._body_seconds)
@@ -77,14 +77,14 @@ class _Door:
         except ClientDisconnect:
             return _closing(Response(status_code=400))
         headers = {name: request.headers[name] for name in request.headers}
-        callback = self._desk.read(provider, headers, body)
+        callback = self._handler.read(provider, headers, body)
         if callback is None:
             return _answer(Reply.REFUSED)
         if self._inside >= MOST_WAITING:
             return _answer(Reply.AGAIN)
         self._inside += 1
         try:
-            take = self._desk.take
+            take = self._handler.take
             return _answer(
                 await to_thread.run_sync(take, provider, name, callback, limiter=self._workers())
             )
@@ -124,6 +124,6 @@ def _answer(reply: Reply) -> Response:
 
 
 def _closing(response: Response) -> Response:
-    """Let the connection end with this answer: what else comes over it is not waited for."""
+    """Close the connection after this answer, without reading what else was sent over it."""
     response.headers["Connection"] = "close"
     return response

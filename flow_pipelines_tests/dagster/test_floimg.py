@@ -10,7 +10,7 @@ import pytest
 from flow_pipelines import FloImgResource
 from flow_pipelines.model import Night, OutputRef, SubmissionState
 from flow_pipelines.model.errors import OutputRefused
-from flow_pipelines.provider import Lane
+from flow_pipelines.provider import Purpose
 from flow_pipelines.transport import MemoryPaceStore
 from flow_pipelines_tests.dagster.conftest import (
     CLOCK,
@@ -102,7 +102,7 @@ def test_turns_come_as_the_account_s_plan_allows(told: dict[str, int], limit: in
     clock = ManualClock()
     paces = _Paces(clock)
     resource = FloImgResource(api_key="fsk_live_key", **told)
-    resource.get_provider(paces, clock).take_turn(Lane.SUBMIT)
+    resource.get_provider(paces, clock).take_turn(Purpose.SUBMIT)
     assert 60 / limit <= paces.interval_seconds <= 60 / limit / 0.95
 
 

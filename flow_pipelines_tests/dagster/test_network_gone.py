@@ -12,9 +12,9 @@ import pytest
 
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.model import Night, SubmissionState
-from flow_pipelines_tests.dagster.cable import Cable
 from flow_pipelines_tests.dagster.machine import ROWS, Machine, running_machine
 from flow_pipelines_tests.dagster.test_end_to_end import assert_billed_once, assert_whole
+from flow_pipelines_tests.dagster.unpluggable_proxy import UnpluggableProxy
 
 pytestmark = pytest.mark.kills
 
@@ -23,12 +23,12 @@ OUTAGE_SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")
-def wired(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Machine, Cable]]:
+def wired(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Machine, UnpluggableProxy]]:
     with ExitStack() as stack:
-        cables: list[Cable] = []
+        cables: list[UnpluggableProxy] = []
 
         def rewire(sandbox):  # type: ignore[no-untyped-def]
-            cables.append(stack.enter_context(Cable(sandbox.url)))
+            cables.append(stack.enter_context(UnpluggableProxy(sandbox.url)))
             return cables[0].lead_through(sandbox.environment)
 
         machine = stack.enter_context(running_machine(tmp_path_factory.mktemp("network"), rewire))
@@ -36,12 +36,12 @@ def wired(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Machine, C
 
 
 @pytest.fixture
-def machine(wired: tuple[Machine, Cable]) -> Machine:
+def machine(wired: tuple[Machine, UnpluggableProxy]) -> Machine:
     return wired[0]
 
 
 @pytest.fixture
-def cable(wired: tuple[Machine, Cable]) -> Cable:
+def proxy(wired: tuple[Machine, UnpluggableProxy]) -> UnpluggableProxy:
     return wired[1]
 
 
@@ -51,8 +51,8 @@ def nights() -> list[Night]:
     return []
 
 
-def sit_out(cable: Cable) -> None:
-    with cable.pulled():
+def sit_out(proxy: UnpluggableProxy) -> None:
+    with proxy.pulled():
         SystemClock().sleep(OUTAGE_SECONDS)
 
 
@@ -66,28 +66,28 @@ def finish(machine: Machine, night: Night, nights: list[Night]) -> None:
 
 
 def test_the_network_goes_while_a_night_is_submitted(
-    machine: Machine, cable: Cable, nights: list[Night]
+    machine: Machine, proxy: UnpluggableProxy, nights: list[Night]
 ) -> None:
     control = machine.sandbox.control
     control.add_fault("floyo", "create_run", "slow_answer", seconds=1.0, count=None)
     night = machine.launch(machine.schedule(nights_ago=2))
     machine.wait_until(lambda: machine.meter().runs_billed >= 3, "some receipts")
 
-    sit_out(cable)
+    sit_out(proxy)
 
     assert machine.ledger.submissions(night, states={SubmissionState.PLANNED})
     finish(machine, night, nights)
 
 
 def test_the_network_goes_while_a_night_is_collected(
-    machine: Machine, cable: Cable, nights: list[Night]
+    machine: Machine, proxy: UnpluggableProxy, nights: list[Night]
 ) -> None:
     control = machine.sandbox.control
     control.add_fault("floyo", "download_file", "slow_answer", seconds=2.0, count=None)
     night = machine.launch(machine.schedule(nights_ago=1))
     machine.wait_until(lambda: machine.images(night), "a first image")
 
-    sit_out(cable)
+    sit_out(proxy)
 
     assert len(machine.images(night)) < ROWS
     finish(machine, night, nights)

@@ -15,8 +15,8 @@ import pytest
 from flow_pipelines.cli.home import Home
 from flow_pipelines.cli.services import clean_environment
 from flow_pipelines.model import Night
-from flow_pipelines_tests.dagster.own_project.estate import Estate, running_estate
 from flow_pipelines_tests.dagster.own_project.installed import Installed, install
+from flow_pipelines_tests.dagster.own_project.two_locations import TwoLocations, running_estate
 
 pytestmark = pytest.mark.end_to_end
 
@@ -55,8 +55,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 
 @pytest.fixture(scope="module")
-def estate(tmp_path_factory: pytest.TempPathFactory, installed: Installed) -> Iterator[Estate]:
-    with running_estate(tmp_path_factory.mktemp("estate"), installed) as running:
+def two_locations(
+    tmp_path_factory: pytest.TempPathFactory, installed: Installed
+) -> Iterator[TwoLocations]:
+    with running_estate(tmp_path_factory.mktemp("two_locations"), installed) as running:
         yield running
 
 
@@ -71,13 +73,13 @@ class Evening:
 
 
 @pytest.fixture(scope="module")
-def evening(estate: Estate) -> Evening:
+def evening(two_locations: TwoLocations) -> Evening:
     chain = [("posters", name) for name in ("prompts", "provider_runs", "images", "contact_sheet")]
     covers, stamps = Night("covers", NIGHTS[0]), Night("stamps", NIGHTS[0])
     assets = [("marketing", "captions"), *chain, ("print_list",)]
-    backfill = estate.webserver.backfill(assets, NIGHTS)
-    estate.launch("annex", stamps)
-    return Evening(backfill, covers, estate.launch("gallery", covers), stamps)
+    backfill = two_locations.webserver.backfill(assets, NIGHTS)
+    two_locations.launch("annex", stamps)
+    return Evening(backfill, covers, two_locations.launch("gallery", covers), stamps)
 
 
 @pytest.fixture
@@ -129,54 +131,58 @@ def test_the_projects_io_manager_and_executor_stay_its_own(
 
 
 def test_a_neighbours_own_batch_is_bought_and_collected_by_the_neighbour(
-    evening: Evening, estate: Estate
+    evening: Evening, two_locations: TwoLocations
 ) -> None:
     night = evening.stamps
-    estate.wait_until(lambda: estate.is_collected(night), str(night))
-    assert len(estate.images(night)) == PICTURES
-    assert estate.askers(night) == {"annex"}
-    assert estate.ledger.batch_locations(["stamps"]) == {"stamps": "annex"}
+    two_locations.wait_until(lambda: two_locations.is_collected(night), str(night))
+    assert len(two_locations.images(night)) == PICTURES
+    assert two_locations.askers(night) == {"annex"}
+    assert two_locations.ledger.batch_locations(["stamps"]) == {"stamps": "annex"}
 
 
 def test_a_neighbours_batch_of_the_same_name_is_refused_before_money_is_spent(
-    evening: Evening, estate: Estate
+    evening: Evening, two_locations: TwoLocations
 ) -> None:
-    assert estate.ended(evening.covers_run).status is dg.DagsterRunStatus.SUCCESS
+    assert two_locations.ended(evening.covers_run).status is dg.DagsterRunStatus.SUCCESS
     wanted = Night("covers", NIGHTS[1])
 
-    refused = estate.ended(estate.launch("annex", wanted))
+    refused = two_locations.ended(two_locations.launch("annex", wanted))
 
     assert refused.status is dg.DagsterRunStatus.FAILURE
-    said = estate.what_failed(refused)
+    said = two_locations.what_failed(refused)
     assert "'covers' belongs to the code location 'gallery'" in said
     assert "flow-pipelines ledger adopt covers --location annex" in said
-    assert estate.ledger.night(wanted) is None
-    estate.wait_until(lambda: estate.is_collected(evening.covers), str(evening.covers))
-    assert len(estate.images(evening.covers)) == PICTURES
-    assert estate.askers(evening.covers) == {"gallery"}
+    assert two_locations.ledger.night(wanted) is None
+    two_locations.wait_until(
+        lambda: two_locations.is_collected(evening.covers), str(evening.covers)
+    )
+    assert len(two_locations.images(evening.covers)) == PICTURES
+    assert two_locations.askers(evening.covers) == {"gallery"}
 
 
 def test_a_backfill_from_the_projects_own_captions_ends_in_its_own_list(
-    evening: Evening, estate: Estate
+    evening: Evening, two_locations: TwoLocations
 ) -> None:
     backfill = evening.backfill
-    estate.wait_until(
-        lambda: estate.webserver.backfill_status(backfill).startswith("COMPLETED"), backfill
+    two_locations.wait_until(
+        lambda: two_locations.webserver.backfill_status(backfill).startswith("COMPLETED"), backfill
     )
-    assert estate.webserver.backfill_status(backfill) == "COMPLETED_SUCCESS"
+    assert two_locations.webserver.backfill_status(backfill) == "COMPLETED_SUCCESS"
     for key in NIGHTS:
         night = Night("posters", key)
-        assert len(estate.images(night)) == PICTURES
-        assert (estate.folder(night) / "contact_sheet.jpg").exists()
-        assert pq.read_table(estate.folder(night) / "manifest.parquet").num_rows == PICTURES
-        rows = estate.own_table(f"print_list-{key}")
+        assert len(two_locations.images(night)) == PICTURES
+        assert (two_locations.folder(night) / "contact_sheet.jpg").exists()
+        assert pq.read_table(two_locations.folder(night) / "manifest.parquet").num_rows == PICTURES
+        rows = two_locations.own_table(f"print_list-{key}")
         assert list(rows["prompt"]) == [f"harbour on {key}", f"market on {key}"]
         assert all(uri.startswith("s3://") and f"/posters/{key}/" in uri for uri in rows["s3_uri"])
-    assert not [one for one in estate.home.bucket.rglob("*") if "captions" in one.name]
+    assert not [one for one in two_locations.home.bucket.rglob("*") if "captions" in one.name]
 
 
-def test_two_locations_bought_each_picture_once(evening: Evening, estate: Estate) -> None:
-    lines = estate.ledger.cost_lines()
+def test_two_locations_bought_each_picture_once(
+    evening: Evening, two_locations: TwoLocations
+) -> None:
+    lines = two_locations.ledger.cost_lines()
     assert {line.night.batch for line in lines} == {"covers", "posters", "stamps"}
-    assert estate.billed() == (sum(line.runs for line in lines), 0)
+    assert two_locations.billed() == (sum(line.runs for line in lines), 0)
     assert sum(line.images for line in lines) == PICTURES * 4

@@ -34,7 +34,7 @@ from flow_pipelines.model.errors import (
     StorageError,
     StorageRefused,
 )
-from flow_pipelines.provider import Lane
+from flow_pipelines.provider import Purpose
 from flow_pipelines.providers import provider_names
 from flow_pipelines.redaction import Secret
 from flow_pipelines.resources.environment import env_var, money, setting
@@ -123,7 +123,7 @@ def test_two_accounts_do_not_share_a_rate_limit_and_one_account_does() -> None:
     for key in ("one", "two", "one"):
         resource = FloyoResource(api_key=key, base_url="http://127.0.0.1:9", cdn_url=None)
         provider = resource.get_provider(turns, SystemClock())
-        provider.take_turn(Lane.SUBMIT)
+        provider.take_turn(Purpose.SUBMIT)
     assert len(turns.keys) == 2
     assert not any(word in key for key in turns.keys for word in ("one", "two"))
 

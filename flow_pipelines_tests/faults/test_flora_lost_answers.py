@@ -16,7 +16,7 @@ from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
 from flow_pipelines_tests.buckets import bucket_process, bucket_server  # noqa: F401 - fixtures
 from flow_pipelines_tests.conformance.providers.account import Account
 from flow_pipelines_tests.fakes import ManualClock
-from flow_pipelines_tests.unit.lifecycle.conftest import Lab, lab  # noqa: F401 - fixture
+from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness, harness  # noqa: F401 - fixture
 
 ACCOUNTS = ("replay_current", "replay_stored", "duplicate_409")
 CREATE, LIST = "create_technique_run", "list_technique_runs"
@@ -37,11 +37,11 @@ def sandbox(sandbox_clock: ManualClock) -> Iterator[Sandbox]:
 class FloraNight:
     """A night at FLORA: what to buy, and the stand-in that bills it."""
 
-    def __init__(self, lab: Lab, account: Account) -> None:  # noqa: F811 - the fixture's type
-        self.lab, self.account = lab, account
-        lab.clock, lab.provider = account.clock, account.provider
-        lab.ledger._database.clock = account.clock
-        lab.with_settings(
+    def __init__(self, harness: LifecycleHarness, account: Account) -> None:  # noqa: F811 - the fixture's type
+        self.lab, self.account = harness, account
+        harness.clock, harness.provider = account.clock, account.provider
+        harness.ledger._database.clock = account.clock
+        harness.with_settings(
             provider="flora",
             resource="flora",
             workflow="city-poster",
@@ -71,12 +71,12 @@ class FloraNight:
 
 
 @pytest.fixture
-def night(lab: Lab, sandbox: Sandbox, sandbox_clock: ManualClock) -> FloraNight:  # noqa: F811 - the fixture's type
+def night(harness: LifecycleHarness, sandbox: Sandbox, sandbox_clock: ManualClock) -> FloraNight:  # noqa: F811 - the fixture's type
     sandbox_clock.advance(86_400)
     account = Account("flora", sandbox, sandbox_clock)
     account.control.reset()
     account.control.configure(flora_idempotency_lag_seconds=0.0)
-    return FloraNight(lab, account)
+    return FloraNight(harness, account)
 
 
 @pytest.mark.parametrize("idempotency", ACCOUNTS)

@@ -17,24 +17,24 @@ from flow_pipelines.redaction import Secret
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines_tests.fakes import ManualClock
 from flow_pipelines_tests.fifth_provider.lumen import read_callback
-from flow_pipelines_tests.webhooks.street import Street
 from flow_pipelines_tests.webhooks.test_end_to_end import *  # noqa: F403 - every test
 from flow_pipelines_tests.webhooks.test_end_to_end import clock, sandbox  # noqa: F401 - fixtures
+from flow_pipelines_tests.webhooks.webhook_harness import WebhookHarness
 
 SECRET = "lumen_signing_secret_0001"
 
 
 @pytest.fixture
-def street(
+def webhook_harness(
     sandbox: Sandbox,  # noqa: F811 - pytest's way to ask for a fixture
     clock: ManualClock,  # noqa: F811 - likewise
     tmp_path: Path,
-) -> Iterator[Street]:
+) -> Iterator[WebhookHarness]:
     """A night at Lumen, in the place of one at each registered provider."""
     sandbox.reset()
     clock.advance(120)
-    with Street("lumen", sandbox, clock, tmp_path) as street:
-        yield street
+    with WebhookHarness("lumen", sandbox, clock, tmp_path) as webhook_harness:
+        yield webhook_harness
 
 
 def sent(age_seconds: float = 0.0, secret: str = SECRET, **changes: Any) -> CallbackRequest:

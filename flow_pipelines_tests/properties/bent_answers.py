@@ -13,7 +13,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from flow_pipelines.provider import ApiAnswer, ApiRequest, Download, Lane
+from flow_pipelines.provider import ApiAnswer, ApiRequest, Download, Purpose
 from flow_pipelines.transport.verdicts import judge, quota_pause_seconds
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -102,8 +102,8 @@ class Scripted:
             raise error
         return answer
 
-    def take_turn(self, lane: Lane) -> None:
-        assert lane is Lane.SUBMIT
+    def take_turn(self, purpose: Purpose) -> None:
+        assert purpose is Purpose.SUBMIT
 
     @contextmanager
     def open(self, request: ApiRequest, *, max_bytes: int) -> Iterator[Download]:

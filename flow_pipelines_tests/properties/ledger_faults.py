@@ -10,7 +10,7 @@ from hypothesis.stateful import initialize, rule
 
 from flow_pipelines.ledger.contract import REFUSED_ALIKE
 from flow_pipelines.model import Night, SubmissionState
-from flow_pipelines_tests.conformance.ledger.desk import S, key_of
+from flow_pipelines_tests.conformance.ledger.ledger_driver import S, key_of
 from flow_pipelines_tests.properties.ledger_machine import LedgerMachine
 from flow_pipelines_tests.properties.ledger_world import Row, nights
 
@@ -35,7 +35,7 @@ class FaultsMachine(LedgerMachine):
     @rule(night=nights, who=st.sampled_from([None, "", "ann", "bob"]), stop_after=st.integers(1, 2))
     def ask(self, night: str, who: str | None, stop_after: int) -> None:
         where = Night(self.world, night)
-        self.desk.ask(where, who, stop_after)
+        self.driver.ask(where, who, stop_after)
         asked = self.asked[where]
         asked.marked, asked.stop_after = True, stop_after
         if who is not None and (who == "" or who != asked.asker):
@@ -71,7 +71,7 @@ class FaultsMachine(LedgerMachine):
             self.begin((number, False), "ann", Decimal(0))
 
         def event() -> None:
-            self.desk.ledger.reject_submission(key, "bad", "HTTP 400", refusal=kind)
+            self.driver.ledger.reject_submission(key, "bad", "HTTP 400", refusal=kind)
 
         if not self._move(key, S.FAILED, event, only=S.SUBMITTING):
             return
@@ -94,7 +94,7 @@ class FaultsMachine(LedgerMachine):
     )
     def plan_again(self, night: str, numbers: list[int], content: str) -> None:
         where = Night(self.world, night)
-        self.desk.plan(where, numbers, content=content, provider=self.world)
+        self.driver.plan(where, numbers, content=content, provider=self.world)
         asked = self.asked[where]
         never_accepted = [row for row in self._of(where) if self._never_accepted(row)]
         if asked.begun and not never_accepted:

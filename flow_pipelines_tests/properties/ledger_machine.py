@@ -24,7 +24,7 @@ from flow_pipelines.model.errors import (
     LeaseLost,
     LedgerError,
 )
-from flow_pipelines_tests.conformance.ledger.desk import (
+from flow_pipelines_tests.conformance.ledger.ledger_driver import (
     S,
     facts,
     key_of,
@@ -69,12 +69,12 @@ class LedgerMachine(LedgerWorld):
         spent = sum((r.reserved for r in self.rows.values() if r.night == row.night), Decimal(0))
 
         def event() -> None:
-            self.desk.ledger.begin_submission(
+            self.driver.ledger.begin_submission(
                 key, lease=lease, owner=owner, resource=self.world, body_sha256="",
                 estimate_usd=estimate, budget_usd=BUDGET, daily_budget_usd=None,
             )  # fmt: skip
 
-        if holder != owner or until <= self.desk.clock.monotonic():
+        if holder != owner or until <= self.driver.clock.monotonic():
             with pytest.raises(LeaseLost):
                 event()
         elif row.state is S.PLANNED and (held_back := self._held_back(row)):
@@ -85,17 +85,17 @@ class LedgerMachine(LedgerWorld):
                 event()
         elif self._move(key, S.SUBMITTING, event, only=S.PLANNED):
             row.reserved = estimate
-            self.days.add(self.desk.clock.now().date())
+            self.days.add(self.driver.clock.now().date())
 
     @rule(choice=choices)
     def receive(self, choice: tuple[int, bool]) -> None:
         key = self._pick(choice, S.SUBMITTING)
         receipt = Receipt(provider_run_id=f"run {key}")
-        now = self.desk.clock.now()
+        now = self.driver.clock.now()
         if self._move(
             key,
             S.SUBMITTED,
-            lambda: self.desk.ledger.record_receipt(key, receipt, now),
+            lambda: self.driver.ledger.record_receipt(key, receipt, now),
             only=S.SUBMITTING,
         ):
             self.rows[key].run = receipt.provider_run_id
@@ -107,7 +107,7 @@ class LedgerMachine(LedgerWorld):
         if self._move(
             key,
             S.SUBMITTED,
-            lambda: self.desk.ledger.attach(key, receipt, who="ann", why="found"),
+            lambda: self.driver.ledger.attach(key, receipt, who="ann", why="found"),
             only=S.UNRESOLVED,
         ):
             self.rows[key].run = receipt.provider_run_id
@@ -116,7 +116,7 @@ class LedgerMachine(LedgerWorld):
     def leave(self, choice: tuple[int, bool], how: str) -> None:
         is_late = how in {"settle", "late"}
         key = self._pick(choice, S.UNRESOLVED if is_late else S.SUBMITTING)
-        ledger = self.desk.ledger
+        ledger = self.driver.ledger
         sent = ledger.submission(key)
         after, only, event = {
             "return": (S.PLANNED, S.SUBMITTING, lambda: ledger.return_to_plan(key, "429")),
@@ -125,7 +125,7 @@ class LedgerMachine(LedgerWorld):
             "settle": (
                 S.PLANNED,
                 S.UNRESOLVED,
-                lambda: self.desk.settle_not_created(key),
+                lambda: self.driver.settle_not_created(key),
             ),
             "late": (
                 S.FAILED,
@@ -138,14 +138,14 @@ class LedgerMachine(LedgerWorld):
 
     @rule()
     def park_abandoned(self) -> None:
-        now = self.desk.clock.monotonic()
+        now = self.driver.clock.monotonic()
         abandoned = {
             key
             for key, row in self.rows.items()
             if row.state is S.SUBMITTING
             and self.leases.get(f"submit:{row.night}", ("", 0.0))[1] <= now
         }
-        parked = self.desk.ledger.park_abandoned(location=self.world)
+        parked = self.driver.ledger.park_abandoned(location=self.world)
         assert {one.submission_key for one in parked} == abandoned
         for key in abandoned:
             self.rows[key].state = S.UNRESOLVED
@@ -154,7 +154,7 @@ class LedgerMachine(LedgerWorld):
     def drop(self, picked: list[tuple[int, bool]], skip: bool) -> None:
         keys = {self._pick(choice, S.PLANNED) for choice in picked}
         planned = {key for key in keys if self.rows[key].state is S.PLANNED}
-        event = self.desk.ledger.skip if skip else self.desk.ledger.cancel_planned
+        event = self.driver.ledger.skip if skip else self.driver.ledger.cancel_planned
         assert event(keys, "enough") == len(planned)
         for key in planned:
             self.rows[key].state = S.SKIPPED if skip else S.CANCELED
@@ -171,10 +171,10 @@ class LedgerMachine(LedgerWorld):
         row = self.rows[key]
 
         def event() -> None:
-            self.desk.ledger.record_poll(
+            self.driver.ledger.record_poll(
                 key,
                 report(f"run {key}", state, outputs=refs(*seen)),
-                next_poll_at=self.desk.clock.now() + timedelta(seconds=50),
+                next_poll_at=self.driver.clock.now() + timedelta(seconds=50),
                 cost_usd=cost,
                 cost_basis=CostBasis.UNKNOWN if cost is None else CostBasis.ESTIMATED,
             )
@@ -201,7 +201,7 @@ class LedgerMachine(LedgerWorld):
             for key, row in self.rows.items()
             if row.state in IN_FLIGHT and row.claimed_by in {None, owner}
         }
-        got = self.desk.ledger.claim_due(
+        got = self.driver.ledger.claim_due(
             owner, provider=self.world, resource="floyo", limit=limit, ttl_seconds=10**6
         )
         keys = {one.submission_key for one in got}
@@ -213,18 +213,18 @@ class LedgerMachine(LedgerWorld):
     def mark_due(self, choice: tuple[int, bool]) -> None:
         key = self._pick(choice, *IN_FLIGHT)
         row = self.rows[key]
-        marked = self.desk.ledger.mark_due(key)
+        marked = self.driver.ledger.mark_due(key)
         if row.state not in IN_FLIGHT:
             assert marked
             return
         assert marked is (row.claimed_by is None)
-        due_at = self.desk.ledger.submission(key).next_poll_at
+        due_at = self.driver.ledger.submission(key).next_poll_at
         assert due_at is not None
-        assert not marked or due_at <= self.desk.clock.now()
+        assert not marked or due_at <= self.driver.clock.now()
 
     @rule(owner=owners)
     def release_claims(self, owner: str) -> None:
-        self.desk.ledger.release_claims(owner)
+        self.driver.ledger.release_claims(owner)
         for row in self.rows.values():
             if row.claimed_by == owner:
                 row.claimed_by = None
@@ -235,9 +235,9 @@ class LedgerMachine(LedgerWorld):
         row = self.rows[key]
         if index >= len(row.outputs):
             with pytest.raises(LedgerError):
-                self.desk.ledger.record_stored(key, index, facts())
+                self.driver.ledger.record_stored(key, index, facts())
             return
-        self.desk.ledger.record_stored(key, index, facts(row.outputs[index]))
+        self.driver.ledger.record_stored(key, index, facts(row.outputs[index]))
         row.stored.add(row.outputs[index])
 
     @rule(choice=choices)
@@ -245,11 +245,11 @@ class LedgerMachine(LedgerWorld):
         key = self._pick(choice, S.SUCCEEDED)
         row = self.rows[key]
         if row.state is S.SUCCEEDED and row.stored == set(row.outputs):
-            self.desk.ledger.mark_collected(key)
+            self.driver.ledger.mark_collected(key)
             row.collected = True
             return
         with pytest.raises(FlowPipelinesError):
-            self.desk.ledger.mark_collected(key)
+            self.driver.ledger.mark_collected(key)
 
     @rule(night=nights, asker=st.sampled_from(["run-1", "run-2"]), number=rows)
     def regenerate(self, night: str, asker: str, number: int) -> None:
@@ -260,13 +260,13 @@ class LedgerMachine(LedgerWorld):
             self.requested[name] = self.generations[where]
             key = key_of(where, number, generation=self.requested[name])
             self.rows[key] = Row(where, number=number, generation=self.requested[name])
-        given = self.desk.ledger.regenerate(
+        given = self.driver.ledger.regenerate(
             where, asker, "all", lambda new: [planned_row(where, number, generation=new)]
         )
         assert given.generation == self.requested[name]
 
     @rule(night=nights)
     def tables_written(self, night: str) -> None:
-        record = self.desk.ledger.night(Night(self.world, night))
+        record = self.driver.ledger.night(Night(self.world, night))
         assert record is not None
-        self.desk.ledger.night_collected(record.night, record.revision)
+        self.driver.ledger.night_collected(record.night, record.revision)

@@ -23,8 +23,8 @@ from flow_pipelines.model.errors import (
     NightStopped,
     WaitsForAsk,
 )
-from flow_pipelines_tests.conformance.ledger.desk import (
-    Desk,
+from flow_pipelines_tests.conformance.ledger.ledger_driver import (
+    LedgerDriver,
     S,
     key_of,
 )
@@ -80,25 +80,25 @@ class LedgerWorld(RuleBasedStateMachine):
     def make(self) -> None:
         """Begin a world of its own in a shared database: batch and provider are its alone."""
         self.world = f"world{next(_worlds)}"
-        self.desk = Desk(self.url)
+        self.driver = LedgerDriver(self.url)
         self.rows: dict[str, Row] = {}
         self.leases: dict[str, tuple[str, float]] = {}
         self.days: set[date] = set()
         self.requested: dict[str, int] = {}
         self.generations: Counter[Night] = Counter()
         # Other worlds leave it alone, as other code locations would.
-        self.desk.ledger.claim_batch(self.world, self.world)
+        self.driver.ledger.claim_batch(self.world, self.world)
         self.asked: defaultdict[Night, Asked] = defaultdict(Asked)
         for name in ("one", "two"):
             night = Night(self.world, name)
-            self.desk.plan(night, range(3), provider=self.world)
+            self.driver.plan(night, range(3), provider=self.world)
             for number in range(3):
                 self.rows[key_of(night, number)] = Row(night, number=number)
 
     def teardown(self) -> None:
-        if hasattr(self, "desk"):
-            assert self.desk.ledger._database.engine.pool.checkedout() == 0
-            self.desk.ledger.close()
+        if hasattr(self, "driver"):
+            assert self.driver.ledger._database.engine.pool.checkedout() == 0
+            self.driver.ledger.close()
 
     def _pick(self, choice: tuple[int, bool], *states: SubmissionState) -> str:
         number, fitting = choice
@@ -143,36 +143,36 @@ class LedgerWorld(RuleBasedStateMachine):
     @rule(night=nights, owner=owners)
     def acquire(self, night: str, owner: str) -> None:
         name = f"submit:{self.world}/{night}"
-        now = self.desk.clock.monotonic()
+        now = self.driver.clock.monotonic()
         holder, until = self.leases.get(name, (owner, 0.0))
         expected = holder == owner or until <= now
-        assert self.desk.ledger.acquire_lease(name, owner, LEASE_SECONDS) is expected
+        assert self.driver.ledger.acquire_lease(name, owner, LEASE_SECONDS) is expected
         if expected:
             self.leases[name] = (owner, now + LEASE_SECONDS)
 
     @rule(night=nights, owner=owners)
     def release(self, night: str, owner: str) -> None:
         name = f"submit:{self.world}/{night}"
-        self.desk.ledger.release_lease(name, owner)
+        self.driver.ledger.release_lease(name, owner)
         if self.leases.get(name, ("", 0.0))[0] == owner:
             del self.leases[name]
 
     @rule(seconds=st.sampled_from([1, 50, 100, 90_000]))
     def wait(self, seconds: int) -> None:
-        self.desk.clock.advance(seconds)
+        self.driver.clock.advance(seconds)
 
     @rule()
     def reopen(self) -> None:
-        self.desk = self.desk.reopened()
+        self.driver = self.driver.reopened()
 
     @invariant()
     def both_remember_the_same(self) -> None:
-        if not hasattr(self, "desk"):
+        if not hasattr(self, "driver"):
             return
         for name in ("one", "two"):
             night = Night(self.world, name)
             mine = {key: row for key, row in self.rows.items() if row.night == night}
-            outputs = self.desk.ledger.outputs(night)
+            outputs = self.driver.ledger.outputs(night)
             found = {
                 one.submission_key: (
                     one.state,
@@ -181,7 +181,7 @@ class LedgerWorld(RuleBasedStateMachine):
                     [output.output_id for output in outputs.get(one.submission_key, ())],
                     one.collected_at is not None,
                 )
-                for one in self.desk.ledger.submissions(night)
+                for one in self.driver.ledger.submissions(night)
             }
             assert found == {
                 key: (row.state, row.reserved, row.run, row.outputs, row.collected)
@@ -191,7 +191,7 @@ class LedgerWorld(RuleBasedStateMachine):
             self.reached.update(row.state for row in mine.values())
 
     def _sums_hold(self, night: Night, mine: list[Row]) -> None:
-        record = self.desk.ledger.night(night)
+        record = self.driver.ledger.night(night)
         assert record is not None
         assert record.counts == Counter(row.state for row in mine)
         assert record.uncollected == sum(
@@ -204,18 +204,18 @@ class LedgerWorld(RuleBasedStateMachine):
         )
         ended = {S.SUCCEEDED, S.FAILED, S.CANCELED, S.SKIPPED}
         open_rows = any(row.state not in ended for row in mine)
-        listed = night in {one.night for one in self.desk.ledger.nights_to_do([self.world])}
+        listed = night in {one.night for one in self.driver.ledger.nights_to_do([self.world])}
         behind = record.revision != record.collected_revision
         missing = record.uncollected > 0 and record.collect_attempts < MAX_COLLECTIONS
         assert listed == (open_rows or behind or missing)
 
     @invariant()
     def the_provider_days_hold_what_is_reserved(self) -> None:
-        if not hasattr(self, "desk"):
+        if not hasattr(self, "driver"):
             return
         total = sum(
             (
-                self.desk.ledger.reserved_usd(self.world, datetime.combine(day, time(), UTC))
+                self.driver.ledger.reserved_usd(self.world, datetime.combine(day, time(), UTC))
                 for day in self.days
             ),
             Decimal(0),

@@ -20,7 +20,7 @@ from flow_pipelines.provider import (
     ApiRequest,
     Download,
     InputFile,
-    Lane,
+    Purpose,
     Resend,
     SubmitRequest,
 )
@@ -88,8 +88,8 @@ class Scripted:
             raise error
         return answer
 
-    def take_turn(self, lane: Lane) -> None:
-        raise AssertionError(lane)
+    def take_turn(self, purpose: Purpose) -> None:
+        raise AssertionError(purpose)
 
     @contextmanager
     def open(self, request: ApiRequest, *, max_bytes: int) -> Iterator[Download]:

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from flow_pipelines.model import SubmissionState
-from flow_pipelines_tests.conformance.ledger.desk import S
+from flow_pipelines_tests.conformance.ledger.ledger_driver import S
 from flow_pipelines_tests.databases import PostgresServer, postgres_server
 from flow_pipelines_tests.properties.ledger_faults import FaultsMachine
 from flow_pipelines_tests.properties.ledger_machine import LedgerMachine

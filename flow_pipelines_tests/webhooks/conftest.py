@@ -17,9 +17,8 @@ from flow_pipelines.model import json_values as read
 from flow_pipelines.provider import Callback, CallbackRefused, CallbackRequest
 from flow_pipelines.providers import profile
 from flow_pipelines.redaction import Secret
-from flow_pipelines.webhooks import Desk, Sender, make_app
-from flow_pipelines_tests.conformance.ledger.desk import PROVIDER
-from flow_pipelines_tests.conformance.ledger.desk import Desk as LedgerDesk
+from flow_pipelines.webhooks import CallbackHandler, Sender, make_app
+from flow_pipelines_tests.conformance.ledger.ledger_driver import PROVIDER, LedgerDriver
 from flow_pipelines_tests.webhooks.asgi import Answer, ask
 
 OURS = Secret("ours-0123456789abcdef0123456789abcdef")
@@ -27,7 +26,7 @@ SIGNING = "whsec_signing_0123456789"
 
 
 def read_plainly(request: CallbackRequest) -> Callback:
-    """Read what the ledger desk's provider sends: unsigned, as Comflowy's is."""
+    """Read what the ledger handler's provider sends: unsigned, as Comflowy's is."""
     try:
         told = read.members(json.loads(request.body))
     except ValueError:
@@ -42,12 +41,12 @@ def read_plainly(request: CallbackRequest) -> Callback:
 class Post:
     """Sends callbacks to a receiver, and looks at what became of them."""
 
-    def __init__(self, ledger: LedgerDesk) -> None:
+    def __init__(self, ledger: LedgerDriver) -> None:
         flora = profile("flora").read_callback
         assert flora is not None
         self.ledger, self.clock = ledger, ledger.clock
         self.lines: list[str] = []
-        self.desk = Desk(
+        self.handler = CallbackHandler(
             ledger=ledger.ledger,
             clock=self.clock,
             secrets=[OURS],
@@ -57,7 +56,7 @@ class Post:
             },
             log=self.lines.append,
         )
-        self.app: Starlette = make_app(self.desk, body_seconds=0.05)
+        self.app: Starlette = make_app(self.handler, body_seconds=0.05)
 
     def path(self, key: str, provider: str = PROVIDER, secret: Secret = OURS) -> str:
         return self.path_of(key, self.ledger.ledger.ledger_id, provider, secret)
@@ -93,7 +92,7 @@ def signed(body: bytes, at: float, secret: str = SIGNING) -> Mapping[bytes, byte
 
 @pytest.fixture
 def post(sqlite_ledgers: Callable[[], str]) -> Iterator[Post]:
-    ledger = LedgerDesk(sqlite_ledgers())
+    ledger = LedgerDriver(sqlite_ledgers())
     yield Post(ledger)
     assert ledger.ledger._database.engine.pool.checkedout() == 0
     ledger.ledger.close()

@@ -27,10 +27,10 @@ from flow_pipelines.resources import (
     open_ports,
 )
 from flow_pipelines.resources.callbacks import callback_url
-from flow_pipelines_tests.unit.lifecycle.conftest import Lab, lab
+from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness, harness
 from flow_pipelines_tests.webhooks.conftest import OURS
 
-__all__ = ["lab"]
+__all__ = ["harness"]
 
 KEY = "0123456789abcdef0123456789abcdef"
 LEDGER = "fedcba9876543210fedcba9876543210"
@@ -155,23 +155,25 @@ def test_a_wrong_address_or_secret_is_an_error_before_anything_is_bought(
         callback_url(profile("flora"), REAL)
 
 
-def test_every_request_of_a_submission_has_the_same_address(lab: Lab) -> None:
+def test_every_request_of_a_submission_has_the_same_address(harness: LifecycleHarness) -> None:
     addresses = CallbackAddresses(BASE, [OURS], "floyo")
-    lab.plan("a lake")
-    plain = lab.ports
+    harness.plan("a lake")
+    plain = harness.ports
     ports = replace(plain, callback_url=addresses.url)
-    [row] = lab.ledger.submissions(lab.night)
+    [row] = harness.ledger.submissions(harness.night)
     first, again = (submit_request(ports, row, {}) for _ in range(2))
     assert first == again
-    assert first.callback_url == addresses.url(row.submission_key, lab.ledger.ledger_id)
+    assert first.callback_url == addresses.url(row.submission_key, harness.ledger.ledger_id)
     assert first.callback_url not in repr(first)
     assert submit_request(plain, row, {}).callback_url is None
 
 
-def test_what_tells_of_its_end_is_polled_less_often_and_still_polled(lab: Lab) -> None:
-    lab.plan("a lake")
-    lab.submit()
-    [row] = lab.ledger.submissions(lab.night)
+def test_what_tells_of_its_end_is_polled_less_often_and_still_polled(
+    harness: LifecycleHarness,
+) -> None:
+    harness.plan("a lake")
+    harness.submit()
+    [row] = harness.ledger.submissions(harness.night)
     assert row.submitted_at is not None
     assert (first_poll_seconds(), first_poll_seconds(called_back=True)) == (10, 30)
 

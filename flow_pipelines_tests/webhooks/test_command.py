@@ -23,7 +23,7 @@ from flow_pipelines.ledger import open_ledger
 from flow_pipelines.webhooks import listen, make_app, make_server
 from flow_pipelines.webhooks.serving import BoundedProtocol
 from flow_pipelines_tests.webhooks.conftest import OURS, Post
-from flow_pipelines_tests.webhooks.street import eventually
+from flow_pipelines_tests.webhooks.webhook_harness import eventually
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from flow_pipelines.lifecycle.callback_addresses import is_ours, name_of
 from flow_pipelines.redaction import Secret, redact
 from flow_pipelines.webhooks import Sender
 from flow_pipelines.webhooks.app import MAX_BODY_BYTES
-from flow_pipelines_tests.conformance.ledger.desk import PROVIDER, S, key_of, new_night
+from flow_pipelines_tests.conformance.ledger.ledger_driver import PROVIDER, S, key_of, new_night
 from flow_pipelines_tests.webhooks.asgi import Answer, ask
 from flow_pipelines_tests.webhooks.conftest import OURS, SIGNING, Post, signed
 
@@ -73,8 +73,8 @@ def test_a_forged_or_old_signature_changes_nothing(post: Post, key: str, how: st
 
 
 def test_where_no_secret_is_known_nothing_signed_is_believed(post: Post, key: str) -> None:
-    flora = post.desk._senders["flora"]
-    post.desk._senders = {"flora": Sender(read=flora.read)}
+    flora = post.driver._senders["flora"]
+    post.driver._senders = {"flora": Sender(read=flora.read)}
     body = flora_event(f"run {key}")
     for secret in ("", SIGNING):
         headers = signed(body, post.clock.now().timestamp(), secret)

@@ -9,7 +9,7 @@ import pytest
 
 from flow_pipelines.model import IN_FLIGHT
 from flow_pipelines.model.errors import LedgerBusy
-from flow_pipelines_tests.conformance.ledger.desk import PROVIDER, S, key_of, new_night
+from flow_pipelines_tests.conformance.ledger.ledger_driver import PROVIDER, S, key_of, new_night
 from flow_pipelines_tests.webhooks.conftest import Post
 
 CLAIM = {"provider": PROVIDER, "resource": PROVIDER}

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from flow_pipelines.ledger.schema import submissions
-from flow_pipelines_tests.conformance.ledger.desk import (
+from flow_pipelines_tests.conformance.ledger.ledger_driver import (
     PROVIDER,
     S,
     entry_of,

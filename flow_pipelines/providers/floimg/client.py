@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from flow_pipelines.model import json_values as read
-from flow_pipelines.provider import ApiRequest, Download, Lane, Resend
+from flow_pipelines.provider import ApiRequest, Download, Purpose, Resend
 from flow_pipelines.providers.floimg.listings import Listing, read_wrapped
 from flow_pipelines.providers.floimg.records import (
     Execution,
@@ -105,7 +105,7 @@ class FloImgClient(StorageCalls):
         Raises: SubmitOutcomeUnknown, when it is perhaps there: look for it in `list_projects`.
         """
         body = {"name": name} | ({} if description is None else {"description": description})
-        self._transport.take_turn(Lane.SUBMIT)
+        self._transport.take_turn(Purpose.SUBMIT)
         declared = {"json": body, "resend": Resend.NEVER}
         reply = self._call("create_project", "POST", "/projects", **declared)
         return read_wrapped(Project, reply, "project")

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 from flow_pipelines.model import json_values as read
-from flow_pipelines.provider import MAX_DOWNLOAD_BYTES, ApiRequest, Download, Lane, Resend
+from flow_pipelines.provider import MAX_DOWNLOAD_BYTES, ApiRequest, Download, Purpose, Resend
 from flow_pipelines.providers.flora.assets import AssetCalls
 from flow_pipelines.providers.flora.calls import (
     CREATE_VERDICTS,
@@ -48,7 +48,7 @@ class FloraClient(AssetCalls):
 
         Raises: SubmitOutcomeUnknown, when `list_projects` has to tell whether it was created.
         """
-        self._transport.take_turn(Lane.SUBMIT)
+        self._transport.take_turn(Purpose.SUBMIT)
         body = {"name": name, "workspace_id": workspace_id}
         declared = {"json": body, "resend": Resend.NEVER}
         return self._call("create_project", "POST", "/projects", **declared).read(Project)

@@ -1,4 +1,4 @@
-"""A desk with a fresh ledger on each database, and one that a whole module shares."""
+"""A driver with a fresh ledger on each database, and one that a whole module shares."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from flow_pipelines_tests.conformance.ledger.desk import Desk
+from flow_pipelines_tests.conformance.ledger.ledger_driver import LedgerDriver
 from flow_pipelines_tests.databases import (
     empty_url,
     ledger_url,
@@ -29,16 +29,16 @@ __all__ = [
 
 
 @pytest.fixture
-def desk(ledger_url: str) -> Iterator[Desk]:
-    desk = Desk(ledger_url)
-    yield desk
-    assert desk.ledger._database.engine.pool.checkedout() == 0  # every connection was given back
-    desk.ledger.close()
+def driver(ledger_url: str) -> Iterator[LedgerDriver]:
+    driver = LedgerDriver(ledger_url)
+    yield driver
+    assert driver.ledger._database.engine.pool.checkedout() == 0  # every connection was given back
+    driver.ledger.close()
 
 
 @pytest.fixture(scope="module")
-def shared_desk(make_ledger_url: Callable[[], str]) -> Iterator[Desk]:
+def shared_driver(make_ledger_url: Callable[[], str]) -> Iterator[LedgerDriver]:
     """Return a ledger for tests that keep to a night of their own."""
-    desk = Desk(make_ledger_url())
-    yield desk
-    desk.ledger.close()
+    driver = LedgerDriver(make_ledger_url())
+    yield driver
+    driver.ledger.close()

@@ -10,10 +10,10 @@ from sqlalchemy import text
 from flow_pipelines.ledger.migrations.versions.v0009_account_days import reserved_by_day
 from flow_pipelines.model import CostBasis
 from flow_pipelines.model.errors import BudgetExceeded, LeaseLost, LedgerError, Paused
-from flow_pipelines_tests.conformance.ledger.desk import (
+from flow_pipelines_tests.conformance.ledger.ledger_driver import (
     OWNER,
     PROVIDER,
-    Desk,
+    LedgerDriver,
     S,
     key_of,
     new_night,
@@ -22,80 +22,82 @@ from flow_pipelines_tests.conformance.ledger.desk import (
 DAY_SECONDS = 24 * 3600
 
 
-def _keys(desk: Desk, count: int) -> list[str]:
+def _keys(driver: LedgerDriver, count: int) -> list[str]:
     night = new_night()
-    desk.plan(night, range(count))
+    driver.plan(night, range(count))
     return [key_of(night, number) for number in range(count)]
 
 
-def _reserved(desk: Desk) -> Decimal:
-    return desk.ledger.reserved_usd(PROVIDER, desk.clock.now())
+def _reserved(driver: LedgerDriver) -> Decimal:
+    return driver.ledger.reserved_usd(PROVIDER, driver.clock.now())
 
 
-def test_a_budget_is_spent_to_the_last_micro_dollar_and_not_beyond(desk: Desk) -> None:
-    first, second, third = _keys(desk, 3)
+def test_a_budget_is_spent_to_the_last_micro_dollar_and_not_beyond(driver: LedgerDriver) -> None:
+    first, second, third = _keys(driver, 3)
 
-    desk.begin(first, estimate="0.333333", budget="1")
-    desk.begin(second, estimate="0.666667", budget="1")
+    driver.begin(first, estimate="0.333333", budget="1")
+    driver.begin(second, estimate="0.666667", budget="1")
     with pytest.raises(BudgetExceeded) as refused:
-        desk.begin(third, estimate="0.000001", budget="1")
+        driver.begin(third, estimate="0.000001", budget="1")
 
     assert refused.value.scope == "partition"
-    assert desk.state(third) is S.PLANNED
-    assert _reserved(desk) == Decimal(1)
+    assert driver.state(third) is S.PLANNED
+    assert _reserved(driver) == Decimal(1)
 
 
-def test_the_daily_budget_spans_batches_and_ends_at_midnight_utc(desk: Desk) -> None:
+def test_the_daily_budget_spans_batches_and_ends_at_midnight_utc(driver: LedgerDriver) -> None:
     posters, covers = new_night("posters"), new_night("covers")
     for night in (posters, covers):
-        desk.plan(night, [0, 1])
+        driver.plan(night, [0, 1])
 
-    desk.begin(key_of(posters, 0), estimate="0.6", daily="1")
+    driver.begin(key_of(posters, 0), estimate="0.6", daily="1")
     with pytest.raises(BudgetExceeded) as refused:
-        desk.begin(key_of(covers, 0), estimate="0.5", daily="1")
-    desk.begin(key_of(covers, 0), estimate="0.4", daily="1")
-    yesterday = desk.clock.now()
-    desk.clock.advance(DAY_SECONDS)
-    desk.begin(key_of(covers, 1), estimate="1", daily="1")
+        driver.begin(key_of(covers, 0), estimate="0.5", daily="1")
+    driver.begin(key_of(covers, 0), estimate="0.4", daily="1")
+    yesterday = driver.clock.now()
+    driver.clock.advance(DAY_SECONDS)
+    driver.begin(key_of(covers, 1), estimate="1", daily="1")
 
     assert refused.value.scope == "day"
-    assert desk.ledger.reserved_usd(PROVIDER, yesterday) == 1
-    assert _reserved(desk) == 1
+    assert driver.ledger.reserved_usd(PROVIDER, yesterday) == 1
+    assert _reserved(driver) == 1
 
 
 @pytest.mark.case(
     "two accounts of one provider shared one daily budget",
     "the daily budget is the account's, by its resource key, as its field says",
 )
-def test_another_account_of_the_same_provider_has_a_day_of_its_own(desk: Desk) -> None:
-    first, second, third = _keys(desk, 3)
+def test_another_account_of_the_same_provider_has_a_day_of_its_own(driver: LedgerDriver) -> None:
+    first, second, third = _keys(driver, 3)
 
-    desk.begin(first, estimate="1", daily="1")
-    desk.begin(second, estimate="1", daily="1", resource="floyo_eu")
+    driver.begin(first, estimate="1", daily="1")
+    driver.begin(second, estimate="1", daily="1", resource="floyo_eu")
     with pytest.raises(BudgetExceeded):
-        desk.begin(third, estimate="1", daily="1", resource="floyo_eu")
+        driver.begin(third, estimate="1", daily="1", resource="floyo_eu")
 
     for account in ("floyo", "floyo_eu"):
-        assert desk.ledger.reserved_usd(account, desk.clock.now()) == 1
+        assert driver.ledger.reserved_usd(account, driver.clock.now()) == 1
 
 
-def test_what_two_providers_spend_by_one_account_shares_its_day(desk: Desk) -> None:
+def test_what_two_providers_spend_by_one_account_shares_its_day(driver: LedgerDriver) -> None:
     night, other = new_night(), new_night()
-    desk.plan(night)
-    desk.plan(other, provider="flora")
+    driver.plan(night)
+    driver.plan(other, provider="flora")
 
-    desk.begin(key_of(night, 0), estimate="1", daily="1")
+    driver.begin(key_of(night, 0), estimate="1", daily="1")
     with pytest.raises(BudgetExceeded):
-        desk.begin(key_of(other, 0), estimate="1", daily="1")
+        driver.begin(key_of(other, 0), estimate="1", daily="1")
 
 
-def test_the_days_that_an_upgrade_sums_up_are_the_days_of_the_ledger(shared_desk: Desk) -> None:
-    desk = shared_desk
+def test_the_days_that_an_upgrade_sums_up_are_the_days_of_the_ledger(
+    shared_driver: LedgerDriver,
+) -> None:
+    driver = shared_driver
     for account in ("floyo", "floyo_eu"):
-        for key in _keys(desk, 2):
-            desk.begin(key, estimate="0.3", resource=account)
-            desk.clock.advance(DAY_SECONDS - 0.000001)
-    with desk.ledger._database.read() as connection:
+        for key in _keys(driver, 2):
+            driver.begin(key, estimate="0.3", resource=account)
+            driver.clock.advance(DAY_SECONDS - 0.000001)
+    with driver.ledger._database.read() as connection:
         kept = connection.execute(text("SELECT * FROM budget_days WHERE reserved_usd <> 0"))
         summed = connection.execute(text(reserved_by_day(connection.dialect.name)))
         assert {tuple(row) for row in kept} == {tuple(row) for row in summed}
@@ -103,210 +105,211 @@ def test_the_days_that_an_upgrade_sums_up_are_the_days_of_the_ledger(shared_desk
 
 @pytest.mark.parametrize(("estimate", "price"), [("0", Decimal(0)), ("0.3", Decimal("0.3"))])
 def test_the_price_of_an_intent_stays_whatever_becomes_of_its_reservation(
-    desk: Desk, estimate: str, price: Decimal
+    driver: LedgerDriver, estimate: str, price: Decimal
 ) -> None:
-    (key,) = _keys(desk, 1)
-    desk.submit(key, estimate=estimate)
-    assert desk.ledger.submission(key).estimate_usd == price
-    assert desk.poll(key, S.SUCCEEDED, cost="0.02").estimate_usd == price
+    (key,) = _keys(driver, 1)
+    driver.submit(key, estimate=estimate)
+    assert driver.ledger.submission(key).estimate_usd == price
+    assert driver.poll(key, S.SUCCEEDED, cost="0.02").estimate_usd == price
 
 
-def test_a_price_that_nobody_knows_is_not_0_and_reserves_nothing(desk: Desk) -> None:
-    (key,) = _keys(desk, 1)
-    sent = desk.begin(key, estimate=None)
-    assert (sent.estimate_usd, sent.reserved_usd, _reserved(desk)) == (None, 0, 0)
+def test_a_price_that_nobody_knows_is_not_0_and_reserves_nothing(driver: LedgerDriver) -> None:
+    (key,) = _keys(driver, 1)
+    sent = driver.begin(key, estimate=None)
+    assert (sent.estimate_usd, sent.reserved_usd, _reserved(driver)) == (None, 0, 0)
 
 
 @pytest.mark.case(
     "a charge that a later answer told was forgotten: the estimate stayed",
     "it takes the estimate's place; the night's sum and its daily budget follow",
 )
-def test_a_charge_told_of_a_run_that_ended_before_takes_the_place_of_its_cost(desk: Desk) -> None:
-    (key,) = _keys(desk, 1)
-    desk.submit(key, estimate="0.02")
-    intent_day = desk.clock.now()
-    ended = desk.poll(key, S.SUCCEEDED)
-    desk.clock.advance(DAY_SECONDS)
-    before = desk.ledger.night(ended.night)
+def test_a_charge_told_of_a_run_that_ended_before_takes_the_place_of_its_cost(
+    driver: LedgerDriver,
+) -> None:
+    (key,) = _keys(driver, 1)
+    driver.submit(key, estimate="0.02")
+    intent_day = driver.clock.now()
+    ended = driver.poll(key, S.SUCCEEDED)
+    driver.clock.advance(DAY_SECONDS)
+    before = driver.ledger.night(ended.night)
 
-    told = desk.poll(key, S.SUCCEEDED, cost="0.0425")
-    again = desk.poll(key, S.SUCCEEDED, cost="0.0425")
-    silent = desk.poll(key, S.SUCCEEDED)
+    told = driver.poll(key, S.SUCCEEDED, cost="0.0425")
+    again = driver.poll(key, S.SUCCEEDED, cost="0.0425")
+    silent = driver.poll(key, S.SUCCEEDED)
 
-    after = desk.ledger.night(ended.night)
+    after = driver.ledger.night(ended.night)
     assert before is not None
     assert after is not None
     assert (told.cost_usd, told.cost_basis) == (Decimal("0.0425"), CostBasis.CHARGED)
     assert told == again == silent
-    assert (after.revision, desk.ledger.reserved_usd(PROVIDER, intent_day)) == (
+    assert (after.revision, driver.ledger.reserved_usd(PROVIDER, intent_day)) == (
         before.revision + 1,
         Decimal("0.0425"),
     )
-    (line,) = (one for one in desk.ledger.cost_lines() if one.night == told.night)
+    (line,) = (one for one in driver.ledger.cost_lines() if one.night == told.night)
     assert (line.cost_usd, line.estimated_usd) == (Decimal("0.0425"), 0)
 
 
-def test_every_generation_counts_against_the_budget_of_its_night(desk: Desk) -> None:
+def test_every_generation_counts_against_the_budget_of_its_night(driver: LedgerDriver) -> None:
     night = new_night()
-    desk.plan(night)
-    desk.begin(key_of(night, 0), estimate="0.6", budget="1")
-    desk.receive(key_of(night, 0))
-    from flow_pipelines_tests.conformance.ledger.desk import planned_row
+    driver.plan(night)
+    driver.begin(key_of(night, 0), estimate="0.6", budget="1")
+    driver.receive(key_of(night, 0))
+    from flow_pipelines_tests.conformance.ledger.ledger_driver import planned_row
 
-    desk.ledger.regenerate(
+    driver.ledger.regenerate(
         night, "run-1", "all", lambda generation: [planned_row(night, 0, generation=generation)]
     )
 
     with pytest.raises(BudgetExceeded):
-        desk.begin(key_of(night, 0, generation=1), estimate="0.5", budget="1")
+        driver.begin(key_of(night, 0, generation=1), estimate="0.5", budget="1")
 
 
-def test_what_was_proven_not_bought_is_given_back(desk: Desk) -> None:
-    returned, rejected, settled, parked = _keys(desk, 4)
+def test_what_was_proven_not_bought_is_given_back(driver: LedgerDriver) -> None:
+    returned, rejected, settled, parked = _keys(driver, 4)
     for key in (returned, rejected, settled, parked):
-        desk.begin(key, estimate="0.25")
+        driver.begin(key, estimate="0.25")
 
-    desk.ledger.return_to_plan(returned, "429")
-    desk.ledger.reject_submission(rejected, "bad", "no such node")
-    desk.ledger.park_submission(settled, "lost")
-    desk.settle_not_created(settled)
-    desk.ledger.park_submission(parked, "lost")
+    driver.ledger.return_to_plan(returned, "429")
+    driver.ledger.reject_submission(rejected, "bad", "no such node")
+    driver.ledger.park_submission(settled, "lost")
+    driver.settle_not_created(settled)
+    driver.ledger.park_submission(parked, "lost")
 
-    assert _reserved(desk) == Decimal("0.25")
-    assert [desk.ledger.submission(key).reserved_usd for key in (returned, rejected, settled)] == [
-        0, 0, 0,
-    ]  # fmt: skip
-    assert desk.ledger.submission(parked).reserved_usd == Decimal("0.25")
+    assert _reserved(driver) == Decimal("0.25")
+    for key in (returned, rejected, settled):
+        assert driver.ledger.submission(key).reserved_usd == 0
+    assert driver.ledger.submission(parked).reserved_usd == Decimal("0.25")
 
 
-def test_the_cost_replaces_the_estimate_on_the_day_of_the_intent(desk: Desk) -> None:
-    cheap, dear, unknown = _keys(desk, 3)
+def test_the_cost_replaces_the_estimate_on_the_day_of_the_intent(driver: LedgerDriver) -> None:
+    cheap, dear, unknown = _keys(driver, 3)
     for key in (cheap, dear, unknown):
-        desk.submit(key, estimate="0.02")
-    intent_day = desk.clock.now()
-    desk.clock.advance(DAY_SECONDS)
+        driver.submit(key, estimate="0.02")
+    intent_day = driver.clock.now()
+    driver.clock.advance(DAY_SECONDS)
 
-    desk.poll(cheap, S.SUCCEEDED, cost="0.000001")
-    desk.poll(dear, S.FAILED, cost="0.5")
-    desk.poll(unknown, S.SUCCEEDED)
+    driver.poll(cheap, S.SUCCEEDED, cost="0.000001")
+    driver.poll(dear, S.FAILED, cost="0.5")
+    driver.poll(unknown, S.SUCCEEDED)
 
-    assert desk.ledger.reserved_usd(PROVIDER, intent_day) == Decimal("0.520001")
-    assert _reserved(desk) == 0
-    assert desk.ledger.submission(unknown).reserved_usd == Decimal("0.02")
-
-
-def test_a_row_sent_again_on_another_day_is_reserved_on_that_day(desk: Desk) -> None:
-    (key,) = _keys(desk, 1)
-    desk.begin(key, estimate="0.3")
-    first_day = desk.clock.now()
-    desk.ledger.return_to_plan(key, "503")
-    desk.clock.advance(DAY_SECONDS)
-
-    desk.begin(key, estimate="0.4")
-
-    assert desk.ledger.reserved_usd(PROVIDER, first_day) == 0
-    assert _reserved(desk) == Decimal("0.4")
+    assert driver.ledger.reserved_usd(PROVIDER, intent_day) == Decimal("0.520001")
+    assert _reserved(driver) == 0
+    assert driver.ledger.submission(unknown).reserved_usd == Decimal("0.02")
 
 
-def test_the_day_is_that_of_utc_whatever_zone_is_asked_in(desk: Desk) -> None:
+def test_a_row_sent_again_on_another_day_is_reserved_on_that_day(driver: LedgerDriver) -> None:
+    (key,) = _keys(driver, 1)
+    driver.begin(key, estimate="0.3")
+    first_day = driver.clock.now()
+    driver.ledger.return_to_plan(key, "503")
+    driver.clock.advance(DAY_SECONDS)
+
+    driver.begin(key, estimate="0.4")
+
+    assert driver.ledger.reserved_usd(PROVIDER, first_day) == 0
+    assert _reserved(driver) == Decimal("0.4")
+
+
+def test_the_day_is_that_of_utc_whatever_zone_is_asked_in(driver: LedgerDriver) -> None:
     from datetime import timedelta, timezone
 
-    (key,) = _keys(desk, 1)
-    desk.begin(key, estimate="0.3")
-    tokyo = desk.clock.now().astimezone(timezone(timedelta(hours=23)))
+    (key,) = _keys(driver, 1)
+    driver.begin(key, estimate="0.3")
+    tokyo = driver.clock.now().astimezone(timezone(timedelta(hours=23)))
 
-    assert tokyo.date() != desk.clock.now().date()
-    assert desk.ledger.reserved_usd(PROVIDER, tokyo) == Decimal("0.3")
+    assert tokyo.date() != driver.clock.now().date()
+    assert driver.ledger.reserved_usd(PROVIDER, tokyo) == Decimal("0.3")
 
 
-def test_an_estimate_below_zero_reserves_nothing_and_is_refused(desk: Desk) -> None:
-    (key,) = _keys(desk, 1)
+def test_an_estimate_below_zero_reserves_nothing_and_is_refused(driver: LedgerDriver) -> None:
+    (key,) = _keys(driver, 1)
 
     for estimate in ("-0.01", "NaN"):
         with pytest.raises(LedgerError):
-            desk.begin(key, estimate=estimate, budget="1")
+            driver.begin(key, estimate=estimate, budget="1")
 
-    assert desk.state(key) is S.PLANNED
+    assert driver.state(key) is S.PLANNED
 
 
-def test_nobody_buys_without_the_lease(desk: Desk) -> None:
-    (key,) = _keys(desk, 1)
+def test_nobody_buys_without_the_lease(driver: LedgerDriver) -> None:
+    (key,) = _keys(driver, 1)
     lease = f"submit:{key.split('#')[0]}"
-    assert desk.ledger.acquire_lease(lease, "another run", 60)
+    assert driver.ledger.acquire_lease(lease, "another run", 60)
 
     with pytest.raises(LeaseLost, match="another run"):
-        desk.begin(key)
+        driver.begin(key)
 
-    assert desk.state(key) is S.PLANNED
-    assert _reserved(desk) == 0
+    assert driver.state(key) is S.PLANNED
+    assert _reserved(driver) == 0
 
 
-def test_a_holder_that_slept_past_its_lease_cannot_buy(desk: Desk) -> None:
-    (key,) = _keys(desk, 1)
+def test_a_holder_that_slept_past_its_lease_cannot_buy(driver: LedgerDriver) -> None:
+    (key,) = _keys(driver, 1)
     lease = f"submit:{key.split('#')[0]}"
-    desk.ledger.acquire_lease(lease, OWNER, 60)
+    driver.ledger.acquire_lease(lease, OWNER, 60)
 
     def begin() -> None:
-        desk.ledger.begin_submission(
+        driver.ledger.begin_submission(
             key, lease=lease, owner=OWNER, resource="floyo", body_sha256="",
             estimate_usd=Decimal(0), budget_usd=None, daily_budget_usd=None,
         )  # fmt: skip
 
-    desk.clock.advance(60)
+    driver.clock.advance(60)
     with pytest.raises(LeaseLost, match="nobody"):
         begin()
-    desk.clock.advance(-1)
+    driver.clock.advance(-1)
     begin()
 
-    assert desk.state(key) is S.SUBMITTING
+    assert driver.state(key) is S.SUBMITTING
 
 
-def test_the_stop_switch_stops_every_intent_until_it_is_off(desk: Desk) -> None:
-    (key,) = _keys(desk, 1)
-    desk.ledger.pause("ann", "bills look wrong")
+def test_the_stop_switch_stops_every_intent_until_it_is_off(driver: LedgerDriver) -> None:
+    (key,) = _keys(driver, 1)
+    driver.ledger.pause("ann", "bills look wrong")
 
     with pytest.raises(Paused, match=r"ann.*bills look wrong"):
-        desk.begin(key)
-    pause = desk.ledger.paused()
-    desk.ledger.resume()
-    desk.begin(key)
+        driver.begin(key)
+    pause = driver.ledger.paused()
+    driver.ledger.resume()
+    driver.begin(key)
 
     assert pause is not None
-    assert (pause.who, pause.why, pause.at) == ("ann", "bills look wrong", desk.clock.now())
-    assert desk.ledger.paused() is None
-    assert desk.state(key) is S.SUBMITTING
+    assert (pause.who, pause.why, pause.at) == ("ann", "bills look wrong", driver.clock.now())
+    assert driver.ledger.paused() is None
+    assert driver.state(key) is S.SUBMITTING
 
 
-def test_an_intent_remembers_who_and_when(desk: Desk) -> None:
-    (key,) = _keys(desk, 1)
+def test_an_intent_remembers_who_and_when(driver: LedgerDriver) -> None:
+    (key,) = _keys(driver, 1)
 
-    submission = desk.begin(key, estimate="0.0200004")
+    submission = driver.begin(key, estimate="0.0200004")
 
     assert submission.dagster_run_id == OWNER
-    assert submission.submitting_at == desk.clock.now()
+    assert submission.submitting_at == driver.clock.now()
     assert submission.reserved_usd == Decimal("0.02")
 
 
-def test_cost_lines_sum_a_night_exactly(desk: Desk) -> None:
-    good, unpriced, failed, waiting = _keys(desk, 4)
-    night = desk.ledger.submission(good).night
+def test_cost_lines_sum_a_night_exactly(driver: LedgerDriver) -> None:
+    good, unpriced, failed, waiting = _keys(driver, 4)
+    night = driver.ledger.submission(good).night
     for key in (good, unpriced, failed):
-        desk.submit(key)
-    from flow_pipelines_tests.conformance.ledger.desk import facts, refs
+        driver.submit(key)
+    from flow_pipelines_tests.conformance.ledger.ledger_driver import facts, refs
 
-    desk.poll(good, S.SUCCEEDED, cost="0.1", flotime_ms=1500, outputs=refs("a", "b"))
-    desk.poll(unpriced, S.SUCCEEDED, flotime_ms=500)
-    desk.poll(failed, S.FAILED, cost="0.2")
-    desk.ledger.record_stored(good, 0, facts())
+    driver.poll(good, S.SUCCEEDED, cost="0.1", flotime_ms=1500, outputs=refs("a", "b"))
+    driver.poll(unpriced, S.SUCCEEDED, flotime_ms=500)
+    driver.poll(failed, S.FAILED, cost="0.2")
+    driver.ledger.record_stored(good, 0, facts())
 
-    (line,) = desk.ledger.cost_lines()
+    (line,) = driver.ledger.cost_lines()
 
     assert (line.night, line.provider) == (night, PROVIDER)
     assert (line.runs, line.failed, line.images) == (3, 1, 1)
     assert (line.flotime_ms, line.runs_cost_unknown) == (2000, 1)
     assert (line.cost_usd, line.estimated_usd) == (Decimal("0.3"), 0)
-    assert desk.ledger.cost_lines(["another batch"]) == []
-    assert desk.ledger.cost_lines(since=desk.clock.now()) == [line]
-    desk.clock.advance(1)
-    assert desk.ledger.cost_lines(since=desk.clock.now()) == []
-    assert desk.state(waiting) is S.PLANNED
+    assert driver.ledger.cost_lines(["another batch"]) == []
+    assert driver.ledger.cost_lines(since=driver.clock.now()) == [line]
+    driver.clock.advance(1)
+    assert driver.ledger.cost_lines(since=driver.clock.now()) == []
+    assert driver.state(waiting) is S.PLANNED

@@ -6,9 +6,9 @@ from datetime import timedelta
 from decimal import Decimal
 
 from flow_pipelines.model import CostBasis
-from flow_pipelines_tests.conformance.ledger.desk import (
+from flow_pipelines_tests.conformance.ledger.ledger_driver import (
     PROVIDER,
-    Desk,
+    LedgerDriver,
     S,
     facts,
     key_of,
@@ -18,67 +18,67 @@ from flow_pipelines_tests.conformance.ledger.desk import (
 )
 
 
-def test_only_nights_that_changed_since_are_given_and_those_whole(desk: Desk) -> None:
+def test_only_nights_that_changed_since_are_given_and_those_whole(driver: LedgerDriver) -> None:
     old, touched = new_night(), new_night()
     for night in (old, touched):
-        desk.plan(night, range(2))
+        driver.plan(night, range(2))
         for number in range(2):
-            desk.submit(key_of(night, number))
-            desk.poll(key_of(night, number), S.SUCCEEDED, cost="0.1", outputs=refs("a"))
-    before = desk.clock.now()
-    desk.clock.advance(3600)
-    desk.ledger.record_stored(key_of(touched, 0), 0, facts())
+            driver.submit(key_of(night, number))
+            driver.poll(key_of(night, number), S.SUCCEEDED, cost="0.1", outputs=refs("a"))
+    before = driver.clock.now()
+    driver.clock.advance(3600)
+    driver.ledger.record_stored(key_of(touched, 0), 0, facts())
 
-    lines = desk.ledger.cost_lines(changed_since=desk.clock.now())
+    lines = driver.ledger.cost_lines(changed_since=driver.clock.now())
 
     assert [(line.night, line.runs, line.images) for line in lines] == [(touched, 2, 1)]
     assert lines[0].cost_usd == Decimal("0.2")
     assert lines[0].bought_at == before
-    assert len(desk.ledger.cost_lines(changed_since=before)) == 2
-    assert desk.ledger.cost_lines(changed_since=desk.clock.now() + timedelta(seconds=1)) == []
+    assert len(driver.ledger.cost_lines(changed_since=before)) == 2
+    assert driver.ledger.cost_lines(changed_since=driver.clock.now() + timedelta(seconds=1)) == []
 
 
-def test_a_night_that_was_only_planned_was_bought_at_no_time(desk: Desk) -> None:
-    desk.plan(new_night())
+def test_a_night_that_was_only_planned_was_bought_at_no_time(driver: LedgerDriver) -> None:
+    driver.plan(new_night())
 
-    [line] = desk.ledger.cost_lines()
+    [line] = driver.ledger.cost_lines()
 
     assert (line.runs, line.cost_usd, line.bought_at) == (0, Decimal(0), None)
 
 
-def test_a_cost_is_unknown_once_a_run_ended_without_one_or_may_exist(desk: Desk) -> None:
-    desk.reach(S.RUNNING)
-    desk.reach(S.PLANNED)
+def test_a_cost_is_unknown_once_a_run_ended_without_one_or_may_exist(driver: LedgerDriver) -> None:
+    driver.reach(S.RUNNING)
+    driver.reach(S.PLANNED)
     for state in (S.SUCCEEDED, S.FAILED, S.UNRESOLVED):
-        desk.reach(state)
+        driver.reach(state)
 
-    lines = desk.ledger.cost_lines()
+    lines = driver.ledger.cost_lines()
 
     assert sum(line.runs_cost_unknown for line in lines) == 3
     assert sum(line.runs for line in lines) == 3
 
 
-def test_spend_counts_what_was_sent_in_the_span_by_provider_and_batch(desk: Desk) -> None:
-    start = desk.clock.now()
+def test_spend_counts_what_was_sent_in_the_span_by_provider_and_batch(driver: LedgerDriver) -> None:
+    start = driver.clock.now()
     posters, covers = new_night("posters"), new_night("covers")
     for night in (posters, covers):
-        desk.plan(night, range(2))
-    desk.submit(key_of(posters, 0))
-    desk.poll(key_of(posters, 0), S.SUCCEEDED, cost="0.1")
-    desk.ledger.record_poll(
-        (desk.submit(key_of(covers, 0))).submission_key,
+        driver.plan(night, range(2))
+    driver.submit(key_of(posters, 0))
+    driver.poll(key_of(posters, 0), S.SUCCEEDED, cost="0.1")
+    driver.ledger.record_poll(
+        (driver.submit(key_of(covers, 0))).submission_key,
         report(f"run {key_of(covers, 0)}", S.SUCCEEDED),
         next_poll_at=None,
         cost_usd=Decimal("0.000003"),
         cost_basis=CostBasis.ESTIMATED,
     )
-    desk.clock.advance(60)
-    later = desk.clock.now()
-    desk.submit(key_of(posters, 1))
-    desk.poll(key_of(posters, 1), S.SUCCEEDED)
+    driver.clock.advance(60)
+    later = driver.clock.now()
+    driver.submit(key_of(posters, 1))
+    driver.poll(key_of(posters, 1), S.SUCCEEDED)
 
-    first = desk.ledger.spend(start, later)
-    second = desk.ledger.spend(later, later + timedelta(seconds=1))
+    first = driver.ledger.spend(start, later)
+    second = driver.ledger.spend(later, later + timedelta(seconds=1))
 
     assert [(one.provider, one.batch, one.runs, one.cost_usd) for one in first] == [
         (PROVIDER, "covers", 1, Decimal("0.000003")),
@@ -88,4 +88,4 @@ def test_spend_counts_what_was_sent_in_the_span_by_provider_and_batch(desk: Desk
     assert [(one.batch, one.cost_usd, one.runs_cost_unknown) for one in second] == [
         ("posters", 0, 1)
     ]
-    assert desk.ledger.spend(later + timedelta(seconds=1), later + timedelta(days=9)) == []
+    assert driver.ledger.spend(later + timedelta(seconds=1), later + timedelta(days=9)) == []

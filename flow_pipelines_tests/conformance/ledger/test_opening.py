@@ -14,9 +14,9 @@ from flow_pipelines.ledger import open_ledger, upgrade
 from flow_pipelines.ledger.connect import _address
 from flow_pipelines.ledger.schema import metadata
 from flow_pipelines.model.errors import LedgerBusy, LedgerError
-from flow_pipelines_tests.conformance.ledger.desk import (
+from flow_pipelines_tests.conformance.ledger.ledger_driver import (
     PROVIDER,
-    Desk,
+    LedgerDriver,
     S,
     facts,
     key_of,
@@ -69,28 +69,32 @@ def test_four_processes_that_open_a_fresh_database_at_once_agree_on_it(empty_url
 
 
 def test_a_process_that_dies_inside_a_transaction_leaves_nothing(ledger_url: str) -> None:
-    desk = Desk(ledger_url)
+    driver = LedgerDriver(ledger_url)
     night = new_night()
-    desk.plan(night)
-    before = desk.everything(key_of(night, 0))
+    driver.plan(night)
+    before = driver.everything(key_of(night, 0))
 
     died = _start(DIES_IN_A_TRANSACTION, ledger_url, night.partition_key)
 
     assert died.wait(60) == 9
-    assert desk.everything(key_of(night, 0)) == before
-    assert desk.begin(key_of(night, 0)).state is S.SUBMITTING
-    desk.ledger.close()
+    assert driver.everything(key_of(night, 0)) == before
+    assert driver.begin(key_of(night, 0)).state is S.SUBMITTING
+    driver.ledger.close()
 
 
 def test_reopening_keeps_everything(empty_url: str) -> None:
-    desk = Desk(empty_url)
-    key = desk.reach(S.RUNNING)
-    desk.poll(key, S.SUCCEEDED, cost="0.01", outputs=refs("a"))
-    desk.ledger.record_stored(key, 0, facts())
-    desk.ledger.pause("ann", "lunch")
-    before, ledger_id, pause = desk.everything(key), desk.ledger.ledger_id, desk.ledger.paused()
+    driver = LedgerDriver(empty_url)
+    key = driver.reach(S.RUNNING)
+    driver.poll(key, S.SUCCEEDED, cost="0.01", outputs=refs("a"))
+    driver.ledger.record_stored(key, 0, facts())
+    driver.ledger.pause("ann", "lunch")
+    before, ledger_id, pause = (
+        driver.everything(key),
+        driver.ledger.ledger_id,
+        driver.ledger.paused(),
+    )
 
-    again = desk.reopened()
+    again = driver.reopened()
 
     assert again.everything(key) == before
     assert again.ledger.ledger_id == ledger_id
@@ -137,10 +141,10 @@ def test_a_schema_of_a_later_release_is_refused_and_left_alone(empty_url: str) -
 
 
 def test_a_ledger_that_stays_locked_says_so_and_changes_nothing(ledger_url: str) -> None:
-    desk = Desk(ledger_url)
+    driver = LedgerDriver(ledger_url)
     night = new_night()
-    desk.plan(night)
-    impatient = open_ledger(ledger_url, desk.clock, busy_seconds=0.05)
+    driver.plan(night)
+    impatient = open_ledger(ledger_url, driver.clock, busy_seconds=0.05)
     holder = sa.create_engine(_address(ledger_url))
     with holder.connect() as connection:
         _hold(connection)
@@ -156,7 +160,7 @@ def test_a_ledger_that_stays_locked_says_so_and_changes_nothing(ledger_url: str)
     impatient.mark_night(night)
     assert impatient._database.engine.pool.checkedout() == 0
     impatient.close()
-    desk.ledger.close()
+    driver.ledger.close()
 
 
 def _hold(connection: sa.Connection) -> None:

@@ -8,8 +8,8 @@ from sqlalchemy import event
 
 from flow_pipelines.model import CostBasis, Night, OutputRef
 from flow_pipelines.storage.tables import manifest_table, runs_table
-from flow_pipelines_tests.conformance.ledger.desk import (
-    Desk,
+from flow_pipelines_tests.conformance.ledger.ledger_driver import (
+    LedgerDriver,
     S,
     facts,
     key_of,
@@ -21,17 +21,17 @@ from flow_pipelines_tests.conformance.ledger.desk import (
 SEALED = {"a": "sealed a", "b": "sealed b"}
 
 
-def ended(desk: Desk, night: Night, *outputs: OutputRef, **sealed: str) -> str:
+def ended(driver: LedgerDriver, night: Night, *outputs: OutputRef, **sealed: str) -> str:
     """Bring a run to its end, with outputs and links to them; give its key."""
-    desk.plan(night)
+    driver.plan(night)
     key = key_of(night, 0)
-    desk.submit(key)
-    told(desk, key, *outputs, **sealed)
+    driver.submit(key)
+    told(driver, key, *outputs, **sealed)
     return key
 
 
-def told(desk: Desk, key: str, *outputs: OutputRef, **sealed: str) -> None:
-    desk.ledger.record_poll(
+def told(driver: LedgerDriver, key: str, *outputs: OutputRef, **sealed: str) -> None:
+    driver.ledger.record_poll(
         key,
         report(f"run {key}", S.SUCCEEDED, outputs=outputs),
         next_poll_at=None,
@@ -41,88 +41,88 @@ def told(desk: Desk, key: str, *outputs: OutputRef, **sealed: str) -> None:
     )
 
 
-def kept(desk: Desk, key: str) -> list[str | None]:
-    night = desk.ledger.submission(key).night
-    return [output.sealed_link for output in desk.ledger.outputs(night)[key]]
+def kept(driver: LedgerDriver, key: str) -> list[str | None]:
+    night = driver.ledger.submission(key).night
+    return [output.sealed_link for output in driver.ledger.outputs(night)[key]]
 
 
-def test_links_are_kept_with_their_outputs_by_id(desk: Desk) -> None:
-    key = ended(desk, new_night(), *refs("a", "c", "b"), **SEALED, unknown="sealed else")
+def test_links_are_kept_with_their_outputs_by_id(driver: LedgerDriver) -> None:
+    key = ended(driver, new_night(), *refs("a", "c", "b"), **SEALED, unknown="sealed else")
 
-    assert kept(desk, key) == ["sealed a", None, "sealed b"]
-    assert kept(desk, ended(desk, new_night(), *refs("a"))) == [None]
+    assert kept(driver, key) == ["sealed a", None, "sealed b"]
+    assert kept(driver, ended(driver, new_night(), *refs("a"))) == [None]
 
 
 def test_a_link_of_a_strange_id_is_kept_with_the_output_that_the_ledger_makes_of_it(
-    desk: Desk,
+    driver: LedgerDriver,
 ) -> None:
     strange = "a\x00\ud800"
-    key = ended(desk, new_night(), *refs(strange, "a\ufffd?"), **{strange: "first", "a": "x"})
+    key = ended(driver, new_night(), *refs(strange, "a\ufffd?"), **{strange: "first", "a": "x"})
 
-    assert kept(desk, key) == ["first"]
-
-
-def test_a_link_is_forgotten_once_its_output_is_stored_and_no_other(desk: Desk) -> None:
-    key = ended(desk, new_night(), *refs("a", "b"), **SEALED)
-
-    desk.ledger.record_stored(key, 0, facts())
-
-    assert kept(desk, key) == [None, "sealed b"]
+    assert kept(driver, key) == ["first"]
 
 
-def test_a_link_outlasts_a_problem_it_may_open_another_day(desk: Desk) -> None:
-    key = ended(desk, new_night(), *refs("a", "b"), **SEALED)
+def test_a_link_is_forgotten_once_its_output_is_stored_and_no_other(driver: LedgerDriver) -> None:
+    key = ended(driver, new_night(), *refs("a", "b"), **SEALED)
 
-    desk.ledger.record_output_problem(key, 0, "cut")
+    driver.ledger.record_stored(key, 0, facts())
 
-    assert kept(desk, key) == ["sealed a", "sealed b"]
+    assert kept(driver, key) == [None, "sealed b"]
 
 
-def test_a_run_that_is_collected_keeps_no_link(desk: Desk) -> None:
+def test_a_link_outlasts_a_problem_it_may_open_another_day(driver: LedgerDriver) -> None:
+    key = ended(driver, new_night(), *refs("a", "b"), **SEALED)
+
+    driver.ledger.record_output_problem(key, 0, "cut")
+
+    assert kept(driver, key) == ["sealed a", "sealed b"]
+
+
+def test_a_run_that_is_collected_keeps_no_link(driver: LedgerDriver) -> None:
     night = new_night()
-    key = ended(desk, night, *refs("a", "b"), **SEALED)
+    key = ended(driver, night, *refs("a", "b"), **SEALED)
 
-    desk.ledger.record_collected(night, {key: {0: facts("a"), 1: facts("b")}})
+    driver.ledger.record_collected(night, {key: {0: facts("a"), 1: facts("b")}})
 
-    assert kept(desk, key) == [None, None]
-
-
-def test_a_later_report_brings_links_of_new_outputs_only(desk: Desk) -> None:
-    key = ended(desk, new_night(), *refs("a"), a="sealed a")
-    desk.ledger.record_stored(key, 0, facts())
-
-    told(desk, key, *refs("a", "b"), a="newer", b="sealed b")
-
-    assert kept(desk, key) == [None, "sealed b"]
+    assert kept(driver, key) == [None, None]
 
 
-def test_a_link_takes_no_statement_of_its_own(desk: Desk) -> None:
+def test_a_later_report_brings_links_of_new_outputs_only(driver: LedgerDriver) -> None:
+    key = ended(driver, new_night(), *refs("a"), a="sealed a")
+    driver.ledger.record_stored(key, 0, facts())
+
+    told(driver, key, *refs("a", "b"), a="newer", b="sealed b")
+
+    assert kept(driver, key) == [None, "sealed b"]
+
+
+def test_a_link_takes_no_statement_of_its_own(driver: LedgerDriver) -> None:
     def statements(**sealed: str) -> int:
         night, seen = new_night(), list[str]()
-        desk.plan(night)
-        desk.submit(key_of(night, 0))
-        engine = desk.ledger._database.engine
+        driver.plan(night)
+        driver.submit(key_of(night, 0))
+        engine = driver.ledger._database.engine
 
         def note(_c: object, _cursor: object, statement: str, *_more: object) -> None:
             seen.append(statement)
 
         event.listen(engine, "before_cursor_execute", note)
-        told(desk, key_of(night, 0), *refs("a", "b"), **sealed)
+        told(driver, key_of(night, 0), *refs("a", "b"), **sealed)
         event.remove(engine, "before_cursor_execute", note)
         return len(seen)
 
     assert statements(**SEALED) == statements() > 0
 
 
-def test_a_link_is_in_no_submission_table_or_repr(desk: Desk) -> None:
+def test_a_link_is_in_no_submission_table_or_repr(driver: LedgerDriver) -> None:
     night = new_night()
-    key = ended(desk, night, *refs("a"), a="sealed a")
-    outputs = desk.ledger.outputs(night)
-    [stored] = [replace(one, stored=facts(), stored_at=desk.clock.now()) for one in outputs[key]]
+    key = ended(driver, night, *refs("a"), a="sealed a")
+    outputs = driver.ledger.outputs(night)
+    [stored] = [replace(one, stored=facts(), stored_at=driver.clock.now()) for one in outputs[key]]
     assert stored.sealed_link == "sealed a"
 
-    submissions = desk.ledger.submissions(night)
-    shown = [repr(submissions), repr(stored), repr(desk.ledger.night(night))]
+    submissions = driver.ledger.submissions(night)
+    shown = [repr(submissions), repr(stored), repr(driver.ledger.night(night))]
     for found in (outputs, {key: [stored]}):
         shown.append(repr(runs_table(submissions, found).to_pylist()))
         shown.append(repr(manifest_table(submissions, found).to_pylist()))

@@ -12,7 +12,7 @@ from typing import Any
 
 from flow_pipelines.model import RunReport, SubmissionState, Workflow
 from flow_pipelines.model.errors import ProviderUnavailable
-from flow_pipelines.provider import Lane, Provider, SubmitRequest
+from flow_pipelines.provider import Provider, Purpose, SubmitRequest
 from flow_pipelines.providers import profile
 from flow_pipelines.redaction import Secret
 from flow_pipelines.sandbox.control_client import ControlClient
@@ -105,7 +105,7 @@ class Account:
         )
 
     def buy(self, order: SubmitRequest | None = None) -> str:
-        self.provider.take_turn(Lane.SUBMIT)
+        self.provider.take_turn(Purpose.SUBMIT)
         return self.provider.submit(order or self.order()).provider_run_id
 
     def buy_in_time(self) -> str:

@@ -17,7 +17,7 @@ from flow_pipelines.model.errors import (
     ProviderError,
     TransferError,
 )
-from flow_pipelines.provider import Lane
+from flow_pipelines.provider import Purpose
 from flow_pipelines.providers import profile, provider_names
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines_tests.conformance.providers.account import SAMPLES, Account
@@ -264,7 +264,7 @@ def test_no_log_line_error_or_report_shows_the_key(
     caplog.set_level("DEBUG")
     # The stand-in's own log, in this very process, may show what it was sent.
     monkeypatch.setattr(logging.getLogger("uvicorn.access"), "disabled", True)
-    account.provider.take_turn(Lane.SUBMIT)
+    account.provider.take_turn(Purpose.SUBMIT)
     shown = [repr(account.wait_for(account.buy(), S.SUCCEEDED)), repr(account.provider)]
     for action, details in (
         ("drop_after_accept", {}),

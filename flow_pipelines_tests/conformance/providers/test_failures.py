@@ -19,7 +19,7 @@ from flow_pipelines.model.errors import (
     SubmitOutcomeUnknown,
     UnexpectedAnswer,
 )
-from flow_pipelines.provider import Lane, ListsCandidates
+from flow_pipelines.provider import ListsCandidates, Purpose
 from flow_pipelines.providers import profile
 from flow_pipelines_tests.conformance.providers.account import Account
 from flow_pipelines_tests.conformance.providers.conftest import Operations
@@ -123,7 +123,7 @@ def test_a_refused_submit_holds_the_next_one_for_as_long_as_told(
         account.buy()
     assert caught.value.retry_after_seconds == 33.0
     before = account.clock.monotonic()
-    account.provider.take_turn(Lane.SUBMIT)
+    account.provider.take_turn(Purpose.SUBMIT)
     assert account.clock.monotonic() - before >= 33.0
 
 

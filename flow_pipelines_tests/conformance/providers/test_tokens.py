@@ -9,7 +9,7 @@ import pytest
 
 from flow_pipelines.model import SubmissionState
 from flow_pipelines.model.errors import AccountRejected
-from flow_pipelines.provider import Lane
+from flow_pipelines.provider import Purpose
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines.sandbox.settings import Tuning
 from flow_pipelines_tests.conformance.providers.account import POLLS, Account
@@ -88,7 +88,7 @@ def test_a_token_that_is_refused_at_once_is_the_accounts_problem(comflowy: Accou
 
 
 def test_between_intent_and_paid_request_no_token_is_fetched(comflowy: Account) -> None:
-    comflowy.provider.take_turn(Lane.SUBMIT)
+    comflowy.provider.take_turn(Purpose.SUBMIT)
     assert statuses(comflowy, "get_token", 1) == [200]
     comflowy.provider.submit(comflowy.order())
     assert statuses(comflowy, "run", 1) == [200]

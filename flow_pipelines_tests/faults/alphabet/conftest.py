@@ -10,8 +10,8 @@ from sqlalchemy import event
 from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
-from flow_pipelines_tests.faults.alphabet.bench import LeasedClock, Shared
 from flow_pipelines_tests.faults.alphabet.elsewhere import Elsewhere
+from flow_pipelines_tests.faults.alphabet.harness import LeasedClock, Shared
 from flow_pipelines_tests.faults.alphabet.story import RUN_SECONDS
 
 pytest.register_assert_rewrite("flow_pipelines_tests.faults.alphabet.judging")

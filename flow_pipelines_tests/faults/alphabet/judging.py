@@ -14,8 +14,8 @@ from _pytest.mark import ParameterSet
 
 from flow_pipelines.model import SubmissionState as S
 from flow_pipelines.providers import provider_names
-from flow_pipelines_tests.faults.alphabet.bench import NIGHT, Bench, Shared
 from flow_pipelines_tests.faults.alphabet.faults import ROWS
+from flow_pipelines_tests.faults.alphabet.harness import NIGHT, AlphabetHarness, Shared
 from flow_pipelines_tests.faults.alphabet.outcomes import cell
 from flow_pipelines_tests.faults.alphabet.story import Story
 from flow_pipelines_tests.faults.alphabet.vocabulary import Call, Fault, Never, Outcome, Way
@@ -63,16 +63,16 @@ def judge(case: Case, shared: Shared, caplog: pytest.LogCaptureFixture) -> None:
     for others in ("uvicorn.access", "PIL"):  # the stand-in's own log; what is in pictures
         caplog.set_level(logging.WARNING, others)
     shared.begin()
-    bench = Bench(case.provider, shared)
-    story = Story(bench, case.call, case.fault)
+    harness = AlphabetHarness(case.provider, shared)
+    story = Story(harness, case.call, case.fault)
     assert story.tell() == case.expected
     assert_happened(story)
     assert_paid_once(story, case.expected)
     if case.fault.name in {"429_told", "429_day"}:
         assert_polite(story)
-    assert_no_secret_is_told(bench, caplog.text)
-    assert_followed_without_the_key(bench, case.call)
-    assert_named_by_us(bench)
+    assert_no_secret_is_told(harness, caplog.text)
+    assert_followed_without_the_key(harness, case.call)
+    assert_named_by_us(harness)
 
 
 def assert_happened(story: Story) -> None:
@@ -80,20 +80,20 @@ def assert_happened(story: Story) -> None:
     if story.fault.way is Way.ACTION:
         assert story.seen
     if story.fault.name == "token_ends":
-        statuses = [one.status for one in story.bench.sandbox.world.meter.requests()]
+        statuses = [one.status for one in story.harness.sandbox.world.meter.requests()]
         assert HTTPStatus.UNAUTHORIZED in statuses
 
 
 def assert_paid_once(story: Story, expected: Outcome) -> None:
-    reading = story.bench.reading()
+    reading = story.harness.reading()
     assert reading.duplicate_bills == 0
     assert reading.runs_billed <= 1
     if expected.after is S.UNRESOLVED:
         assert len(story.seen) == 1, "what may have been bought was sent again"
-    bench = story.bench
-    if not bench.provider.capabilities.replays:
-        intents = sum(one.intents for one in bench.ledger.submissions(NIGHT))
-        sent = reading.requests.get(bench.operation(Call.SUBMIT), 0)
+    harness = story.harness
+    if not harness.provider.capabilities.replays:
+        intents = sum(one.intents for one in harness.ledger.submissions(NIGHT))
+        sent = reading.requests.get(harness.operation(Call.SUBMIT), 0)
         assert sent <= intents, "one intent was sent twice"
 
 
@@ -106,25 +106,25 @@ def assert_polite(story: Story) -> None:
         assert all(pause > wait - 0.001 for pause in pauses), pauses
 
 
-def assert_no_secret_is_told(bench: Bench, logged: str) -> None:
-    written = bench.shared.ledger_text()
-    for secret in bench.secrets():
+def assert_no_secret_is_told(harness: AlphabetHarness, logged: str) -> None:
+    written = harness.shared.ledger_text()
+    for secret in harness.secrets():
         assert secret not in logged
-        assert secret not in "\n".join(bench.lines)
+        assert secret not in "\n".join(harness.lines)
         assert secret not in written
-    assert bench.link_root() not in written, "a link that opens a picture"
+    assert harness.link_root() not in written, "a link that opens a picture"
 
 
-def assert_followed_without_the_key(bench: Bench, call: Call) -> None:
-    seen = bench.shared.elsewhere.seen
+def assert_followed_without_the_key(harness: AlphabetHarness, call: Call) -> None:
+    seen = harness.shared.elsewhere.seen
     assert not seen or call is Call.DOWNLOAD
-    assert not any(secret in request for secret in bench.secrets() for request in seen)
+    assert not any(secret in request for secret in harness.secrets() for request in seen)
 
 
-def assert_named_by_us(bench: Bench) -> None:
+def assert_named_by_us(harness: AlphabetHarness) -> None:
     """No name that a provider gives becomes a part of a path."""
-    folder = bench.store.key(NIGHT.batch, NIGHT.partition_key, "")
-    for key in bench.store.list_keys(""):
-        assert key.startswith(bench.store.key(NIGHT.batch, ""))
+    folder = harness.store.key(NIGHT.batch, NIGHT.partition_key, "")
+    for key in harness.store.list_keys(""):
+        assert key.startswith(harness.store.key(NIGHT.batch, ""))
         if "/images/" in key:
             assert STORED_NAME.fullmatch(key.removeprefix(f"{folder}images/"))

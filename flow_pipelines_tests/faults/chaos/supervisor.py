@@ -16,11 +16,11 @@ from flow_pipelines.clock import SystemClock
 from flow_pipelines.ledger import open_ledger
 from flow_pipelines_tests.faults.chaos import copies
 from flow_pipelines_tests.faults.chaos.mending import MENDED, STOPPED, WRONG
+from flow_pipelines_tests.faults.chaos.state import ChaosState
 from flow_pipelines_tests.faults.chaos.stranger import Stranger
 from flow_pipelines_tests.faults.chaos.verdict import Restore, Verdict, judge
 from flow_pipelines_tests.faults.chaos.worker import Worker
-from flow_pipelines_tests.faults.chaos.world import World
-from flow_pipelines_tests.faults.crash.lane import fork
+from flow_pipelines_tests.faults.crash.forking import fork
 
 WORKERS = 2
 KILL_EVERY = (2.0, 5.0)
@@ -38,7 +38,7 @@ GLANCE_SECONDS = 0.2
 class Supervisor:
     """Two workers and a stranger on one world. Opens no ledger and no connection itself."""
 
-    world: World
+    world: ChaosState
     notes: Path
     rng: Random = field(default_factory=Random)
     kills: list[tuple[int, datetime]] = field(default_factory=list)

@@ -17,9 +17,9 @@ from flow_pipelines_tests.faults.chaos.belongings import (
     problems_of,
     whose,
 )
+from flow_pipelines_tests.faults.chaos.state import STRANGE, ChaosState
 from flow_pipelines_tests.faults.chaos.stranger import strange_url
 from flow_pipelines_tests.faults.chaos.tables import EARLY, REFUSED, prompt_ids, row_of
-from flow_pipelines_tests.faults.chaos.world import STRANGE, World
 
 WINDOW_SECONDS = 600.0
 """By the fast clock: how long after its intent a request may have been answered."""
@@ -95,7 +95,7 @@ class Verdict:
 
 
 def judge(
-    world: World,
+    world: ChaosState,
     kills: Sequence[Kill],
     restores: Sequence[Restore],
     submit_operations: dict[str, str],
@@ -120,7 +120,7 @@ def judge(
     return verdict
 
 
-def _losses(world: World, submit_operations: dict[str, str]) -> dict[str, list[RequestRecord]]:
+def _losses(world: ChaosState, submit_operations: dict[str, str]) -> dict[str, list[RequestRecord]]:
     found: dict[str, list[RequestRecord]] = {name: [] for name in submit_operations}
     for record in world.control.requests():
         operation = submit_operations.get(record.provider)
@@ -130,7 +130,7 @@ def _losses(world: World, submit_operations: dict[str, str]) -> dict[str, list[R
 
 
 def _bought(
-    world: World,
+    world: ChaosState,
     verdict: Verdict,
     ledger: RunLedger,
     provider: str,
@@ -205,7 +205,7 @@ def _mistaken(
             verdict.lines.append(f"{one.submission_key} has {problem}")
 
 
-def _strange_ledger(world: World, verdict: Verdict) -> None:
+def _strange_ledger(world: ChaosState, verdict: Verdict) -> None:
     """Look whether the stranger was given a run of ours."""
     prompts = {run.id: run.prompt for run in world.control.runs()}
     ledger = open_ledger(strange_url(world.folder), world.clock)

@@ -28,8 +28,8 @@ from flow_pipelines.lifecycle.journal_scan import compare_recent
 from flow_pipelines.model import ENDED, Night, NightRecord, SubmissionState
 from flow_pipelines.model.errors import FlowPipelinesError
 from flow_pipelines_tests.faults.chaos.mending import mend, needs_mending
+from flow_pipelines_tests.faults.chaos.state import ChaosState, resources_of
 from flow_pipelines_tests.faults.chaos.tables import prompt_ids
-from flow_pipelines_tests.faults.chaos.world import World, resources_of
 
 WAIT_SECONDS = 120.0
 """By the fast clock: how long a run waits for its night before it leaves it to the sensors."""
@@ -45,7 +45,7 @@ _WELL = ENDED - {SubmissionState.FAILED}
 class Worker:
     """One process's work on the world."""
 
-    def __init__(self, world: World, note: Callable[[str], None]) -> None:
+    def __init__(self, world: ChaosState, note: Callable[[str], None]) -> None:
         """`note` keeps a line for the report, whatever becomes of this process."""
         self._world, self._note = world, note
         self._rng = Random(os.getpid())

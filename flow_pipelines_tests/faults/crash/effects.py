@@ -22,8 +22,8 @@ from flow_pipelines.provider import (
     ApiAnswer,
     ApiRequest,
     Download,
-    Lane,
     PaceStore,
+    Purpose,
     Resend,
     Transport,
 )
@@ -187,8 +187,8 @@ class WatchedTransport:
     def __init__(self, transport: Transport, effects: Effects) -> None:
         self._transport, self._effects = transport, effects
 
-    def take_turn(self, lane: Lane) -> None:
-        self._transport.take_turn(lane)
+    def take_turn(self, purpose: Purpose) -> None:
+        self._transport.take_turn(purpose)
 
     def send(self, request: ApiRequest) -> ApiAnswer:
         verb = "send" if request.resend is Resend.SAFE else "buy"

@@ -11,12 +11,12 @@ from flow_pipelines.ledger.contract import REFUSED_ALIKE
 from flow_pipelines.lifecycle import Ports, each_submission
 from flow_pipelines.lifecycle.requests import submit_request
 from flow_pipelines.model import BatchSettings
-from flow_pipelines.provider import Lane
+from flow_pipelines.provider import Purpose
 from flow_pipelines.providers import profile
 from flow_pipelines_tests.faults.crash import night as scenes
-from flow_pipelines_tests.faults.crash.bench import PRICE, Bench
 from flow_pipelines_tests.faults.crash.effects import KILLED, Effects
-from flow_pipelines_tests.faults.crash.lane import Ended, fork
+from flow_pipelines_tests.faults.crash.forking import Ended, fork
+from flow_pipelines_tests.faults.crash.harness import PRICE, CrashHarness
 from flow_pipelines_tests.faults.crash.night import Known
 from flow_pipelines_tests.faults.crash.verdict import judge
 
@@ -56,7 +56,7 @@ SCENES = (
 
 @dataclass(kw_only=True)
 class Report:
-    """What one lane's share of a scene's kill points showed."""
+    """What one purpose's share of a scene's kill points showed."""
 
     provider: str
     scene: str
@@ -91,13 +91,13 @@ def _repeats(before: str, name: str) -> bool:
 
 
 class Enumeration:
-    """One scene on one bench."""
+    """One scene on one harness."""
 
-    def __init__(self, bench: Bench, scene: Scene, known: Known) -> None:
-        self.bench, self.scene, self.known = bench, scene, known
-        self.report = Report(provider=bench.provider, scene=scene.name)
+    def __init__(self, harness: CrashHarness, scene: Scene, known: Known) -> None:
+        self.harness, self.scene, self.known = harness, scene, known
+        self.report = Report(provider=harness.provider, scene=scene.name)
         self._nights = 0
-        bench.lay_out(scene.rows)
+        harness.lay_out(scene.rows)
 
     def run(self, *, every: Callable[[int], bool], twice: bool) -> Report:
         """Try the kill points whose number `every` picks.
@@ -182,7 +182,7 @@ class Enumeration:
         if not self.scene.refused:
             return 0
         lost = self._is_refusing(reached) and self._may_be_unresolved(reached)
-        copies = COPIES if profile(self.bench.provider).capabilities.replays else 0
+        copies = COPIES if profile(self.harness.provider).capabilities.replays else 0
         return REFUSED_ALIKE + lost * (1 + copies)
 
     def _is_refusing(self, reached: Sequence[str]) -> bool:
@@ -194,7 +194,7 @@ class Enumeration:
 
     def _may_be_unresolved(self, reached: Sequence[str]) -> int:
         """Count deaths between intent and receipt at a provider that cannot tell."""
-        known = profile(self.bench.provider).capabilities
+        known = profile(self.harness.provider).capabilities
         refusing = self._is_refusing(reached)
         tells = (known.replays or known.find) and not refusing
         steps = [name for name in reached if name in _INTENT or "transport.buy" in name]
@@ -209,21 +209,21 @@ class Enumeration:
     def _play(self, deaths: Sequence[int]) -> list[Ended]:
         """Run one process after the other on a fresh night; the last one lives and judges."""
         self._nights += 1
-        bench, name = self.bench, f"{self.scene.name}-{self._nights}"
-        bench.begin_anew()
+        harness, name = self.harness, f"{self.scene.name}-{self._nights}"
+        harness.begin_anew()
         ended = []
         for number, death in enumerate([*deaths, None]):
             ended.append(fork(self._process(name, number, death)))
-            bench.clock.advance(AFTER_DEATH_SECONDS)
-        bench.forget(name)
+            harness.clock.advance(AFTER_DEATH_SECONDS)
+        harness.forget(name)
         return ended
 
     def _prepare(self) -> None:
-        self.bench.control.reset()
+        self.harness.control.reset()
         if self.scene.troubled:
-            scenes.make_trouble(self.bench, self.known)
+            scenes.make_trouble(self.harness, self.known)
         if self.scene.refused:
-            scenes.refuse_all(self.bench, self.known)
+            scenes.refuse_all(self.harness, self.known)
 
     def _work(self, settings: BatchSettings, ports: Ports, number: int) -> bool:
         """Work on the night as one process does; True: it had to be asked for again."""
@@ -237,7 +237,7 @@ class Enumeration:
         if self.scene.troubled and not number:
             scenes.by_sensors(settings, ports, "sensor-0")
         if self.scene.refused:
-            scenes.mend(self.bench, settings, ports, f"mended-{number}")
+            scenes.mend(self.harness, settings, ports, f"mended-{number}")
         return unasked
 
     def _budget(self) -> Decimal | None:
@@ -251,35 +251,35 @@ class Enumeration:
         def process(tell: Callable[[str], None]) -> Mapping[str, Any]:
             if number == 0:
                 self._prepare()
-            ports = self.bench.open_ports(name, Effects(death, tell))
-            settings = self.bench.settings(budget_usd=self._budget())
+            ports = self.harness.open_ports(name, Effects(death, tell))
+            settings = self.harness.settings(budget_usd=self._budget())
             unasked = self._work(settings, ports, number)
-            return judge(self.bench, ports, name, unasked=unasked)
+            return judge(self.harness, ports, name, unasked=unasked)
 
         return process
 
 
-def known_of(bench: Bench) -> Known:
+def known_of(harness: CrashHarness) -> Known:
     """Return the stand-in's names of the requests that buy, poll and download."""
-    bench.lay_out(1)
-    bench.begin_anew()
+    harness.lay_out(1)
+    harness.begin_anew()
 
     def probe(tell: Callable[[str], None]) -> Mapping[str, Any]:
-        ports = bench.open_ports("probe", Effects(None, tell))
-        planned = scenes.plan_night(bench.settings(), scenes.NIGHT.partition_key, ports)
-        ports.provider.take_turn(Lane.SUBMIT)
+        ports = harness.open_ports("probe", Effects(None, tell))
+        planned = scenes.plan_night(harness.settings(), scenes.NIGHT.partition_key, ports)
+        ports.provider.take_turn(Purpose.SUBMIT)
         first = next(each_submission(ports.ledger, scenes.NIGHT))
         receipt = ports.provider.submit(submit_request(ports, first, {}))
-        submit = bench.control.requests()[-1].operation
-        bench.clock.advance(120)
+        submit = harness.control.requests()[-1].operation
+        harness.clock.advance(120)
         report = ports.provider.poll(receipt.provider_run_id, planned.workflow)
-        poll = bench.control.requests()[-1].operation
+        poll = harness.control.requests()[-1].operation
         with ports.provider.fetch(report.outputs[0], max_bytes=10_000_000) as download:
             download.read()
         return {
             "submit": submit,
             "poll": poll,
-            "fetch": bench.control.requests()[-1].operation,
+            "fetch": harness.control.requests()[-1].operation,
             "price_usd": str(ports.provider.estimate_usd(planned.workflow, PRICE)),
         }
 

@@ -11,8 +11,8 @@ import threading
 
 from flow_pipelines.ledger import connect
 from flow_pipelines.lifecycle import collect, plan_night, submit_night, wait_for_night
-from flow_pipelines_tests.faults.crash.bench import NIGHT, Bench
 from flow_pipelines_tests.faults.crash.effects import Effects
+from flow_pipelines_tests.faults.crash.harness import NIGHT, CrashHarness
 from flow_pipelines_tests.faults.crash.night import by_sensors
 
 _NAME = "warming"
@@ -22,14 +22,14 @@ for _made_once in ("_make_engine", "_config", "_scripts"):
     setattr(connect, _made_once, functools.cache(getattr(connect, _made_once)))
 
 
-def warm_up(bench: Bench) -> None:
+def warm_up(harness: CrashHarness) -> None:
     """Work on a night in this process, which is about to fork, and close what that opened."""
-    bench.lay_out(1)
-    bench.begin_anew()
-    bench.control.reset()
-    _work(bench)
-    bench.s3.close()
-    bench.forget(_NAME)
+    harness.lay_out(1)
+    harness.begin_anew()
+    harness.control.reset()
+    _work(harness)
+    harness.s3.close()
+    harness.forget(_NAME)
     assert threading.active_count() == 1, "one that forks must have no threads"
     gc.collect()
     # Looking for garbage writes to every object, and so copies all that is inherited.
@@ -37,10 +37,10 @@ def warm_up(bench: Bench) -> None:
     gc.disable()
 
 
-def _work(bench: Bench) -> None:
+def _work(harness: CrashHarness) -> None:
     """Do all of a night but its tables: Arrow would start threads, which no fork inherits."""
-    ports = bench.open_ports(_NAME, Effects(None, lambda _instant: None), guarded=False)
-    settings = bench.settings()
+    ports = harness.open_ports(_NAME, Effects(None, lambda _instant: None), guarded=False)
+    settings = harness.settings()
     plan_night(settings, NIGHT.partition_key, ports)
     submit_night(settings, NIGHT, ports, owner=_NAME)
     wait_for_night(ports, NIGHT, owner=_NAME, wait_seconds=600)

@@ -25,7 +25,7 @@ from flow_pipelines.lifecycle import ports as lifecycle_ports
 from flow_pipelines.model import ENDED, BatchSettings
 from flow_pipelines.model import SubmissionState as S
 from flow_pipelines.model.errors import LeaseLost
-from flow_pipelines_tests.faults.crash.bench import NIGHT, Bench
+from flow_pipelines_tests.faults.crash.harness import NIGHT, CrashHarness
 
 TICKS = 400
 TICK_SECONDS = 15.0
@@ -131,27 +131,27 @@ def restart(settings: BatchSettings, ports: Ports, owner: str) -> bool:
     return unasked
 
 
-def mend(bench: Bench, settings: BatchSettings, ports: Ports, owner: str) -> None:
+def mend(harness: CrashHarness, settings: BatchSettings, ports: Ports, owner: str) -> None:
     """Let a person mend the prompts of a night that was refused, and ask for it once more."""
     record = ports.ledger.night(NIGHT)
     if record is None or not set(record.counts) & {S.PLANNED, S.FAILED}:
         return
-    bench.lay_out(REFUSED_ROWS)
+    harness.lay_out(REFUSED_ROWS)
     one_run(settings, ports, owner)
     by_sensors(settings, ports, f"{owner}-after")
 
 
-def refuse_all(bench: Bench, known: Known) -> None:
+def refuse_all(harness: CrashHarness, known: Known) -> None:
     """Let the stand-in refuse every row of the night alike, until its prompts are mended."""
-    bench.lay_out(REFUSED_ROWS, REFUSED)
-    bench.control.add_fault(
-        bench.provider, known.submit, "status", status=400, contains=REFUSED, count=None
+    harness.lay_out(REFUSED_ROWS, REFUSED)
+    harness.control.add_fault(
+        harness.provider, known.submit, "status", status=400, contains=REFUSED, count=None
     )
 
 
-def make_trouble(bench: Bench, known: Known) -> None:
+def make_trouble(harness: CrashHarness, known: Known) -> None:
     """Let the stand-in refuse, forget and cut what the night is about to ask of it."""
-    control, name = bench.control, bench.provider
+    control, name = harness.control, harness.provider
 
     def fault(operation: str, action: str, **details: Any) -> None:
         control.add_fault(name, operation, action, **details)

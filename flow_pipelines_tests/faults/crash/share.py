@@ -12,8 +12,8 @@ from itertools import groupby
 
 import flow_pipelines_tests.conftest  # noqa: F401 - keeps accounts and proxies of the caller away
 from flow_pipelines_tests.faults.crash.enumeration import SCENES, Enumeration, Report, known_of
+from flow_pipelines_tests.faults.crash.forking import open_harness
 from flow_pipelines_tests.faults.crash.inherited import warm_up
-from flow_pipelines_tests.faults.crash.lane import open_bench
 from flow_pipelines_tests.faults.crash.shares import Share
 
 
@@ -21,11 +21,11 @@ def run_shares(shares: Sequence[Share]) -> Iterator[Report]:
     """Try the shares' kill points; each provider has a stand-in of its own."""
     scenes = {scene.name: scene for scene in SCENES}
     for provider, its_shares in groupby(shares, lambda share: share.provider):
-        with open_bench(provider) as bench:
-            known = known_of(bench)
-            warm_up(bench)
+        with open_harness(provider) as harness:
+            known = known_of(harness)
+            warm_up(harness)
             for share in its_shares:
-                yield Enumeration(bench, scenes[share.scene], known).run(
+                yield Enumeration(harness, scenes[share.scene], known).run(
                     every=_while_awaited(share), twice=share.twice
                 )
 

@@ -14,7 +14,7 @@ from flow_pipelines.lifecycle import Ports
 from flow_pipelines.model import Output, Submission, SubmissionState
 from flow_pipelines.sandbox.control_client import SandboxRun
 from flow_pipelines.sandbox.meter import Reading
-from flow_pipelines_tests.faults.crash.bench import NIGHT, Bench
+from flow_pipelines_tests.faults.crash.harness import NIGHT, CrashHarness
 
 S = SubmissionState
 _REFUSED = 400
@@ -35,25 +35,25 @@ class Verdict:
     """The night had not been marked when its process died, and was asked for again."""
 
 
-def judge(bench: Bench, ports: Ports, name: str, *, unasked: bool) -> dict[str, object]:
+def judge(harness: CrashHarness, ports: Ports, name: str, *, unasked: bool) -> dict[str, object]:
     """Compare everything; `name` is the night's own."""
     submissions = ports.ledger.submissions(NIGHT)
     outputs = ports.ledger.outputs(NIGHT)
-    reading = bench.control.state()[bench.provider]
-    runs = bench.control.runs(bench.provider)
+    reading = harness.control.state()[harness.provider]
+    runs = harness.control.runs(harness.provider)
     states = [submission.state for submission in submissions]
     violations = [
         *_money(reading, submissions, runs),
         *_states(ports, states),
-        *_pictures(bench, name, submissions, outputs, runs),
-        *_tables(bench, name, submissions, outputs),
+        *_pictures(harness, name, submissions, outputs, runs),
+        *_tables(harness, name, submissions, outputs),
     ]
     verdict = Verdict(
         violations=violations,
         states={state.value: states.count(state) for state in sorted(set(states))},
         billed=reading.runs_billed,
         unresolved=states.count(S.UNRESOLVED),
-        refused=sum(one.status == _REFUSED for one in bench.control.requests()),
+        refused=sum(one.status == _REFUSED for one in harness.control.requests()),
         unasked=unasked,
     )
     return asdict(verdict)
@@ -96,7 +96,7 @@ def _states(ports: Ports, states: list[SubmissionState]) -> Iterator[str]:
 
 
 def _pictures(
-    bench: Bench,
+    harness: CrashHarness,
     name: str,
     submissions: list[Submission],
     outputs: dict[str, list[Output]],
@@ -113,24 +113,27 @@ def _pictures(
                 yield f"a picture is not stored: {output}"
                 continue
             expected.add(output.stored.s3_key)
-            yield from _whole(bench, output)
-    folder = bench.bucket_folder / name / NIGHT.batch / NIGHT.partition_key / "images"
-    there = {str(path.relative_to(bench.bucket_folder)) for path in folder.glob("*")}
+            yield from _whole(harness, output)
+    folder = harness.bucket_folder / name / NIGHT.batch / NIGHT.partition_key / "images"
+    there = {str(path.relative_to(harness.bucket_folder)) for path in folder.glob("*")}
     if there != expected:
         yield f"in the bucket, or in the ledger, but not in both: {there ^ expected}"
 
 
-def _whole(bench: Bench, output: Output) -> Iterator[str]:
-    content = (bench.bucket_folder / output.stored.s3_key).read_bytes()
+def _whole(harness: CrashHarness, output: Output) -> Iterator[str]:
+    content = (harness.bucket_folder / output.stored.s3_key).read_bytes()
     if hashlib.sha256(content).hexdigest() != output.stored.sha256:
         yield f"another content than the ledger's: {output.stored.s3_key}"
     Image.open(io.BytesIO(content)).load()
 
 
 def _tables(
-    bench: Bench, name: str, submissions: list[Submission], outputs: dict[str, list[Output]]
+    harness: CrashHarness,
+    name: str,
+    submissions: list[Submission],
+    outputs: dict[str, list[Output]],
 ) -> Iterator[str]:
-    folder = bench.bucket_folder / name / NIGHT.batch / NIGHT.partition_key
+    folder = harness.bucket_folder / name / NIGHT.batch / NIGHT.partition_key
     runs = pq.ParquetFile(folder / "runs.parquet").read().to_pylist()
     told = [(row["submission_key"], row["status"], row["provider_run_id"]) for row in runs]
     known = [(one.submission_key, one.state.value, one.provider_run_id) for one in submissions]

@@ -25,15 +25,15 @@ from flow_pipelines_tests.databases import (  # noqa: F401 - fixtures of this fo
 )
 from flow_pipelines_tests.fake_provider import FakeProvider
 from flow_pipelines_tests.fakes import ManualClock
-from flow_pipelines_tests.unit.lifecycle.conftest import NIGHT, Lab
+from flow_pipelines_tests.unit.lifecycle.conftest import NIGHT, LifecycleHarness
 
 
 @pytest.fixture
-def lab(
+def harness(
     tmp_path: Path,
     bucket_server: BucketServer,
     migrated_sqlite: Path,
-) -> Iterator[Lab]:
+) -> Iterator[LifecycleHarness]:
     """Return a night of a fake provider, in a ledger whose tables are there already."""
     clock = ManualClock()
     file = tmp_path / "ledger.db"
@@ -49,8 +49,8 @@ def lab(
         time_partitioned=True,
     )
     store = S3ImageStore(bucket_server.bucket, "flow", bucket_server.shared_client(), clock)
-    lab = Lab(
+    harness = LifecycleHarness(
         tmp_path, open_ledger(f"sqlite:///{file}", clock), FakeProvider(), store, clock, settings
     )
-    yield lab
-    lab.ledger.close()  # type: ignore[attr-defined] - the real one
+    yield harness
+    harness.ledger.close()  # type: ignore[attr-defined] - the real one

@@ -30,7 +30,7 @@ from flow_pipelines.reports.cost_report import MonthToDate, cost_frame, cost_mar
 from flow_pipelines.reports.markdown import plain
 from flow_pipelines.reports.preview import preview_markdown
 from flow_pipelines_tests.dagster.conftest import BATCH, NIGHT, Project, World, materialize
-from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness
 
 WHOLE = ("harbor/prompts", "harbor/provider_runs", "harbor/images", "harbor/contact_sheet")
 SAFE = re.compile(r"[A-Za-z0-9._-]{1,160}")
@@ -121,14 +121,14 @@ def test_file_names_of_a_provider_are_no_part_of_any_path(
     assert sorted(row["file_name"] for row in manifest) == world.images()
 
 
-def test_a_partition_key_leads_to_no_prompt_table_elsewhere(lab: Lab) -> None:
+def test_a_partition_key_leads_to_no_prompt_table_elsewhere(harness: LifecycleHarness) -> None:
     from dataclasses import replace
 
-    (lab.folder.parent / "stolen.csv").write_text("prompt_id,prompt\na,a cat\n")
-    lab.settings = replace(lab.settings, prompts="{partition_key}.csv")
-    lab.night = Night(lab.night.batch, "../stolen")
+    (harness.folder.parent / "stolen.csv").write_text("prompt_id,prompt\na,a cat\n")
+    harness.settings = replace(harness.settings, prompts="{partition_key}.csv")
+    harness.night = Night(harness.night.batch, "../stolen")
     with pytest.raises(ConfigurationError, match="no prompt table is looked for"):
-        lab.plan()
+        harness.plan()
 
 
 # -- what people are shown ----------------------------------------------------------------------

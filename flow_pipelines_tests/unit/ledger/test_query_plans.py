@@ -13,143 +13,162 @@ from sqlalchemy import event
 from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.ledger.schema import metadata
 from flow_pipelines.model import Night, Receipt, Workflow
-from flow_pipelines_tests.conformance.ledger.desk import Desk, S, entry_of, facts, key_of, refs
+from flow_pipelines_tests.conformance.ledger.ledger_driver import (
+    LedgerDriver,
+    S,
+    entry_of,
+    facts,
+    key_of,
+    refs,
+)
 from flow_pipelines_tests.fakes import ManualClock
 
 NIGHT = Night("posters", "2026-11-21")
 KEY = key_of(NIGHT, 0)
 DUE: dict[str, Any] = {"provider": "floyo", "resource": "floyo", "location": "here"}
 
-HOT: dict[str, Callable[[Desk], object]] = {
-    "plan": lambda desk: desk.plan(NIGHT, range(3)),
-    "plan a frozen night": lambda desk: desk.plan(NIGHT, range(2), content="second"),
-    "regenerate": lambda desk: desk.ledger.regenerate(NIGHT, "run", "all", lambda _: []),
-    "prompt_rows": lambda desk: desk.ledger.prompt_rows(NIGHT),
-    "submission": lambda desk: desk.ledger.submission(KEY),
-    "submissions": lambda desk: desk.ledger.submissions(NIGHT),
-    "submissions by state": lambda desk: desk.ledger.submissions(NIGHT, states={S.PLANNED}),
-    "submission_pages": lambda desk: list(desk.ledger.submission_pages(NIGHT, size=1)),
-    "submission_pages by state": lambda desk: list(
-        desk.ledger.submission_pages(NIGHT, states={S.PLANNED}, size=1)
+HOT: dict[str, Callable[[LedgerDriver], object]] = {
+    "plan": lambda driver: driver.plan(NIGHT, range(3)),
+    "plan a frozen night": lambda driver: driver.plan(NIGHT, range(2), content="second"),
+    "regenerate": lambda driver: driver.ledger.regenerate(NIGHT, "run", "all", lambda _: []),
+    "prompt_rows": lambda driver: driver.ledger.prompt_rows(NIGHT),
+    "submission": lambda driver: driver.ledger.submission(KEY),
+    "submissions": lambda driver: driver.ledger.submissions(NIGHT),
+    "submissions by state": lambda driver: driver.ledger.submissions(NIGHT, states={S.PLANNED}),
+    "submission_pages": lambda driver: list(driver.ledger.submission_pages(NIGHT, size=1)),
+    "submission_pages by state": lambda driver: list(
+        driver.ledger.submission_pages(NIGHT, states={S.PLANNED}, size=1)
     ),
-    "search": lambda desk: desk.ledger.search(),
-    "search by batch": lambda desk: desk.ledger.search(batch="posters"),
-    "search by partition": lambda desk: desk.ledger.search(partition_key="2026-11-21"),
-    "search a night": lambda desk: desk.ledger.search(batch="posters", partition_key="2026-11-21"),
-    "search a night by all": lambda desk: desk.ledger.search(
+    "search": lambda driver: driver.ledger.search(),
+    "search by batch": lambda driver: driver.ledger.search(batch="posters"),
+    "search by partition": lambda driver: driver.ledger.search(partition_key="2026-11-21"),
+    "search a night": lambda driver: driver.ledger.search(
+        batch="posters", partition_key="2026-11-21"
+    ),
+    "search a night by all": lambda driver: driver.ledger.search(
         batch="posters", partition_key="2026-11-21", provider="floyo", state=S.FAILED
     ),
-    "search by provider": lambda desk: desk.ledger.search(provider="floyo"),
-    "search by state": lambda desk: desk.ledger.search(state=S.FAILED),
-    "search by all": lambda desk: desk.ledger.search(batch="posters", provider="f", state=S.FAILED),
-    "search_all by state": lambda desk: list(desk.ledger.search_all(state=S.FAILED)),
-    "count_found of a night": lambda desk: desk.ledger.count_found(
+    "search by provider": lambda driver: driver.ledger.search(provider="floyo"),
+    "search by state": lambda driver: driver.ledger.search(state=S.FAILED),
+    "search by all": lambda driver: driver.ledger.search(
+        batch="posters", provider="f", state=S.FAILED
+    ),
+    "search_all by state": lambda driver: list(driver.ledger.search_all(state=S.FAILED)),
+    "count_found of a night": lambda driver: driver.ledger.count_found(
         batch="posters", partition_key="2026-11-21", provider="floyo", state=S.FAILED
     ),
-    "count_found by state": lambda desk: desk.ledger.count_found(state=S.FAILED),
-    "known_runs": lambda desk: desk.ledger.known_runs("floyo", ["run a", "run b"]),
-    "unresolved": lambda desk: desk.ledger.unresolved(**DUE),
-    "unresolved of a night": lambda desk: desk.ledger.unresolved(**DUE, night=NIGHT),
-    "outstanding": lambda desk: desk.ledger.outstanding(location="here"),
-    "outstanding of a night": lambda desk: desk.ledger.outstanding(night=NIGHT),
-    "keep_account": lambda desk: desk.ledger.keep_account("floyo", "floyo", frozenset({"w"})),
-    "forget_account": lambda desk: desk.ledger.forget_account("floyo"),
-    "planned_for": lambda desk: desk.ledger.planned_for(NIGHT),
-    "nights_besides": lambda desk: desk.ledger.nights_besides(["posters"], location="here"),
-    "night": lambda desk: desk.ledger.night(NIGHT),
-    "night_records": lambda desk: desk.ledger.night_records([NIGHT, Night("covers", "x")]),
-    "nights_to_do": lambda desk: desk.ledger.nights_to_do(["posters", "covers"]),
-    "outputs": lambda desk: desk.ledger.outputs(NIGHT),
-    "outputs_of": lambda desk: desk.ledger.outputs_of([KEY, key_of(NIGHT, 1)]),
-    "stored_with": lambda desk: desk.ledger.stored_with("0" * 64),
-    "cost_lines": lambda desk: desk.ledger.cost_lines(["posters"]),
-    "cost_lines since": lambda desk: desk.ledger.cost_lines(since=desk.clock.now()),
-    "cost_lines changed since": lambda desk: desk.ledger.cost_lines(changed_since=desk.clock.now()),
-    "spend": lambda desk: desk.ledger.spend(desk.clock.now(), desk.clock.now() + timedelta(days=1)),
-    "reserved_usd": lambda desk: desk.ledger.reserved_usd("floyo", desk.clock.now()),
-    "begin": lambda desk: desk.begin(key_of(NIGHT, 1), budget="9", daily="9"),
-    "receipt": lambda desk: desk.receive(KEY),
-    "park_abandoned": lambda desk: desk.ledger.park_abandoned(location="here"),
-    "park_abandoned of a night": lambda desk: desk.ledger.park_abandoned(night=NIGHT),
-    "attach": lambda desk: desk.ledger.attach(
+    "count_found by state": lambda driver: driver.ledger.count_found(state=S.FAILED),
+    "known_runs": lambda driver: driver.ledger.known_runs("floyo", ["run a", "run b"]),
+    "unresolved": lambda driver: driver.ledger.unresolved(**DUE),
+    "unresolved of a night": lambda driver: driver.ledger.unresolved(**DUE, night=NIGHT),
+    "outstanding": lambda driver: driver.ledger.outstanding(location="here"),
+    "outstanding of a night": lambda driver: driver.ledger.outstanding(night=NIGHT),
+    "keep_account": lambda driver: driver.ledger.keep_account("floyo", "floyo", frozenset({"w"})),
+    "forget_account": lambda driver: driver.ledger.forget_account("floyo"),
+    "planned_for": lambda driver: driver.ledger.planned_for(NIGHT),
+    "nights_besides": lambda driver: driver.ledger.nights_besides(["posters"], location="here"),
+    "night": lambda driver: driver.ledger.night(NIGHT),
+    "night_records": lambda driver: driver.ledger.night_records([NIGHT, Night("covers", "x")]),
+    "nights_to_do": lambda driver: driver.ledger.nights_to_do(["posters", "covers"]),
+    "outputs": lambda driver: driver.ledger.outputs(NIGHT),
+    "outputs_of": lambda driver: driver.ledger.outputs_of([KEY, key_of(NIGHT, 1)]),
+    "stored_with": lambda driver: driver.ledger.stored_with("0" * 64),
+    "cost_lines": lambda driver: driver.ledger.cost_lines(["posters"]),
+    "cost_lines since": lambda driver: driver.ledger.cost_lines(since=driver.clock.now()),
+    "cost_lines changed since": lambda driver: driver.ledger.cost_lines(
+        changed_since=driver.clock.now()
+    ),
+    "spend": lambda driver: driver.ledger.spend(
+        driver.clock.now(), driver.clock.now() + timedelta(days=1)
+    ),
+    "reserved_usd": lambda driver: driver.ledger.reserved_usd("floyo", driver.clock.now()),
+    "begin": lambda driver: driver.begin(key_of(NIGHT, 1), budget="9", daily="9"),
+    "receipt": lambda driver: driver.receive(KEY),
+    "park_abandoned": lambda driver: driver.ledger.park_abandoned(location="here"),
+    "park_abandoned of a night": lambda driver: driver.ledger.park_abandoned(night=NIGHT),
+    "attach": lambda driver: driver.ledger.attach(
         key_of(NIGHT, 2), Receipt(provider_run_id="r"), who="ann", why="found"
     ),
-    "skip": lambda desk: desk.ledger.skip([key_of(NIGHT, 1)], "budget"),
-    "claim_due": lambda desk: desk.ledger.claim_due("owner", **DUE),
-    "claim_due of a night": lambda desk: desk.ledger.claim_due("owner", **DUE, night=NIGHT),
-    "next_due_at": lambda desk: desk.ledger.next_due_at(**DUE),
-    "next_due_at of a night": lambda desk: desk.ledger.next_due_at(**DUE, night=NIGHT),
-    "release_claims": lambda desk: desk.ledger.release_claims("owner"),
-    "poll": lambda desk: desk.poll(KEY, S.SUCCEEDED, outputs=refs("a")),
-    "postpone": lambda desk: desk.ledger.postpone_poll(KEY, desk.clock.now(), "502"),
-    "mark_due": lambda desk: desk.ledger.mark_due(KEY),
-    "stored": lambda desk: desk.ledger.record_stored(KEY, 0, facts()),
-    "collected": lambda desk: desk.ledger.mark_collected(KEY),
-    "record_collected": lambda desk: desk.ledger.record_collected(NIGHT, {KEY: {0: facts()}}),
-    "nights_of": lambda desk: desk.ledger.nights_of("posters", after="2026-11-20"),
-    "note_bucket": lambda desk: desk.ledger.note_bucket(NIGHT, {KEY: [0]}, "pictures"),
-    "record_missing": lambda desk: desk.ledger.record_missing(KEY, {0: facts()}, "gone"),
-    "settlements": lambda desk: desk.ledger.settlements(KEY),
-    "attach_told": lambda desk: desk.ledger.attach_told(
+    "skip": lambda driver: driver.ledger.skip([key_of(NIGHT, 1)], "budget"),
+    "claim_due": lambda driver: driver.ledger.claim_due("owner", **DUE),
+    "claim_due of a night": lambda driver: driver.ledger.claim_due("owner", **DUE, night=NIGHT),
+    "next_due_at": lambda driver: driver.ledger.next_due_at(**DUE),
+    "next_due_at of a night": lambda driver: driver.ledger.next_due_at(**DUE, night=NIGHT),
+    "release_claims": lambda driver: driver.ledger.release_claims("owner"),
+    "poll": lambda driver: driver.poll(KEY, S.SUCCEEDED, outputs=refs("a")),
+    "postpone": lambda driver: driver.ledger.postpone_poll(KEY, driver.clock.now(), "502"),
+    "mark_due": lambda driver: driver.ledger.mark_due(KEY),
+    "stored": lambda driver: driver.ledger.record_stored(KEY, 0, facts()),
+    "collected": lambda driver: driver.ledger.mark_collected(KEY),
+    "record_collected": lambda driver: driver.ledger.record_collected(NIGHT, {KEY: {0: facts()}}),
+    "nights_of": lambda driver: driver.ledger.nights_of("posters", after="2026-11-20"),
+    "note_bucket": lambda driver: driver.ledger.note_bucket(NIGHT, {KEY: [0]}, "pictures"),
+    "record_missing": lambda driver: driver.ledger.record_missing(KEY, {0: facts()}, "gone"),
+    "settlements": lambda driver: driver.ledger.settlements(KEY),
+    "attach_told": lambda driver: driver.ledger.attach_told(
         key_of(NIGHT, 1), Receipt(provider_run_id="told"), who="callback", why="its token"
     ),
-    "note_key_known": lambda desk: desk.ledger.note_key_known(KEY, "409"),
-    "detach": lambda desk: desk.ledger.detach(KEY, who="ann", why="not its own"),
-    "detached_outputs": lambda desk: desk.ledger.detached_outputs(KEY),
-    "note_second_run": lambda desk: desk.ledger.note_second_run(KEY, "second"),
-    "second_runs": lambda desk: desk.ledger.second_runs([KEY, key_of(NIGHT, 1)]),
-    "unsettled_second_runs": lambda desk: desk.ledger.unsettled_second_runs(),
-    "settle_second_run": lambda desk: desk.ledger.settle_second_run(
+    "note_key_known": lambda driver: driver.ledger.note_key_known(KEY, "409"),
+    "detach": lambda driver: driver.ledger.detach(KEY, who="ann", why="not its own"),
+    "detached_outputs": lambda driver: driver.ledger.detached_outputs(KEY),
+    "note_second_run": lambda driver: driver.ledger.note_second_run(KEY, "second"),
+    "second_runs": lambda driver: driver.ledger.second_runs([KEY, key_of(NIGHT, 1)]),
+    "unsettled_second_runs": lambda driver: driver.ledger.unsettled_second_runs(),
+    "settle_second_run": lambda driver: driver.ledger.settle_second_run(
         KEY, "second", who="ann", why="refunded"
     ),
-    "search by batch and state": lambda desk: desk.ledger.search(batch="posters", state=S.FAILED),
-    "search by provider and state": lambda desk: desk.ledger.search(provider="f", state=S.FAILED),
-    "tallies": lambda desk: desk.ledger.tallies(NIGHT),
-    "tallies_of": lambda desk: desk.ledger.tallies_of([NIGHT, Night("covers", "x")]),
-    "counts_by_state": lambda desk: desk.ledger.counts_by_state(["posters", "covers"]),
-    "in_flight": lambda desk: desk.ledger.in_flight(**DUE),
-    "workload": lambda desk: desk.ledger.workload("floyo"),
-    "run_times": lambda desk: desk.ledger.run_times("floyo", "version-1"),
-    "batch_locations": lambda desk: desk.ledger.batch_locations(["posters", "covers"]),
-    "claim_batch": lambda desk: desk.ledger.claim_batch("posters", "here"),
-    "mark_night": lambda desk: desk.ledger.mark_night(NIGHT),
-    "note_submitter": lambda desk: desk.ledger.note_submitter(NIGHT, None, None),
-    "note_ask": lambda desk: desk.ledger.note_ask(NIGHT, "run", 10),
-    "request_work": lambda desk: desk.ledger.request_work(
-        NIGHT, "submit", not_before=desk.clock.now()
+    "search by batch and state": lambda driver: driver.ledger.search(
+        batch="posters", state=S.FAILED
     ),
-    "night_collected": lambda desk: desk.ledger.night_collected(NIGHT, 0),
-    "park_submission": lambda desk: desk.ledger.park_submission(KEY, "lost"),
-    "return_to_plan": lambda desk: desk.ledger.return_to_plan(KEY, "refused"),
-    "reject_submission": lambda desk: desk.ledger.reject_submission(KEY, "code", "bad"),
-    "reject_submission, one of a kind": lambda desk: desk.ledger.reject_submission(
+    "search by provider and state": lambda driver: driver.ledger.search(
+        provider="f", state=S.FAILED
+    ),
+    "tallies": lambda driver: driver.ledger.tallies(NIGHT),
+    "tallies_of": lambda driver: driver.ledger.tallies_of([NIGHT, Night("covers", "x")]),
+    "counts_by_state": lambda driver: driver.ledger.counts_by_state(["posters", "covers"]),
+    "in_flight": lambda driver: driver.ledger.in_flight(**DUE),
+    "workload": lambda driver: driver.ledger.workload("floyo"),
+    "run_times": lambda driver: driver.ledger.run_times("floyo", "version-1"),
+    "batch_locations": lambda driver: driver.ledger.batch_locations(["posters", "covers"]),
+    "claim_batch": lambda driver: driver.ledger.claim_batch("posters", "here"),
+    "mark_night": lambda driver: driver.ledger.mark_night(NIGHT),
+    "note_submitter": lambda driver: driver.ledger.note_submitter(NIGHT, None, None),
+    "note_ask": lambda driver: driver.ledger.note_ask(NIGHT, "run", 10),
+    "request_work": lambda driver: driver.ledger.request_work(
+        NIGHT, "submit", not_before=driver.clock.now()
+    ),
+    "night_collected": lambda driver: driver.ledger.night_collected(NIGHT, 0),
+    "park_submission": lambda driver: driver.ledger.park_submission(KEY, "lost"),
+    "return_to_plan": lambda driver: driver.ledger.return_to_plan(KEY, "refused"),
+    "reject_submission": lambda driver: driver.ledger.reject_submission(KEY, "code", "bad"),
+    "reject_submission, one of a kind": lambda driver: driver.ledger.reject_submission(
         KEY, "code", "bad", refusal="alike"
     ),
-    "settle_refused": lambda desk: desk.ledger.settle_refused(
-        desk.ledger.submission(key_of(NIGHT, 2)), S.PLANNED, code=None, why="refused"
+    "settle_refused": lambda driver: driver.ledger.settle_refused(
+        driver.ledger.submission(key_of(NIGHT, 2)), S.PLANNED, code=None, why="refused"
     ),
-    "settle_not_created": lambda desk: desk.settle_not_created(key_of(NIGHT, 2)),
-    "cancel_planned": lambda desk: desk.ledger.cancel_planned([key_of(NIGHT, 1)], "stop"),
-    "record_output_problem": lambda desk: desk.ledger.record_output_problem(KEY, 0, "cut"),
-    "workflow": lambda desk: desk.ledger.workflow("version-1"),
-    "lease": lambda desk: desk.ledger.lease("submit:posters/2026-11-21"),
-    "leases": lambda desk: desk.ledger.leases(["submit:posters/2026-11-21", "submit:covers/x"]),
-    "release_lease": lambda desk: desk.ledger.release_lease("submit:posters", "owner"),
-    "paused": lambda desk: desk.ledger.paused(),
-    "resume": lambda desk: desk.ledger.resume(),
-    "account_stop": lambda desk: desk.ledger.account_stop("floyo", desk.clock.now()),
-    "provider_file": lambda desk: desk.ledger.provider_file("floyo", "sha"),
-    "remember_file": lambda desk: desk.ledger.remember_file("floyo", "sha", "name"),
-    "intents": lambda desk: desk.ledger.intents(NIGHT),
-    "regenerations": lambda desk: desk.ledger.regenerations(NIGHT),
-    "import_intents": lambda desk: desk.ledger.import_intents(
-        NIGHT, [entry_of(desk.ledger.submission(key_of(NIGHT, 1)), intents=9)], []
+    "settle_not_created": lambda driver: driver.settle_not_created(key_of(NIGHT, 2)),
+    "cancel_planned": lambda driver: driver.ledger.cancel_planned([key_of(NIGHT, 1)], "stop"),
+    "record_output_problem": lambda driver: driver.ledger.record_output_problem(KEY, 0, "cut"),
+    "workflow": lambda driver: driver.ledger.workflow("version-1"),
+    "lease": lambda driver: driver.ledger.lease("submit:posters/2026-11-21"),
+    "leases": lambda driver: driver.ledger.leases(["submit:posters/2026-11-21", "submit:covers/x"]),
+    "release_lease": lambda driver: driver.ledger.release_lease("submit:posters", "owner"),
+    "paused": lambda driver: driver.ledger.paused(),
+    "resume": lambda driver: driver.ledger.resume(),
+    "account_stop": lambda driver: driver.ledger.account_stop("floyo", driver.clock.now()),
+    "provider_file": lambda driver: driver.ledger.provider_file("floyo", "sha"),
+    "remember_file": lambda driver: driver.ledger.remember_file("floyo", "sha", "name"),
+    "intents": lambda driver: driver.ledger.intents(NIGHT),
+    "regenerations": lambda driver: driver.ledger.regenerations(NIGHT),
+    "import_intents": lambda driver: driver.ledger.import_intents(
+        NIGHT, [entry_of(driver.ledger.submission(key_of(NIGHT, 1)), intents=9)], []
     ),
-    "note_place": lambda desk: desk.ledger.note_place(NIGHT, "s3://bucket/flow"),
-    "journaled": lambda desk: desk.ledger.journaled(NIGHT, "s3://bucket/flow"),
-    "places": lambda desk: desk.ledger.places("posters"),
-    "partition_times": lambda desk: desk.ledger.partition_times("posters"),
-    "forget_file": lambda desk: desk.ledger.forget_file("floyo", "sha", "name"),
+    "note_place": lambda driver: driver.ledger.note_place(NIGHT, "s3://bucket/flow"),
+    "journaled": lambda driver: driver.ledger.journaled(NIGHT, "s3://bucket/flow"),
+    "places": lambda driver: driver.ledger.places("posters"),
+    "partition_times": lambda driver: driver.ledger.partition_times("posters"),
+    "forget_file": lambda driver: driver.ledger.forget_file("floyo", "sha", "name"),
 }
 
 ONLY_INSERTS = {"save_workflow", "acquire_lease", "move_batch", "pause", "stop_account"}
@@ -179,16 +198,16 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "record_output_problem": ("intent", "receipt", "poll"),
     "workflow": ("workflow kept",),
 }
-_STEPS: dict[str, Callable[[Desk], object]] = {
+_STEPS: dict[str, Callable[[LedgerDriver], object]] = {
     **HOT,
-    "intent": lambda desk: desk.begin(KEY),
-    "workflow kept": lambda desk: desk.ledger.save_workflow(
+    "intent": lambda driver: driver.begin(KEY),
+    "workflow kept": lambda driver: driver.ledger.save_workflow(
         Workflow(reference="graph.json", version="version-1", body={}, parameters=())
     ),
-    "wait": lambda desk: desk.clock.advance(3600),
-    "unresolved row": lambda desk: (
-        desk.begin(key_of(NIGHT, 2)),
-        desk.ledger.park_submission(key_of(NIGHT, 2), "lost"),
+    "wait": lambda driver: driver.clock.advance(3600),
+    "unresolved row": lambda driver: (
+        driver.begin(key_of(NIGHT, 2)),
+        driver.ledger.park_submission(key_of(NIGHT, 2), "lost"),
     ),
 }
 
@@ -208,34 +227,34 @@ def _watched(ledger: RunLedger) -> Iterator[list[tuple[str, Any]]]:
 
 @pytest.mark.parametrize("method", HOT)
 def test_no_method_reads_a_whole_table(sqlite_url: str, method: str) -> None:
-    desk = Desk(sqlite_url)
-    desk.plan(NIGHT, range(3))
+    driver = LedgerDriver(sqlite_url)
+    driver.plan(NIGHT, range(3))
     for step in _NEEDED.get(method, ()):
-        _STEPS[step](desk)
+        _STEPS[step](driver)
 
-    with _watched(desk.ledger) as seen:
-        HOT[method](desk)
+    with _watched(driver.ledger) as seen:
+        HOT[method](driver)
 
     assert seen
-    with desk.ledger._database.read() as connection:
+    with driver.ledger._database.read() as connection:
         for statement, parameters in seen:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
             scans = [row[3] for row in plan if _reads_a_table(row[3], statement)]
             assert scans == [], statement
-    desk.ledger.close()
+    driver.ledger.close()
 
 
-def _plans(sqlite_url: str, method: Callable[[Desk], object]) -> list[list[str]]:
-    desk = Desk(sqlite_url)
-    desk.plan(NIGHT, range(3))
-    with _watched(desk.ledger) as seen:
-        method(desk)
-    with desk.ledger._database.read() as connection:
+def _plans(sqlite_url: str, method: Callable[[LedgerDriver], object]) -> list[list[str]]:
+    driver = LedgerDriver(sqlite_url)
+    driver.plan(NIGHT, range(3))
+    with _watched(driver.ledger) as seen:
+        method(driver)
+    with driver.ledger._database.read() as connection:
         plans = [
             [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values)]
             for text, values in seen
         ]
-    desk.ledger.close()
+    driver.ledger.close()
     return plans
 
 
@@ -257,13 +276,18 @@ def test_a_search_in_one_night_reads_that_night_alone(sqlite_url: str, method: s
 @pytest.mark.parametrize("wanted", ["batch", "partition_key"])
 def test_a_search_never_walks_all_that_a_provider_ever_ran(sqlite_url: str, wanted: str) -> None:
     narrowed = {wanted: "x", "provider": "floyo"}
-    [[search, *_]] = _plans(sqlite_url, lambda desk: desk.ledger.search(**narrowed))
+    [[search, *_]] = _plans(sqlite_url, lambda driver: driver.ledger.search(**narrowed))
     assert f"({wanted}=?)" in search
 
 
 def test_every_method_of_the_ledger_is_looked_at() -> None:
     steps = [step.__code__ for step in HOT.values()]
-    words = [getattr(Desk, name) for step in steps for name in step.co_names if hasattr(Desk, name)]
+    words = [
+        getattr(LedgerDriver, name)
+        for step in steps
+        for name in step.co_names
+        if hasattr(LedgerDriver, name)
+    ]
     called = {
         name for code in (*steps, *(word.__code__ for word in words)) for name in code.co_names
     }

@@ -23,7 +23,7 @@ NIGHT = Night("posters", "2026-11-21")
 
 
 @dataclass
-class Lab:
+class LifecycleHarness:
     """Everything a test of the lifecycle touches."""
 
     folder: Path
@@ -80,7 +80,9 @@ class Lab:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, bucket_server: BucketServer, migrated_sqlite: Path) -> Iterator[Lab]:
+def harness(
+    tmp_path: Path, bucket_server: BucketServer, migrated_sqlite: Path
+) -> Iterator[LifecycleHarness]:
     clock = ManualClock()
     file = shutil.copy(migrated_sqlite, tmp_path / "ledger.db")
     ledger = open_ledger(f"sqlite:///{file}", clock)
@@ -95,5 +97,5 @@ def lab(tmp_path: Path, bucket_server: BucketServer, migrated_sqlite: Path) -> I
         time_partitioned=True,
     )
     store = S3ImageStore(bucket_server.bucket, "flow", bucket_server.shared_client(), clock)
-    yield Lab(tmp_path, ledger, FakeProvider(), store, clock, settings)
+    yield LifecycleHarness(tmp_path, ledger, FakeProvider(), store, clock, settings)
     ledger.close()

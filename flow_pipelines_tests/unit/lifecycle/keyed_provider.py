@@ -11,7 +11,7 @@ from flow_pipelines.model.errors import ProviderUnavailable, SubmitOutcomeUnknow
 from flow_pipelines.provider import Candidate, Capabilities, SubmitRequest
 from flow_pipelines_tests.fake_provider import FakeProvider
 from flow_pipelines_tests.fakes import ManualClock
-from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness
 
 ALIKE = {"provider": "floyo", "operation": "create"}
 
@@ -53,33 +53,33 @@ class KeyedProvider(FakeProvider):
         ]
 
 
-def lose_answers(lab: Lab, *prompts: str, accepted: bool = True) -> None:
+def lose_answers(harness: LifecycleHarness, *prompts: str, accepted: bool = True) -> None:
     """Buy a night of which no answer arrives."""
 
     def lose(request: SubmitRequest, _number: int) -> None:
         if accepted:
-            lab.provider.accept(request)
+            harness.provider.accept(request)
         raise SubmitOutcomeUnknown("lost", **ALIKE)
 
-    lab.provider.on_submit = lose
-    lab.plan(*prompts)
-    lab.submit()
-    lab.provider.on_submit = lambda _request, _number: None
-    assert set(lab.states()) == {"unresolved"}
+    harness.provider.on_submit = lose
+    harness.plan(*prompts)
+    harness.submit()
+    harness.provider.on_submit = lambda _request, _number: None
+    assert set(harness.states()) == {"unresolved"}
 
 
-def tick(lab: Lab) -> int:
+def tick(harness: LifecycleHarness) -> int:
     """Let a sensor look after the night; give how many copies it sent."""
-    before = len(lab.provider.posts)
-    recover(lab.ports)
-    return len(lab.provider.posts) - before
+    before = len(harness.provider.posts)
+    recover(harness.ports)
+    return len(harness.provider.posts) - before
 
 
-def copies_in(lab: Lab, seconds: int, every: int = 30) -> list[float]:
+def copies_in(harness: LifecycleHarness, seconds: int, every: int = 30) -> list[float]:
     """Tick for a while; give the submission's age at each copy."""
-    began, ages = lab.clock.now(), []
+    began, ages = harness.clock.now(), []
     for _ in range(seconds // every):
-        lab.clock.advance(every)
-        if tick(lab):
-            ages.append((lab.clock.now() - began).total_seconds())
+        harness.clock.advance(every)
+        if tick(harness):
+            ages.append((harness.clock.now() - began).total_seconds())
     return ages

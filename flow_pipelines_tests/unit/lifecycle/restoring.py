@@ -6,21 +6,21 @@ import shutil
 from pathlib import Path
 
 from flow_pipelines.ledger import open_ledger
-from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness
 
 
-def back_up(lab: Lab, name: str = "backup.db") -> Path:
+def back_up(harness: LifecycleHarness, name: str = "backup.db") -> Path:
     """Copy the ledger as it is; what is bought afterwards is not in the copy."""
-    lab.ledger.close()
-    copy = lab.folder / name
-    shutil.copyfile(lab.folder / "ledger.db", copy)
+    harness.ledger.close()
+    copy = harness.folder / name
+    shutil.copyfile(harness.folder / "ledger.db", copy)
     return copy
 
 
-def restore(lab: Lab, copy: Path) -> None:
+def restore(harness: LifecycleHarness, copy: Path) -> None:
     """Put a copy in the ledger's place."""
-    lab.ledger.close()
-    for leftover in lab.folder.glob("ledger.db-*"):
+    harness.ledger.close()
+    for leftover in harness.folder.glob("ledger.db-*"):
         leftover.unlink()
-    shutil.copyfile(copy, lab.folder / "ledger.db")
-    lab.ledger = open_ledger(f"sqlite:///{lab.folder / 'ledger.db'}", lab.clock)
+    shutil.copyfile(copy, harness.folder / "ledger.db")
+    harness.ledger = open_ledger(f"sqlite:///{harness.folder / 'ledger.db'}", harness.clock)

@@ -24,7 +24,7 @@ from flow_pipelines.model.errors import (
 )
 from flow_pipelines.provider import Capabilities, SubmitRequest
 from flow_pipelines_tests.fake_provider import FakeProvider
-from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness
 from flow_pipelines_tests.unit.lifecycle.test_recover_and_agenda import die_in_the_post
 
 FACTS = {"provider": "floyo", "operation": "create_run"}
@@ -48,18 +48,18 @@ class Account(FakeProvider):
         return self.owners
 
 
-def use(lab: Lab, resource: str, limit: int | None = None) -> None:
+def use(harness: LifecycleHarness, resource: str, limit: int | None = None) -> None:
     """Let the batch name an account, and submit with it as a run does."""
-    lab.with_settings(resource=resource)
-    owner = f"run-{lab.clock.now()}"
-    open_night(lab.night, lab.ports, owner=owner)
-    lab.submit(owner, limit=limit)
-    lab.clock.advance(60)
+    harness.with_settings(resource=resource)
+    owner = f"run-{harness.clock.now()}"
+    open_night(harness.night, harness.ports, owner=owner)
+    harness.submit(owner, limit=limit)
+    harness.clock.advance(60)
 
 
-def two_accounts(lab: Lab) -> tuple[Account, Account]:
+def two_accounts(harness: LifecycleHarness) -> tuple[Account, Account]:
     first, second = Account("a"), Account("b")
-    lab.others.update(floyo=first, floyo_b=second)
+    harness.others.update(floyo=first, floyo_b=second)
     return first, second
 
 
@@ -67,21 +67,23 @@ def two_accounts(lab: Lab) -> tuple[Account, Account]:
     "resource: changed in mid-night and back, one answer lost in between: billed on both accounts",
     "every prompt is billed once; each run is found, polled and stored with its own account",
 )
-def test_a_night_over_two_accounts_is_billed_once_and_stored_whole(lab: Lab) -> None:
-    first, second = two_accounts(lab)
+def test_a_night_over_two_accounts_is_billed_once_and_stored_whole(
+    harness: LifecycleHarness,
+) -> None:
+    first, second = two_accounts(harness)
 
     def accept_and_lose(request: SubmitRequest, _number: int) -> None:
         second.accept(request)
         raise SubmitOutcomeUnknown("lost", **FACTS)
 
     second.on_submit = accept_and_lose
-    lab.plan("a cat", "a dog", "a bird", "a fish")
-    use(lab, "floyo", limit=1)
-    use(lab, "floyo_b", limit=1)
-    assert lab.states().count("unresolved") == 1
-    use(lab, "floyo")
-    assert wait_for_night(lab.ports, lab.night, owner="run", wait_seconds=600) == 0
-    summary = collect_night(lab.night, lab.ports, owner="run")
+    harness.plan("a cat", "a dog", "a bird", "a fish")
+    use(harness, "floyo", limit=1)
+    use(harness, "floyo_b", limit=1)
+    assert harness.states().count("unresolved") == 1
+    use(harness, "floyo")
+    assert wait_for_night(harness.ports, harness.night, owner="run", wait_seconds=600) == 0
+    summary = collect_night(harness.night, harness.ports, owner="run")
 
     prompts = Counter(one.submission_key for one in (*first.posts, *second.posts))
     assert sorted(prompts.values()) == [1, 1, 1, 1]
@@ -91,12 +93,12 @@ def test_a_night_over_two_accounts_is_billed_once_and_stored_whole(lab: Lab) -> 
     assert (summary.succeeded, summary.images) == (4, 4)
 
 
-def test_each_account_is_asked_for_its_own_runs_only(lab: Lab) -> None:
-    first, second = two_accounts(lab)
-    lab.plan("a cat", "a dog")
-    use(lab, "floyo", limit=1)
-    use(lab, "floyo_b")
-    poll_due(lab.ports_of("floyo_b"), owner="sensor", budget_seconds=30)
+def test_each_account_is_asked_for_its_own_runs_only(harness: LifecycleHarness) -> None:
+    first, second = two_accounts(harness)
+    harness.plan("a cat", "a dog")
+    use(harness, "floyo", limit=1)
+    use(harness, "floyo_b")
+    poll_due(harness.ports_of("floyo_b"), owner="sensor", budget_seconds=30)
     assert (len(first.polls), len(second.polls)) == (0, 1)
 
 
@@ -104,19 +106,23 @@ def test_each_account_is_asked_for_its_own_runs_only(lab: Lab) -> None:
     "provider: changed in mid-night: the runs at the one before were never polled or stored",
     "they are polled, stored and summed up beside those at the new provider",
 )
-def test_a_night_over_two_providers_is_polled_stored_and_summed_up(lab: Lab) -> None:
-    lab.others.update(floyo=Account("a"), flora=Account("f", "flora"))
-    lab.plan("a cat", "a dog")
-    use(lab, "floyo", limit=1)
-    cancel_night(lab.night, lab.ports, why="moved", keys=lab.keys(SubmissionState.PLANNED))
-    lab.with_settings(provider="flora", resource="flora")
-    lab.plan()
-    regenerate(lab.settings, lab.night, lab.ports, requested_by="ann", scope="failed")
-    use(lab, "flora")
-    wait_for_night(lab.ports, lab.night, owner="run", wait_seconds=600)
-    summary = collect_night(lab.night, lab.ports, owner="run")
+def test_a_night_over_two_providers_is_polled_stored_and_summed_up(
+    harness: LifecycleHarness,
+) -> None:
+    harness.others.update(floyo=Account("a"), flora=Account("f", "flora"))
+    harness.plan("a cat", "a dog")
+    use(harness, "floyo", limit=1)
+    cancel_night(
+        harness.night, harness.ports, why="moved", keys=harness.keys(SubmissionState.PLANNED)
+    )
+    harness.with_settings(provider="flora", resource="flora")
+    harness.plan()
+    regenerate(harness.settings, harness.night, harness.ports, requested_by="ann", scope="failed")
+    use(harness, "flora")
+    wait_for_night(harness.ports, harness.night, owner="run", wait_seconds=600)
+    summary = collect_night(harness.night, harness.ports, owner="run")
 
-    assert [len(lab.others[name].runs) for name in ("floyo", "flora")] == [1, 1]
+    assert [len(harness.others[name].runs) for name in ("floyo", "flora")] == [1, 1]
     assert (summary.rows, summary.succeeded, summary.images) == (2, 2, 2)
 
 
@@ -125,84 +131,90 @@ def test_a_night_over_two_providers_is_polled_stored_and_summed_up(lab: Lab) -> 
     "never sent",
     "refused before the first intent, with the rows, what they were planned for, and the ways out",
 )
-def test_rows_planned_for_another_provider_stop_the_run_before_any_intent(lab: Lab) -> None:
-    lab.others.update(floyo=Account("a"), flora=Account("f", "flora"))
-    lab.plan("a cat", "a dog")
-    use(lab, "floyo", limit=1)
-    lab.with_settings(provider="flora", resource="flora")
+def test_rows_planned_for_another_provider_stop_the_run_before_any_intent(
+    harness: LifecycleHarness,
+) -> None:
+    harness.others.update(floyo=Account("a"), flora=Account("f", "flora"))
+    harness.plan("a cat", "a dog")
+    use(harness, "floyo", limit=1)
+    harness.with_settings(provider="flora", resource="flora")
     with pytest.raises(ConfigurationError, match=r"1 row\(s\) are planned for floyo") as caught:
-        lab.submit("run-2")
+        harness.submit("run-2")
     assert "flow-pipelines cancel --batch posters" in str(caught.value)
-    assert lab.states() == ["submitted", "planned"]
-    assert [one.intents for one in lab.ledger.submissions(lab.night)] == [1, 0]
+    assert harness.states() == ["submitted", "planned"]
+    assert [one.intents for one in harness.ledger.submissions(harness.night)] == [1, 0]
 
 
-def test_what_cannot_be_made_a_request_stops_the_run_before_any_intent(lab: Lab) -> None:
+def test_what_cannot_be_made_a_request_stops_the_run_before_any_intent(
+    harness: LifecycleHarness,
+) -> None:
     def broken(request: SubmitRequest) -> None:
         return request.workflow.body["slug"]
 
-    lab.provider.prepare = broken  # type: ignore[method-assign,assignment]
-    lab.plan("a cat")
+    harness.provider.prepare = broken  # type: ignore[method-assign,assignment]
+    harness.plan("a cat")
     with pytest.raises(ConfigurationError, match="KeyError: 'slug'"):
-        lab.submit()
-    assert lab.states() == ["planned"]
-    assert lab.ledger.submissions(lab.night)[0].intents == 0
+        harness.submit()
+    assert harness.states() == ["planned"]
+    assert harness.ledger.submissions(harness.night)[0].intents == 0
 
 
 @pytest.mark.case(
     "an account is not configured any more: its runs were never mentioned",
     "it is named with the number of runs that wait for it, and the others go on",
 )
-def test_an_account_that_is_gone_is_named_and_stops_no_other(lab: Lab) -> None:
-    two_accounts(lab)
-    lab.plan("a cat", "a dog", "a bird")
-    use(lab, "floyo", limit=1)
-    use(lab, "floyo_b")
-    del lab.others["floyo_b"]
-    ports = lab.ports_of("floyo")
+def test_an_account_that_is_gone_is_named_and_stops_no_other(harness: LifecycleHarness) -> None:
+    two_accounts(harness)
+    harness.plan("a cat", "a dog", "a bird")
+    use(harness, "floyo", limit=1)
+    use(harness, "floyo_b")
+    del harness.others["floyo_b"]
+    ports = harness.ports_of("floyo")
 
     done = serve_accounts(
-        ports, lab.ledger.outstanding(), owner="sensor", budget_seconds=30, location=None
+        ports, harness.ledger.outstanding(), owner="sensor", budget_seconds=30, location=None
     )
-    wait_for_night(ports, lab.night, owner="run", wait_seconds=600)
-    summary = collect_night(lab.night, ports, owner="run")
-    canceled = cancel_night(lab.night, ports, why="enough")
+    wait_for_night(ports, harness.night, owner="run", wait_seconds=600)
+    summary = collect_night(harness.night, ports, owner="run")
+    canceled = cancel_night(harness.night, ports, why="enough")
 
     said = "2 run(s) at floyo wait for the account 'floyo_b'"
     assert said in " ".join(done.problems)
-    assert said in " ".join(lab.lines)
+    assert said in " ".join(harness.lines)
     assert said in " ".join(canceled.errors)
     assert (summary.images, summary.in_flight, canceled.going_on) == (1, 2, 2)
 
 
-def test_a_resource_that_is_another_providers_now_is_not_the_account(lab: Lab) -> None:
-    lab.others.update(floyo=Account("a"), main=Account("f", "flora"))
+def test_a_resource_that_is_another_providers_now_is_not_the_account(
+    harness: LifecycleHarness,
+) -> None:
+    harness.others.update(floyo=Account("a"), main=Account("f", "flora"))
     with pytest.raises(AccountMissing, match="'main' is flora's here, not floyo's"):
-        lab.ports_of("floyo").for_account("main", "floyo")
+        harness.ports_of("floyo").for_account("main", "floyo")
 
 
-def test_time_is_shared_between_accounts(lab: Lab) -> None:
-    first, second = two_accounts(lab)
-    lab.plan(*(f"cat {number}" for number in range(8)))
-    use(lab, "floyo", limit=4)
-    use(lab, "floyo_b")
+def test_time_is_shared_between_accounts(harness: LifecycleHarness) -> None:
+    first, second = two_accounts(harness)
+    harness.plan(*(f"cat {number}" for number in range(8)))
+    use(harness, "floyo", limit=4)
+    use(harness, "floyo_b")
 
     def slow(_run: str) -> None:
-        lab.clock.advance(5)
+        harness.clock.advance(5)
 
     first.on_poll = second.on_poll = slow
-    lab.clock.advance(60)
-    serve_accounts(lab.ports, lab.ledger.outstanding(), owner="sensor", budget_seconds=20)
+    harness.clock.advance(60)
+    serve_accounts(harness.ports, harness.ledger.outstanding(), owner="sensor", budget_seconds=20)
     assert (len(first.polls), len(second.polls)) == (2, 2)
 
 
 # -- whose account a resource key is -------------------------------------------------------------
 
 
-def submit_as(lab: Lab, *owners: str) -> Account:
+def submit_as(harness: LifecycleHarness, *owners: str) -> Account:
     account = Account("-".join(owners) or "nobody", "floyo", *owners)
-    lab.others["floyo"] = account
-    lab.submit(f"run-{owners}", limit=1)
+    harness.others["floyo"] = account
+    harness.submit(f"run-{owners}", limit=1)
     return account
 
 
@@ -210,65 +222,69 @@ def submit_as(lab: Lab, *owners: str) -> Account:
     "the key under a resource was another account's: what was bought before is not found there",
     "refused before the intent, where the provider tells whose it is; a rotated key is fine",
 )
-def test_another_account_under_the_same_resource_key_is_refused(lab: Lab) -> None:
-    lab.plan("a cat", "a dog", "a bird")
-    assert submit_as(lab, "w1", "w2").asked == 1
-    submit_as(lab, "w2", "w3")
+def test_another_account_under_the_same_resource_key_is_refused(harness: LifecycleHarness) -> None:
+    harness.plan("a cat", "a dog", "a bird")
+    assert submit_as(harness, "w1", "w2").asked == 1
+    submit_as(harness, "w2", "w3")
     with pytest.raises(ConfigurationError, match="another account at floyo") as caught:
-        submit_as(lab, "w9")
+        submit_as(harness, "w9")
     assert "flow-pipelines ledger forget-account floyo" in str(caught.value)
-    assert lab.states() == ["submitted", "submitted", "planned"]
-    assert lab.ledger.submissions(lab.night)[2].intents == 0
+    assert harness.states() == ["submitted", "submitted", "planned"]
+    assert harness.ledger.submissions(harness.night)[2].intents == 0
 
-    lab.ledger.forget_account("floyo")
-    submit_as(lab, "w9")
-    assert lab.states() == ["submitted"] * 3
+    harness.ledger.forget_account("floyo")
+    submit_as(harness, "w9")
+    assert harness.states() == ["submitted"] * 3
 
 
-def test_an_account_of_another_provider_under_the_same_key_is_refused(lab: Lab) -> None:
-    lab.ledger.keep_account("floyo", "flora", frozenset())
-    lab.plan("a cat")
+def test_an_account_of_another_provider_under_the_same_key_is_refused(
+    harness: LifecycleHarness,
+) -> None:
+    harness.ledger.keep_account("floyo", "flora", frozenset())
+    harness.plan("a cat")
     with pytest.raises(AccountMissing, match="is floyo's now, and was flora's"):
-        lab.submit()
-    assert lab.states() == ["planned"]
+        harness.submit()
+    assert harness.states() == ["planned"]
 
 
-def test_who_cannot_be_asked_or_tells_nothing_is_no_reason_to_stop(lab: Lab) -> None:
-    lab.plan("a cat", "a dog")
-    submit_as(lab)
+def test_who_cannot_be_asked_or_tells_nothing_is_no_reason_to_stop(
+    harness: LifecycleHarness,
+) -> None:
+    harness.plan("a cat", "a dog")
+    submit_as(harness)
 
     class Strange(Account):
         def identity(self) -> frozenset[str]:
             raise UnexpectedAnswer("odd", provider="floyo", operation="list_workspaces")
 
-    lab.others["floyo"] = Strange("s")
-    lab.submit("run-2")
-    assert lab.states() == ["submitted"] * 2
+    harness.others["floyo"] = Strange("s")
+    harness.submit("run-2")
+    assert harness.states() == ["submitted"] * 2
 
 
-def test_nobody_is_asked_when_nothing_is_planned(lab: Lab) -> None:
-    lab.plan("a cat")
-    submit_as(lab, "w1")
-    assert submit_as(lab, "w1").asked == 0
+def test_nobody_is_asked_when_nothing_is_planned(harness: LifecycleHarness) -> None:
+    harness.plan("a cat")
+    submit_as(harness, "w1")
+    assert submit_as(harness, "w1").asked == 0
 
 
 # -- a worker that died between intent and receipt -----------------------------------------------
 
 
-def test_who_opens_a_night_settles_what_a_dead_process_left(lab: Lab) -> None:
-    lab.plan("a cat", "a dog")
-    die_in_the_post(lab, accepted=True)
-    open_night(lab.night, lab.ports, owner="run-2")
-    assert lab.states() == ["submitting", "planned"]
-    lab.clock.advance(46)
-    open_night(lab.night, lab.ports, owner="run-2")
-    assert lab.states() == ["submitted", "planned"]
+def test_who_opens_a_night_settles_what_a_dead_process_left(harness: LifecycleHarness) -> None:
+    harness.plan("a cat", "a dog")
+    die_in_the_post(harness, accepted=True)
+    open_night(harness.night, harness.ports, owner="run-2")
+    assert harness.states() == ["submitting", "planned"]
+    harness.clock.advance(46)
+    open_night(harness.night, harness.ports, owner="run-2")
+    assert harness.states() == ["submitted", "planned"]
 
 
-def test_a_retry_of_the_same_run_does_not_wait_for_its_own_lease(lab: Lab) -> None:
-    lab.provider.capabilities = Capabilities()
-    lab.plan("a cat")
-    die_in_the_post(lab, accepted=True)
-    open_night(lab.night, lab.ports, owner="dead")
-    assert lab.states() == ["unresolved"]
-    assert any("see `flow-pipelines resolve`" in line for line in lab.lines)
+def test_a_retry_of_the_same_run_does_not_wait_for_its_own_lease(harness: LifecycleHarness) -> None:
+    harness.provider.capabilities = Capabilities()
+    harness.plan("a cat")
+    die_in_the_post(harness, accepted=True)
+    open_night(harness.night, harness.ports, owner="dead")
+    assert harness.states() == ["unresolved"]
+    assert any("see `flow-pipelines resolve`" in line for line in harness.lines)

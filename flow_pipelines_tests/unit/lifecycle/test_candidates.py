@@ -10,7 +10,7 @@ import pytest
 from flow_pipelines.model import SubmissionState
 from flow_pipelines.model.errors import SubmitOutcomeUnknown
 from flow_pipelines.provider import SubmitRequest
-from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness
 from flow_pipelines_tests.unit.lifecycle.keyed_provider import (
     ALIKE,
     KeyedProvider,
@@ -24,12 +24,12 @@ AFTER_THE_WINDOW = 2 * 3600
 
 
 @pytest.fixture
-def keyed(lab: Lab) -> KeyedProvider:
-    lab.provider = KeyedProvider(lab.clock)
-    return lab.provider
+def keyed(harness: LifecycleHarness) -> KeyedProvider:
+    harness.provider = KeyedProvider(harness.clock)
+    return harness.provider
 
 
-def stop_replays(lab: Lab, keyed: KeyedProvider) -> None:
+def stop_replays(harness: LifecycleHarness, keyed: KeyedProvider) -> None:
     """Lose the answers of all copies, too."""
 
     def lose(_request: SubmitRequest, _number: int) -> None:
@@ -38,15 +38,17 @@ def stop_replays(lab: Lab, keyed: KeyedProvider) -> None:
     keyed.on_submit = lose
 
 
-def reason(lab: Lab) -> str:
-    return lab.ledger.submissions(lab.night)[0].reason or ""
+def reason(harness: LifecycleHarness) -> str:
+    return harness.ledger.submissions(harness.night)[0].reason or ""
 
 
-def test_two_in_doubt_are_told_apart_by_their_keys(lab: Lab, keyed: KeyedProvider) -> None:
-    lose_answers(lab, "a cat", "a dog")
-    copies_in(lab, 1200)
-    assert lab.states() == ["submitted", "submitted"]
-    for submission in lab.ledger.submissions(lab.night):
+def test_two_in_doubt_are_told_apart_by_their_keys(
+    harness: LifecycleHarness, keyed: KeyedProvider
+) -> None:
+    lose_answers(harness, "a cat", "a dog")
+    copies_in(harness, 1200)
+    assert harness.states() == ["submitted", "submitted"]
+    for submission in harness.ledger.submissions(harness.night):
         assert submission.provider_run_id is not None
         own = keyed.runs[submission.provider_run_id]
         assert own.submission_key == submission.submission_key
@@ -58,55 +60,57 @@ def test_two_in_doubt_are_told_apart_by_their_keys(lab: Lab, keyed: KeyedProvide
     "a row whose POST was dropped was given a stranger's run, picture and cost",
     "no run is taken because it fits; its candidates are told when no copy may be sent any more",
 )
-def test_the_only_run_that_fits_is_told_and_not_taken(lab: Lab, keyed: KeyedProvider) -> None:
-    lose_answers(lab, "a cat", accepted=False)
+def test_the_only_run_that_fits_is_told_and_not_taken(
+    harness: LifecycleHarness, keyed: KeyedProvider
+) -> None:
+    lose_answers(harness, "a cat", accepted=False)
     keyed.create(replace(keyed.posts[0], idempotency_key="somebody else's"))
-    stop_replays(lab, keyed)
+    stop_replays(harness, keyed)
 
-    copies_in(lab, AFTER_THE_WINDOW)
+    copies_in(harness, AFTER_THE_WINDOW)
     for _ in range(5):
-        lab.clock.advance(6 * 3600)
-        tick(lab)
+        harness.clock.advance(6 * 3600)
+        tick(harness)
 
-    assert lab.states() == ["unresolved"]
-    assert "1 provider run may be its (run_0001); a person has to choose" in reason(lab)
+    assert harness.states() == ["unresolved"]
+    assert "1 provider run may be its (run_0001); a person has to choose" in reason(harness)
 
 
 def test_what_a_submission_of_this_ledger_has_is_no_candidate(
-    lab: Lab, keyed: KeyedProvider
+    harness: LifecycleHarness, keyed: KeyedProvider
 ) -> None:
     def lose_second(request: SubmitRequest, number: int) -> None:
         if number == 2 or number > 3:
             raise SubmitOutcomeUnknown("lost", **ALIKE)
 
     keyed.on_submit = lose_second
-    lab.plan("a cat", "a dog", "a bird")
-    lab.submit()
-    assert lab.states() == ["submitted", "unresolved", "submitted"]
-    copies_in(lab, AFTER_THE_WINDOW)
-    lab.clock.advance(6 * 3600)
-    tick(lab)
-    lost = lab.ledger.submission(lab.keys(S.UNRESOLVED)[0])
+    harness.plan("a cat", "a dog", "a bird")
+    harness.submit()
+    assert harness.states() == ["submitted", "unresolved", "submitted"]
+    copies_in(harness, AFTER_THE_WINDOW)
+    harness.clock.advance(6 * 3600)
+    tick(harness)
+    lost = harness.ledger.submission(harness.keys(S.UNRESOLVED)[0])
     assert "may be its" not in (lost.reason or "")
 
 
 @pytest.mark.parametrize("minutes", [-6, 96])
 def test_a_run_from_another_time_is_no_candidate(
-    lab: Lab, keyed: KeyedProvider, minutes: int
+    harness: LifecycleHarness, keyed: KeyedProvider, minutes: int
 ) -> None:
-    lose_answers(lab, "a cat", accepted=False)
+    lose_answers(harness, "a cat", accepted=False)
     keyed.create(replace(keyed.posts[0], idempotency_key="somebody else's"))
     keyed.created["run_0001"] += timedelta(minutes=minutes)
-    stop_replays(lab, keyed)
-    copies_in(lab, AFTER_THE_WINDOW, every=60)
-    assert lab.states() == ["unresolved"]
-    assert "may be its" not in reason(lab)
+    stop_replays(harness, keyed)
+    copies_in(harness, AFTER_THE_WINDOW, every=60)
+    assert harness.states() == ["unresolved"]
+    assert "may be its" not in reason(harness)
 
 
 def test_candidates_cost_few_requests_however_long_a_row_waits(
-    lab: Lab, keyed: KeyedProvider
+    harness: LifecycleHarness, keyed: KeyedProvider
 ) -> None:
-    lose_answers(lab, "a cat")
-    stop_replays(lab, keyed)
-    copies_in(lab, 86400, every=300)
+    lose_answers(harness, "a cat")
+    stop_replays(harness, keyed)
+    copies_in(harness, 86400, every=300)
     assert 1 <= keyed.lists <= 10

@@ -23,7 +23,7 @@ from flow_pipelines.model.errors import (
 )
 from flow_pipelines.provider import InputFile
 from flow_pipelines_tests.fake_provider import FakeProvider
-from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness
 
 IMAGE = "10::image"
 
@@ -56,11 +56,11 @@ def png(shade: int) -> bytes:
 
 
 @pytest.fixture
-def keeper(lab: Lab) -> Keeper:
-    lab.provider = Keeper()
-    parameters = {**lab.settings.parameters, IMAGE: {"file": "{picture}"}}
-    lab.with_settings(parameters=parameters)
-    return lab.provider
+def keeper(harness: LifecycleHarness) -> Keeper:
+    harness.provider = Keeper()
+    parameters = {**harness.settings.parameters, IMAGE: {"file": "{picture}"}}
+    harness.with_settings(parameters=parameters)
+    return harness.provider
 
 
 def write(folder: Path, pictures: Sequence[str]) -> None:
@@ -78,64 +78,70 @@ def sent(provider: FakeProvider) -> list[object]:
     return [post.parameters[IMAGE] for post in provider.posts]
 
 
-def test_rows_that_share_pictures_upload_each_once(lab: Lab, keeper: Keeper) -> None:
+def test_rows_that_share_pictures_upload_each_once(
+    harness: LifecycleHarness, keeper: Keeper
+) -> None:
     names = ["red.png", "green.png", "blue.png"]
-    paint(lab.folder, *names)
-    write(lab.folder, [names[number % 3] for number in range(50)])
-    lab.plan()
+    paint(harness.folder, *names)
+    write(harness.folder, [names[number % 3] for number in range(50)])
+    harness.plan()
 
-    assert lab.submit().submitted == 50
+    assert harness.submit().submitted == 50
     assert len(keeper.uploads) == 3
     assert sorted(set(map(str, sent(keeper)))) == [f"inputs/upload_{n}" for n in (1, 2, 3)]
     assert {file.media_type for file in keeper.uploads} == {"image/png"}
 
 
-def test_two_names_of_one_content_are_one_upload(lab: Lab, keeper: Keeper) -> None:
+def test_two_names_of_one_content_are_one_upload(harness: LifecycleHarness, keeper: Keeper) -> None:
     for name in ("a.png", "b.png"):
-        (lab.folder / name).write_bytes(png(7))
-    write(lab.folder, ["a.png", "b.png"])
-    lab.plan()
-    lab.submit()
+        (harness.folder / name).write_bytes(png(7))
+    write(harness.folder, ["a.png", "b.png"])
+    harness.plan()
+    harness.submit()
 
     assert len(keeper.uploads) == 1
 
 
-def test_the_next_night_uploads_nothing_again(lab: Lab, keeper: Keeper) -> None:
-    paint(lab.folder, "red.png")
-    write(lab.folder, ["red.png"])
-    lab.plan()
-    lab.submit()
-    lab.night = type(lab.night)(lab.night.batch, "2026-11-22")
-    lab.plan()
-    lab.submit("run-2")
+def test_the_next_night_uploads_nothing_again(harness: LifecycleHarness, keeper: Keeper) -> None:
+    paint(harness.folder, "red.png")
+    write(harness.folder, ["red.png"])
+    harness.plan()
+    harness.submit()
+    harness.night = type(harness.night)(harness.night.batch, "2026-11-22")
+    harness.plan()
+    harness.submit("run-2")
 
     assert len(keeper.uploads) == 1
     assert len(keeper.posts) == 2
 
 
-def test_what_was_planned_is_bought_though_the_file_is_gone(lab: Lab, keeper: Keeper) -> None:
-    paint(lab.folder, "red.png")
-    write(lab.folder, ["red.png"])
-    lab.plan()
-    (lab.folder / "red.png").unlink()
-    lab.submit()
+def test_what_was_planned_is_bought_though_the_file_is_gone(
+    harness: LifecycleHarness, keeper: Keeper
+) -> None:
+    paint(harness.folder, "red.png")
+    write(harness.folder, ["red.png"])
+    harness.plan()
+    (harness.folder / "red.png").unlink()
+    harness.submit()
 
     assert keeper.uploads[0].content == png(0)
 
 
-def test_a_picture_that_the_provider_lost_is_uploaded_again(lab: Lab, keeper: Keeper) -> None:
-    paint(lab.folder, "red.png")
-    write(lab.folder, ["red.png", "red.png"])
-    lab.plan()
-    lab.submit(limit=1)
+def test_a_picture_that_the_provider_lost_is_uploaded_again(
+    harness: LifecycleHarness, keeper: Keeper
+) -> None:
+    paint(harness.folder, "red.png")
+    write(harness.folder, ["red.png", "red.png"])
+    harness.plan()
+    harness.submit(limit=1)
     keeper.gone.add("upload_1")
-    lab.submit("run-2")
+    harness.submit("run-2")
 
     assert sent(keeper) == ["inputs/upload_1", "inputs/upload_2"]
 
 
-def reading(lab: Lab, read: Callable[[str], bytes]) -> Ports:
-    return replace(lab.ports, read_uri=read, read_input=read)
+def reading(harness: LifecycleHarness, read: Callable[[str], bytes]) -> Ports:
+    return replace(harness.ports, read_uri=read, read_input=read)
 
 
 def refuse(uri: str) -> bytes:
@@ -147,40 +153,44 @@ def refuse(uri: str) -> bytes:
     "only {file: …} in parameters reads a picture; any other text stays the text it is",
     area="inputs",
 )
-def test_a_uri_in_a_text_column_stays_text(lab: Lab) -> None:
-    lab.provider = Keeper()
-    lab.with_settings(parameters={**lab.settings.parameters, IMAGE: "{picture}"})
-    write(lab.folder, ["s3://hr-private/badge.png"])
-    plan_night(lab.settings, lab.night.partition_key, reading(lab, refuse))
-    lab.submit()
+def test_a_uri_in_a_text_column_stays_text(harness: LifecycleHarness) -> None:
+    harness.provider = Keeper()
+    harness.with_settings(parameters={**harness.settings.parameters, IMAGE: "{picture}"})
+    write(harness.folder, ["s3://hr-private/badge.png"])
+    plan_night(harness.settings, harness.night.partition_key, reading(harness, refuse))
+    harness.submit()
 
-    assert sent(lab.provider) == ["s3://hr-private/badge.png"]
-    assert lab.provider.uploads == []
+    assert sent(harness.provider) == ["s3://hr-private/badge.png"]
+    assert harness.provider.uploads == []
 
 
-def test_a_row_names_a_picture_by_its_uri_and_each_is_read_once(lab: Lab, keeper: Keeper) -> None:
+def test_a_row_names_a_picture_by_its_uri_and_each_is_read_once(
+    harness: LifecycleHarness, keeper: Keeper
+) -> None:
     read: list[str] = []
 
     def picture(uri: str) -> bytes:
         read.append(uri)
         return png(len(uri))
 
-    write(lab.folder, ["s3://shelf/red.png", "https://shelf.example/b.png", "s3://shelf/red.png"])
-    plan_night(lab.settings, lab.night.partition_key, reading(lab, picture))
-    lab.submit()
+    write(
+        harness.folder, ["s3://shelf/red.png", "https://shelf.example/b.png", "s3://shelf/red.png"]
+    )
+    plan_night(harness.settings, harness.night.partition_key, reading(harness, picture))
+    harness.submit()
 
     assert read == ["s3://shelf/red.png", "https://shelf.example/b.png"]
     assert sorted(map(str, sent(keeper))) == [f"inputs/upload_{n}" for n in (1, 1, 2)]
 
 
 def test_what_was_planned_with_a_picture_is_sent_with_it_whatever_parameters_say_now(
-    lab: Lab, keeper: Keeper
+    harness: LifecycleHarness, keeper: Keeper
 ) -> None:
-    paint(lab.folder, "red.png")
-    write(lab.folder, ["red.png"])
-    lab.plan()
-    lab.with_settings(parameters={**lab.settings.parameters, IMAGE: "{picture}"})
-    lab.submit()
+    paint(harness.folder, "red.png")
+    write(harness.folder, ["red.png"])
+    harness.plan()
+    harness.with_settings(parameters={**harness.settings.parameters, IMAGE: "{picture}"})
+    harness.submit()
 
     assert sent(keeper) == ["inputs/upload_1"]
 
@@ -192,17 +202,19 @@ def test_what_was_planned_with_a_picture_is_sent_with_it_whatever_parameters_say
     area="inputs",
 )
 @pytest.mark.parametrize("way", ["up", "file link", "folder link", "absolute", "folder", "device"])
-def test_no_row_reads_out_of_the_batchs_folder(lab: Lab, keeper: Keeper, way: str) -> None:
-    secret = lab.folder / "secret"
+def test_no_row_reads_out_of_the_batchs_folder(
+    harness: LifecycleHarness, keeper: Keeper, way: str
+) -> None:
+    secret = harness.folder / "secret"
     secret.mkdir()
     paint(secret, "x.png")
-    lab.folder = lab.folder / "batch"
-    lab.folder.mkdir()
-    lab.with_settings(base_dir=str(lab.folder), prompts="prompts.csv")
-    (lab.folder / "link.png").symlink_to(secret / "x.png")
-    (lab.folder / "out").symlink_to(secret)
-    (lab.folder / "within").mkdir()
-    (lab.folder / "device.png").symlink_to("/dev/zero")
+    harness.folder = harness.folder / "batch"
+    harness.folder.mkdir()
+    harness.with_settings(base_dir=str(harness.folder), prompts="prompts.csv")
+    (harness.folder / "link.png").symlink_to(secret / "x.png")
+    (harness.folder / "out").symlink_to(secret)
+    (harness.folder / "within").mkdir()
+    (harness.folder / "device.png").symlink_to("/dev/zero")
     names = {
         "up": "../secret/x.png",
         "file link": "link.png",
@@ -211,10 +223,10 @@ def test_no_row_reads_out_of_the_batchs_folder(lab: Lab, keeper: Keeper, way: st
         "folder": "within",
         "device": "device.png",
     }
-    write(lab.folder, [names[way]])
+    write(harness.folder, [names[way]])
 
     with pytest.raises(InvalidBatch) as raised:
-        lab.plan()
+        harness.plan()
 
     (problem,) = raised.value.problems
     assert (problem.line, problem.column) == (2, "picture")
@@ -223,12 +235,12 @@ def test_no_row_reads_out_of_the_batchs_folder(lab: Lab, keeper: Keeper, way: st
     assert keeper.uploads == []
 
 
-def test_a_link_within_the_folder_is_followed(lab: Lab, keeper: Keeper) -> None:
-    paint(lab.folder, "red.png")
-    (lab.folder / "link.png").symlink_to("red.png")
-    write(lab.folder, ["link.png"])
-    lab.plan()
-    lab.submit()
+def test_a_link_within_the_folder_is_followed(harness: LifecycleHarness, keeper: Keeper) -> None:
+    paint(harness.folder, "red.png")
+    (harness.folder / "link.png").symlink_to("red.png")
+    write(harness.folder, ["link.png"])
+    harness.plan()
+    harness.submit()
 
     assert keeper.uploads[0].content == png(0)
 
@@ -238,103 +250,109 @@ def test_a_link_within_the_folder_is_followed(lab: Lab, keeper: Keeper) -> None:
     "it is a problem of the batch, told with the place in its defs.yaml",
     area="inputs",
 )
-def test_a_picture_for_all_rows_that_is_not_there_is_told_once(lab: Lab, keeper: Keeper) -> None:
-    lab.with_settings(parameters={**lab.settings.parameters, IMAGE: {"file": "gone.png"}})
-    write(lab.folder, ["", ""])
+def test_a_picture_for_all_rows_that_is_not_there_is_told_once(
+    harness: LifecycleHarness, keeper: Keeper
+) -> None:
+    harness.with_settings(parameters={**harness.settings.parameters, IMAGE: {"file": "gone.png"}})
+    write(harness.folder, ["", ""])
 
     with pytest.raises(InvalidBatch, match=r"gone\.png") as raised:
-        lab.plan()
+        harness.plan()
 
     assert len(raised.value.problems) == 1
     assert keeper.posts == []
 
 
-def test_a_provider_without_uploads_gets_a_link_that_nobody_keeps(lab: Lab) -> None:
-    lab.with_settings(parameters={**lab.settings.parameters, IMAGE: {"file": "{picture}"}})
-    paint(lab.folder, "red.png")
-    write(lab.folder, ["red.png"])
-    lab.plan()
-    lab.submit()
+def test_a_provider_without_uploads_gets_a_link_that_nobody_keeps(
+    harness: LifecycleHarness,
+) -> None:
+    harness.with_settings(parameters={**harness.settings.parameters, IMAGE: {"file": "{picture}"}})
+    paint(harness.folder, "red.png")
+    write(harness.folder, ["red.png"])
+    harness.plan()
+    harness.submit()
 
-    (link,) = sent(lab.provider)
+    (link,) = sent(harness.provider)
     assert isinstance(link, str)
     assert "_inputs/" in link
     assert "Signature" in link
-    kept = "".join(path.read_text("latin-1") for path in lab.folder.glob("ledger.db*"))
+    kept = "".join(path.read_text("latin-1") for path in harness.folder.glob("ledger.db*"))
     assert "Signature" not in kept
-    assert "Signature" not in "".join(lab.lines)
+    assert "Signature" not in "".join(harness.lines)
 
 
 def test_every_fault_of_every_picture_is_told_before_anything_is_stored(
-    lab: Lab, keeper: Keeper
+    harness: LifecycleHarness, keeper: Keeper
 ) -> None:
-    (lab.folder / "page.png").write_bytes(b"<html>not found</html>")
-    (lab.folder / "huge.png").write_bytes(b"\0" * (MAX_INPUT_BYTES + 1))
-    write(lab.folder, ["gone.png", "page.png", "huge.png", "", "/etc/passwd"])
+    (harness.folder / "page.png").write_bytes(b"<html>not found</html>")
+    (harness.folder / "huge.png").write_bytes(b"\0" * (MAX_INPUT_BYTES + 1))
+    write(harness.folder, ["gone.png", "page.png", "huge.png", "", "/etc/passwd"])
 
     with pytest.raises(InvalidBatch) as raised:
-        lab.plan()
+        harness.plan()
 
     text = str(raised.value)
     assert len(raised.value.problems) == 5
     for said in ("gone.png", "no picture", "at most", "is empty", "relative to"):
         assert said in text
-    assert list(lab.store.list_keys(lab.store.key(lab.night.batch, "_inputs"))) == []
+    assert list(harness.store.list_keys(harness.store.key(harness.night.batch, "_inputs"))) == []
     assert keeper.posts == []
 
 
 def test_a_repainted_file_makes_its_rows_stale_and_can_be_bought_anew(
-    lab: Lab, keeper: Keeper
+    harness: LifecycleHarness, keeper: Keeper
 ) -> None:
-    paint(lab.folder, "red.png", "green.png")
-    write(lab.folder, ["red.png", "green.png"])
-    lab.plan()
-    lab.submit()
-    (lab.folder / "red.png").write_bytes(png(99))
-    lab.plan()
+    paint(harness.folder, "red.png", "green.png")
+    write(harness.folder, ["red.png", "green.png"])
+    harness.plan()
+    harness.submit()
+    (harness.folder / "red.png").write_bytes(png(99))
+    harness.plan()
 
-    assert [one.stale for one in lab.ledger.submissions(lab.night)] == [True, False]
-    regenerate(lab.settings, lab.night, lab.ports, requested_by="r1", scope="changed")
-    lab.submit("run-2")
+    assert [one.stale for one in harness.ledger.submissions(harness.night)] == [True, False]
+    regenerate(harness.settings, harness.night, harness.ports, requested_by="r1", scope="changed")
+    harness.submit("run-2")
     assert len(keeper.posts) == 3
     assert keeper.uploads[2].content == png(99)
 
 
-def test_a_picture_that_the_provider_refuses_fails_its_row_only(lab: Lab, keeper: Keeper) -> None:
-    paint(lab.folder, "red.png")
-    write(lab.folder, ["red.png"])
-    lab.plan()
+def test_a_picture_that_the_provider_refuses_fails_its_row_only(
+    harness: LifecycleHarness, keeper: Keeper
+) -> None:
+    paint(harness.folder, "red.png")
+    write(harness.folder, ["red.png"])
+    harness.plan()
     keeper.refuse = RequestRejected("too many pixels", provider="floyo", operation="upload_file")
 
-    assert lab.submit().failed == 1
-    assert lab.states() == [SubmissionState.FAILED]
+    assert harness.submit().failed == 1
+    assert harness.states() == [SubmissionState.FAILED]
     assert keeper.posts == []
 
 
 @pytest.mark.parametrize("kind", [ProviderUnavailable, AccountRejected])
 def test_an_upload_that_does_not_go_leaves_the_night_planned(
-    lab: Lab, keeper: Keeper, kind: type[ProviderUnavailable | AccountRejected]
+    harness: LifecycleHarness, keeper: Keeper, kind: type[ProviderUnavailable | AccountRejected]
 ) -> None:
-    paint(lab.folder, "red.png")
-    write(lab.folder, ["red.png", "red.png"])
-    lab.plan()
+    paint(harness.folder, "red.png")
+    write(harness.folder, ["red.png", "red.png"])
+    harness.plan()
     keeper.refuse = kind("not now", provider="floyo", operation="upload_file")
 
-    assert lab.submit().stopped is not None
-    assert lab.states() == [SubmissionState.PLANNED] * 2
+    assert harness.submit().stopped is not None
+    assert harness.states() == [SubmissionState.PLANNED] * 2
 
 
 def test_a_picture_gone_from_the_bucket_stops_before_anything_is_bought(
-    lab: Lab, keeper: Keeper
+    harness: LifecycleHarness, keeper: Keeper
 ) -> None:
-    paint(lab.folder, "red.png")
-    write(lab.folder, ["red.png"])
-    lab.plan()
-    (key,) = lab.store.list_keys(lab.store.key(lab.night.batch, "_inputs"))
-    lab.store.delete(key)
+    paint(harness.folder, "red.png")
+    write(harness.folder, ["red.png"])
+    harness.plan()
+    (key,) = harness.store.list_keys(harness.store.key(harness.night.batch, "_inputs"))
+    harness.store.delete(key)
 
     with pytest.raises(StorageError, match="materialize posters/prompts"):
-        lab.submit()
-    assert lab.states() == [SubmissionState.PLANNED]
-    lab.plan()
-    assert lab.submit().submitted == 1
+        harness.submit()
+    assert harness.states() == [SubmissionState.PLANNED]
+    harness.plan()
+    assert harness.submit().submitted == 1

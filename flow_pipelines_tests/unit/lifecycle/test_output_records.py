@@ -8,67 +8,67 @@ import pytest
 
 from flow_pipelines.lifecycle import collect, collect_night, output_records, wait_for_night
 from flow_pipelines.model.errors import LedgerError, StorageError
-from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness
 
 
-def finish(lab: Lab, *prompts: str) -> list[str]:
+def finish(harness: LifecycleHarness, *prompts: str) -> list[str]:
     """Buy a night, poll it to its end, and give its submissions."""
-    lab.plan(*prompts)
-    lab.submit()
-    assert wait_for_night(lab.ports, lab.night, owner="run-1", wait_seconds=600) == 0
-    return [one.submission_key for one in lab.ledger.submissions(lab.night)]
+    harness.plan(*prompts)
+    harness.submit()
+    assert wait_for_night(harness.ports, harness.night, owner="run-1", wait_seconds=600) == 0
+    return [one.submission_key for one in harness.ledger.submissions(harness.night)]
 
 
-def collected(lab: Lab) -> list[str]:
-    found = lab.ledger.submissions(lab.night)
+def collected(harness: LifecycleHarness) -> list[str]:
+    found = harness.ledger.submissions(harness.night)
     return [one.submission_key for one in found if one.collected_at is not None]
 
 
 def test_where_the_ledger_refuses_many_at_once_each_is_noted_alone(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
+    harness: LifecycleHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = finish(lab, "a cat", "a dog", "a fox")
+    keys = finish(harness, "a cat", "a dog", "a fox")
 
     def refuse(*_: Any) -> None:
         raise LedgerError("one of them is not as it should be")
 
-    monkeypatch.setattr(lab.ledger, "record_collected", refuse)
-    summary = collect_night(lab.night, lab.ports, owner="run-1")
-    assert (summary.images, collected(lab)) == (3, keys)
+    monkeypatch.setattr(harness.ledger, "record_collected", refuse)
+    summary = collect_night(harness.night, harness.ports, owner="run-1")
+    assert (summary.images, collected(harness)) == (3, keys)
 
 
 def test_what_was_carried_before_the_bucket_refused_is_noted(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
+    harness: LifecycleHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = finish(lab, "a cat", "a dog")
-    put_new = lab.store.put_new
+    keys = finish(harness, "a cat", "a dog")
+    put_new = harness.store.put_new
 
     def once(key: str, *rest: Any, **more: Any) -> Any:
         if keys[1][:8] in key:
             raise StorageError("the bucket takes no more")
         return put_new(key, *rest, **more)
 
-    monkeypatch.setattr(lab.store, "put_new", once)
+    monkeypatch.setattr(harness.store, "put_new", once)
     with pytest.raises(StorageError, match="no more"):
-        collect_night(lab.night, lab.ports, owner="run-1")
-    assert collected(lab) == keys[:1]
+        collect_night(harness.night, harness.ports, owner="run-1")
+    assert collected(harness) == keys[:1]
 
 
 def test_more_runs_than_threads_are_given_at_a_time_are_all_collected(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
+    harness: LifecycleHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(collect, "PAGE", 2)
-    keys = finish(lab, "a cat", "a dog", "a fox", "an owl", "a hare")
+    keys = finish(harness, "a cat", "a dog", "a fox", "an owl", "a hare")
 
-    summary = collect_night(lab.night, lab.ports, owner="run-1")
+    summary = collect_night(harness.night, harness.ports, owner="run-1")
 
-    assert (summary.images, collected(lab)) == (5, keys)
+    assert (summary.images, collected(harness)) == (5, keys)
 
 
 def test_what_was_carried_before_somebody_interrupted_is_noted(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
+    harness: LifecycleHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = finish(lab, "a cat", "a dog", "a fox")
+    keys = finish(harness, "a cat", "a dog", "a fox")
     interruptions = iter([KeyboardInterrupt])
     real = output_records.wait
 
@@ -80,6 +80,6 @@ def test_what_was_carried_before_somebody_interrupted_is_noted(
 
     monkeypatch.setattr(output_records, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        collect_night(lab.night, lab.ports, owner="run-1")
+        collect_night(harness.night, harness.ports, owner="run-1")
 
-    assert collected(lab) == keys
+    assert collected(harness) == keys

@@ -17,21 +17,21 @@ from flow_pipelines.storage.contract import ImageStore
 from flow_pipelines.storage.places import read_stored
 from flow_pipelines_tests.before_0008 import BATCHES, BUCKET, DECIDED, PREFIX, WHOLE, Before
 from flow_pipelines_tests.buckets import BucketServer
-from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness
 
 
 @pytest.fixture
-def elsewhere(lab: Lab, bucket_server: BucketServer) -> ImageStore:
+def elsewhere(harness: LifecycleHarness, bucket_server: BucketServer) -> ImageStore:
     """An empty bucket on the same server."""
     name = f"{bucket_server.bucket}-2"
     (bucket_server.root / name).mkdir()
-    return lab.store.at(name, "flow")
+    return harness.store.at(name, "flow")
 
 
-def finish(lab: Lab) -> None:
-    lab.clock.advance(600)
-    poll_due(lab.ports, owner="poll", budget_seconds=30)
-    collect_night(lab.night, lab.ports, owner="collect")
+def finish(harness: LifecycleHarness) -> None:
+    harness.clock.advance(600)
+    poll_due(harness.ports, owner="poll", budget_seconds=30)
+    collect_night(harness.night, harness.ports, owner="collect")
 
 
 def uris(store: ImageStore, night: Night) -> list[str | None]:
@@ -51,19 +51,19 @@ def stored_in(uri: str, store: ImageStore) -> bool:
     area="which bucket",
 )
 def test_a_bucket_changed_in_mid_night_leaves_each_picture_where_it_is(
-    lab: Lab, elsewhere: ImageStore
+    harness: LifecycleHarness, elsewhere: ImageStore
 ) -> None:
-    lab.plan("boats", "cranes")
-    lab.submit(limit=1)
-    finish(lab)
-    first, lab.store = lab.store, elsewhere
-    lab.submit(owner="run-2")
-    finish(lab)
+    harness.plan("boats", "cranes")
+    harness.submit(limit=1)
+    finish(harness)
+    first, harness.store = harness.store, elsewhere
+    harness.submit(owner="run-2")
+    finish(harness)
 
-    found = uris(elsewhere, lab.night)
+    found = uris(elsewhere, harness.night)
     assert [str(uri).split("/")[2] for uri in found] == [first.bucket, elsewhere.bucket]
     assert all(stored_in(str(uri), first) for uri in found)
-    pictures = summarize_night(lab.ledger, lab.night).pictures
+    pictures = summarize_night(harness.ledger, harness.night).pictures
     assert len(pictures) == 2
     assert all(read_stored(elsewhere, one, max_bytes=10**6) for one in pictures)
 
@@ -74,15 +74,15 @@ def test_a_bucket_changed_in_mid_night_leaves_each_picture_where_it_is(
     area="which bucket",
 )
 def test_a_bucket_changed_after_the_night_leaves_its_pictures_where_they_are(
-    lab: Lab, elsewhere: ImageStore
+    harness: LifecycleHarness, elsewhere: ImageStore
 ) -> None:
-    lab.plan("boats")
-    lab.submit()
-    finish(lab)
-    before = uris(lab.store, lab.night)
-    lab.store = elsewhere
-    collect_night(lab.night, lab.ports, owner="again")
-    assert uris(elsewhere, lab.night) == before
+    harness.plan("boats")
+    harness.submit()
+    finish(harness)
+    before = uris(harness.store, harness.night)
+    harness.store = elsewhere
+    collect_night(harness.night, harness.ports, owner="again")
+    assert uris(elsewhere, harness.night) == before
 
 
 @contextmanager

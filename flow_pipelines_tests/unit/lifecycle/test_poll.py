@@ -12,19 +12,19 @@ from flow_pipelines.lifecycle.poll import PollSummary, record_report
 from flow_pipelines.lifecycle.poll_times import FEW
 from flow_pipelines.model import CostBasis, RunReport, Submission
 from flow_pipelines.model.errors import NoTurn, ProviderError, ProviderUnavailable
-from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness
 
 AN_HOUR = 3600.0
 
 
-def poll(lab: Lab) -> PollSummary:
-    return poll_due(lab.ports, owner="sensor", budget_seconds=30)
+def poll(harness: LifecycleHarness) -> PollSummary:
+    return poll_due(harness.ports, owner="sensor", budget_seconds=30)
 
 
 @pytest.mark.parametrize("rows", [1, FEW + 1])  # spare turns go to few only
 @pytest.mark.parametrize(("error", "asked_at_once"), [(NoTurn, True), (ProviderUnavailable, False)])
 def test_a_run_that_was_not_even_asked_after_stays_due(
-    lab: Lab, error: type[ProviderError], asked_at_once: bool, rows: int
+    harness: LifecycleHarness, error: type[ProviderError], asked_at_once: bool, rows: int
 ) -> None:
     refused, asked = list[str](), list[str]()
 
@@ -34,31 +34,31 @@ def test_a_run_that_was_not_even_asked_after_stays_due(
 
     def answer(run: str) -> RunReport:
         asked.append(run)
-        return lab.provider.finished(run)
+        return harness.provider.finished(run)
 
-    lab.plan(*(f"cat {number}" for number in range(rows)))
-    lab.submit()
-    lab.clock.advance(AN_HOUR)
-    lab.provider.on_poll = refuse
-    assert poll(lab).errors == ["floyo retrieve_run: not now"]
+    harness.plan(*(f"cat {number}" for number in range(rows)))
+    harness.submit()
+    harness.clock.advance(AN_HOUR)
+    harness.provider.on_poll = refuse
+    assert poll(harness).errors == ["floyo retrieve_run: not now"]
 
-    lab.provider.on_poll = answer
-    poll(lab)
+    harness.provider.on_poll = answer
+    poll(harness)
 
     assert len(refused) == 1
     assert (refused[0] in asked) is asked_at_once
     assert len(asked) >= rows - 1
 
 
-def ended(lab: Lab, **changed: object) -> Submission:
+def ended(harness: LifecycleHarness, **changed: object) -> Submission:
     """Buy one row and let its run end well; `changed` is what the ledger tells of its intent."""
-    lab.provider.price = None
-    lab.plan("a cat")
-    lab.submit()
-    (sent,) = lab.ledger.submissions(lab.night)
+    harness.provider.price = None
+    harness.plan("a cat")
+    harness.submit()
+    (sent,) = harness.ledger.submissions(harness.night)
     assert sent.provider_run_id is not None
-    report = lab.provider.finished(sent.provider_run_id)
-    after = record_report(lab.ports, replace(sent, **changed), report, AN_HOUR)
+    report = harness.provider.finished(sent.provider_run_id)
+    after = record_report(harness.ports, replace(sent, **changed), report, AN_HOUR)
     assert after is not None
     return after
 
@@ -76,10 +76,10 @@ def ended(lab: Lab, **changed: object) -> Submission:
     ],
 )
 def test_a_run_costs_the_price_that_its_intent_had(
-    lab: Lab, price: Decimal | None, basis: CostBasis
+    harness: LifecycleHarness, price: Decimal | None, basis: CostBasis
 ) -> None:
-    lab.with_settings(price_usd_per_run=price)
-    after = ended(lab)
+    harness.with_settings(price_usd_per_run=price)
+    after = ended(harness)
     assert (after.cost_usd, after.cost_basis) == (price, basis)
 
 
@@ -87,6 +87,6 @@ def test_a_run_costs_the_price_that_its_intent_had(
     ("reserved", "cost"), [(Decimal("0.02"), Decimal("0.02")), (Decimal(0), None)]
 )
 def test_of_an_intent_of_a_version_before_the_reservation_is_all_that_is_known(
-    lab: Lab, reserved: Decimal, cost: Decimal | None
+    harness: LifecycleHarness, reserved: Decimal, cost: Decimal | None
 ) -> None:
-    assert ended(lab, estimate_usd=None, reserved_usd=reserved).cost_usd == cost
+    assert ended(harness, estimate_usd=None, reserved_usd=reserved).cost_usd == cost

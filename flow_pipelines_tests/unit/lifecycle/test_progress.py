@@ -14,7 +14,7 @@ from flow_pipelines.ledger.records import Tally
 from flow_pipelines.lifecycle import collect_night, night_progress, wait_for_night
 from flow_pipelines.lifecycle.night_status import night_status
 from flow_pipelines.model import Night, RunReport, Submission, SubmissionState
-from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness
 
 NIGHT = Night("harbor", "2026-11-02")
 NOW = datetime(2026, 11, 3, 2, 10, tzinfo=UTC)
@@ -115,9 +115,11 @@ def test_a_night_without_rows_has_come_nowhere() -> None:
     assert (progress.percent, progress.under_way) == (0, False)
 
 
-def test_a_waiting_run_logs_about_ten_lines_however_many_rows_there_are(lab: Lab) -> None:
-    lab.plan(*(f"prompt {number}" for number in range(60)))
-    lab.submit()
+def test_a_waiting_run_logs_about_ten_lines_however_many_rows_there_are(
+    harness: LifecycleHarness,
+) -> None:
+    harness.plan(*(f"prompt {number}" for number in range(60)))
+    harness.submit()
     turns: Counter[str] = Counter()
 
     def ends_at_its_own_time(run: str) -> RunReport | None:
@@ -128,46 +130,50 @@ def test_a_waiting_run_logs_about_ten_lines_however_many_rows_there_are(lab: Lab
             provider_run_id=run, state=SubmissionState.RUNNING, provider_status="running"
         )
 
-    lab.provider.on_poll = ends_at_its_own_time
-    lab.lines.clear()
-    assert wait_for_night(lab.ports, lab.night, owner="run-1", wait_seconds=3600) == 0
-    assert 5 <= len(lab.lines) <= 11
-    assert len(set(lab.lines)) == len(lab.lines)
-    assert lab.lines[-1] == f"{lab.night}: 60 of 60 done, $0.60"
+    harness.provider.on_poll = ends_at_its_own_time
+    harness.lines.clear()
+    assert wait_for_night(harness.ports, harness.night, owner="run-1", wait_seconds=3600) == 0
+    assert 5 <= len(harness.lines) <= 11
+    assert len(set(harness.lines)) == len(harness.lines)
+    assert harness.lines[-1] == f"{harness.night}: 60 of 60 done, $0.60"
 
 
-def there(lab: Lab) -> tuple[bool, str]:
-    found = night_status(lab.ledger.night(lab.night), lab.night, lab.ledger, lab.clock)
+def there(harness: LifecycleHarness) -> tuple[bool, str]:
+    found = night_status(
+        harness.ledger.night(harness.night), harness.night, harness.ledger, harness.clock
+    )
     return found.is_complete, found.in_words
 
 
-def test_a_night_is_there_once_it_is_in_the_bucket_and_says_before_what_it_lacks(lab: Lab) -> None:
-    assert there(lab) == (False, f"{lab.night} was not bought: no run ever planned it")
-    lab.plan("a cat", "a dog")
-    assert there(lab) == (False, f"{lab.night} was planned, and nothing of it was sent")
-    lab.submit()
-    assert there(lab)[0] is False
-    assert there(lab)[1].endswith("0 of 2 done, 2 in flight, $0.00 so far: not ended yet")
-    lab.clock.advance(60)
-    wait_for_night(lab.ports, lab.night, owner="run-1", wait_seconds=60)
-    assert there(lab)[0] is False
-    assert there(lab)[1].endswith("2 of 2 done, $0.02: ended, and not in the bucket yet")
-    collect_night(lab.night, lab.ports, owner="run-1")
-    assert there(lab) == (True, f"{lab.night}: 2 of 2 done, $0.02, in the bucket")
+def test_a_night_is_there_once_it_is_in_the_bucket_and_says_before_what_it_lacks(
+    harness: LifecycleHarness,
+) -> None:
+    assert there(harness) == (False, f"{harness.night} was not bought: no run ever planned it")
+    harness.plan("a cat", "a dog")
+    assert there(harness) == (False, f"{harness.night} was planned, and nothing of it was sent")
+    harness.submit()
+    assert there(harness)[0] is False
+    assert there(harness)[1].endswith("0 of 2 done, 2 in flight, $0.00 so far: not ended yet")
+    harness.clock.advance(60)
+    wait_for_night(harness.ports, harness.night, owner="run-1", wait_seconds=60)
+    assert there(harness)[0] is False
+    assert there(harness)[1].endswith("2 of 2 done, $0.02: ended, and not in the bucket yet")
+    collect_night(harness.night, harness.ports, owner="run-1")
+    assert there(harness) == (True, f"{harness.night}: 2 of 2 done, $0.02, in the bucket")
 
 
-def test_failures_do_not_make_a_night_absent(lab: Lab) -> None:
-    lab.provider.on_poll = lambda run: RunReport(
+def test_failures_do_not_make_a_night_absent(harness: LifecycleHarness) -> None:
+    harness.provider.on_poll = lambda run: RunReport(
         provider_run_id=run, state=SubmissionState.FAILED, provider_status="error"
     )
-    lab.plan("a cat")
-    lab.submit()
-    lab.clock.advance(60)
-    wait_for_night(lab.ports, lab.night, owner="run-1", wait_seconds=60)
-    collect_night(lab.night, lab.ports, owner="run-1")
-    assert there(lab)[0] is True
+    harness.plan("a cat")
+    harness.submit()
+    harness.clock.advance(60)
+    wait_for_night(harness.ports, harness.night, owner="run-1", wait_seconds=60)
+    collect_night(harness.night, harness.ports, owner="run-1")
+    assert there(harness)[0] is True
 
 
-def test_an_absent_night_names_the_stop_switch(lab: Lab) -> None:
-    lab.ledger.pause("ana", "invoices first")
-    assert "Submitting is paused by ana: invoices first" in there(lab)[1]
+def test_an_absent_night_names_the_stop_switch(harness: LifecycleHarness) -> None:
+    harness.ledger.pause("ana", "invoices first")
+    assert "Submitting is paused by ana: invoices first" in there(harness)[1]

@@ -20,17 +20,17 @@ from flow_pipelines.lifecycle import (
 from flow_pipelines.model import SubmissionState
 from flow_pipelines.model.errors import ConfigurationError, SubmitOutcomeUnknown, TransferError
 from flow_pipelines.provider import Capabilities
-from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness
 
 
-def die_in_the_post(lab: Lab, *, accepted: bool) -> None:
+def die_in_the_post(harness: LifecycleHarness, *, accepted: bool) -> None:
     """Leave a submission as `kill -9` inside its POST does: an intent and no receipt."""
-    submission = lab.ledger.submissions(lab.night, states={SubmissionState.PLANNED})[0]
-    lease = submit_lease(lab.night)
-    lab.ledger.mark_night(lab.night)
-    lab.ledger.note_submitter(lab.night, None, None)
-    assert lab.ledger.acquire_lease(lease, "dead", 45)
-    lab.ledger.begin_submission(
+    submission = harness.ledger.submissions(harness.night, states={SubmissionState.PLANNED})[0]
+    lease = submit_lease(harness.night)
+    harness.ledger.mark_night(harness.night)
+    harness.ledger.note_submitter(harness.night, None, None)
+    assert harness.ledger.acquire_lease(lease, "dead", 45)
+    harness.ledger.begin_submission(
         submission.submission_key,
         lease=lease,
         owner="dead",
@@ -43,175 +43,188 @@ def die_in_the_post(lab: Lab, *, accepted: bool) -> None:
     if accepted:
         from flow_pipelines.lifecycle.requests import submit_request
 
-        lab.provider.accept(submit_request(lab.ports, submission, {}))
+        harness.provider.accept(submit_request(harness.ports, submission, {}))
 
 
-def test_a_dead_submitters_run_is_found_and_not_bought_again(lab: Lab) -> None:
-    lab.plan("a cat", "a dog")
-    die_in_the_post(lab, accepted=True)
-    assert recover(lab.ports).parked == 0
-    lab.clock.advance(46)
-    summary = recover(lab.ports)
+def test_a_dead_submitters_run_is_found_and_not_bought_again(harness: LifecycleHarness) -> None:
+    harness.plan("a cat", "a dog")
+    die_in_the_post(harness, accepted=True)
+    assert recover(harness.ports).parked == 0
+    harness.clock.advance(46)
+    summary = recover(harness.ports)
     assert (summary.parked, summary.found, summary.waiting) == (1, 1, 0)
-    lab.submit()
-    assert len(lab.provider.runs) == 2
-    assert lab.states() == ["submitted", "submitted"]
+    harness.submit()
+    assert len(harness.provider.runs) == 2
+    assert harness.states() == ["submitted", "submitted"]
 
 
-def test_a_run_that_cannot_be_found_waits_for_a_person(lab: Lab) -> None:
-    lab.provider.capabilities = Capabilities(durable_outputs=True)
-    lab.plan("a cat")
-    die_in_the_post(lab, accepted=True)
-    lab.clock.advance(46)
-    assert recover(lab.ports).waiting == 1
-    lab.submit()
-    assert lab.states() == ["unresolved"]
-    assert len(lab.provider.runs) == 1
+def test_a_run_that_cannot_be_found_waits_for_a_person(harness: LifecycleHarness) -> None:
+    harness.provider.capabilities = Capabilities(durable_outputs=True)
+    harness.plan("a cat")
+    die_in_the_post(harness, accepted=True)
+    harness.clock.advance(46)
+    assert recover(harness.ports).waiting == 1
+    harness.submit()
+    assert harness.states() == ["unresolved"]
+    assert len(harness.provider.runs) == 1
 
 
-def test_not_finding_it_proves_nothing(lab: Lab) -> None:
-    lab.plan("a cat")
-    die_in_the_post(lab, accepted=False)
-    lab.clock.advance(46)
-    recover(lab.ports)
-    assert lab.states() == ["unresolved"]
+def test_not_finding_it_proves_nothing(harness: LifecycleHarness) -> None:
+    harness.plan("a cat")
+    die_in_the_post(harness, accepted=False)
+    harness.clock.advance(46)
+    recover(harness.ports)
+    assert harness.states() == ["unresolved"]
 
 
-def todo_kinds(lab: Lab) -> list[str]:
+def todo_kinds(harness: LifecycleHarness) -> list[str]:
     """Ask the agenda as a sensor does."""
-    return [todo.kind for todo in agenda(lab.ledger, lab.clock, batches=[lab.night.batch]).todos]
+    return [
+        todo.kind
+        for todo in agenda(harness.ledger, harness.clock, batches=[harness.night.batch]).todos
+    ]
 
 
-def test_a_night_that_was_only_planned_is_never_bought_unasked(lab: Lab) -> None:
-    lab.plan("a cat")
-    assert todo_kinds(lab) == []
+def test_a_night_that_was_only_planned_is_never_bought_unasked(harness: LifecycleHarness) -> None:
+    harness.plan("a cat")
+    assert todo_kinds(harness) == []
 
 
-def test_a_night_cut_in_half_goes_on_by_itself(lab: Lab) -> None:
-    lab.plan("a cat", "a dog")
-    die_in_the_post(lab, accepted=True)
-    assert todo_kinds(lab) == []
-    lab.clock.advance(46)
-    recover(lab.ports)
-    assert todo_kinds(lab) == ["submit"]
-    assert todo_kinds(lab) == []
-    lab.clock.advance(3600)
-    assert todo_kinds(lab) == ["submit"]
+def test_a_night_cut_in_half_goes_on_by_itself(harness: LifecycleHarness) -> None:
+    harness.plan("a cat", "a dog")
+    die_in_the_post(harness, accepted=True)
+    assert todo_kinds(harness) == []
+    harness.clock.advance(46)
+    recover(harness.ports)
+    assert todo_kinds(harness) == ["submit"]
+    assert todo_kinds(harness) == []
+    harness.clock.advance(3600)
+    assert todo_kinds(harness) == ["submit"]
 
 
-def test_attempts_to_go_on_are_bounded(lab: Lab) -> None:
-    lab.plan("a cat", "a dog")
-    die_in_the_post(lab, accepted=True)
+def test_attempts_to_go_on_are_bounded(harness: LifecycleHarness) -> None:
+    harness.plan("a cat", "a dog")
+    die_in_the_post(harness, accepted=True)
     asked = 0
     for _ in range(50):
-        lab.clock.advance(7 * 3600)
-        asked += len(todo_kinds(lab))
+        harness.clock.advance(7 * 3600)
+        asked += len(todo_kinds(harness))
     assert asked == 8
 
 
-def held(lab: Lab) -> list[str]:
+def held(harness: LifecycleHarness) -> list[str]:
     """Ask the agenda as a sensor does while the account is held."""
-    batches = [lab.night.batch]
-    found = agenda(lab.ledger, lab.clock, batches=batches, held=batches)
+    batches = [harness.night.batch]
+    found = agenda(harness.ledger, harness.clock, batches=batches, held=batches)
     return [todo.kind for todo in found.todos]
 
 
-def test_while_an_account_is_held_nothing_is_asked_for_and_no_attempt_used_up(lab: Lab) -> None:
-    lab.plan("a cat", "a dog")
-    die_in_the_post(lab, accepted=True)
+def test_while_an_account_is_held_nothing_is_asked_for_and_no_attempt_used_up(
+    harness: LifecycleHarness,
+) -> None:
+    harness.plan("a cat", "a dog")
+    die_in_the_post(harness, accepted=True)
     for _ in range(30):
-        lab.clock.advance(86_400)
-        recover(lab.ports)
-        assert held(lab) == []
-    record = lab.ledger.night(lab.night)
+        harness.clock.advance(86_400)
+        recover(harness.ports)
+        assert held(harness) == []
+    record = harness.ledger.night(harness.night)
     assert record is not None
     assert record.submit_attempts == 0
-    assert todo_kinds(lab) == ["submit"]
+    assert todo_kinds(harness) == ["submit"]
 
 
-def test_while_an_account_is_held_what_has_ended_is_tried_once(lab: Lab) -> None:
-    lab.plan("a cat")
-    lab.submit()
-    wait_for_night(lab.ports, lab.night, owner="run-1", wait_seconds=600)
-    assert held(lab) == ["collect"]
-    lab.clock.advance(86_400)
-    assert held(lab) == []
-    assert todo_kinds(lab) == ["collect"]
+def test_while_an_account_is_held_what_has_ended_is_tried_once(harness: LifecycleHarness) -> None:
+    harness.plan("a cat")
+    harness.submit()
+    wait_for_night(harness.ports, harness.night, owner="run-1", wait_seconds=600)
+    assert held(harness) == ["collect"]
+    harness.clock.advance(86_400)
+    assert held(harness) == []
+    assert todo_kinds(harness) == ["collect"]
 
 
-def test_rows_beyond_the_limit_are_not_bought_by_the_sensor(lab: Lab) -> None:
-    lab.plan("a cat", "a dog", "a bird")
-    lab.submit(limit=1)
-    wait_for_night(lab.ports, lab.night, owner="run-1", wait_seconds=600)
-    assert todo_kinds(lab) == ["collect"]
+def test_rows_beyond_the_limit_are_not_bought_by_the_sensor(harness: LifecycleHarness) -> None:
+    harness.plan("a cat", "a dog", "a bird")
+    harness.submit(limit=1)
+    wait_for_night(harness.ports, harness.night, owner="run-1", wait_seconds=600)
+    assert todo_kinds(harness) == ["collect"]
 
 
-def test_after_the_breaker_nothing_goes_on_by_itself(lab: Lab) -> None:
+def test_after_the_breaker_nothing_goes_on_by_itself(harness: LifecycleHarness) -> None:
     def lose(request, number):
         raise SubmitOutcomeUnknown("lost", provider="floyo", operation="create_run")
 
-    lab.provider.on_submit = lose
-    lab.plan(*[f"cat {n}" for n in range(5)])
-    lab.submit()
-    assert "submit" not in todo_kinds(lab)
+    harness.provider.on_submit = lose
+    harness.plan(*[f"cat {n}" for n in range(5)])
+    harness.submit()
+    assert "submit" not in todo_kinds(harness)
 
 
-def test_a_finished_night_is_collected_once(lab: Lab) -> None:
-    lab.plan("a cat")
-    lab.submit(backfill_id="bf1")
-    assert todo_kinds(lab) == []
-    wait_for_night(lab.ports, lab.night, owner="run-1", wait_seconds=600)
-    todos = agenda(lab.ledger, lab.clock, batches=[lab.night.batch]).todos
+def test_a_finished_night_is_collected_once(harness: LifecycleHarness) -> None:
+    harness.plan("a cat")
+    harness.submit(backfill_id="bf1")
+    assert todo_kinds(harness) == []
+    wait_for_night(harness.ports, harness.night, owner="run-1", wait_seconds=600)
+    todos = agenda(harness.ledger, harness.clock, batches=[harness.night.batch]).todos
     assert [(todo.kind, todo.backfill_id) for todo in todos] == [("collect", "bf1")]
-    collect_night(lab.night, lab.ports, owner="run-2")
-    lab.clock.advance(86400)
-    assert todo_kinds(lab) == []
+    collect_night(harness.night, harness.ports, owner="run-2")
+    harness.clock.advance(86400)
+    assert todo_kinds(harness) == []
 
 
-def test_a_picture_that_could_not_be_stored_is_asked_for_again_within_bounds(lab: Lab) -> None:
-    lab.plan("a cat")
-    lab.submit()
-    wait_for_night(lab.ports, lab.night, owner="run-1", wait_seconds=600)
+def test_a_picture_that_could_not_be_stored_is_asked_for_again_within_bounds(
+    harness: LifecycleHarness,
+) -> None:
+    harness.plan("a cat")
+    harness.submit()
+    wait_for_night(harness.ports, harness.night, owner="run-1", wait_seconds=600)
 
     def cut(_output_id: str) -> bytes:
         raise TransferError("the download ended after 3 bytes")
 
-    lab.provider.on_fetch = cut
+    harness.provider.on_fetch = cut
     asked = 0
     for _ in range(20):
-        lab.clock.advance(7 * 3600)
-        if todo_kinds(lab) == ["collect"]:
+        harness.clock.advance(7 * 3600)
+        if todo_kinds(harness) == ["collect"]:
             asked += 1
-            collect_night(lab.night, lab.ports, owner="run-2")
+            collect_night(harness.night, harness.ports, owner="run-2")
     assert asked == MAX_COLLECTIONS
-    assert len(lab.provider.runs) == 1
+    assert len(harness.provider.runs) == 1
 
 
-def test_a_collection_that_is_held_for_the_run_itself_is_not_asked_for(lab: Lab) -> None:
-    lab.plan("a cat")
-    lab.submit(owner="run-1", hold_for_collection=True)
-    wait_for_night(lab.ports, lab.night, owner="run-1", wait_seconds=12)
-    assert todo_kinds(lab) == []
+def test_a_collection_that_is_held_for_the_run_itself_is_not_asked_for(
+    harness: LifecycleHarness,
+) -> None:
+    harness.plan("a cat")
+    harness.submit(owner="run-1", hold_for_collection=True)
+    wait_for_night(harness.ports, harness.night, owner="run-1", wait_seconds=12)
+    assert todo_kinds(harness) == []
 
 
-def bought(lab: Lab) -> int:
+def bought(harness: LifecycleHarness) -> int:
     """Submit everything planned and give how many provider runs exist."""
-    lab.submit(owner=f"run-{len(lab.provider.runs)}")
-    wait_for_night(lab.ports, lab.night, owner="w", wait_seconds=600)
-    return len(lab.provider.runs)
+    harness.submit(owner=f"run-{len(harness.provider.runs)}")
+    wait_for_night(harness.ports, harness.night, owner="w", wait_seconds=600)
+    return len(harness.provider.runs)
 
 
-def test_a_regeneration_buys_its_rows_once_however_often_it_is_retried(lab: Lab) -> None:
-    lab.plan("a cat", "a dog", "a bird")
-    assert bought(lab) == 3
+def test_a_regeneration_buys_its_rows_once_however_often_it_is_retried(
+    harness: LifecycleHarness,
+) -> None:
+    harness.plan("a cat", "a dog", "a bird")
+    assert bought(harness) == 3
     scope = {"prompt_ids": ["p1"]}
     for _ in range(3):
-        regenerate(lab.settings, lab.night, lab.ports, requested_by="root-1", scope=scope)
-        bought(lab)
-    assert len(lab.provider.runs) == 4
-    regenerate(lab.settings, lab.night, lab.ports, requested_by="root-2", scope=scope)
-    assert bought(lab) == 5
-    seeds = {s.seed for s in lab.ledger.submissions(lab.night) if s.prompt_id == "p1"}
+        regenerate(
+            harness.settings, harness.night, harness.ports, requested_by="root-1", scope=scope
+        )
+        bought(harness)
+    assert len(harness.provider.runs) == 4
+    regenerate(harness.settings, harness.night, harness.ports, requested_by="root-2", scope=scope)
+    assert bought(harness) == 5
+    seeds = {s.seed for s in harness.ledger.submissions(harness.night) if s.prompt_id == "p1"}
     assert len(seeds) == 3
 
 
@@ -221,68 +234,80 @@ def test_a_regeneration_buys_its_rows_once_however_often_it_is_retried(lab: Lab)
 )
 @pytest.mark.parametrize("other", ["all", "failed", {"prompt_ids": ["p2", "p1"]}])
 def test_a_re_execution_that_asks_for_other_rows_is_refused_free_of_charge(
-    lab: Lab, other: str | dict[str, list[str]]
+    harness: LifecycleHarness, other: str | dict[str, list[str]]
 ) -> None:
-    lab.plan("a cat", "a dog", "a bird")
+    harness.plan("a cat", "a dog", "a bird")
     scope = {"prompt_ids": ["p1"]}
-    again = partial(regenerate, lab.settings, lab.night, lab.ports, requested_by="root-1")
+    again = partial(
+        regenerate, harness.settings, harness.night, harness.ports, requested_by="root-1"
+    )
     again(scope=scope)
-    assert bought(lab) == 3
+    assert bought(harness) == 3
     with pytest.raises(ConfigurationError, match=r"root-1 has regenerated .*Start a new run"):
         again(scope=other)
-    assert bought(lab) == 3
+    assert bought(harness) == 3
     assert again(scope={"prompt_ids": ["p1", "p1"]}).generation == 1
 
 
-def test_rows_named_in_another_order_are_the_same_request(lab: Lab) -> None:
-    lab.plan("a cat", "a dog")
-    again = partial(regenerate, lab.settings, lab.night, lab.ports, requested_by="root-1")
+def test_rows_named_in_another_order_are_the_same_request(harness: LifecycleHarness) -> None:
+    harness.plan("a cat", "a dog")
+    again = partial(
+        regenerate, harness.settings, harness.night, harness.ports, requested_by="root-1"
+    )
     assert again(scope={"prompt_ids": ["p0", "p1"]}) == again(scope={"prompt_ids": ["p1", "p0"]})
 
 
-def test_failed_rows_alone_are_bought_again(lab: Lab) -> None:
+def test_failed_rows_alone_are_bought_again(harness: LifecycleHarness) -> None:
     from dataclasses import replace
 
     def fail(run):
-        report = lab.provider.finished(run)
+        report = harness.provider.finished(run)
         return (
             replace(report, state=SubmissionState.FAILED, outputs=()) if run == "run_0002" else None
         )
 
-    lab.provider.on_poll = fail
-    lab.plan("a cat", "a dog", "a bird")
-    bought(lab)
-    regenerate(lab.settings, lab.night, lab.ports, requested_by="r", scope="failed")
-    assert bought(lab) == 4
-    summary = collect_night(lab.night, lab.ports, owner="c")
+    harness.provider.on_poll = fail
+    harness.plan("a cat", "a dog", "a bird")
+    bought(harness)
+    regenerate(harness.settings, harness.night, harness.ports, requested_by="r", scope="failed")
+    assert bought(harness) == 4
+    summary = collect_night(harness.night, harness.ports, owner="c")
     assert (summary.rows, summary.failed, summary.images) == (3, 0, 3)
 
 
-def test_unresolved_rows_are_never_regenerated(lab: Lab) -> None:
+def test_unresolved_rows_are_never_regenerated(harness: LifecycleHarness) -> None:
     def lose(request, number):
         raise SubmitOutcomeUnknown("lost", provider="floyo", operation="create_run")
 
-    lab.provider.on_submit = lose
-    lab.plan("a cat")
-    lab.submit()
-    regeneration = regenerate(lab.settings, lab.night, lab.ports, requested_by="r", scope="all")
+    harness.provider.on_submit = lose
+    harness.plan("a cat")
+    harness.submit()
+    regeneration = regenerate(
+        harness.settings, harness.night, harness.ports, requested_by="r", scope="all"
+    )
     assert regeneration.rows == 0
 
 
-def test_a_changed_row_keeps_its_picture_until_changed_rows_are_asked_for(lab: Lab) -> None:
-    lab.plan("a cat", "a dog")
-    bought(lab)
-    lab.write_prompts("a cat", "a wolf", "a new one")
-    planned = plan_night(lab.settings, lab.night.partition_key, lab.ports)
+def test_a_changed_row_keeps_its_picture_until_changed_rows_are_asked_for(
+    harness: LifecycleHarness,
+) -> None:
+    harness.plan("a cat", "a dog")
+    bought(harness)
+    harness.write_prompts("a cat", "a wolf", "a new one")
+    planned = plan_night(harness.settings, harness.night.partition_key, harness.ports)
     assert planned.outcome.stale == 2
-    assert bought(lab) == 2
-    regenerate(lab.settings, lab.night, lab.ports, requested_by="r", scope="changed")
-    assert bought(lab) == 4
+    assert bought(harness) == 2
+    regenerate(harness.settings, harness.night, harness.ports, requested_by="r", scope="changed")
+    assert bought(harness) == 4
 
 
-def test_unknown_prompt_ids_are_named(lab: Lab) -> None:
-    lab.plan("a cat")
+def test_unknown_prompt_ids_are_named(harness: LifecycleHarness) -> None:
+    harness.plan("a cat")
     with pytest.raises(ConfigurationError, match="p77"):
         regenerate(
-            lab.settings, lab.night, lab.ports, requested_by="r", scope={"prompt_ids": ["p77"]}
+            harness.settings,
+            harness.night,
+            harness.ports,
+            requested_by="r",
+            scope={"prompt_ids": ["p77"]},
         )

@@ -10,41 +10,43 @@ from flow_pipelines.lifecycle.requests import submit_request
 from flow_pipelines.model import SubmissionState
 from flow_pipelines.model.errors import SubmitOutcomeUnknown
 from flow_pipelines.provider import SubmitRequest
-from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness
 
 
 def names(request: SubmitRequest) -> tuple[str, str, str | None]:
     return request.label, request.idempotency_key, request.callback_url
 
 
-def with_addresses(lab: Lab) -> object:
-    return replace(lab.ports, callback_url=lambda key, ledger: f"https://us/{key}/{ledger}")
+def with_addresses(harness: LifecycleHarness) -> object:
+    return replace(harness.ports, callback_url=lambda key, ledger: f"https://us/{key}/{ledger}")
 
 
-def lose(lab: Lab) -> None:
+def lose(harness: LifecycleHarness) -> None:
     def lost(_request: SubmitRequest, _number: int) -> None:
         raise SubmitOutcomeUnknown("lost", provider="floyo", operation="create_run")
 
-    lab.provider.on_submit = lost
-    lab.plan("a cat")
-    lab.submit()
-    assert lab.states() == ["unresolved"]
+    harness.provider.on_submit = lost
+    harness.plan("a cat")
+    harness.submit()
+    assert harness.states() == ["unresolved"]
 
 
-def test_every_name_of_a_new_intent_holds_the_ledger_and_stays_the_same(lab: Lab) -> None:
-    ports = with_addresses(lab)
-    lab.plan("a cat")
-    [row] = lab.ledger.submissions(lab.night)
+def test_every_name_of_a_new_intent_holds_the_ledger_and_stays_the_same(
+    harness: LifecycleHarness,
+) -> None:
+    ports = with_addresses(harness)
+    harness.plan("a cat")
+    [row] = harness.ledger.submissions(harness.night)
     planned = submit_request(ports, row, {})
-    lose(lab)
-    [sent] = lab.ledger.submissions(lab.night)
+    lose(harness)
+    [sent] = harness.ledger.submissions(harness.night)
 
     assert submit_request(ports, sent, {}) == planned
-    name = f"{row.submission_key}.{lab.ledger.ledger_id}"
+    name = f"{row.submission_key}.{harness.ledger.ledger_id}"
     assert names(planned) == (
-        f"{lab.night} p0 #0.0 {name}",
+        f"{harness.night} p0 #0.0 {name}",
         name,
-        f"https://us/{row.submission_key}/{lab.ledger.ledger_id}",
+        f"https://us/{row.submission_key}/{harness.ledger.ledger_id}",
     )
 
 
@@ -52,24 +54,24 @@ def test_every_name_of_a_new_intent_holds_the_ledger_and_stays_the_same(lab: Lab
     "an intent of the release before was written without a ledger's id",
     "its label, its key and its address are what they were, to the byte",
 )
-def test_names_of_an_intent_of_before_are_what_they_were(lab: Lab) -> None:
-    lose(lab)
-    [sent] = lab.ledger.submissions(lab.night)
+def test_names_of_an_intent_of_before_are_what_they_were(harness: LifecycleHarness) -> None:
+    lose(harness)
+    [sent] = harness.ledger.submissions(harness.night)
     old = replace(sent, intent_ledger_id=None)
     key = sent.submission_key
 
-    assert names(submit_request(with_addresses(lab), old, {})) == (
-        f"{lab.night} p0 #0.0 {key}",
+    assert names(submit_request(with_addresses(harness), old, {})) == (
+        f"{harness.night} p0 #0.0 {key}",
         key,
         f"https://us/{key}/None",
     )
 
 
-def test_the_next_intent_of_a_row_of_before_is_a_new_one(lab: Lab) -> None:
-    lose(lab)
-    [sent] = lab.ledger.submissions(lab.night)
+def test_the_next_intent_of_a_row_of_before_is_a_new_one(harness: LifecycleHarness) -> None:
+    lose(harness)
+    [sent] = harness.ledger.submissions(harness.night)
     planned = replace(sent, intent_ledger_id=None, state=SubmissionState.PLANNED)
 
-    request = submit_request(lab.ports, planned, {})
+    request = submit_request(harness.ports, planned, {})
 
-    assert request.idempotency_key == f"{sent.submission_key}.{lab.ledger.ledger_id}"
+    assert request.idempotency_key == f"{sent.submission_key}.{harness.ledger.ledger_id}"

@@ -15,8 +15,8 @@ from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
 from flow_pipelines.transport import LinkSeal
 from flow_pipelines_tests.conformance.providers.account import SAMPLES, Account
 from flow_pipelines_tests.fakes import ManualClock
-from flow_pipelines_tests.faults.crash.bench import sample_parameters, sample_workflow
-from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+from flow_pipelines_tests.faults.crash.harness import sample_parameters, sample_workflow
+from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness
 
 PROVIDERS = ("floimg", "comflowy", "flora")
 UNCOUNTED = {"open_output", "open_link", "download_output", "get_token", "list_workspaces"}
@@ -42,13 +42,13 @@ def sandbox(sandbox_clock: ManualClock) -> Iterator[Sandbox]:
 class AtProvider:
     """A night at a stand-in. Each of its processes has ports, and a memory, of its own."""
 
-    def __init__(self, lab: Lab, account: Account) -> None:
-        self.lab, self.account = lab, account
-        lab.clock, lab.provider = account.clock, account.provider
-        lab.ledger._database.clock = account.clock
+    def __init__(self, harness: LifecycleHarness, account: Account) -> None:
+        self.lab, self.account = harness, account
+        harness.clock, harness.provider = account.clock, account.provider
+        harness.ledger._database.clock = account.clock
         for file in (SAMPLES / account.name).iterdir():
-            (lab.folder / file.name).write_bytes(file.read_bytes())
-        lab.with_settings(
+            (harness.folder / file.name).write_bytes(file.read_bytes())
+        harness.with_settings(
             provider=account.name,
             resource=account.name,
             workflow=sample_workflow(account.name),
@@ -79,12 +79,15 @@ class AtProvider:
 
 @pytest.fixture(params=PROVIDERS)
 def night(
-    request: pytest.FixtureRequest, lab: Lab, sandbox: Sandbox, sandbox_clock: ManualClock
+    request: pytest.FixtureRequest,
+    harness: LifecycleHarness,
+    sandbox: Sandbox,
+    sandbox_clock: ManualClock,
 ) -> AtProvider:
     sandbox_clock.advance(86_400)
     account = Account(request.param, sandbox, sandbox_clock)
     account.control.reset()
-    return AtProvider(lab, account)
+    return AtProvider(harness, account)
 
 
 def test_a_submit_and_a_poll_are_all_that_a_run_takes(night: AtProvider) -> None:

@@ -13,48 +13,52 @@ from flow_pipelines.lifecycle.journal_scan import RECENT, compare_batch, compare
 from flow_pipelines.model import Night
 from flow_pipelines.model.errors import LedgerBehind, StorageError
 from flow_pipelines.storage.receipts import adopt_owner
-from flow_pipelines_tests.unit.lifecycle.conftest import NIGHT, Lab
+from flow_pipelines_tests.unit.lifecycle.conftest import NIGHT, LifecycleHarness
 from flow_pipelines_tests.unit.lifecycle.restoring import back_up, restore
 
 SECOND = Night("posters", "2026-11-22|second")
 """Its folder in the bucket is a hash."""
 
 
-def buy(lab: Lab, night: Night) -> None:
-    lab.night = night
-    lab.plan("Rome", "Oslo")
-    lab.submit()
+def buy(harness: LifecycleHarness, night: Night) -> None:
+    harness.night = night
+    harness.plan("Rome", "Oslo")
+    harness.submit()
 
 
-def lose(lab: Lab, *nights: Night) -> None:
+def lose(harness: LifecycleHarness, *nights: Night) -> None:
     """Buy nights, and restore a ledger of before."""
-    copy = back_up(lab)
-    restore(lab, copy)
+    copy = back_up(harness)
+    restore(harness, copy)
     for night in nights:
-        buy(lab, night)
-    restore(lab, copy)
+        buy(harness, night)
+    restore(harness, copy)
 
 
 @pytest.mark.case(
     "a restored ledger does not know nights of batches that are defined nowhere any more",
     "each sensor compares every batch folder that names this ledger, and takes them in",
 )
-def test_nights_that_the_ledger_does_not_know_are_found_by_their_journals(lab: Lab) -> None:
-    lose(lab, NIGHT, SECOND)
-    found = compare_recent(lab.ports, "", seconds=60)
+def test_nights_that_the_ledger_does_not_know_are_found_by_their_journals(
+    harness: LifecycleHarness,
+) -> None:
+    lose(harness, NIGHT, SECOND)
+    found = compare_recent(harness.ports, "", seconds=60)
     assert (len(found.words), found.after) == (2, "")
     for night in (NIGHT, SECOND):
-        assert [one.state.value for one in lab.ledger.submissions(night)] == ["unresolved"] * 2
-    assert compare_recent(lab.ports, "", seconds=60).words == []
+        assert [one.state.value for one in harness.ledger.submissions(night)] == ["unresolved"] * 2
+    assert compare_recent(harness.ports, "", seconds=60).words == []
 
 
-def test_what_the_time_does_not_suffice_for_is_left_to_the_next_tick(lab: Lab) -> None:
-    lose(lab, NIGHT, SECOND)
-    memory, now, rounds = SensorMemory(), lab.clock.now(), 0
+def test_what_the_time_does_not_suffice_for_is_left_to_the_next_tick(
+    harness: LifecycleHarness,
+) -> None:
+    lose(harness, NIGHT, SECOND)
+    memory, now, rounds = SensorMemory(), harness.clock.now(), 0
     words: list[str] = []
     while memory.compared_at is None:
         rounds += 1
-        found = compare_recent(lab.ports, memory.compare_after, seconds=0)
+        found = compare_recent(harness.ports, memory.compare_after, seconds=0)
         words += found.words
         memory.compare_after = found.after
         memory.compared_at = None if found.after else now
@@ -62,76 +66,82 @@ def test_what_the_time_does_not_suffice_for_is_left_to_the_next_tick(lab: Lab) -
     assert (len(words), rounds > 2) == (2, True)
 
 
-def test_a_night_that_has_been_still_for_long_is_left_to_whoever_works_on_it(lab: Lab) -> None:
-    lab.plan("Rome", "Oslo")
-    copy = back_up(lab)
-    restore(lab, copy)
-    lab.submit()
-    restore(lab, copy)
-    lab.clock.advance((RECENT + timedelta(hours=1)).total_seconds())
-    assert compare_recent(lab.ports, "", seconds=60).words == []
+def test_a_night_that_has_been_still_for_long_is_left_to_whoever_works_on_it(
+    harness: LifecycleHarness,
+) -> None:
+    harness.plan("Rome", "Oslo")
+    copy = back_up(harness)
+    restore(harness, copy)
+    harness.submit()
+    restore(harness, copy)
+    harness.clock.advance((RECENT + timedelta(hours=1)).total_seconds())
+    assert compare_recent(harness.ports, "", seconds=60).words == []
     with pytest.raises(LedgerBehind):
-        lab.submit()
+        harness.submit()
 
 
-def test_batches_of_another_ledger_are_left_alone(lab: Lab) -> None:
-    lose(lab, NIGHT)
-    adopt_owner(lab.store, NIGHT.batch, "another-ledger")
-    assert compare_recent(lab.ports, "", seconds=60).words == []
-    assert list(own_batches(lab.ports)) == []
-    assert lab.ledger.night(NIGHT) is None
+def test_batches_of_another_ledger_are_left_alone(harness: LifecycleHarness) -> None:
+    lose(harness, NIGHT)
+    adopt_owner(harness.store, NIGHT.batch, "another-ledger")
+    assert compare_recent(harness.ports, "", seconds=60).words == []
+    assert list(own_batches(harness.ports)) == []
+    assert harness.ledger.night(NIGHT) is None
 
 
-def test_a_person_compares_all_nights_also_at_the_places_of_before(lab: Lab) -> None:
-    copy = back_up(lab)
-    restore(lab, copy)
-    buy(lab, NIGHT)
-    lab.store = lab.store.at(lab.store.bucket, "elsewhere")
-    buy(lab, SECOND)
-    restore(lab, copy)
-    ((batch, note),) = own_batches(lab.ports)
-    taken = {night: number for night, number in compare_batch(lab.ports, batch, note) if number}
+def test_a_person_compares_all_nights_also_at_the_places_of_before(
+    harness: LifecycleHarness,
+) -> None:
+    copy = back_up(harness)
+    restore(harness, copy)
+    buy(harness, NIGHT)
+    harness.store = harness.store.at(harness.store.bucket, "elsewhere")
+    buy(harness, SECOND)
+    restore(harness, copy)
+    ((batch, note),) = own_batches(harness.ports)
+    taken = {night: number for night, number in compare_batch(harness.ports, batch, note) if number}
     assert taken == {NIGHT: 2, SECOND: 2}
 
 
-def test_an_entry_that_cannot_be_read_does_not_hide_the_others(lab: Lab) -> None:
-    lose(lab, NIGHT, SECOND)
-    journal = journal_of(lab.store, NIGHT)
+def test_an_entry_that_cannot_be_read_does_not_hide_the_others(harness: LifecycleHarness) -> None:
+    lose(harness, NIGHT, SECOND)
+    journal = journal_of(harness.store, NIGHT)
     (name, *_) = journal.listed().intents
-    key = lab.store.key(NIGHT.batch, "_journal", NIGHT.partition_key, f"{name}.1.json")
-    lab.store.put(key, b"[]", media_type="application/json")
-    words = compare_recent(lab.ports, "", seconds=60).words
+    key = harness.store.key(NIGHT.batch, "_journal", NIGHT.partition_key, f"{name}.1.json")
+    harness.store.put(key, b"[]", media_type="application/json")
+    words = compare_recent(harness.ports, "", seconds=60).words
     assert any("does not say" in line or "cannot be read" in line for line in words)
-    assert len(lab.ledger.submissions(SECOND)) == 2
+    assert len(harness.ledger.submissions(SECOND)) == 2
 
 
-def test_a_sensor_compares_at_first_and_then_hourly(lab: Lab) -> None:
+def test_a_sensor_compares_at_first_and_then_hourly(harness: LifecycleHarness) -> None:
     memory = SensorMemory()
     opened = []
 
     def open_books() -> object:
-        opened.append(lab.clock.now())
-        return lab.ports
+        opened.append(harness.clock.now())
+        return harness.ports
 
     def tick() -> int:
-        compare_in_a_tick(memory, lab.clock.now(), open_books)
+        compare_in_a_tick(memory, harness.clock.now(), open_books)
         return len(opened)
 
     assert [tick(), tick()] == [1, 1]
-    lab.clock.advance(EVERY.total_seconds())
+    harness.clock.advance(EVERY.total_seconds())
     assert [tick(), tick()] == [2, 2]
     memory = SensorMemory.read(memory.write([]))
     assert tick() == 2
 
 
-def test_a_bucket_that_does_not_answer_is_told_and_tried_again_later(lab: Lab) -> None:
+def test_a_bucket_that_does_not_answer_is_told_and_tried_again_later(
+    harness: LifecycleHarness,
+) -> None:
     memory = SensorMemory()
 
     def refuse() -> object:
         raise StorageError("HTTP 503")
 
-    (told,) = compare_in_a_tick(memory, lab.clock.now(), refuse)
+    (told,) = compare_in_a_tick(memory, harness.clock.now(), refuse)
     assert "HTTP 503" in told
-    assert compare_in_a_tick(memory, lab.clock.now(), refuse) == ()
-    lab.clock.advance(AGAIN.total_seconds())
-    assert len(compare_in_a_tick(memory, lab.clock.now(), refuse)) == 1
+    assert compare_in_a_tick(memory, harness.clock.now(), refuse) == ()
+    harness.clock.advance(AGAIN.total_seconds())
+    assert len(compare_in_a_tick(memory, harness.clock.now(), refuse)) == 1

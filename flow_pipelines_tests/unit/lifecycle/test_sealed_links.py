@@ -25,7 +25,7 @@ from flow_pipelines.provider import Capabilities
 from flow_pipelines.redaction import Secret
 from flow_pipelines.transport import LinkSeal
 from flow_pipelines_tests.fake_provider import BytesDownload, FakeProvider, png
-from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness
 
 HOST = "https://files.example"
 SEAL = LinkSeal("floyo", Secret("flo_TheKeyOfThisAccount"))
@@ -60,9 +60,9 @@ class LinkingProvider(FakeProvider):
 class SensorNight:
     """A night whose runs the sensor's process saw end."""
 
-    def __init__(self, lab: Lab) -> None:
-        self.lab, self.provider = lab, LinkingProvider()
-        lab.provider = self.provider
+    def __init__(self, harness: LifecycleHarness) -> None:
+        self.lab, self.provider = harness, LinkingProvider()
+        harness.provider = self.provider
         self.polled = 0
 
     def process(self, seal: LinkSeal | None = SEAL) -> Ports:
@@ -109,8 +109,8 @@ class SensorNight:
 
 
 @pytest.fixture
-def night(lab: Lab) -> SensorNight:
-    return SensorNight(lab)
+def night(harness: LifecycleHarness) -> SensorNight:
+    return SensorNight(harness)
 
 
 def test_another_process_collects_without_asking_the_provider_again(night: SensorNight) -> None:

@@ -13,45 +13,45 @@ from flow_pipelines.lifecycle.verify import NightFiles, repair_night, verify_nig
 from flow_pipelines.model import Night
 from flow_pipelines_tests.before_0008 import BATCHES, WHOLE, Before
 from flow_pipelines_tests.buckets import BucketServer
-from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness
 
 
 @pytest.fixture
-def bought(lab: Lab) -> Lab:
+def bought(harness: LifecycleHarness) -> LifecycleHarness:
     """A night of two rows, bought and stored."""
-    lab.plan("boats", "cranes")
-    lab.submit()
-    collect(lab)
-    return lab
+    harness.plan("boats", "cranes")
+    harness.submit()
+    collect(harness)
+    return harness
 
 
-def collect(lab: Lab) -> None:
-    lab.clock.advance(600)
-    poll_due(lab.ports, owner="poll", budget_seconds=30)
-    collect_night(lab.night, lab.ports, owner="collect")
+def collect(harness: LifecycleHarness) -> None:
+    harness.clock.advance(600)
+    poll_due(harness.ports, owner="poll", budget_seconds=30)
+    collect_night(harness.night, harness.ports, owner="collect")
 
 
-def verify(lab: Lab) -> NightFiles:
-    return verify_night(lab.night, lab.ledger, lab.store)
+def verify(harness: LifecycleHarness) -> NightFiles:
+    return verify_night(harness.night, harness.ledger, harness.store)
 
 
 def kinds(found: NightFiles) -> list[str]:
     return [one.kind for one in found.problems]
 
 
-def first_file(lab: Lab, server: BucketServer) -> Path:
+def first_file(harness: LifecycleHarness, server: BucketServer) -> Path:
     """Return the first stored file, where the bucket keeps it."""
-    first = lab.ledger.submissions(lab.night)[0].submission_key
-    [output] = lab.ledger.outputs(lab.night)[first]
+    first = harness.ledger.submissions(harness.night)[0].submission_key
+    [output] = harness.ledger.outputs(harness.night)[first]
     assert output.stored is not None
     return server.root / str(output.stored.bucket) / output.stored.s3_key
 
 
-def absent(lab: Lab) -> MissingFiles:
-    return missing_files(lab.night, lab.ledger, lab.store)
+def absent(harness: LifecycleHarness) -> MissingFiles:
+    return missing_files(harness.night, harness.ledger, harness.store)
 
 
-def test_a_night_whose_files_are_there_has_no_problem(bought: Lab) -> None:
+def test_a_night_whose_files_are_there_has_no_problem(bought: LifecycleHarness) -> None:
     assert verify(bought) == NightFiles(night=bought.night, files=2, problems=[])
     assert absent(bought) == MissingFiles()
 
@@ -62,7 +62,7 @@ def test_a_night_whose_files_are_there_has_no_problem(bought: Lab) -> None:
     area="which bucket",
 )
 def test_a_deleted_object_is_missing_and_collected_again(
-    bought: Lab, bucket_server: BucketServer
+    bought: LifecycleHarness, bucket_server: BucketServer
 ) -> None:
     file = first_file(bought, bucket_server)
     content, posts = file.read_bytes(), len(bought.provider.posts)
@@ -84,7 +84,9 @@ def test_a_deleted_object_is_missing_and_collected_again(
     "it is noted as lost, and its row is not complete any more; all else stays",
     area="which bucket",
 )
-def test_what_its_provider_has_no_more_is_lost(bought: Lab, bucket_server: BucketServer) -> None:
+def test_what_its_provider_has_no_more_is_lost(
+    bought: LifecycleHarness, bucket_server: BucketServer
+) -> None:
     first_file(bought, bucket_server).unlink()
     bought.provider.on_fetch = lambda _id: b"<html>gone</html>"
     repaired = repair_night(verify(bought), bought.ports, owner="verify")
@@ -109,7 +111,7 @@ def test_what_its_provider_has_no_more_is_lost(bought: Lab, bucket_server: Bucke
 )
 @pytest.mark.parametrize("same_size", [False, True])
 def test_an_object_that_differs_is_told_and_never_overwritten(
-    bought: Lab, bucket_server: BucketServer, *, same_size: bool
+    bought: LifecycleHarness, bucket_server: BucketServer, *, same_size: bool
 ) -> None:
     file = first_file(bought, bucket_server)
     other = b"x" * len(file.read_bytes()) if same_size else b"other"
@@ -123,7 +125,7 @@ def test_an_object_that_differs_is_told_and_never_overwritten(
 
 
 def test_files_of_another_bucket_are_looked_for_there_and_brought_back_here(
-    bought: Lab, bucket_server: BucketServer
+    bought: LifecycleHarness, bucket_server: BucketServer
 ) -> None:
     (bucket_server.root / f"{bucket_server.bucket}-2").mkdir()
     file = first_file(bought, bucket_server)
@@ -145,7 +147,7 @@ def test_files_of_another_bucket_are_looked_for_there_and_brought_back_here(
     area="which bucket",
 )
 def test_a_bucket_that_cannot_be_opened_proves_nothing_missing(
-    bought: Lab, bucket_server: BucketServer
+    bought: LifecycleHarness, bucket_server: BucketServer
 ) -> None:
     old = bucket_server.root / bucket_server.bucket
     (bucket_server.root / f"{bucket_server.bucket}-2").mkdir()

@@ -16,7 +16,7 @@ from flow_pipelines.provider import (
     ProviderAdapter,
     SubmitRequest,
 )
-from flow_pipelines_tests.unit.providers import floimg_bench as floimg
+from flow_pipelines_tests.unit.providers import floimg_harness as floimg
 from flow_pipelines_tests.unit.transport.wire import Wire
 
 PRICE = Decimal("0.02")

@@ -21,7 +21,7 @@ from flow_pipelines.model.errors import (
     SubmitOutcomeUnknown,
 )
 from flow_pipelines_tests.unit.batches.samples import batch
-from flow_pipelines_tests.unit.providers.comflowy_bench import (
+from flow_pipelines_tests.unit.providers.comflowy_harness import (
     KEY,
     RUN,
     TOKEN,

@@ -12,7 +12,7 @@ from flow_pipelines.provider import Callback, CallbackRefused, CallbackRequest
 from flow_pipelines.providers import profile
 from flow_pipelines.providers.comflowy import ProgressPayload, ResultPayload, read_payload
 from flow_pipelines.providers.comflowy.callbacks import MAX_BYTES
-from flow_pipelines_tests.unit.providers.comflowy_bench import RUN, SAMPLES
+from flow_pipelines_tests.unit.providers.comflowy_harness import RUN, SAMPLES
 
 LINK = "https://images.comflowy.com/a.png?Signature=abc"
 

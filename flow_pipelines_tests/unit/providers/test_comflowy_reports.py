@@ -16,7 +16,7 @@ from flow_pipelines.model.errors import (
     ProviderUnavailable,
     UnexpectedAnswer,
 )
-from flow_pipelines_tests.unit.providers.comflowy_bench import (
+from flow_pipelines_tests.unit.providers.comflowy_harness import (
     RUN,
     TOKEN,
     S,

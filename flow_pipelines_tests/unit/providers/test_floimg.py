@@ -14,7 +14,7 @@ from flow_pipelines.model.errors import (
     UnexpectedAnswer,
 )
 from flow_pipelines.providers.floimg.adapter import LOOKED_THROUGH
-from flow_pipelines_tests.unit.providers.floimg_bench import (
+from flow_pipelines_tests.unit.providers.floimg_harness import (
     EXECUTION,
     ORDER,
     URL,

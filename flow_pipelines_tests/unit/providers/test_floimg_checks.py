@@ -12,7 +12,7 @@ from flow_pipelines.batches.rows import read_rows
 from flow_pipelines.model import Workflow
 from flow_pipelines.model.errors import InvalidBatch
 from flow_pipelines_tests.unit.batches.samples import NIGHT, batch, table
-from flow_pipelines_tests.unit.providers.floimg_bench import sample, workflow
+from flow_pipelines_tests.unit.providers.floimg_harness import sample, workflow
 from flow_pipelines_tests.unit.transport.wire import Wire
 
 PROMPT = {"name": "prompt", "type": "string", "required": True}

@@ -10,7 +10,7 @@ import pytest
 from flow_pipelines.model.errors import NotFound, RateLimited, UnexpectedAnswer
 from flow_pipelines.provider import InputFile, Quota
 from flow_pipelines.providers.floimg import listings
-from flow_pipelines_tests.unit.providers.floimg_bench import WORKFLOW, adapter, body, sample
+from flow_pipelines_tests.unit.providers.floimg_harness import WORKFLOW, adapter, body, sample
 from flow_pipelines_tests.unit.transport.wire import Step, Wire, answer
 
 IMAGE = "img_abc123"

@@ -17,9 +17,9 @@ from flow_pipelines.model.errors import (
     RequestRejected,
     UnexpectedAnswer,
 )
-from flow_pipelines.provider import Lane
+from flow_pipelines.provider import Purpose
 from flow_pipelines_tests.fakes import ManualClock
-from flow_pipelines_tests.unit.providers.floimg_bench import (
+from flow_pipelines_tests.unit.providers.floimg_harness import (
     EXECUTION,
     KEPT,
     URL,
@@ -170,7 +170,7 @@ def test_a_window_that_is_used_up_is_waited_for() -> None:
         floimg = adapter(wire, clock)
         floimg.poll(EXECUTION, KEPT)
         assert clock.slept[-1] == 0
-        floimg.take_turn(Lane.SUBMIT)
+        floimg.take_turn(Purpose.SUBMIT)
     assert clock.monotonic() == 42
 
 

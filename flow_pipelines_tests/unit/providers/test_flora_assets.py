@@ -18,7 +18,7 @@ from flow_pipelines.providers.flora import PROFILE, AssetFile, FloraClient, Uplo
 from flow_pipelines.redaction import Secret
 from flow_pipelines.transport import HttpTransport, MemoryPaceStore
 from flow_pipelines_tests.fakes import ManualClock
-from flow_pipelines_tests.unit.providers.flora_bench import adapter, order, recorded, sample
+from flow_pipelines_tests.unit.providers.flora_harness import adapter, order, recorded, sample
 from flow_pipelines_tests.unit.transport.wire import Step, Wire, answer
 
 KEY = "Bearer sk_live_test_key_0001"

@@ -12,7 +12,7 @@ import pytest
 from flow_pipelines.model import OutputRef, RunReport, SubmissionState
 from flow_pipelines.model.errors import NotFound, UnexpectedAnswer
 from flow_pipelines.providers.flora import MAX_LISTED, STATES
-from flow_pipelines_tests.unit.providers.flora_bench import (
+from flow_pipelines_tests.unit.providers.flora_harness import (
     RUN,
     adapter,
     order,

@@ -20,8 +20,8 @@ from flow_pipelines.model.errors import (
     SubmitOutcomeUnknown,
 )
 from flow_pipelines.model.refusals import kind_of
-from flow_pipelines.provider import Lane
-from flow_pipelines_tests.unit.providers.floyo_bench import (
+from flow_pipelines.provider import Purpose
+from flow_pipelines_tests.unit.providers.floyo_harness import (
     FILE,
     RUN,
     S,
@@ -342,4 +342,4 @@ def test_the_estimate_before_is_the_batchs_own_figure() -> None:
         provider = adapter(wire, Decimal(7))
         assert provider.estimate_usd(workflow(), Decimal("0.02")) == Decimal("0.02")
         assert provider.estimate_usd(workflow(), None) is None
-        provider.take_turn(Lane.SUBMIT)
+        provider.take_turn(Purpose.SUBMIT)

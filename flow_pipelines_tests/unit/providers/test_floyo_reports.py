@@ -13,7 +13,7 @@ from flow_pipelines.model.errors import (
     UnexpectedAnswer,
 )
 from flow_pipelines.providers.floyo import STATES
-from flow_pipelines_tests.unit.providers.floyo_bench import (
+from flow_pipelines_tests.unit.providers.floyo_harness import (
     FILE,
     RUN,
     S,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flow_pipelines.model.errors import AccountHeld, RateLimited
-from flow_pipelines.provider import Lane, RateLimit, Resend
+from flow_pipelines.provider import Purpose, RateLimit, Resend
 from flow_pipelines.transport import HttpTransport, MemoryPaceStore
 from flow_pipelines.transport.pacing import Pacing, pace_of
 from flow_pipelines_tests.fakes import ManualClock
@@ -48,7 +48,7 @@ def test_no_window_ever_holds_more_than_the_limit(requests: int, rests: list[flo
     for rest in [0.0, *rests]:
         clock.advance(rest)
         for _ in range(min(requests, 60) + 5):
-            pacing.take_turn(Lane.SUBMIT)
+            pacing.take_turn(Purpose.SUBMIT)
             turns.append(clock.monotonic())
     assert busiest(turns, 60.0) <= requests
 
@@ -64,7 +64,7 @@ def test_the_published_limit_of_100_a_minute_leaves_room_for_a_late_request() ->
     clock = ManualClock()
     pacing, turns = paced(clock, RateLimit(requests=100, per_seconds=60.0)), []
     for _ in range(400):
-        pacing.take_turn(Lane.POLL)
+        pacing.take_turn(Purpose.POLL)
         turns.append(clock.monotonic())
     assert busiest(turns, 60.0) <= 99
 
@@ -72,12 +72,12 @@ def test_the_published_limit_of_100_a_minute_leaves_room_for_a_late_request() ->
 def test_a_turn_beyond_patience_is_refused_and_not_used_up() -> None:
     clock = ManualClock()
     pacing = paced(clock, RateLimit(requests=1, per_seconds=60.0), patience_seconds=30.0)
-    pacing.take_turn(Lane.SUBMIT)
+    pacing.take_turn(Purpose.SUBMIT)
     for _ in range(3):
         with pytest.raises(RateLimited, match="no turn within 30 s"):
-            pacing.take_turn(Lane.SUBMIT)
+            pacing.take_turn(Purpose.SUBMIT)
     clock.advance(60)
-    pacing.take_turn(Lane.SUBMIT)
+    pacing.take_turn(Purpose.SUBMIT)
     assert clock.monotonic() < 65
 
 
@@ -86,7 +86,7 @@ def test_a_turn_without_a_published_limit_comes_at_once(
 ) -> None:
     sender = transport("http://127.0.0.1:1")
     for _ in range(50):
-        sender.take_turn(Lane.SUBMIT)
+        sender.take_turn(Purpose.SUBMIT)
     assert clock.monotonic() == 0.0
 
 
@@ -96,7 +96,7 @@ def test_a_429_holds_everybody_who_shares_the_account(transport: Make, clock: Ma
         first, second = (transport(wire.url, pace=shared) for _ in range(2))
         with pytest.raises(RateLimited):
             first.send(replace(request(Resend.NEVER), url=f"{wire.url}/runs"))
-        second.take_turn(Lane.SUBMIT)
+        second.take_turn(Purpose.SUBMIT)
     assert clock.monotonic() == 40.0
 
 
@@ -107,9 +107,9 @@ DAY = 86_400.0
     "Retry-After of a day was cut to 900 s: POSTs went out early, and the error named the pace",
     "the account is held for all of it; every run ends at once, with the 429 and the time in words",
 )
-@pytest.mark.parametrize("lane", list(Lane))
+@pytest.mark.parametrize("purpose", list(Purpose))
 def test_a_hold_longer_than_one_may_wait_ends_every_run_at_once(
-    transport: Make, clock: ManualClock, lane: Lane
+    transport: Make, clock: ManualClock, purpose: Purpose
 ) -> None:
     shared, limit = MemoryPaceStore(clock), RateLimit(requests=100, per_seconds=60.0)
     with Wire(answer(429, "", retry_after="86400"), answer()) as wire:
@@ -119,11 +119,11 @@ def test_a_hold_longer_than_one_may_wait_ends_every_run_at_once(
         until = f"{clock.now() + timedelta(seconds=DAY):%Y-%m-%d %H:%M:%S} UTC"
         for sender in (first, other):
             with pytest.raises(AccountHeld, match=f"held until {until}.*HTTP 429") as caught:
-                sender.take_turn(lane)
+                sender.take_turn(purpose)
             assert caught.value.retry_after_seconds == DAY
         assert clock.monotonic() == 0.0
         clock.advance(DAY - 60)
-        other.take_turn(lane)
+        other.take_turn(purpose)
         assert clock.monotonic() >= DAY
     assert wire.methods() == ["POST"]
 
@@ -148,7 +148,7 @@ def test_a_turn_given_before_the_429_of_another_process_is_none_any_more() -> No
     )
     store.reserve("acme", interval_seconds=60.0, burst=1, patience_seconds=0.0)
     with pytest.raises(AccountHeld):
-        pacing.take_turn(Lane.SUBMIT)
+        pacing.take_turn(Purpose.SUBMIT)
     assert clock.monotonic() <= 62
 
 
@@ -164,7 +164,7 @@ def test_a_turn_given_before_a_429_is_waited_out_as_well(clock: ManualClock) -> 
                 pacing.hold(20.0)
 
     pacing._clock = interrupted = Interrupted()
-    pacing.take_turn(Lane.SUBMIT)
+    pacing.take_turn(Purpose.SUBMIT)
     assert interrupted.monotonic() == 20.0
 
 

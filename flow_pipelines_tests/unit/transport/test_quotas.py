@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from flow_pipelines.model.errors import RateLimited
-from flow_pipelines.provider import ApiAnswer, ApiRequest, Lane, Quota, Resend
+from flow_pipelines.provider import ApiAnswer, ApiRequest, Purpose, Quota, Resend
 from flow_pipelines.transport import HttpTransport
 from flow_pipelines.transport.verdicts import LONGEST_ADVICE_SECONDS
 from flow_pipelines_tests.fakes import ManualClock
@@ -36,7 +36,7 @@ def told(clock: ManualClock, remaining: int | str, seconds: float, status: int =
 
 def waited(transport: HttpTransport, clock: ManualClock) -> float:
     before = clock.monotonic()
-    transport.take_turn(Lane.SUBMIT)
+    transport.take_turn(Purpose.SUBMIT)
     return clock.monotonic() - before
 
 

@@ -22,7 +22,7 @@ from flow_pipelines.model.errors import (
     RequestRejected,
     SubmitOutcomeUnknown,
 )
-from flow_pipelines.provider import ApiAnswer, ApiRequest, ErrorBody, Lane, Resend, SignIn
+from flow_pipelines.provider import ApiAnswer, ApiRequest, ErrorBody, Purpose, Resend, SignIn
 from flow_pipelines.redaction import Secret, redact
 from flow_pipelines.transport import HttpTransport, RetryBudget
 from flow_pipelines_tests.fakes import ManualClock
@@ -109,7 +109,7 @@ def test_a_billed_request_refused_for_its_token_goes_out_once_and_the_next_has_a
         with pytest.raises(ProviderUnavailable, match="the access token has ended") as caught:
             sender.send(asked(wire, resend))
         assert (caught.value.status, bearers(wire)) == (401, [None, FIRST, FIRST])
-        sender.take_turn(Lane.SUBMIT)
+        sender.take_turn(Purpose.SUBMIT)
         assert sender.send(asked(wire, resend)).json() == {"done": True}
     assert bearers(wire) == [None, FIRST, FIRST, None, SECOND]
 
@@ -120,7 +120,7 @@ def test_a_token_that_was_never_taken_may_have_ended_all_the_same(
 ) -> None:
     with Wire(token("first-token"), DENIED, token("second-token"), DENIED) as wire:
         sender = transport(wire.url, sign_in=SIGN_IN)
-        sender.take_turn(Lane.SUBMIT)
+        sender.take_turn(Purpose.SUBMIT)
         clock.advance(3600)
         with pytest.raises(ProviderUnavailable, match="the access token has ended"):
             sender.send(asked(wire, resend))
@@ -250,10 +250,10 @@ def test_a_missing_key_is_an_error_before_anything_is_sent(transport: Make) -> N
 def test_a_turn_to_submit_brings_the_token_along_and_no_error(transport: Make) -> None:
     with Wire(answer(500, ""), token("first-token"), DONE) as wire:
         sender = transport(wire.url, sign_in=SIGN_IN)
-        sender.take_turn(Lane.POLL)
+        sender.take_turn(Purpose.POLL)
         assert wire.requests == []
-        sender.take_turn(Lane.SUBMIT)
-        sender.take_turn(Lane.SUBMIT)
+        sender.take_turn(Purpose.SUBMIT)
+        sender.take_turn(Purpose.SUBMIT)
         assert len(wire.requests) == 2
         sender.send(asked(wire, Resend.NEVER))
     assert bearers(wire) == [None, None, "Bearer first-token"]
@@ -262,7 +262,7 @@ def test_a_turn_to_submit_brings_the_token_along_and_no_error(transport: Make) -
 def test_a_sign_in_told_to_wait_is_not_repeated(transport: Make, clock: ManualClock) -> None:
     with Wire(answer(429, {}, retry_after="7"), token("a-token"), DONE) as wire:
         sender = transport(wire.url, sign_in=SIGN_IN)
-        sender.take_turn(Lane.SUBMIT)
+        sender.take_turn(Purpose.SUBMIT)
         with pytest.raises(RateLimited):
             sender.send(asked(wire, Resend.NEVER))
         assert bearers(wire) == [None]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flow_pipelines.model.errors import AccountHeld
-from flow_pipelines.provider import Lane, RateLimit
+from flow_pipelines.provider import Purpose, RateLimit
 from flow_pipelines.provider.turns import TurnSheet
 from flow_pipelines.transport import MemoryPaceStore
 from flow_pipelines.transport.pacing import Pacing, pace_of
@@ -24,36 +24,36 @@ BETWEEN_TICKS = [(at + 32.0, at + 38.0) for at in range(0, 1200, 38)]
 
 
 def crowd(
-    lanes: list[Lane], seconds: float, no_polls: Sequence[tuple[float, float]] = ()
-) -> list[tuple[float, Lane]]:
+    purposes: list[Purpose], seconds: float, no_polls: Sequence[tuple[float, float]] = ()
+) -> list[tuple[float, Purpose]]:
     """Let users ask for a turn again as soon as theirs has come; give who had one when.
 
     Nobody asks for one to poll during the times in `no_polls`.
     """
     clock, pace = ManualClock(), pace_of(LIMIT)
     store, had = MemoryPaceStore(clock), []
-    waiting = dict.fromkeys(range(len(lanes)), 0.0)
+    waiting = dict.fromkeys(range(len(purposes)), 0.0)
     while clock.monotonic() < seconds:
         user = min(waiting, key=lambda one: (waiting[one], one))
         clock.advance(max(waiting[user] - clock.monotonic(), 0.0))
-        lane = lanes[user]
+        purpose = purposes[user]
         pause = next((end for begin, end in no_polls if begin <= clock.monotonic() < end), None)
-        if lane is Lane.POLL and pause is not None:
+        if purpose is Purpose.POLL and pause is not None:
             waiting[user] = pause
             continue
-        patience = 2 * pace.interval_seconds if lane is Lane.BACKFILL else 300.0
+        patience = 2 * pace.interval_seconds if purpose is Purpose.BACKFILL else 300.0
         wait = store.reserve(
             "key",
             interval_seconds=pace.interval_seconds,
             burst=pace.burst,
             most=pace.most,
             patience_seconds=patience,
-            lane=lane,
+            purpose=purpose,
         )
         if wait is None:
             waiting[user] = clock.monotonic() + 2 * pace.interval_seconds
         else:
-            had.append((clock.monotonic() + wait, lane))
+            had.append((clock.monotonic() + wait, purpose))
             waiting[user] = clock.monotonic() + wait + 0.01
     return sorted(had)
 
@@ -62,28 +62,28 @@ def pacing_of(limit: RateLimit, clock: ManualClock, store: MemoryPaceStore) -> P
     return Pacing("acme", store=store, key="key", limit=limit, patience_seconds=60.0, clock=clock)
 
 
-def shares(had: list[tuple[float, Lane]]) -> dict[Lane, float]:
-    counted = Counter(lane for _, lane in had)
-    return {lane: count / len(had) for lane, count in counted.items()}
+def shares(had: list[tuple[float, Purpose]]) -> dict[Purpose, float]:
+    counted = Counter(purpose for _, purpose in had)
+    return {purpose: count / len(had) for purpose, count in counted.items()}
 
 
 @pytest.mark.parametrize(("submits", "polls"), [(1, 1), (9, 1), (1, 9)])
 def test_submits_and_polls_have_half_of_the_turns_each(submits: int, polls: int) -> None:
-    had = crowd([Lane.SUBMIT] * submits + [Lane.POLL] * polls, 300.0)
-    assert shares(had)[Lane.SUBMIT] == pytest.approx(0.5, abs=0.05)
+    had = crowd([Purpose.SUBMIT] * submits + [Purpose.POLL] * polls, 300.0)
+    assert shares(had)[Purpose.SUBMIT] == pytest.approx(0.5, abs=0.05)
     assert len(had) >= 0.95 * 500
 
 
 @pytest.mark.parametrize("submits", [1, 5, 20])
 def test_polls_that_come_in_ticks_have_half_of_the_turns_all_the_same(submits: int) -> None:
-    had = crowd([Lane.SUBMIT] * submits + [Lane.POLL], 1200.0, BETWEEN_TICKS)
-    assert shares(had)[Lane.POLL] == pytest.approx(0.5, abs=0.03)
+    had = crowd([Purpose.SUBMIT] * submits + [Purpose.POLL], 1200.0, BETWEEN_TICKS)
+    assert shares(had)[Purpose.POLL] == pytest.approx(0.5, abs=0.03)
     assert len(had) >= 0.95 * 2000
 
 
 def test_what_is_owed_to_polls_never_stops_submits() -> None:
-    had = crowd([Lane.SUBMIT, Lane.POLL, Lane.POLL], 1200.0, BETWEEN_TICKS)
-    submits = [at for at, lane in had if lane is Lane.SUBMIT]
+    had = crowd([Purpose.SUBMIT, Purpose.POLL, Purpose.POLL], 1200.0, BETWEEN_TICKS)
+    submits = [at for at, purpose in had if purpose is Purpose.SUBMIT]
     longest = max(after - before for before, after in pairwise(submits))
     assert longest <= 10 * pace_of(LIMIT).interval_seconds
 
@@ -94,33 +94,33 @@ def test_no_turn_is_kept_for_polls_that_are_few(requests: int, polls: int, every
     """One night is submitted, a request after the other; of it, few runs end at a time."""
     clock, limit = ManualClock(), RateLimit(requests=requests, per_seconds=60.0)
     pacing = pacing_of(limit, clock, MemoryPaceStore(clock))
-    taken, tick = Counter[Lane](), every
+    taken, tick = Counter[Purpose](), every
     while clock.monotonic() < 1800:
         if clock.monotonic() >= tick:
             tick += every
             for _ in range(polls):
-                pacing.take_turn(Lane.POLL)
-                taken[Lane.POLL] += 1
-        pacing.take_turn(Lane.SUBMIT)
-        taken[Lane.SUBMIT] += 1
+                pacing.take_turn(Purpose.POLL)
+                taken[Purpose.POLL] += 1
+        pacing.take_turn(Purpose.SUBMIT)
+        taken[Purpose.SUBMIT] += 1
         clock.advance(0.3)
     assert taken.total() >= 0.95 * 30 * requests
 
 
 def test_nothing_is_owed_to_polls_that_nobody_made_for_a_while() -> None:
-    had = crowd([Lane.SUBMIT] * 5 + [Lane.POLL], 340.0, no_polls=[(10.0, 310.0)])
-    after = shares([(at, lane) for at, lane in had if 310 <= at < 340])
-    assert after[Lane.POLL] == pytest.approx(0.5, abs=0.05)
+    had = crowd([Purpose.SUBMIT] * 5 + [Purpose.POLL], 340.0, no_polls=[(10.0, 310.0)])
+    after = shares([(at, purpose) for at, purpose in had if 310 <= at < 340])
+    assert after[Purpose.POLL] == pytest.approx(0.5, abs=0.05)
 
 
-@pytest.mark.parametrize("lane", list(Lane))
-def test_who_is_alone_has_all_turns(lane: Lane) -> None:
-    assert len(crowd([lane], 300.0)) >= 0.95 * 500
+@pytest.mark.parametrize("purpose", list(Purpose))
+def test_who_is_alone_has_all_turns(purpose: Purpose) -> None:
+    assert len(crowd([purpose], 300.0)) >= 0.95 * 500
 
 
 def test_backfills_leave_nine_turns_in_ten_to_tonight_and_are_not_starved() -> None:
-    had = shares(crowd([Lane.SUBMIT] * 2 + [Lane.BACKFILL] * 8, 300.0))
-    assert 0.05 <= had[Lane.BACKFILL] <= 0.15
+    had = shares(crowd([Purpose.SUBMIT] * 2 + [Purpose.BACKFILL] * 8, 300.0))
+    assert 0.05 <= had[Purpose.BACKFILL] <= 0.15
 
 
 def test_a_backfill_takes_what_a_slow_night_leaves() -> None:
@@ -130,10 +130,10 @@ def test_a_backfill_takes_what_a_slow_night_leaves() -> None:
     tonight = pacing_of(LIMIT, clock, store)
     taken = 0
     while clock.monotonic() < 120:
-        tonight.take_turn(Lane.SUBMIT)
+        tonight.take_turn(Purpose.SUBMIT)
         begun = clock.monotonic()
         while clock.monotonic() < begun + 2.5:
-            backfill.take_turn(Lane.BACKFILL)
+            backfill.take_turn(Purpose.BACKFILL)
             taken += 1
     assert taken >= 100
 
@@ -144,15 +144,15 @@ def test_a_backfill_s_patience_ends() -> None:
     store.hold_until("key", clock.now() + timedelta(hours=1))
     backfill = pacing_of(LIMIT, clock, store)
     with pytest.raises(AccountHeld):
-        backfill.take_turn(Lane.BACKFILL)
+        backfill.take_turn(Purpose.BACKFILL)
     assert clock.monotonic() <= 61
 
 
 @settings(deadline=None, max_examples=25)
 @given(
-    users=st.lists(st.sampled_from(list(Lane)), min_size=1, max_size=6),
+    users=st.lists(st.sampled_from(list(Purpose)), min_size=1, max_size=6),
 )
-def test_whoever_asks_no_window_is_overdrawn(users: list[Lane]) -> None:
+def test_whoever_asks_no_window_is_overdrawn(users: list[Purpose]) -> None:
     times = [at for at, _ in crowd(users, 150.0)]
     for begin in times:
         assert sum(begin <= at < begin + 60.0 for at in times) <= 100
@@ -192,7 +192,7 @@ def test_answers_that_tell_the_limit_are_believed_where_they_are_to_be() -> None
         pacing = pacing_of(limit, clock, MemoryPaceStore(clock))
         pacing.learn(300)
         while clock.monotonic() < 60:
-            pacing.take_turn(Lane.POLL)
+            pacing.take_turn(Purpose.POLL)
             count += 1
         return count
 

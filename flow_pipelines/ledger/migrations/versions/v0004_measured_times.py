@@ -1,4 +1,4 @@
-"""Turns under a rate limit have lanes, and how long runs take is measured."""
+"""Turns under a rate limit have purposes, and how long runs take is measured."""
 
 from __future__ import annotations
 

@@ -13,10 +13,10 @@ from sqlalchemy import make_url
 from flow_pipelines.lifecycle import recover, submit_night
 from flow_pipelines.model.errors import LedgerBusy
 from flow_pipelines.provider import ApiAnswer, ApiRequest, Resend, Transport
-from flow_pipelines_tests.faults.hands import jobs
-from flow_pipelines_tests.faults.hands.hand import Hands, context
-from flow_pipelines_tests.faults.hands.place import NIGHT, ROWS, Host, Place
-from flow_pipelines_tests.faults.hands.verdict import assert_bought_once, bills
+from flow_pipelines_tests.faults.processes import jobs
+from flow_pipelines_tests.faults.processes.shared_setup import NIGHT, ROWS, Host, SharedSetup
+from flow_pipelines_tests.faults.processes.verdict import assert_bought_once, bills
+from flow_pipelines_tests.faults.processes.worker_process import WorkerProcesses, context
 
 IMPATIENT_SECONDS = 0.2
 """How long the ledger waits for a lock here, by the real clock."""
@@ -27,13 +27,13 @@ AFTER_THE_LEASE = 600.0
 class Lock:
     """Another process that takes the lock when told."""
 
-    place: Place
-    hands: Hands
+    setup: SharedSetup
+    workers: WorkerProcesses
     release: Event
 
     def take(self) -> None:
-        locked, path = context.Event(), make_url(self.place.ledger_url).database
-        self.holder = self.hands.start(jobs.lock_ledger, path, locked, self.release)
+        locked, path = context.Event(), make_url(self.setup.ledger_url).database
+        self.holder = self.workers.start(jobs.lock_ledger, path, locked, self.release)
         assert locked.wait(jobs.GATE_SECONDS)
 
     def let_go(self) -> None:
@@ -42,8 +42,8 @@ class Lock:
 
 
 @pytest.fixture
-def lock(sqlite_place: Place, hands: Hands) -> Lock:
-    return Lock(sqlite_place, hands, context.Event())
+def lock(sqlite_setup: SharedSetup, workers: WorkerProcesses) -> Lock:
+    return Lock(sqlite_setup, workers, context.Event())
 
 
 class AfterPost:
@@ -64,12 +64,12 @@ class AfterPost:
 
 
 @pytest.fixture
-def hosts(sqlite_place: Place) -> Iterator[Callable[..., Host]]:
+def hosts(sqlite_setup: SharedSetup) -> Iterator[Callable[..., Host]]:
     """Return what opens hosts; all are closed at the end."""
     opened: list[Host] = []
 
     def open_host(**how: Any) -> Host:
-        opened.append(Host(sqlite_place, **how))
+        opened.append(Host(sqlite_setup, **how))
         return opened[-1]
 
     yield open_host
@@ -78,16 +78,18 @@ def hosts(sqlite_place: Place) -> Iterator[Callable[..., Host]]:
 
 
 def submit(host: Host, owner: str = "run") -> int:
-    return submit_night(host.place.settings, NIGHT, host.ports, owner=owner).submitted
+    return submit_night(host.setup.settings, NIGHT, host.ports, owner=owner).submitted
 
 
 def test_a_submitter_waits_for_the_lock_and_then_buys(
-    sqlite_place: Place, lock: Lock, hands: Hands, hosts: Callable[..., Host]
+    sqlite_setup: SharedSetup, lock: Lock, workers: WorkerProcesses, hosts: Callable[..., Host]
 ) -> None:
-    gate = hands.gate(2)
-    buying = hands.start(jobs.buy_when_told, sqlite_place, gate, "run")
+    gate = workers.gate(2)
+    buying = workers.start(jobs.buy_when_told, sqlite_setup, gate, "run")
     host = hosts()
-    gate.wait(jobs.GATE_SECONDS)  # the hand has opened its ledger, for which it needs the lock too
+    gate.wait(
+        jobs.GATE_SECONDS
+    )  # the worker has opened its ledger, for which it needs the lock too
     lock.take()
     gate.wait(jobs.GATE_SECONDS)
     host.clock.sleep(5.0)
@@ -156,4 +158,4 @@ def test_a_receipt_that_no_ledger_takes_is_told_and_its_run_found_later(
 
 
 def sqlite_runs(host: Host) -> list[str]:
-    return [run.id for run in host.place.control.runs()]
+    return [run.id for run in host.setup.control.runs()]

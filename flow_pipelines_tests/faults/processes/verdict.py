@@ -12,23 +12,23 @@ from PIL import Image
 
 from flow_pipelines.lifecycle.poll_times import SHORTEST_SECONDS
 from flow_pipelines.model import Night, Submission
-from flow_pipelines_tests.faults.hands.place import NIGHT, PROVIDER, Host
+from flow_pipelines_tests.faults.processes.shared_setup import NIGHT, PROVIDER, Host
 
 TOLERANCE_SECONDS = 0.5
 """Between an answer as the stand-in notes it, and as the one who asked reads its clock."""
 
 
 def bills(host: Host) -> int:
-    return host.place.control.state()[PROVIDER].runs_billed
+    return host.setup.control.state()[PROVIDER].runs_billed
 
 
 def assert_bought_once(host: Host, *nights: Night, runs: int) -> None:
     """Compare bills with submissions: as many as expected, one each, and each known."""
-    reading = host.place.control.state()[PROVIDER]
+    reading = host.setup.control.state()[PROVIDER]
     assert reading.duplicates == []
     assert reading.runs_billed == reading.distinct_submissions == runs
     known = [one.provider_run_id for one in _submissions(host, *nights) if one.provider_run_id]
-    made = [run.id for run in host.place.control.runs(PROVIDER)]
+    made = [run.id for run in host.setup.control.runs(PROVIDER)]
     assert sorted(known) == sorted(made)
 
 
@@ -39,7 +39,7 @@ def _submissions(host: Host, *nights: Night) -> list[Submission]:
 def assert_never_asked_too_soon(host: Host) -> None:
     """Compare the times at which each run was asked after."""
     asked = defaultdict(list)
-    for record in host.place.control.requests():
+    for record in host.setup.control.requests():
         if record.operation == "retrieve_run":
             asked[record.path].append(record.at)
     assert asked
@@ -50,13 +50,13 @@ def assert_never_asked_too_soon(host: Host) -> None:
 
 def downloads(host: Host) -> Counter[str]:
     """Return how often each file was fetched."""
-    records = host.place.control.requests()
+    records = host.setup.control.requests()
     return Counter(one.path for one in records if one.operation == "download_file")
 
 
 def assert_collected_once(host: Host, *, images: int) -> None:
     """Compare every object and both tables with the ledger."""
-    folder = host.place.objects() / NIGHT.partition_key
+    folder = host.setup.objects() / NIGHT.partition_key
     outputs = [one for mine in host.ledger.outputs(NIGHT).values() for one in mine]
     stored = {one.stored.s3_key.rsplit("/")[-1]: one.stored for one in outputs if one.stored}
     files = {path.name: path.read_bytes() for path in (folder / "images").iterdir()}

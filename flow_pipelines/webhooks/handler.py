@@ -54,7 +54,7 @@ _REPLIES = {
 }
 
 
-class Desk:
+class CallbackHandler:
     """Everything about callbacks but HTTP. Safe to share between threads."""
 
     def __init__(
@@ -92,7 +92,7 @@ class Desk:
         return None
 
     def take(self, provider: str, name: str, callback: Callback) -> Reply:
-        """Let the ledger know; `name` is what the address calls the submission.
+        """Apply a callback to the ledger; `name` is what the address calls the submission.
 
         May wait for the ledger; never raises.
         """

@@ -89,7 +89,7 @@ class Shared:
 
 
 @dataclass
-class Bench:
+class AlphabetHarness:
     """One provider, one night of one row."""
 
     name: str

@@ -1,4 +1,4 @@
-"""A hand: a job in a process of its own, which can be watched, stopped and killed."""
+"""A worker: a job in a process of its own, which can be watched, stopped and killed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECONDS = 60.0
 
 # Forked from a process that has imported everything and started nothing.
 context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["pytest", "flow_pipelines_tests.faults.hands.jobs"])
+context.set_forkserver_preload(["pytest", "flow_pipelines_tests.faults.processes.jobs"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Outcome:
     message: str = ""
 
 
-class Hand:
+class WorkerProcess:
     """One job under way."""
 
     def __init__(self, job: Callable[..., Any], *arguments: Any) -> None:
@@ -43,11 +43,11 @@ class Hand:
 
     def outcome(self) -> Outcome:
         """Wait for its end. Raises: AssertionError, when it broke or hangs."""
-        assert self._told.poll(SECONDS), "a hand hangs"
+        assert self._told.poll(SECONDS), "a worker hangs"
         try:
             outcome: Outcome = self._told.recv()
         except EOFError:
-            raise AssertionError("a hand broke; its traceback is above") from None
+            raise AssertionError("a worker broke; its traceback is above") from None
         self.process.join(SECONDS)
         return outcome
 
@@ -77,8 +77,8 @@ def _work(tell: Connection, job: Callable[..., Any], arguments: Sequence[Any]) -
     tell.send(outcome)
 
 
-class Hands:
-    """Hands of one test; none of them outlives it."""
+class WorkerProcesses:
+    """WorkerProcesses of one test; none of them outlives it."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -95,20 +95,20 @@ class Hands:
     ) -> None:
         self._stack.close()
 
-    def gate(self, hands: int) -> Barrier:
-        """Return what `hands` hands, this process perhaps among them, wait at for each other."""
-        gate = context.Barrier(hands)
-        self._gates.append(gate)  # it has to be there when the hands look for it
+    def gate(self, workers: int) -> Barrier:
+        """Return a barrier for `workers` processes, this one perhaps among them."""
+        gate = context.Barrier(workers)
+        self._gates.append(gate)  # it has to be there when the workers look for it
         return gate
 
-    def start(self, job: Callable[..., Any], *arguments: Any) -> Hand:
-        hand = Hand(job, *arguments)
-        self._stack.callback(hand.kill)
-        return hand
+    def start(self, job: Callable[..., Any], *arguments: Any) -> WorkerProcess:
+        worker = WorkerProcess(job, *arguments)
+        self._stack.callback(worker.kill)
+        return worker
 
     def together(
-        self, job: Callable[..., Any], place: Any, each: Sequence[Sequence[Any]]
-    ) -> Sequence[Hand]:
-        """Start a hand for each of these arguments; all begin at the same moment."""
+        self, job: Callable[..., Any], setup: Any, each: Sequence[Sequence[Any]]
+    ) -> Sequence[WorkerProcess]:
+        """Start a worker for each of these arguments; all begin at the same moment."""
         gate = self.gate(len(each))
-        return [self.start(job, place, gate, *arguments) for arguments in each]
+        return [self.start(job, setup, gate, *arguments) for arguments in each]

@@ -11,7 +11,7 @@ from typing import Any
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import open_ledger
 from flow_pipelines.lifecycle import Ports
-from flow_pipelines_tests.unit.lifecycle.conftest import Lab
+from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness
 
 
 class Meanwhile:
@@ -56,9 +56,9 @@ class Skewed:
 
 
 @contextmanager
-def another_host(lab: Lab, *, ahead_seconds: float = 0.0) -> Iterator[Ports]:
+def another_host(harness: LifecycleHarness, *, ahead_seconds: float = 0.0) -> Iterator[Ports]:
     """Return the ports of a second host: the same database and provider, a clock of its own."""
-    clock = Skewed(lab.clock, ahead_seconds)
-    ledger = open_ledger(f"sqlite:///{lab.folder / 'ledger.db'}", clock)
-    yield replace(lab.ports, ledger=ledger, clock=clock)
+    clock = Skewed(harness.clock, ahead_seconds)
+    ledger = open_ledger(f"sqlite:///{harness.folder / 'ledger.db'}", clock)
+    yield replace(harness.ports, ledger=ledger, clock=clock)
     ledger.close()

@@ -1,4 +1,4 @@
-"""Where hands meet: one ledger, one account at a stand-in, one bucket."""
+"""Where workers meet: one ledger, one account at a stand-in, one bucket."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from flow_pipelines.sandbox.control_client import ControlClient
 from flow_pipelines.storage import S3ImageStore
 from flow_pipelines.transport import HttpTransport, RetryBudget
 from flow_pipelines_tests.conformance.providers.account import SAMPLES
-from flow_pipelines_tests.faults.hands.host_clock import SCALE, HostClock
+from flow_pipelines_tests.faults.processes.host_clock import SCALE, HostClock
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -37,7 +37,7 @@ LEASE_SECONDS = 45.0
 PLENTY = RateLimit(requests=6000, per_seconds=60.0)
 """Tests are about who works, not about how fast; `transport` has those on pacing."""
 
-# One session for all: it reads S3's description once, and hands are forked after that.
+# One session for all: it reads S3's description once, and workers are forked after that.
 _session = Session()
 
 
@@ -61,8 +61,8 @@ def s3_client(endpoint_url: str, key: str = "-", secret: str = "-") -> S3Client:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Everything that hands share. Holds no connection, so that it can be sent to a process."""
+class SharedSetup:
+    """Everything that workers share. Holds no connection, so that it can be sent to a process."""
 
     ledger_url: str
     folder: Path
@@ -107,29 +107,29 @@ class Place:
 
 @dataclass
 class Host:
-    """One process's, or one host's, own things at a place."""
+    """One process's, or one host's, own things at a setup."""
 
-    place: Place
+    setup: SharedSetup
     ahead_seconds: float = 0.0
     busy_seconds: float = 30.0
     wrap: Callable[[Transport], Transport] = lambda transport: transport
     lines: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.clock = HostClock(self.place.began_at, self.ahead_seconds)
-        self.ledger = open_ledger(self.place.ledger_url, self.clock, busy_seconds=self.busy_seconds)
-        bucket = self.place.environment["FLOW_PIPELINES_BUCKET"]
+        self.clock = HostClock(self.setup.began_at, self.ahead_seconds)
+        self.ledger = open_ledger(self.setup.ledger_url, self.clock, busy_seconds=self.busy_seconds)
+        bucket = self.setup.environment["FLOW_PIPELINES_BUCKET"]
         self.ports = Ports(
             ledger=LivingLeases(self.ledger),  # type: ignore[arg-type]  # stands in for it
             provider=self._connect(),
             resource=PROVIDER,
-            store=S3ImageStore(bucket, self.place.folder.name, self._s3(), self.clock),
+            store=S3ImageStore(bucket, self.setup.folder.name, self._s3(), self.clock),
             clock=self.clock,
             log=self.lines.append,
         )
 
     def _s3(self) -> S3Client:
-        given = self.place.environment
+        given = self.setup.environment
         return s3_client(
             given["AWS_ENDPOINT_URL_S3"],
             given["AWS_ACCESS_KEY_ID"],
@@ -137,7 +137,7 @@ class Host:
         )
 
     def _connect(self) -> Provider:
-        known, given = profile(PROVIDER), self.place.environment
+        known, given = profile(PROVIDER), self.setup.environment
         urls = {word: given[name] for word, name in known.url_variables.items()}
         transport = HttpTransport(
             PROVIDER,

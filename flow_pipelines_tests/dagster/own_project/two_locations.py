@@ -41,7 +41,7 @@ mutation($params: ExecutionParams!) { launchRun(executionParams: $params) { __ty
 
 
 @dataclass
-class Estate:
+class TwoLocations:
     """Everything that runs, and what its people would look at."""
 
     home: Home
@@ -127,7 +127,7 @@ class Estate:
 
 
 @contextmanager
-def running_estate(folder: Path, installed: Installed) -> Iterator[Estate]:
+def running_estate(folder: Path, installed: Installed) -> Iterator[TwoLocations]:
     """Start everything in `folder` from the installed wheel, and leave no process behind."""
     clock, home = SystemClock(), Home(folder)
     home.prepare()
@@ -149,15 +149,15 @@ def running_estate(folder: Path, installed: Installed) -> Iterator[Estate]:
         port = webserver.url.rpartition(":")[2]
         with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
             ledger = open_demo_ledger(home, clock)
-            estate = Estate(
+            two_locations = TwoLocations(
                 home, installed, children, sandbox, environment, webserver, instance, ledger
             )
-            estate.wait_until(lambda: all(map(listens, ports.values())), "the code servers")
+            two_locations.wait_until(lambda: all(map(listens, ports.values())), "the code servers")
             start("daemon", "dagster._daemon", "run", "-w", str(home.workspace))
             where = ("-h", "127.0.0.1", "-p", port)
             start("webserver", "dagster_webserver", "-w", str(home.workspace), *where)
-            estate.wait_until(webserver.loaded, "the webserver")
-            yield estate
+            two_locations.wait_until(webserver.loaded, "the webserver")
+            yield two_locations
 
 
 def _start(

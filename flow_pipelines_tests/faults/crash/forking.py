@@ -30,7 +30,7 @@ from flow_pipelines.ledger import open_ledger
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
 from flow_pipelines.storage.s3_client import make_client
-from flow_pipelines_tests.faults.crash.bench import TEMPLATE, Bench
+from flow_pipelines_tests.faults.crash.harness import TEMPLATE, CrashHarness
 from flow_pipelines_tests.faults.crash.shared_clock import SharedClock
 
 CHILD_SECONDS = 180
@@ -109,13 +109,13 @@ def scratch_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def open_bench(provider: str) -> Iterator[Bench]:
+def open_harness(provider: str) -> Iterator[CrashHarness]:
     """Start a stand-in that remembers nothing; end it afterwards."""
     clock = SharedClock()
     with scratch_folder() as folder, running_sandbox(clock, folder / "buckets", TUNING) as told:
         os.environ.update(told["environment"])
         Image.init()
-        bench = Bench(
+        harness = CrashHarness(
             provider=provider,
             clock=clock,
             folder=folder,
@@ -124,13 +124,13 @@ def open_bench(provider: str) -> Iterator[Bench]:
             bucket_folder=folder / "buckets" / told["environment"]["FLOW_PIPELINES_BUCKET"],
             s3=make_client(),
         )
-        _make_template(bench)
-        yield bench
+        _make_template(harness)
+        yield harness
 
 
-def _make_template(bench: Bench) -> None:
+def _make_template(harness: CrashHarness) -> None:
     def migrate(_tell: Callable[[str], None]) -> None:
-        open_ledger(f"sqlite:///{bench.folder / TEMPLATE}", bench.clock).close()
+        open_ledger(f"sqlite:///{harness.folder / TEMPLATE}", harness.clock).close()
 
     ended = fork(migrate)
     if ended.status:

@@ -1,4 +1,4 @@
-"""A cable between a machine and a provider, which a test pulls out and puts in again."""
+"""A proxy between a machine and a provider, which a test pulls out and puts in again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CHUNK_BYTES = 64 * 1024
 _RESET = struct.pack("ii", 1, 0)
 
 
-class Cable:
+class UnpluggableProxy:
     """Carries bytes from a port of its own to a server's, as long as it is plugged in."""
 
     def __init__(self, server_url: str) -> None:
@@ -36,7 +36,7 @@ class Cable:
         self.pull()
 
     def lead_through(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """Return the variables with every URL at the server leading through this cable."""
+        """Return the variables with every URL at the server leading through this proxy."""
         here = f"http://{_HOST}:{self._port}"
         return {name: v.replace(self._server_url, here) for name, v in environment.items()}
 

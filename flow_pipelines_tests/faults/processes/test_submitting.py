@@ -9,13 +9,19 @@ import pytest
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.lifecycle import plan_night, submit_night
 from flow_pipelines.model import Night
-from flow_pipelines_tests.faults.hands import jobs
-from flow_pipelines_tests.faults.hands.hand import Hands
-from flow_pipelines_tests.faults.hands.place import NIGHT, PROVIDER, ROWS, Host, Place
-from flow_pipelines_tests.faults.hands.verdict import assert_bought_once, bills
+from flow_pipelines_tests.faults.processes import jobs
+from flow_pipelines_tests.faults.processes.shared_setup import (
+    NIGHT,
+    PROVIDER,
+    ROWS,
+    Host,
+    SharedSetup,
+)
+from flow_pipelines_tests.faults.processes.verdict import assert_bought_once, bills
+from flow_pipelines_tests.faults.processes.worker_process import WorkerProcesses
 
 AFTER_THE_LEASE = 60.0
-"""Seconds by which a later hand's clock has gone on: the lease of the dead has ended."""
+"""Seconds by which a later worker's clock has gone on: the lease of the dead has ended."""
 
 
 def wait_until(told: Callable[[], bool]) -> None:
@@ -27,18 +33,18 @@ def wait_until(told: Callable[[], bool]) -> None:
         clock.sleep(0.02)
 
 
-def slow_answer(place: Place, seconds: float, **when: int) -> None:
+def slow_answer(setup: SharedSetup, seconds: float, **when: int) -> None:
     """Have the answer to a POST take long; the run is accepted, and billed, at once."""
-    place.control.add_fault(PROVIDER, "create_run", "slow_answer", seconds=seconds, **when)
+    setup.control.add_fault(PROVIDER, "create_run", "slow_answer", seconds=seconds, **when)
 
 
 def test_of_many_submitters_one_buys_and_the_others_say_so(
-    place: Place, host: Host, hands: Hands, names: Sequence[str]
+    setup: SharedSetup, host: Host, workers: WorkerProcesses, names: Sequence[str]
 ) -> None:
-    slow_answer(place, 2.0)
+    slow_answer(setup, 2.0)
 
-    started = hands.together(jobs.buy, place, [[name] for name in names])
-    outcomes = [hand.outcome() for hand in started]
+    started = workers.together(jobs.buy, setup, [[name] for name in names])
+    outcomes = [worker.outcome() for worker in started]
 
     bought = [outcome.gave for outcome in outcomes if outcome.gave]
     refused = [outcome for outcome in outcomes if outcome.error]
@@ -50,15 +56,15 @@ def test_of_many_submitters_one_buys_and_the_others_say_so(
 
 
 def test_when_the_winner_dies_in_a_post_another_goes_on_once_its_lease_has_ended(
-    place: Place, host: Host, hands: Hands
+    setup: SharedSetup, host: Host, workers: WorkerProcesses
 ) -> None:
-    slow_answer(place, 30.0, after=2)
-    winner = hands.start(jobs.buy, place, None, "winner")
+    slow_answer(setup, 30.0, after=2)
+    winner = workers.start(jobs.buy, setup, None, "winner")
     wait_until(lambda: bills(host) == 3)
     winner.kill()
 
-    early = hands.start(jobs.buy, place, None, "early").outcome()
-    later = hands.start(jobs.recover_and_buy, place, "later", AFTER_THE_LEASE).outcome()
+    early = workers.start(jobs.buy, setup, None, "early").outcome()
+    later = workers.start(jobs.recover_and_buy, setup, "later", AFTER_THE_LEASE).outcome()
 
     assert early.error == "LeaseLost"
     assert "held by winner" in early.message
@@ -69,14 +75,14 @@ def test_when_the_winner_dies_in_a_post_another_goes_on_once_its_lease_has_ended
 
 @pytest.mark.parametrize("crowd", ["postgresql"], indirect=True)
 def test_a_winner_that_was_only_frozen_buys_nothing_more_when_it_wakes(
-    place: Place, host: Host, hands: Hands
+    setup: SharedSetup, host: Host, workers: WorkerProcesses
 ) -> None:
-    slow_answer(place, 3.0, after=1)
-    winner = hands.start(jobs.buy, place, None, "winner")
+    slow_answer(setup, 3.0, after=1)
+    winner = workers.start(jobs.buy, setup, None, "winner")
     wait_until(lambda: bills(host) == 2)
     winner.stop()
 
-    later = hands.start(jobs.recover_and_buy, place, "later", AFTER_THE_LEASE).outcome()
+    later = workers.start(jobs.recover_and_buy, setup, "later", AFTER_THE_LEASE).outcome()
     winner.go_on()
     woken = winner.outcome()
 
@@ -87,25 +93,25 @@ def test_a_winner_that_was_only_frozen_buys_nothing_more_when_it_wakes(
 
 
 def test_pausing_from_another_process_stops_every_submitter_before_its_next_post(
-    place: Place, host: Host, hands: Hands, names: Sequence[str]
+    setup: SharedSetup, host: Host, workers: WorkerProcesses, names: Sequence[str]
 ) -> None:
     nights = [Night(NIGHT.batch, f"2026-11-{day:02}") for day, _ in enumerate(names, 1)]
     for night in nights:
-        plan_night(place.settings, night.partition_key, host.ports)
-    slow_answer(place, 2.0, count=len(names))
-    gate = hands.gate(2)
-    pausing = hands.start(jobs.press_pause, place, gate)
+        plan_night(setup.settings, night.partition_key, host.ports)
+    slow_answer(setup, 2.0, count=len(names))
+    gate = workers.gate(2)
+    pausing = workers.start(jobs.press_pause, setup, gate)
     each = [[name, night] for name, night in zip(names, nights, strict=True)]
-    buying = hands.together(jobs.buy, place, each)
+    buying = workers.together(jobs.buy, setup, each)
     wait_until(lambda: bills(host) == len(names))
     gate.wait(jobs.GATE_SECONDS)
 
     paused_at = pausing.outcome().gave
-    summaries = [hand.outcome().gave for hand in buying]
+    summaries = [worker.outcome().gave for worker in buying]
     sent = [one for night in nights for one in host.ledger.submissions(night) if one.submitting_at]
     host.ledger.resume()
     for night in nights:
-        submit_night(place.settings, night, host.ports, owner="afterwards")
+        submit_night(setup.settings, night, host.ports, owner="afterwards")
 
     assert all("paused by somebody" in str(summary["stopped"]) for summary in summaries)
     assert [summary["submitted"] for summary in summaries] == [1] * len(names)

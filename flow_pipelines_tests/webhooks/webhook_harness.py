@@ -19,7 +19,7 @@ from flow_pipelines.lifecycle.submit import SubmitSummary
 from flow_pipelines.model import UNPARTITIONED, BatchSettings, Night, Submission
 from flow_pipelines.providers import profile
 from flow_pipelines.sandbox.server import Sandbox
-from flow_pipelines.webhooks import Desk, listen, make_app, make_server
+from flow_pipelines.webhooks import CallbackHandler, listen, make_app, make_server
 from flow_pipelines_tests.conformance.providers.account import SAMPLES, Account
 from flow_pipelines_tests.fakes import ManualClock
 from flow_pipelines_tests.faults.alphabet.memory_store import MemoryImageStore
@@ -36,7 +36,7 @@ def eventually(holds: Callable[[], bool]) -> bool:
     return holds()
 
 
-class Street:
+class WebhookHarness:
     """One night of `provider`, whose runs are told of at a receiver on this machine."""
 
     def __init__(self, provider: str, sandbox: Sandbox, clock: ManualClock, folder: Path) -> None:
@@ -47,7 +47,7 @@ class Street:
         self.lines: list[str] = []
         variable = profile(provider).callback_secret_variable
         signing = {variable: sandbox.environment()[variable]} if variable else {}
-        self.desk = Desk(
+        self.handler = CallbackHandler(
             ledger=self.ledger,
             clock=clock,
             secrets=[OURS],
@@ -92,7 +92,7 @@ class Street:
 
     def open_receiver(self) -> None:
         """Answer callbacks from now on."""
-        self._server = make_server(make_app(self.desk))
+        self._server = make_server(make_app(self.handler))
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._listener]}, daemon=True
         )

@@ -1,4 +1,4 @@
-"""A stand-in on a fast clock for the whole session; a place and a host of its own for each test."""
+"""A stand-in on a fast clock for the whole session; a setup and a host of its own for each test."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from flow_pipelines.lifecycle import plan_night
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
 from flow_pipelines_tests.databases import PostgresServer, postgres_server
-from flow_pipelines_tests.faults.hands.hand import Hands
-from flow_pipelines_tests.faults.hands.host_clock import HostClock
-from flow_pipelines_tests.faults.hands.place import NIGHT, Host, Place
-from flow_pipelines_tests.unit.lifecycle.conftest import lab
+from flow_pipelines_tests.faults.processes.host_clock import HostClock
+from flow_pipelines_tests.faults.processes.shared_setup import NIGHT, Host, SharedSetup
+from flow_pipelines_tests.faults.processes.worker_process import WorkerProcesses
+from flow_pipelines_tests.unit.lifecycle.conftest import harness
 
-__all__ = ["lab", "postgres_server"]
+__all__ = ["harness", "postgres_server"]
 
 TUNING = Tuning(median_seconds=8.0, slots=8, max_picture_side=32)
 CROWDS = {"sqlite": 2, "postgresql": 4}
@@ -42,33 +42,35 @@ def stand_in(began_at: datetime, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture
-def make_place(
+def make_setup(
     stand_in: Sandbox, began_at: datetime, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Place]:
-    """Return what makes a place around a ledger, its night planned and nothing bought."""
+) -> Callable[[str], SharedSetup]:
+    """Return what makes a setup around a ledger, its night planned and nothing bought."""
 
-    def make(ledger_url: str) -> Place:
+    def make(ledger_url: str) -> SharedSetup:
         stand_in.reset()
-        place = Place(
+        setup = SharedSetup(
             ledger_url=ledger_url,
-            folder=tmp_path_factory.mktemp(f"place{next(_numbers)}"),
+            folder=tmp_path_factory.mktemp(f"setup{next(_numbers)}"),
             url=stand_in.url,
             environment=stand_in.environment(),
             buckets=stand_in.bucket.folder,
             began_at=began_at,
         )
-        place.lay_out()
-        host = Host(place)
-        plan_night(place.settings, NIGHT.partition_key, host.ports)
+        setup.lay_out()
+        host = Host(setup)
+        plan_night(setup.settings, NIGHT.partition_key, host.ports)
         host.close()
-        return place
+        return setup
 
     return make
 
 
 @pytest.fixture
-def sqlite_place(make_place: Callable[[str], Place], sqlite_ledgers: Callable[[], str]) -> Place:
-    return make_place(sqlite_ledgers())
+def sqlite_setup(
+    make_setup: Callable[[str], SharedSetup], sqlite_ledgers: Callable[[], str]
+) -> SharedSetup:
+    return make_setup(sqlite_ledgers())
 
 
 @pytest.fixture(params=sorted(CROWDS))
@@ -84,29 +86,29 @@ def names(crowd: str) -> list[str]:
 
 
 @pytest.fixture
-def place(
+def setup(
     crowd: str,
-    make_place: Callable[[str], Place],
+    make_setup: Callable[[str], SharedSetup],
     request: pytest.FixtureRequest,
-) -> Iterator[Place]:
+) -> Iterator[SharedSetup]:
     if crowd == "sqlite":
-        yield make_place(request.getfixturevalue("sqlite_ledgers")())
+        yield make_setup(request.getfixturevalue("sqlite_ledgers")())
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
     url = server.ledger_database()
-    yield make_place(url)
+    yield make_setup(url)
     server.drop(url)
 
 
 @pytest.fixture
-def host(place: Place) -> Iterator[Host]:
+def host(setup: SharedSetup) -> Iterator[Host]:
     """Return this process's own way in, for planning and for looking at the end."""
-    host = Host(place)
+    host = Host(setup)
     yield host
     host.close()
 
 
 @pytest.fixture
-def hands() -> Iterator[Hands]:
-    with Hands() as hands:
-        yield hands
+def workers() -> Iterator[WorkerProcesses]:
+    with WorkerProcesses() as workers:
+        yield workers

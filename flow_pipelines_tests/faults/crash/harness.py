@@ -42,13 +42,13 @@ PICTURES = {"floyo": {"5::batch_size": "{pictures}"}}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
+class CrashHarness:
     """What a provider's nights share. Holds no connection, so that children may inherit it."""
 
     provider: str
     clock: SharedClock
     folder: Path
-    """Empty, and this bench's own."""
+    """Empty, and this harness's own."""
     url: str
     environment: Mapping[str, str]
     bucket_folder: Path

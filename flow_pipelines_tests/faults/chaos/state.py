@@ -19,7 +19,7 @@ from flow_pipelines.storage import S3ImageStore
 from flow_pipelines_tests.conformance.providers.account import SAMPLES
 from flow_pipelines_tests.faults.chaos import tables
 from flow_pipelines_tests.faults.chaos.scaled_clock import ScaledClock
-from flow_pipelines_tests.faults.crash.bench import (
+from flow_pipelines_tests.faults.crash.harness import (
     PRICE,
     connect,
     sample_parameters,
@@ -46,7 +46,7 @@ lifecycle_ports.LEASE_SECONDS = lifecycle_submit.LEASE_SECONDS = LEASE_REAL_SECO
 
 
 @dataclass(frozen=True, kw_only=True)
-class World:
+class ChaosState:
     """Everything that workers share. Holds no connection, so that they may inherit it."""
 
     ledger_url: str
@@ -97,7 +97,7 @@ class World:
 class Accounts:
     """The ports of every account, opened once in a process."""
 
-    def __init__(self, world: World, ledger: RunLedger, prefix: str) -> None:
+    def __init__(self, world: ChaosState, ledger: RunLedger, prefix: str) -> None:
         self._world, self._ledger, self._prefix = world, ledger, prefix
         self._open: dict[str, Ports] = {}
 

@@ -117,7 +117,7 @@ def entry_of(row: Submission, **changes: Any) -> JournalEntry:
     )
 
 
-class Desk:
+class LedgerDriver:
     """What tests do to a ledger, in one word each."""
 
     def __init__(self, url: str, clock: ManualClock | None = None) -> None:
@@ -125,9 +125,9 @@ class Desk:
         self.clock = clock or ManualClock()
         self.ledger: RunLedger = open_ledger(url, self.clock, busy_seconds=20)
 
-    def reopened(self) -> Desk:
+    def reopened(self) -> LedgerDriver:
         self.ledger.close()
-        return Desk(self.url, self.clock)
+        return LedgerDriver(self.url, self.clock)
 
     def plan(
         self, night: Night, numbers: Sequence[int] = (0,), content: str = "first", **changes: Any
@@ -227,22 +227,22 @@ class Desk:
         )
 
 
-Step = Callable[[Desk, str], object]
+Step = Callable[[LedgerDriver, str], object]
 
 
 def _then_poll(state: SubmissionState) -> tuple[Step, ...]:
-    return (lambda desk, key: desk.submit(key), lambda desk, key: desk.poll(key, state))
+    return (lambda driver, key: driver.submit(key), lambda driver, key: driver.poll(key, state))
 
 
 _WAYS: dict[SubmissionState, tuple[Step, ...]] = {
     S.PLANNED: (),
-    S.SKIPPED: (lambda desk, key: desk.ledger.skip([key], "budget"),),
-    S.SUBMITTING: (lambda desk, key: desk.begin(key),),
+    S.SKIPPED: (lambda driver, key: driver.ledger.skip([key], "budget"),),
+    S.SUBMITTING: (lambda driver, key: driver.begin(key),),
     S.UNRESOLVED: (
-        lambda desk, key: desk.begin(key),
-        lambda desk, key: desk.ledger.park_submission(key, "answer lost"),
+        lambda driver, key: driver.begin(key),
+        lambda driver, key: driver.ledger.park_submission(key, "answer lost"),
     ),
-    S.SUBMITTED: (lambda desk, key: desk.submit(key),),
+    S.SUBMITTED: (lambda driver, key: driver.submit(key),),
     **{
         state: _then_poll(state)
         for state in (S.QUEUED, S.RUNNING, S.SUCCEEDED, S.FAILED, S.CANCELED)

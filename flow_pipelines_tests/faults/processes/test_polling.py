@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flow_pipelines.lifecycle import submit_night
-from flow_pipelines_tests.faults.hands import jobs
-from flow_pipelines_tests.faults.hands.hand import Hands
-from flow_pipelines_tests.faults.hands.place import NIGHT, PICTURES, ROWS, Host, Place
-from flow_pipelines_tests.faults.hands.verdict import (
+from flow_pipelines_tests.faults.processes import jobs
+from flow_pipelines_tests.faults.processes.shared_setup import (
+    NIGHT,
+    PICTURES,
+    ROWS,
+    Host,
+    SharedSetup,
+)
+from flow_pipelines_tests.faults.processes.verdict import (
     assert_bought_once,
     assert_collected_once,
     assert_never_asked_too_soon,
     downloads,
 )
+from flow_pipelines_tests.faults.processes.worker_process import WorkerProcesses
 
 
 def test_of_many_sensors_one_polls_a_run_and_one_asks_for_its_collection(
-    place: Place, host: Host, hands: Hands, names: Sequence[str]
+    setup: SharedSetup, host: Host, workers: WorkerProcesses, names: Sequence[str]
 ) -> None:
-    submit_night(place.settings, NIGHT, host.ports, owner="bought")
+    submit_night(setup.settings, NIGHT, host.ports, owner="bought")
 
-    sensors = hands.together(jobs.tick_and_carry_out, place, [[name] for name in names])
+    sensors = workers.together(jobs.tick_and_carry_out, setup, [[name] for name in names])
     asked = [todo for sensor in sensors for todo in sensor.outcome().gave]
 
     assert asked == [f"collect {NIGHT}"]
@@ -32,10 +38,10 @@ def test_of_many_sensors_one_polls_a_run_and_one_asks_for_its_collection(
 
 
 def test_sensors_leave_a_night_to_the_run_that_waits_for_it(
-    place: Place, host: Host, hands: Hands, names: Sequence[str]
+    setup: SharedSetup, host: Host, workers: WorkerProcesses, names: Sequence[str]
 ) -> None:
-    run = hands.start(jobs.run_whole, place, None, "run")
-    sensors = hands.together(jobs.tick, place, [[name] for name in names[1:]])
+    run = workers.start(jobs.run_whole, setup, None, "run")
+    sensors = workers.together(jobs.tick, setup, [[name] for name in names[1:]])
 
     images = run.outcome().gave
     asked = [todo for sensor in sensors for todo in sensor.outcome().gave]

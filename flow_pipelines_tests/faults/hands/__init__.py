@@ -1,1 +1,0 @@
-"""Many hands at one night: what several processes and hosts may do to each other."""
