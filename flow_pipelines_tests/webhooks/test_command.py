@@ -130,7 +130,7 @@ def test_it_says_so_when_its_port_is_taken(variables: dict[str, str]) -> None:
 @pytest.fixture
 def port(post: Post) -> Iterator[int]:
     """A receiver that serves in a thread of this process."""
-    server = make_server(make_app(post.desk))
+    server = make_server(make_app(post.handler))
     with listen("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

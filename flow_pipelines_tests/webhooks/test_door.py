@@ -73,8 +73,8 @@ def test_a_forged_or_old_signature_changes_nothing(post: Post, key: str, how: st
 
 
 def test_where_no_secret_is_known_nothing_signed_is_believed(post: Post, key: str) -> None:
-    flora = post.driver._senders["flora"]
-    post.driver._senders = {"flora": Sender(read=flora.read)}
+    flora = post.handler._senders["flora"]
+    post.handler._senders = {"flora": Sender(read=flora.read)}
     body = flora_event(f"run {key}")
     for secret in ("", SIGNING):
         headers = signed(body, post.clock.now().timestamp(), secret)
