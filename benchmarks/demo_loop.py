@@ -14,7 +14,7 @@ import requests
 
 from benchmarks.place import LIMIT, OPPONENT, Place
 from flow_pipelines_tests.conformance.providers.account import SAMPLES
-from flow_pipelines_tests.faults.crash.bench import sample_workflow
+from flow_pipelines_tests.faults.crash.harness import sample_workflow
 
 PAUSE_SECONDS = 2.5
 PARALLEL = LIMIT // round(60 / PAUSE_SECONDS)

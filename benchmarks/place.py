@@ -11,8 +11,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from flow_pipelines_tests.faults.crash.bench import connect, sample_parameters, sample_workflow
-
 from benchmarks.actors import START, ActorClock
 from flow_pipelines.clock import Clock, SystemClock
 from flow_pipelines.ledger import open_ledger
@@ -25,6 +23,7 @@ from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
 from flow_pipelines_tests.conformance.providers.account import SAMPLES
 from flow_pipelines_tests.faults.alphabet.memory_store import MemoryImageStore
 from flow_pipelines_tests.faults.chaos.scaled_clock import ScaledClock
+from flow_pipelines_tests.faults.crash.harness import connect, sample_parameters, sample_workflow
 
 MEDIAN_SECONDS, SIGMA = 30.0, 0.6
 LIMIT = 100

@@ -16,7 +16,7 @@ from flow_pipelines.model import BatchSettings
 from flow_pipelines_tests.conformance.providers.account import SAMPLES
 from flow_pipelines_tests.fakes import ManualClock
 from flow_pipelines_tests.faults.alphabet.memory_store import MemoryImageStore
-from flow_pipelines_tests.faults.crash.bench import connect, sample_parameters, sample_workflow
+from flow_pipelines_tests.faults.crash.harness import connect, sample_parameters, sample_workflow
 
 ROWS = 10_000
 ROUNDS = 3

@@ -19,7 +19,7 @@ from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
 from flow_pipelines_tests.conformance.providers.account import SAMPLES
 from flow_pipelines_tests.fakes import ManualClock
 from flow_pipelines_tests.faults.alphabet.memory_store import MemoryImageStore
-from flow_pipelines_tests.faults.crash.bench import (
+from flow_pipelines_tests.faults.crash.harness import (
     connect,
     sample_parameters,
     sample_workflow,

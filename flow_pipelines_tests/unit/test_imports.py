@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +54,22 @@ def test_the_lower_floors_work_without_dagster(floor: str) -> None:
 
     assert floor in loaded
     assert loaded.isdisjoint({"dagster", *SLOW})
+
+
+def test_every_benchmark_can_be_imported() -> None:
+    code = (
+        "import importlib, pkgutil, benchmarks\n"
+        "names = [one.name for one in pkgutil.iter_modules(benchmarks.__path__)]\n"
+        "for name in names:\n"
+        "    name == '__main__' or importlib.import_module(f'benchmarks.{name}')\n"
+        "print(len(names))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        cwd=Path(__file__).resolve().parents[2],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert int(answer.stdout) > 10
