@@ -100,7 +100,7 @@ def _ticked(
 def _own_seconds() -> Iterator[Sequence[float]]:
     """Note how long each tick was in our code."""
     took: list[float] = []
-    real = sensors._Tick.result  # noqa: SLF001 - all that is ours of a tick
+    real = sensors._Tick.evaluate  # noqa: SLF001 - all that is ours of a tick
 
     def result(self: Any) -> dg.SensorResult:
         began = time.process_time()
@@ -109,11 +109,11 @@ def _own_seconds() -> Iterator[Sequence[float]]:
         finally:
             took.append(time.process_time() - began)
 
-    sensors._Tick.result = result  # type: ignore[method-assign] # noqa: SLF001
+    sensors._Tick.evaluate = result  # type: ignore[method-assign] # noqa: SLF001
     try:
         yield took
     finally:
-        sensors._Tick.result = real  # type: ignore[method-assign] # noqa: SLF001
+        sensors._Tick.evaluate = real  # type: ignore[method-assign] # noqa: SLF001
 
 
 @contextmanager

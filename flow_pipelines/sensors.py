@@ -4,8 +4,8 @@ import hashlib
 import json
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, cached_property
 
@@ -28,8 +28,9 @@ from flow_pipelines.assets.last_night import (
     judge_all,
 )
 from flow_pipelines.assets.observations import observation, tenths_told
-from flow_pipelines.assets.sensor_memory import SensorMemory
-from flow_pipelines.assets.strays import tell_strays
+from flow_pipelines.assets.sensor_cursor import SensorCursor
+from flow_pipelines.assets.tick_report import Item, TickReport
+from flow_pipelines.assets.unlisted_runs import describe_unlisted_runs
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.ledger.records import Outstanding
@@ -56,7 +57,6 @@ REPORT_EVERY = timedelta(minutes=10)
 SENSOR_PRIORITY = "5"
 """In Dagster's run queue, of what completes a backfill, and of reports: short runs, which must not
 wait until every night of the backfill was begun."""
-_SHOWN = 12
 
 
 @cache
@@ -81,7 +81,7 @@ def provider_runs_sensor(provider: str, resource_keys: frozenset[str]) -> dg.Sen
         ),
     )
     def runs_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        return _Tick(context, provider).result()
+        return _Tick(context, provider).evaluate()
 
     return runs_sensor
 
@@ -115,113 +115,82 @@ def batches_of(repository: dg.RepositoryDefinition | None) -> Mapping[str, _Sens
     return found
 
 
-@dataclass
 class _Tick:
-    """One evaluation; safe to repeat, and to overlap with another."""
+    """One evaluation of a sensor; safe to repeat, and to overlap with another."""
 
-    context: dg.SensorEvaluationContext
-    provider: str
-    requests: list[dg.RunRequest] = field(default_factory=list)
-    words: list[str] = field(default_factory=list)
-    events: list[dg.AssetObservation | dg.AssetCheckEvaluation] = field(default_factory=list)
-    under_way: dict[str, tuple[int, int]] = field(default_factory=dict)
+    def __init__(self, context: dg.SensorEvaluationContext, provider: str) -> None:
+        """Read the cursor; the ledger and accounts are opened when they are needed."""
+        self.context, self.provider = context, provider
+        self.clock: Clock = context.resources.run_ledger.get_clock()
+        origin = context.code_location_origin
+        self.location = None if origin is None else origin.location_name
+        self.cursor = SensorCursor.read(context.cursor)
 
-    @property
-    def clock(self) -> Clock:
-        clock: Clock = self.context.resources.run_ledger.get_clock()
-        return clock
-
-    @property
-    def location(self) -> str | None:
-        """The code location that this tick is of; None in process."""
-        origin = self.context.code_location_origin
-        return None if origin is None else origin.location_name
-
-    def result(self) -> dg.SensorResult:
-        memory = SensorMemory.read(self.context.cursor)
-        with self._telling():
-            self._work(memory)
-        told = self.words[:_SHOWN] or ["nothing is waiting"]
-        if len(self.words) > _SHOWN:
-            told.append(f"… and {len(self.words) - _SHOWN} more")
-        return dg.SensorResult(
-            run_requests=self.requests,
-            skip_reason=None if self.requests else "; ".join(told),
-            cursor=memory.write(told),
-            asset_events=self.events,
-        )
-
-    @contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Report the error of one part of the tick as text; the other parts go on."""
-        try:
-            yield
-        except FlowPipelinesError as error:
-            self.words.append(str(error))
-
-    def _work(self, memory: SensorMemory) -> None:
-        deadline = self.clock.monotonic() + BUDGET_SECONDS - RESERVE_SECONDS
+    @cached_property
+    def ledger(self) -> RunLedger:
         ledger: RunLedger = self.context.resources.run_ledger.get_ledger()
+        return ledger
+
+    def evaluate(self) -> dg.SensorResult:
+        """Poll, then request the Dagster runs that nights need."""
+        report = TickReport()
+        report.add(self._parts(report))
+        return report.result(self.cursor)
+
+    def _parts(self, report: TickReport) -> Iterator[Item]:
+        """Yield whose batches are left alone, after which each part is added on its own."""
+        deadline = self.clock.monotonic() + BUDGET_SECONDS - RESERVE_SECONDS
         defined = batches_of(self.context.repository_def)
-        batches = self._own(defined, ledger)
-        with self._telling():
-            self._compare(memory)
-        with self._telling():
-            self._poll(batches, defined.keys(), deadline)
-        with self._telling():
-            self._nights(ledger, batches, memory)
-        memory.told = self.under_way
-        with self._telling():
-            self._last_nights(ledger, batches, memory)
+        batches = {name: one for name, one in defined.items() if one.provider == self.provider}
+        for name, owner in self._owners_elsewhere(batches).items():
+            yield belongs_to_another(name, owner, str(self.location))
+            del batches[name]
+        report.add(self._compare())
+        report.add(self._poll(batches, defined.keys(), deadline))
+        under_way: dict[str, tuple[int, int]] = {}
+        report.add(self._nights(batches, under_way, report.run_requests))
+        self.cursor.observed = under_way
+        report.add(self._last_nights(batches))
 
-    def _compare(self, memory: SensorMemory) -> None:
-        """Take in what an older copy of the ledger lacks, before anything is asked for."""
-        for line in compare_in_a_tick(memory, self.clock.now(), lambda: self._accounts):
+    def _owners_elsewhere(self, batches: Collection[str]) -> Mapping[str, str]:
+        """Return the batches of another code location: it has other keys and settings."""
+        if self.location is None:
+            return {}
+        owners = self.ledger.batch_locations(batches)
+        return {name: owner for name, owner in owners.items() if owner != self.location}
+
+    def _compare(self) -> Iterator[str]:
+        """Import what an older copy of the ledger lacks, before any run is requested."""
+        for line in compare_in_a_tick(self.cursor, self.clock.now(), lambda: self._accounts):
             self.context.log.warning(line)
-            self.words.append(line)
-
-    def _own(
-        self, defined: Mapping[str, _SensedBatch], ledger: RunLedger
-    ) -> Mapping[str, _SensedBatch]:
-        """Leave out what another code location works on: it has other keys and other settings."""
-        mine = {name: one for name, one in defined.items() if one.provider == self.provider}
-        here = self.location
-        if here is None:
-            return mine
-        owners = ledger.batch_locations(mine)
-        foreign = {name: owner for name, owner in owners.items() if owner != here}
-        self.words += [belongs_to_another(name, owner, here) for name, owner in foreign.items()]
-        return {name: batch for name, batch in mine.items() if name not in foreign}
+            yield line
 
     def _poll(
         self, batches: Mapping[str, _SensedBatch], defined: Collection[str], deadline: float
-    ) -> None:
+    ) -> Iterator[str]:
         """Poll everything that this code location has at the provider, of batches defined or not.
 
         Of all accounts that it was sent with; and what is at providers that no sensor is left for.
         """
-        accounts = self._accounts
-        ledger, here = accounts.ledger, self.location
-        ledger.park_abandoned(location=here)
-        outstanding = ledger.outstanding(location=here)
-        waiting = [one for one in outstanding if self._serves(one.provider)]
-        self._check(accounts, batches, waiting)
+        accounts, ledger = self._accounts, self.ledger
+        ledger.park_abandoned(location=self.location)
+        outstanding = ledger.outstanding(location=self.location)
+        waiting = [group for group in outstanding if self._serves(group.provider)]
+        yield from self._closed_accounts(batches, waiting)
         done = serve_accounts(
             accounts,
             waiting,
             # Two ticks may overlap when one was cut off; a claim is to keep them apart.
             owner=f"{self.context.sensor_name}/{uuid.uuid4().hex[:8]}",
             budget_seconds=deadline - self.clock.monotonic(),
-            location=here,
+            location=self.location,
         )
-        self.words += done.problems
+        yield from done.problems
         if done.unresolved:
-            self.words.append(
-                f"{done.unresolved} unresolved submission(s): see `flow-pipelines resolve`"
-            )
-        self.words += tell_strays(
+            yield f"{done.unresolved} unresolved submission(s): see `flow-pipelines resolve`"
+        yield from describe_unlisted_runs(
             waiting,
-            ledger.nights_besides(defined, location=here),
+            ledger.nights_besides(defined, location=self.location),
             batches=batches,
             defined=defined,
             serves=self._serves,
@@ -244,105 +213,113 @@ class _Tick:
             return provider == self.provider
         return not repository.has_sensor_def(f"{provider}_runs_sensor")
 
-    def _check(
-        self,
-        accounts: OpenAccounts,
-        batches: Mapping[str, _SensedBatch],
-        waiting: Sequence[Outstanding],
-    ) -> None:
-        """Report accounts of batches that cannot be opened, before any run waits for them."""
-        served = {one.resource for one in waiting}
+    def _closed_accounts(
+        self, batches: Mapping[str, _SensedBatch], waiting: Sequence[Outstanding]
+    ) -> Iterator[str]:
+        """Yield why accounts of batches cannot be opened, before any run waits for them."""
+        served = {group.resource for group in waiting}
         for resource in sorted({batch.resource for batch in batches.values()} - served):
-            with self._telling():
-                accounts.open(resource)
+            try:
+                self._accounts.open(resource)
+            except FlowPipelinesError as error:
+                yield str(error)
 
     def _nights(
-        self, ledger: RunLedger, batches: Mapping[str, _SensedBatch], memory: SensorMemory
-    ) -> None:
-        """Ask for the runs that nights need, and for the cost report."""
-        found = agenda(ledger, self.clock, batches=batches, held=self._held(batches))
+        self,
+        batches: Mapping[str, _SensedBatch],
+        under_way: dict[str, tuple[int, int]],
+        requested: Sequence[dg.RunRequest],
+    ) -> Iterator[Item]:
+        """Yield the runs that nights need, how far they are, and the run of the cost report.
+
+        `under_way` gets what was observed of each; `requested` are the tick's requests so far.
+        """
+        holds = self._holds(batches)
+        held = {name for name, batch in batches.items() if batch.resource in holds}
+        found = agenda(self.ledger, self.clock, batches=batches, held=held)
+        yield from holds.values()
         if found.pause is not None:
-            self.words.append(
+            yield (
                 f"submitting is paused by {found.pause.who}: {found.pause.why} "
                 "(`flow-pipelines resume`)"
             )
-        self.words += found.waiting
+        yield from found.waiting
         for progress in found.progress:
-            self._observe(progress, batches[progress.night.batch], memory)
+            yield from self._observe(progress, batches[progress.night.batch], under_way)
         for todo in found.todos:
-            self._request(todo, batches[todo.night.batch])
-        self._report(found.nights, memory)
+            yield _run_or_reason(todo, batches[todo.night.batch])
+        yield from self._cost_report(found.nights, requested)
 
-    def _held(self, batches: Mapping[str, _SensedBatch]) -> Collection[str]:
-        """Return, and tell, which batches have an account that a 429 holds."""
-        held: set[str] = set()
+    def _holds(self, batches: Mapping[str, _SensedBatch]) -> Mapping[str, str]:
+        """Return the accounts that a 429 holds, each with a message."""
+        holds: dict[str, str] = {}
         for resource in sorted({batch.resource for batch in batches.values()}):
             # What is wrong with an account is told by whoever polls with it.
             with suppress(FlowPipelinesError):
                 until = self._accounts.open(resource).held_until()
                 if until is not None:
-                    held |= {name for name, one in batches.items() if one.resource == resource}
-                    self.words.append(
+                    holds[resource] = (
                         f"{resource}: nothing is sent before {until:%Y-%m-%d %H:%M:%S} UTC, as "
                         "the provider asked (HTTP 429)"
                     )
-        return held
+        return holds
 
-    def _observe(self, progress: NightProgress, batch: _SensedBatch, memory: SensorMemory) -> None:
-        """Emit an observation of a night's progress, once for each tenth of it."""
+    def _observe(
+        self, progress: NightProgress, batch: _SensedBatch, under_way: dict[str, tuple[int, int]]
+    ) -> Iterator[dg.AssetObservation]:
+        """Observe a night's progress, once for each tenth of it."""
         night, tenth = progress.night, progress.percent // 10
         key = None if batch.partitions_def is None else night.partition_key
-        generation, told = memory.told.get(str(night), (-1, 0))
+        generation, observed = self.cursor.observed.get(str(night), (-1, 0))
         if generation != progress.generation:
-            told = 0
-        if tenth > told:
-            told = tenths_told(self.context.instance, progress, key)
-            if tenth > told:
-                self.events.append(observation(progress, key))
-            told = max(tenth, told)
-        self.under_way[str(night)] = (progress.generation, told)
+            observed = 0
+        if tenth > observed:
+            observed = tenths_told(self.context.instance, progress, key)
+            if tenth > observed:
+                yield observation(progress, key)
+            observed = max(tenth, observed)
+        under_way[str(night)] = (progress.generation, observed)
 
-    def _request(self, todo: Todo, batch: _SensedBatch) -> None:
-        key = todo.night.partition_key
-        if not _has_partition(batch, key):
-            # Asking for it would fail the whole tick, and every other night with it.
-            self.words.append(f"{todo.night} is no partition of {batch.name} any more")
+    def _cost_report(
+        self, records: Sequence[NightRecord], requested: Sequence[dg.RunRequest]
+    ) -> Iterator[dg.RunRequest]:
+        """Request the cost report after a change, once all is still or every ten minutes."""
+        cursor, fingerprint, now = self.cursor, _fingerprint(records), self.clock.now()
+        if fingerprint != cursor.fingerprint and cursor.changed_at is None:
+            cursor.changed_at = now
+        cursor.fingerprint = fingerprint
+        if cursor.changed_at is None or requested:
             return
-        self.requests.append(run_request(todo, None if batch.partitions_def is None else key))
-
-    def _report(self, records: Sequence[NightRecord], memory: SensorMemory) -> None:
-        """Ask for the cost report after a change, once all is still or every ten minutes."""
-        seen, now = _fingerprint(records), self.clock.now()
-        if seen != memory.seen and memory.changed_at is None:
-            memory.changed_at = now
-        memory.seen = seen
-        if memory.changed_at is None or self.requests:
-            return
-        if not records or now - memory.changed_at >= REPORT_EVERY:
+        if not records or now - cursor.changed_at >= REPORT_EVERY:
             key = f"cost_report/{now.isoformat(timespec='seconds')}"
             tags = {PRIORITY_TAG: SENSOR_PRIORITY}
-            report = dg.RunRequest(run_key=key, asset_selection=[COST_REPORT], tags=tags)
-            self.requests.append(report)
-            memory.changed_at = None
+            yield dg.RunRequest(run_key=key, asset_selection=[COST_REPORT], tags=tags)
+            cursor.changed_at = None
 
-    def _last_nights(
-        self, ledger: RunLedger, batches: Mapping[str, _SensedBatch], memory: SensorMemory
-    ) -> None:
+    def _last_nights(self, batches: Mapping[str, _SensedBatch]) -> Iterator[Item]:
         """Report whether each scheduled batch has its last night, when that has changed."""
         expected = [batch.expectation for batch in batches.values() if batch.expectation]
-        for batch, verdict in judge_all(expected, ledger, self.clock).items():
-            self._last_night(batch, verdict, memory)
+        for batch, verdict in judge_all(expected, self.ledger, self.clock).items():
+            yield from self._last_night(batch, verdict)
 
-    def _last_night(self, batch: str, verdict: Verdict, memory: SensorMemory) -> None:
-        since = memory.expected_since.setdefault(batch, self.clock.now())
+    def _last_night(self, batch: str, verdict: Verdict) -> Iterator[Item]:
+        since = self.cursor.expected_since.setdefault(batch, self.clock.now())
         if verdict.due is None or not (verdict.passed or verdict.due.scheduled_at >= since):
             return
         if not verdict.passed:
-            self.words.append(verdict.in_words)
-        told = f"{verdict.due.partition_key} {'there' if verdict.passed else 'missing'}"
-        if memory.last_nights.get(batch) != told:
-            self.events.append(evaluation(batch, verdict))
-            memory.last_nights[batch] = told
+            yield verdict.in_words
+        outcome = f"{verdict.due.partition_key} {'there' if verdict.passed else 'missing'}"
+        if self.cursor.last_nights.get(batch) != outcome:
+            yield evaluation(batch, verdict)
+            self.cursor.last_nights[batch] = outcome
+
+
+def _run_or_reason(todo: Todo, batch: _SensedBatch) -> dg.RunRequest | str:
+    key = todo.night.partition_key
+    if not _has_partition(batch, key):
+        # Requesting it would fail the whole tick, and every other night with it.
+        return f"{todo.night} is no partition of {batch.name} any more"
+    return run_request(todo, None if batch.partitions_def is None else key)
 
 
 def _has_partition(batch: _SensedBatch, key: str) -> bool:
@@ -380,5 +357,5 @@ def run_request(todo: Todo, partition_key: str | None) -> dg.RunRequest:
 
 
 def _fingerprint(records: Iterable[NightRecord]) -> str:
-    told = [[*record.night, record.revision, record.collected_revision] for record in records]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16] if told else ""
+    revisions = [[*one.night, one.revision, one.collected_revision] for one in records]
+    return hashlib.sha256(json.dumps(revisions).encode()).hexdigest()[:16] if revisions else ""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from flow_pipelines.assets.sensor_memory import SensorMemory
+from flow_pipelines.assets.sensor_cursor import SensorCursor
 from flow_pipelines.lifecycle.journal_comparison import LedgerAndStore
 from flow_pipelines.lifecycle.journal_scan import compare_recent
 from flow_pipelines.model.errors import FlowPipelinesError
@@ -19,27 +19,27 @@ LONGEST_SECONDS = 10.0
 
 
 def compare_in_a_tick(
-    memory: SensorMemory, now: datetime, open_books: Callable[[], LedgerAndStore]
+    cursor: SensorCursor, now: datetime, open_books: Callable[[], LedgerAndStore]
 ) -> Sequence[str]:
     """Compare what is due, as far as the time goes; say what was found, or what was in the way."""
-    fresh = memory.compared_at is not None and now - memory.compared_at < EVERY
-    if fresh and not memory.compare_after:
+    fresh = cursor.compared_at is not None and now - cursor.compared_at < EVERY
+    if fresh and not cursor.compare_after:
         return ()
     try:
         books = open_books()
         found = within(
-            LONGEST_SECONDS, lambda: compare_recent(books, memory.compare_after, seconds=SECONDS)
+            LONGEST_SECONDS, lambda: compare_recent(books, cursor.compare_after, seconds=SECONDS)
         )
     except TimeoutError:
-        return _failed(memory, now, "the bucket does not answer")
+        return _failed(cursor, now, "the bucket does not answer")
     except FlowPipelinesError as error:
-        return _failed(memory, now, str(error))
-    memory.compare_after = found.after
+        return _failed(cursor, now, str(error))
+    cursor.compare_after = found.after
     if not found.after:
-        memory.compared_at = now
+        cursor.compared_at = now
     return found.words
 
 
-def _failed(memory: SensorMemory, now: datetime, why: str) -> Sequence[str]:
-    memory.compare_after, memory.compared_at = "", now - EVERY + AGAIN
+def _failed(cursor: SensorCursor, now: datetime, why: str) -> Sequence[str]:
+    cursor.compare_after, cursor.compared_at = "", now - EVERY + AGAIN
     return [f"the journal could not be compared with the ledger: {why}"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from flow_pipelines.assets.strays import tell_strays
+from flow_pipelines.assets.unlisted_runs import describe_unlisted_runs
 from flow_pipelines.cli.findings import Finding, Mark
 from flow_pipelines.cli.location import Accounts
 from flow_pipelines.ledger import RunLedger
@@ -62,7 +62,7 @@ def _of_no_batch(
     if defined is None:
         return
     nights = ledger.nights_besides(defined)
-    told = tell_strays(
+    told = describe_unlisted_runs(
         outstanding, nights, batches=defined, defined=defined, serves=lambda _provider: True
     )
     for line in told:

@@ -71,8 +71,8 @@ ACCOUNTS = (
         edits=(
             Edit(
                 "sensors.py",
-                "waiting = [one for one in outstanding if self._serves(one.provider)]",
-                "waiting = [one for one in outstanding if one.batch in batches]",
+                "waiting = [group for group in outstanding if self._serves(group.provider)]",
+                "waiting = [group for group in outstanding if group.batch in batches]",
             ),
         ),
         tests=(_STRAYS,),

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from flow_pipelines.assets.journal_rounds import AGAIN, EVERY, compare_in_a_tick
-from flow_pipelines.assets.sensor_memory import SensorMemory
+from flow_pipelines.assets.sensor_cursor import SensorCursor
 from flow_pipelines.lifecycle.journal import journal_of
 from flow_pipelines.lifecycle.journal_scan import RECENT, compare_batch, compare_recent, own_batches
 from flow_pipelines.model import Night
@@ -54,7 +54,7 @@ def test_what_the_time_does_not_suffice_for_is_left_to_the_next_tick(
     harness: LifecycleHarness,
 ) -> None:
     lose(harness, NIGHT, SECOND)
-    memory, now, rounds = SensorMemory(), harness.clock.now(), 0
+    memory, now, rounds = SensorCursor(), harness.clock.now(), 0
     words: list[str] = []
     while memory.compared_at is None:
         rounds += 1
@@ -114,7 +114,7 @@ def test_an_entry_that_cannot_be_read_does_not_hide_the_others(harness: Lifecycl
 
 
 def test_a_sensor_compares_at_first_and_then_hourly(harness: LifecycleHarness) -> None:
-    memory = SensorMemory()
+    memory = SensorCursor()
     opened = []
 
     def open_books() -> object:
@@ -128,14 +128,14 @@ def test_a_sensor_compares_at_first_and_then_hourly(harness: LifecycleHarness) -
     assert [tick(), tick()] == [1, 1]
     harness.clock.advance(EVERY.total_seconds())
     assert [tick(), tick()] == [2, 2]
-    memory = SensorMemory.read(memory.write([]))
+    memory = SensorCursor.read(memory.write([]))
     assert tick() == 2
 
 
 def test_a_bucket_that_does_not_answer_is_told_and_tried_again_later(
     harness: LifecycleHarness,
 ) -> None:
-    memory = SensorMemory()
+    memory = SensorCursor()
 
     def refuse() -> object:
         raise StorageError("HTTP 503")

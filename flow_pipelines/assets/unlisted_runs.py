@@ -7,7 +7,7 @@ from flow_pipelines.ledger.records import Outstanding
 from flow_pipelines.model import IN_FLIGHT, NightRecord, SubmissionState
 
 
-def tell_strays(
+def describe_unlisted_runs(
     waiting: Iterable[Outstanding],
     nights: Iterable[NightRecord],
     *,

@@ -1,4 +1,4 @@
-"""What a sensor remembers from tick to tick: its cursor, in words that people may read."""
+"""A sensor's cursor: what it keeps from tick to tick, readable by people."""
 
 import json
 from collections.abc import Sequence
@@ -7,14 +7,15 @@ from datetime import datetime
 
 
 @dataclass
-class SensorMemory:
-    """The cursor: what earlier ticks saw and told. Nothing in it matters for long."""
+class SensorCursor:
+    """What earlier ticks saw and reported. Losing it does no harm."""
 
-    seen: str = ""
+    fingerprint: str = ""
+    """Of the nights with something to do, as the last tick saw them."""
     changed_at: datetime | None = None
     """The first change that no cost report has yet."""
-    told: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Night under way → generation, and the last tenth of it that was told as an observation."""
+    observed: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Night under way → generation, and the last tenth of it that was observed."""
     expected_since: dict[str, datetime] = field(default_factory=dict)
     """Batch → when its schedule was first seen: what was due before is not missed."""
     last_nights: dict[str, str] = field(default_factory=dict)
@@ -25,7 +26,7 @@ class SensorMemory:
     """How far a comparison came that is not at its end."""
 
     @classmethod
-    def read(cls, cursor: str | None) -> "SensorMemory":
+    def read(cls, cursor: str | None) -> "SensorCursor":
         """Read a cursor; one that somebody edited is as good as none."""
         try:
             data = json.loads(cursor or "{}")
@@ -47,9 +48,9 @@ class SensorMemory:
         """Return the cursor, with what is waiting in words: the UI shows it."""
         told = {
             "waiting": words,  # first: a sensor's page in the UI shows its cursor
-            "seen": self.seen,
+            "seen": self.fingerprint,
             "changed_at": self.changed_at.isoformat() if self.changed_at else None,
-            "told": self.told,
+            "told": self.observed,
             "expected_since": {name: at.isoformat() for name, at in self.expected_since.items()},
             "last_nights": self.last_nights,
             "compared_at": self.compared_at.isoformat() if self.compared_at else None,
