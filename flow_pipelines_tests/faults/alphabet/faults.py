@@ -8,7 +8,7 @@ from typing import Any
 
 from flow_pipelines_tests.faults.alphabet.vocabulary import Call, Fault, Way
 
-SLOW_SECONDS, PATIENCE_SECONDS = 0.6, 0.3
+SLOW_SECONDS, PATIENCE_SECONDS = 1.5, 0.3
 LEAKS = "the key {key} does not please us"
 """A provider may repeat a key in what it says of it; nobody else may."""
 
