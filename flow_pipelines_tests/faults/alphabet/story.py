@@ -13,7 +13,7 @@ from flow_pipelines.model import SubmissionState as S
 from flow_pipelines.model.errors import FlowPipelinesError
 from flow_pipelines.provider import Purpose
 from flow_pipelines.sandbox.meter import RequestRecord
-from flow_pipelines_tests.faults.alphabet.faults import PATIENCE_SECONDS
+from flow_pipelines_tests.faults.alphabet.faults import PATIENCE_SECONDS, SLOW_SECONDS
 from flow_pipelines_tests.faults.alphabet.harness import NIGHT, AlphabetHarness
 from flow_pipelines_tests.faults.alphabet.vocabulary import Call, Fault, Outcome, Person, Way
 
@@ -108,7 +108,8 @@ class Story:
         )
 
     def _let_the_slow_finish(self) -> None:
-        """Wait until the stand-in has done what nobody waits for any more."""
+        """Wait until the stand-in has done what nobody waits for any more, to the last request."""
+        time.sleep(SLOW_SECONDS)  # noqa: TID251 - the slowness under test is the server's own
         operation = self.harness.operation(self.call)
         deadline = time.monotonic() + REAL_SECONDS
         while time.monotonic() < deadline and not self.harness.reading().requests.get(operation):
