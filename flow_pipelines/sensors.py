@@ -38,7 +38,7 @@ from flow_pipelines.lifecycle import (
     NightProgress,
     Todo,
     agenda,
-    belongs_to_another,
+    batch_owner_message,
     serve_accounts,
 )
 from flow_pipelines.model import UNPARTITIONED, NightRecord
@@ -143,7 +143,7 @@ class _Tick:
         defined = batches_of(self.context.repository_def)
         batches = {name: one for name, one in defined.items() if one.provider == self.provider}
         for name, owner in self._owners_elsewhere(batches).items():
-            yield belongs_to_another(name, owner, str(self.location))
+            yield batch_owner_message(name, owner, str(self.location))
             del batches[name]
         report.add(self._compare())
         report.add(self._poll(batches, defined.keys(), deadline))

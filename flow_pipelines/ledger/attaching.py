@@ -1,4 +1,4 @@
-"""Whose a provider run is: attached, told of by a callback, detached; and runs too many."""
+"""Attach provider runs to submissions, detach them, and record surplus runs and decisions."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ from flow_pipelines.model.errors import IllegalTransition, LedgerError
 from flow_pipelines.model.states import CALLBACK_ATTACHES
 
 _S = SubmissionState
-"""States without a run that a callback may give one to; `submitting` takes it as its receipt."""
-OF_A_RUN: dict[str, Any] = {
+RUN_COLUMNS_RESET: dict[str, Any] = {
     **dict.fromkeys(("provider_run_id", "provider_status", "error_code", "error_message")),
     **dict.fromkeys(("submitted_at", "finished_at", "next_poll_at", "asked_at", "collected_at")),
     **dict.fromkeys(("run_ms", "flotime_ms", "cost_usd", "claimed_by", "claim_expires_at")),
@@ -60,7 +59,7 @@ class Attaching:
                 _refuse_detached(change.connection, submission_key, receipt)
             return _attach(change, row, receipt, (who, why))
 
-    def attach_told(
+    def attach_proven(
         self, submission_key: str, receipt: Receipt, *, who: str, why: str
     ) -> Submission:
         """planned, skipped, canceled, failed without a run, or unresolved → submitted.
@@ -101,7 +100,9 @@ class Attaching:
             reserved = _estimate(row, row["reserved_usd"])
             reason = f"its run was detached: {why}"
             change.move(
-                [row], _S.UNRESOLVED, **{**OF_A_RUN, "reserved_usd": reserved, "reason": reason}
+                [row],
+                _S.UNRESOLVED,
+                **{**RUN_COLUMNS_RESET, "reserved_usd": reserved, "reason": reason},
             )
             settle(change, submission_key, "detach", (who, why), run_id)
             return change.submission(submission_key)
@@ -125,7 +126,7 @@ class Attaching:
             settle(change, submission_key, "key_known", ("provider", why))
 
     def settlements(self, submission_key: str) -> Sequence[Settlement]:
-        """Return what was decided about a submission, in order: by `attach`, `attach_told`,
+        """Return what was decided about a submission, in order: by `attach`, `attach_proven`,
         `detach`, `note_key_known`, `settle_not_created`, `settle_refused` and
         `settle_second_run`."""
         columns = settlements.c

@@ -1,4 +1,4 @@
-"""The one place where a submission changes, and with it its night and its budgets.
+"""Transactions that change submissions together with their night's counts, sums and budgets.
 
 Locks are taken in one order everywhere, so that no two transactions wait for each other: night by
 night in the order of their names, each before its submissions, those by key; then leases; then

@@ -1,4 +1,4 @@
-"""Collecting: what of a night is in the bucket, and who was asked to bring the rest."""
+"""Record which outputs are stored; count the submit and collect runs that sensors requested."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Collecting:
     ) -> None:
         """Note why an output could not be stored this time; counts an attempt.
 
-        `doubted`: what came cannot be it; the first time is kept. `settled_above`: it is larger
-        than that many bytes, so that it counts as settled and not as missing.
+        `doubted`: the download does not look like this output; its first time is kept.
+        `settled_above`: the size limit in bytes that it exceeds; it does not count as missing.
         """
         with changing(self._database, submission_key) as (change, _):
             known = _output(change, submission_key, output_index)
@@ -226,11 +226,7 @@ def _store_each(
         if left:
             raise _not_whole(key, len(left))
     if values:
-        this = (
-            outputs.c.submission_key == bindparam("of"),
-            outputs.c.output_index == bindparam("at"),
-        )
-        change.connection.execute(update(outputs).where(*this), values)
+        change.connection.execute(update(outputs).where(*_THIS), values)
         change.touch()
 
 

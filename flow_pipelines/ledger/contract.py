@@ -36,15 +36,15 @@ PAGE = 500
 """Submissions that are read at a time where a night is read in pages: about a MB."""
 
 MAX_ATTEMPTS = 8
-"""Dagster runs that are asked for, for one kind of work on one night, before a person has to look;
-a receipt, or outputs stored to the last, starts the count anew."""
+"""Dagster runs that are requested for one kind of work on one night before a person has to look; a
+receipt, or outputs stored to the last, restarts the count."""
 
 MAX_COLLECTIONS = 13
-"""The same for collections: as they come ever more slowly, they reach over a day and more, after
-which what cannot be an output is kept as what the provider gives for it."""
+"""The same for collect runs. Their spacing grows, so they span more than a day; after a day a
+doubtful output is stored as received."""
 
 REFUSED_ALIKE = 3
-"""Equal refusals of a night's rows, without one acceptance, that are taken for a fault of all."""
+"""So many equal refusals without any acceptance stop the night."""
 
 UNDER_WAY = timedelta(minutes=15)
 """How long after its intent a POST may be under way, as any host's clock tells: it begins within a

@@ -1,4 +1,4 @@
-"""What everything cost: by night, and by the time at which it was bought."""
+"""Cost queries: by night and provider, and by time of purchase."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _changed(connection: Connection, since: datetime) -> dict[str, list[str]]:
     columns = nights.c
     query = select(columns.batch, columns.partition_key).where(columns.changed_at >= since)
     found: dict[str, list[str]] = {}
-    # Ordered by the database, it would be read in that order, from the first night on.
+    # Sorted here: ORDER BY makes the database scan the index from the first night.
     for batch, partition_key in sorted(tuple(row) for row in connection.execute(query)):
         found.setdefault(batch, []).append(partition_key)
     return found

@@ -1,4 +1,4 @@
-"""The journal's side of the ledger: what it is compared with, and what is taken over from it."""
+"""Import intents from the bucket's journal into the ledger, and record where nights were bought."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, insert, select, text, update
 
-from flow_pipelines.ledger.attaching import OF_A_RUN, detach_outputs
+from flow_pipelines.ledger.attaching import RUN_COLUMNS_RESET, detach_outputs
 from flow_pipelines.ledger.changing import NightChange, changing_night, of_night
 from flow_pipelines.ledger.database import Database
 from flow_pipelines.ledger.planning import ensure_night, mark_stale, note_stale
@@ -191,7 +191,7 @@ def _take(change: NightChange, entry: JournalEntry) -> bool:
     facts = {name: getattr(sent, name) for name in _FROM_ENTRY}
     change.write(
         [row],
-        **{**OF_A_RUN, **facts},
+        **{**RUN_COLUMNS_RESET, **facts},
         estimate_usd=sent.reserved_usd,
         parameters=dict(sent.parameters),
         state=_S.UNRESOLVED.value,
@@ -211,7 +211,7 @@ def _row(change: NightChange, submission_key: str) -> RowMapping | None:
 
 
 def _remember_decisions(change: NightChange, entry: JournalEntry) -> None:
-    """Keep what was decided before this intent: it bars a copy of a request of long ago."""
+    """Import earlier decisions: a submission with any decision is never replayed."""
     key, columns = entry.sent.submission_key, settlements.c
     query = select(columns.action, columns.at).where(columns.submission_key == key)
     known = {(row[0], row[1]) for row in change.connection.execute(query)}

@@ -1,4 +1,4 @@
-"""Leases, batches' code locations, the stop switch, and accounts that a provider refused."""
+"""Leases, code location of each batch, the global pause, and accounts that a provider refused."""
 
 from __future__ import annotations
 

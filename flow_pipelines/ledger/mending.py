@@ -1,4 +1,4 @@
-"""Mending: what was never accepted follows the prompt table, the rest of a night is frozen."""
+"""Replanning: update rows that no provider accepted from the prompt table; freeze the others."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class _Table:
 
 
 def _never_accepted(change: NightChange) -> Iterator[RowMapping]:
-    """Give, locked, planned rows, and refused ones that no newer generation took the place of."""
+    """Yield, locked, planned rows and refused rows that no newer generation replaced."""
     query: Select[Any] = (
         select(submissions)
         .where(*of_night(change.night), _s.state.in_((_S.FAILED, _S.PLANNED)))

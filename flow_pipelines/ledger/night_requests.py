@@ -1,4 +1,4 @@
-"""Who asked to buy a night, which run submits it, and how much of it may be sent."""
+"""Record requests to buy a night, with their backfill and row limit, and the bucket mark."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class NightRequests:
     _database: Database
 
     def note_ask(self, night: Night, asked_by: str | None, stop_after_failures: int) -> None:
-        """Note who asks to buy this night, before anything is sent.
+        """Record a request to buy this night, before anything is sent.
 
-        Another than who asked last: the rows that wait for an ask may be sent, a stop is taken
-        back, and what the rows may share is counted anew (`NightRecord.asks`, `stopped`, `held`).
-        Empty: always another. None: nobody; a sensor goes on, and all stays as it is. From now on
-        the night is stopped once the first `stop_after_failures` runs that ended all failed, of
-        those sent since the ask. Moves no revision.
+        If `asked_by` differs from the last request, or is empty, it is a new request: rows that
+        waited for one may be sent, a stop is lifted, and the failure counters restart at 0
+        (`NightRecord.asks`, `stopped`, `held`). None: a sensor continues the last request, none of
+        this changes. In every case the night stops once the first `stop_after_failures` runs to
+        end, of those sent since the request, have all failed. Moves no revision.
         """
         with (
             self._database.write() as connection,

@@ -1,4 +1,4 @@
-"""Turns under a rate limit, kept in the ledger's database for every process of an account."""
+"""Rate-limit turns of each account, shared by all processes through the ledger's database."""
 
 from __future__ import annotations
 

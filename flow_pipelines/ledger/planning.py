@@ -117,7 +117,7 @@ class Planning:
         `workflow_version` where it is given: the version that `render` renders for.
 
         A first call takes the next generation, asks `render` for its rows and writes both; rows
-        with a newer generation clear `stale` on nothing: the older submission stays as it was.
+        of a new generation do not clear `stale` on older submissions.
         `render` runs inside the transaction: it may read the ledger, and must not write to it.
         Every further call gives the regeneration of the first and plans nothing.
         """

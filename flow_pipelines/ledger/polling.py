@@ -127,10 +127,10 @@ class Polling:
         A state that goes back (running → queued) or is unknown keeps the state and counts the
         poll. A poll that changes neither state nor outputs moves no revision. An ended run sets
         `finished_at`, `run_ms` (the report's, else since `submitted_at`), `flotime_ms`, cost,
-        `reserved_usd`, and its outputs: each `output_id` gets the next index that no output, nor
-        a detached one, ever had, in the order of the report, once and for ever; twice in a report
-        is one output. A report for a run that ended before may add outputs, which clears
-        `collected_at`, and a charge that was not told before, in the place of the cost; no more.
+        `reserved_usd`, and its outputs. Each new `output_id` gets the next unused index, in report
+        order; indexes are never reused, not even those of detached outputs, and a repeated
+        `output_id` counts once. A report for a run that already ended may only add outputs
+        (clears `collected_at`) and replace the cost with a newly reported charge.
         `sealed_links` (by `output_id`) are kept with outputs that are new until those
         are stored. A link that is not sealed never gets here.
         """
@@ -219,8 +219,8 @@ def _in_flight(
         columns.provider == provider,
         columns.resource == resource,
         columns.next_poll_at.is_not(None),
-        # Of what has a next poll, this leaves what is in flight. Naming those states would say the
-        # same, and lead PostgreSQL astray: it takes them for rare also among what has one.
+        # `next_poll_at` is set only while in flight or unresolved, so this selects rows in flight.
+        # Not by a list of states: PostgreSQL then underestimates the rows and picks a bad plan.
         columns.state != SubmissionState.UNRESOLVED,
         not_elsewhere(columns.batch, location),
     )

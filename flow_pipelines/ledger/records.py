@@ -1,4 +1,4 @@
-"""What the ledger tells besides submissions and nights."""
+"""Row types that ledger queries return, except submissions, nights and outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of the ledger as the words of the model."""
+"""Convert database rows to model objects, and model objects to column values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger on SQLite and PostgreSQL."""
+"""Assemble RunLedger from its mix-in classes, one per topic."""
 
 from __future__ import annotations
 

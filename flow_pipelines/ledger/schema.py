@@ -32,8 +32,8 @@ from flow_pipelines.model import SubmissionState
 
 metadata = MetaData()
 ASK_COUNTS = ("asks", "held", "ask_accepted", "ask_succeeded", "ask_failed")
-"""How often somebody asked to buy a night, its planned rows that wait for the next who does, and of
-what was sent since the last: what was accepted, and how its runs ended."""
+"""Per night: number of buy requests; planned rows waiting for the next one; rows accepted,
+succeeded and failed since the last one."""
 
 
 def _required(name: str, kind: type | object, *, key: bool = False) -> Column[object]:

@@ -1,4 +1,4 @@
-"""What tells that all rows of a night share a fault, counted since somebody asked to buy it."""
+"""Stop a night when its first rows are all refused alike or its first runs all fail."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def count_for_ask(
     mine = [row for row in rows if row["ask"] == change.value("asks")]
     ended = [row for row in mine if _S(row["state"]) in IN_FLIGHT]
     if after is _S.SUBMITTED:
-        _raise(change, "ask_accepted", len(mine))
+        _increment(change, "ask_accepted", len(mine))
     elif after is _S.SUCCEEDED:
-        _raise(change, "ask_succeeded", len(ended))
+        _increment(change, "ask_succeeded", len(ended))
     elif after is _S.FAILED:
-        _raise(change, "ask_failed", len(ended))
+        _increment(change, "ask_failed", len(ended))
         _stop_after_failures(change, message)
 
 
@@ -99,7 +99,7 @@ def _stop(change: NightChange, why: str) -> None:
         change.set(stopped=why)
 
 
-def _raise(change: NightChange, counter: str, by: int) -> None:
+def _increment(change: NightChange, counter: str, by: int) -> None:
     if by:
         values: dict[str, Any] = {counter: change.value(counter) + by}
         change.set(**values)

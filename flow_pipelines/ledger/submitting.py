@@ -185,10 +185,10 @@ class Submitting:
         self, *, location: str | None = None, night: Night | None = None, owner: str = ""
     ) -> Sequence[Submission]:
         """submitting → unresolved for all whose night's submit lease is free: their process died
-        between intent and receipt. Gives what it parked.
+        between intent and receipt. Returns what it parked.
 
-        `night`: of this one only. `owner` has sent nothing yet: what is being sent under its own
-        lease is of a process before it that died.
+        `night`: of this one only. `owner` has sent nothing yet: what is `submitting` under its
+        lease belongs to a process that died.
         """
         columns = nights.c
         query = (

@@ -1,4 +1,4 @@
-"""How long runs take, measured by polls, and how much is under way."""
+"""Measured run times per workflow, and the workload of an account."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from flow_pipelines.lifecycle.account_rounds import Round, serve_accounts, serve
 from flow_pipelines.lifecycle.agenda import Agenda, Todo, agenda
 from flow_pipelines.lifecycle.cancel import CancelSummary, cancel_night
 from flow_pipelines.lifecycle.collect import collect_night, write_tables
-from flow_pipelines.lifecycle.ownership import belongs_to_another, claim_batch
+from flow_pipelines.lifecycle.ownership import batch_owner_message, claim_batch
 from flow_pipelines.lifecycle.pages import (
     each_submission,
     each_with_outputs,
@@ -40,7 +40,7 @@ __all__ = [
     "SubmitSummary",
     "Todo",
     "agenda",
-    "belongs_to_another",
+    "batch_owner_message",
     "cancel_night",
     "claim_batch",
     "collect_lease",

@@ -1,4 +1,4 @@
-"""One round over all accounts that something waits for: settle what is lost, poll what is due."""
+"""Recover and poll for every account that has runs outstanding, within one shared time budget."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each submission is polled, found, stored and canceled with the account it was sent with."""
+"""Group work by account: yield each account's ports, or with the submissions sent with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What should be done next for which night: the sensor's question, answered by the ledger alone."""
+"""Decide from the ledger alone which nights need a submit or collect run now (for the sensor)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LONGEST_SPACING = timedelta(hours=6)
 _LEASES = (submit_lease, collect_lease)
 
 Kind = Literal["submit", "collect"]
-_MOST: Mapping[Kind, int] = {"submit": MAX_ATTEMPTS, "collect": MAX_COLLECTIONS}
+_MAX_ATTEMPTS: Mapping[Kind, int] = {"submit": MAX_ATTEMPTS, "collect": MAX_COLLECTIONS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,36 +62,36 @@ def agenda(
 ) -> Agenda:
     """Decide which nights need a Dagster run now, counting each request in the ledger.
 
-    Whoever holds a night's lease works on it; no run is asked for then. Whether a Dagster run
-    is finished is never asked: one whose host died stays started for ever. For the batches
-    whose account is `held` by a 429, none is but a first one to store what has ended.
+    Whoever holds a night's lease works on it; no run is requested then. Whether a Dagster run is
+    finished does not matter: one whose host died stays started for ever. While a 429 holds a
+    batch's account (`held`), nothing is requested for it but a night's first collect run.
     """
-    look = _look(ledger, batches, held)
+    snapshot = _read_snapshot(ledger, batches, held)
     now = clock.now()
     todos, waiting, under_way = [], [], []
-    for listed in look.listed:
-        progress = _progress(look, listed, now)
+    for listed in snapshot.listed:
+        progress = _progress(snapshot, listed, now)
         if progress is not None:
             under_way.append(progress)
-        record = look.free.get(listed.night)
-        kind = _needs(look, record, now) if record else None
+        record = snapshot.free.get(listed.night)
+        kind = _work_needed(snapshot, record, now) if record else None
         words = progress.in_words() if progress else _in_words(listed)
         if record is not None and kind is not None:
             todo = _request(ledger, clock, record, kind)
             todos += [todo] if todo else []
             words = _asked_for(record, kind) if todo is None else ""
-        waiting += [said for said in (words, _held(listed)) if said]
+        waiting += [said for said in (words, _blocked_reason(listed)) if said]
     return Agenda(
         todos=tuple(todos),
         waiting=tuple(waiting),
         progress=tuple(under_way),
-        nights=tuple(look.listed),
-        pause=look.pause,
+        nights=tuple(snapshot.listed),
+        pause=snapshot.pause,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Look:
+class _Snapshot:
     """What the ledger says of all nights at once: a tick asks as often for 200 as for one."""
 
     listed: Sequence[NightRecord]
@@ -103,42 +103,42 @@ class _Look:
     held: Collection[str]
 
 
-def _look(ledger: RunLedger, batches: Collection[str], held: Collection[str]) -> _Look:
+def _read_snapshot(ledger: RunLedger, batches: Collection[str], held: Collection[str]) -> _Snapshot:
     listed = ledger.nights_to_do(batches)
     asked_for = [record.night for record in listed if record.marked_at is not None]
     taken = ledger.leases([lease(night) for night in asked_for for lease in _LEASES])
-    nobodys = [night for night in asked_for if not any(lease(night) in taken for lease in _LEASES)]
-    return _Look(
+    unleased = [night for night in asked_for if not any(lease(night) in taken for lease in _LEASES)]
+    return _Snapshot(
         listed=listed,
         # Read after the leases: their holder may have finished since the nights were listed.
-        free=ledger.night_records(nobodys),
+        free=ledger.night_records(unleased),
         tallies=ledger.tallies_of(asked_for),
         pause=ledger.paused(),
         held=held,
     )
 
 
-def _progress(look: _Look, listed: NightRecord, now: datetime) -> NightProgress | None:
+def _progress(snapshot: _Snapshot, listed: NightRecord, now: datetime) -> NightProgress | None:
     """Return how far a night has come that somebody asked to buy."""
     if listed.marked_at is None:
         return None
-    return night_progress(listed.night, look.tallies[listed.night], now)
+    return night_progress(listed.night, snapshot.tallies[listed.night], now)
 
 
-def _needs(look: _Look, record: NightRecord, now: datetime) -> Kind | None:
-    held = record.night.batch in look.held
-    if _may_submit(record) and look.pause is None and not held:
+def _work_needed(snapshot: _Snapshot, record: NightRecord, now: datetime) -> Kind | None:
+    held = record.night.batch in snapshot.held
+    if _sendable_rows(record) and snapshot.pause is None and not held:
         return "submit"
     if held and (record.collect_attempts > 0 or not record.uncollected):
         # What is missing may need to be asked for: further attempts are for when that is allowed.
         return None
     behind = record.revision != record.collected_revision or record.uncollected
-    if behind and not _in_time(record, look.tallies[record.night], now):
+    if behind and not _is_worth_waiting(record, snapshot.tallies[record.night], now):
         return "collect"
     return None
 
 
-def _may_submit(record: NightRecord) -> int:
+def _sendable_rows(record: NightRecord) -> int:
     """Return how many planned rows the night may still send by itself."""
     if record.stopped is not None:
         return 0
@@ -148,7 +148,7 @@ def _may_submit(record: NightRecord) -> int:
     return min(planned, max(record.submit_goal - count_sent(record), 0))
 
 
-def _in_time(record: NightRecord, tallies: Sequence[Tally], now: datetime) -> bool:
+def _is_worth_waiting(record: NightRecord, tallies: Sequence[Tally], now: datetime) -> bool:
     """Return whether something is at the provider and not overdue: then it is worth waiting for."""
     if record.counts.get(SubmissionState.SUBMITTING, 0):
         return True
@@ -162,7 +162,7 @@ def _in_time(record: NightRecord, tallies: Sequence[Tally], now: datetime) -> bo
 
 def _request(ledger: RunLedger, clock: Clock, record: NightRecord, kind: Kind) -> Todo | None:
     attempts = record.submit_attempts if kind == "submit" else record.collect_attempts
-    if attempts >= _MOST[kind]:
+    if attempts >= _MAX_ATTEMPTS[kind]:
         return None
     attempt = ledger.request_work(record.night, kind, not_before=_not_before(clock.now(), attempts))
     if attempt is None:
@@ -174,13 +174,13 @@ def _request(ledger: RunLedger, clock: Clock, record: NightRecord, kind: Kind) -
         generation=record.generation,
         revision=record.revision,
         backfill_id=record.backfill_id,
-        limit=None if record.submit_goal is None else _may_submit(record),
+        limit=None if record.submit_goal is None else _sendable_rows(record),
     )
 
 
 def _asked_for(record: NightRecord, kind: Kind) -> str:
     attempts = record.submit_attempts if kind == "submit" else record.collect_attempts
-    if attempts < _MOST[kind]:
+    if attempts < _MAX_ATTEMPTS[kind]:
         return f"{record.night}: a run to {kind} was asked for"
     asset = "provider_runs" if kind == "submit" else "images"
     return (
@@ -198,7 +198,7 @@ def _in_words(record: NightRecord) -> str:
     return f"{record.night}: {counts}"
 
 
-def _held(record: NightRecord) -> str:
+def _blocked_reason(record: NightRecord) -> str:
     """Return what keeps the planned rows of a requested night from being sent."""
     night, asset = record.night, f"{record.night.batch}/provider_runs"
     if record.stopped is not None and record.counts.get(SubmissionState.PLANNED):

@@ -9,9 +9,9 @@
 | without a run | names one that another submission has | refused, and told to people |
 | without a run | names one that a person detached | left to a person |
 
-An address holds the ledger whose intent it was made for. Another ledger's is none of ours. One of
-before there was a ledger in it gives a row a run only while the row's last intent is as old.
-Whatever it says of a run's state and outputs is left unread: the next poll asks for the truth.
+A callback address has the id of the ledger that wrote the intent; callbacks for other ledgers are
+ignored. An address from a release without ledger ids attaches a run only if the row's last intent
+is from such a release, too. What a callback says of state and outputs is not read: a poll does.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class CallbackEffects:
     def _may_be_ours(self, submission: Submission, ledger_id: str | None) -> bool:
         """Return whether this ledger may have given the address away."""
         if ledger_id is None:
-            # Intents of before came first: a row of which the only one is new never had one.
+            # It predates ledger ids: a row whose only intent has one never had such an address.
             return submission.intent_ledger_id is None or submission.intents > 1
         return ledger_id in {submission.intent_ledger_id, self._ledger.ledger_id}
 
@@ -107,7 +107,7 @@ class CallbackEffects:
         if submission.state is SubmissionState.SUBMITTING:
             self._ledger.record_receipt(key, receipt, self._clock.now(), sent=submission)
             return
-        self._ledger.attach_told(key, receipt, who="callback", why=_event(callback))
+        self._ledger.attach_proven(key, receipt, who="callback", why=_event(callback))
 
     def _second(self, submission: Submission, run_id: str) -> Effect:
         if len(run_id) <= _LONGEST_ID:

@@ -24,7 +24,6 @@ from flow_pipelines.model.states import OUTCOME_UNKNOWN
 
 BUDGET_SECONDS = 600.0
 """Longest time that one night's cancellation may take: enough for 1000 requests at 100 a minute."""
-"""Perhaps there is a provider run; nothing is known that it could be canceled by."""
 
 
 @dataclass(kw_only=True)

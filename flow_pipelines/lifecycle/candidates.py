@@ -1,4 +1,4 @@
-"""Runs that are, or may be, a submission's whose receipt is missing.
+"""Find provider runs that belong, or may belong, to a submission without a receipt.
 
 A run that bears the submission's name is its own. That a run fits by time and workflow proves
 nothing: a colleague, a second ledger or a click may have made it. So candidates are told to people,
@@ -28,7 +28,7 @@ _NAMED = 3
 def sent_since(submission: Submission) -> datetime:
     """Return since when a run of this submission may exist, by our clock.
 
-    With several intents it may be the first one's, of which only the planning came before.
+    With several intents it may be the first one's, whose time is not kept: `planned_at` then.
     """
     sent_at = submission.submitting_at
     return submission.planned_at if sent_at is None or submission.intents > 1 else sent_at

@@ -72,7 +72,7 @@ def _store_outputs(night: Night, ports: Workplace) -> None:
             todo = [one for one in page if _is_open(one, outputs.get(one.submission_key, ()))]
             runs = [
                 CollectedRun(
-                    account, one, outputs.get(one.submission_key, ()), _carrier(account, one)
+                    account, one, outputs.get(one.submission_key, ()), _pending_write(account, one)
                 )
                 for account, mine in by_account(ports, todo, ports.log)
                 for one in mine
@@ -81,7 +81,7 @@ def _store_outputs(night: Night, ports: Workplace) -> None:
             record_completed(ports, night, futures)
 
 
-def _carrier(ports: Ports, submission: Submission) -> PendingWrite:
+def _pending_write(ports: Ports, submission: Submission) -> PendingWrite:
     return PendingWrite(ports, submission.submission_key)
 
 
@@ -99,16 +99,16 @@ def _is_to_do(run: CollectedRun) -> bool:
 def _collect(run: CollectedRun) -> CompletedRun | None:
     """Store one run's outputs; None: not all of them could be, and the ledger knows the others."""
     try:
-        if _carry(run):
-            return run.carrier.whole()
+        if _store_run(run):
+            return run.pending.completed_run()
     except BaseException:
-        run.carrier.write_latest()
+        run.pending.write_latest()
         raise
-    run.carrier.write_latest()
+    run.pending.write_latest()
     return None
 
 
-def _carry(run: CollectedRun) -> bool:
+def _store_run(run: CollectedRun) -> bool:
     """Store what is missing of one run; False: something still is.
 
     A run that ended without any output is asked once more, now and at every later collection: its

@@ -1,4 +1,4 @@
-"""How long runs of a workflow take: a distribution from what polls could tell, bounds mostly."""
+"""Empirical run-time distribution of a workflow, estimated from poll observations."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def _span(shortest: float, longest: float) -> tuple[int, int]:
 def _weights(spans: Sequence[tuple[int, int]]) -> Sequence[float]:
     """Return each bin's share of the runs.
 
-    A round costs what bins and spans do together, however wide spans are: a span adds as much to
-    each of its bins for each unit of weight there, so only where that begins and ends is noted.
+    Each round is O(bins + spans): a span adds a constant factor to all of its bins, so only the
+    change at its two ends is stored (a difference array).
     """
     weights = [1.0 / _BINS] * _BINS
     for _ in range(_ROUNDS):

@@ -1,4 +1,4 @@
-"""What a night would take: requests, minutes, money, GPU time. Reads; plans and spends nothing."""
+"""Estimate what buying a night would take: requests, minutes, money, GPU time. Read-only."""
 
 from __future__ import annotations
 

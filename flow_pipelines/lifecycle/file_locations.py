@@ -1,8 +1,8 @@
-"""Where a night's files are, also those stored by a release that did not note it.
+"""Fill in the bucket of stored outputs that older releases recorded without one.
 
-Such a file is in the bucket at hand if the night was marked there, beside the file, before the
-file was stored: the mark is made before the first POST, and again in each place that is new. What
-else has no bucket may be anywhere, and stays without.
+Such a file is in the configured bucket if the night's marker in its folder is older than the file:
+the marker is written before the first POST, and again at each new location. Without that evidence
+the bucket stays empty.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether a resource key still stands for the account that it stood for when it first bought."""
+"""Refuse to buy when a resource key now belongs to another provider account than before."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Writes the journal: before each POST the bucket names its submission.
+"""Journal in the bucket: one entry per submission, written before its POST.
 
 The order is intent in the ledger, journal in the bucket, POST. A ledger that was restored from a
-copy of before knows fewer intents than the journal, and buys nothing of that again
-(`lifecycle.comparing`). Rows are never announced ahead: a crash would look like a restore.
+earlier copy knows fewer intents than the journal, and buys nothing of that again
+(`lifecycle.journal_comparison`). Rows are never announced ahead: a crash would look like a restore.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Journal:
     def begin(self, *, complete: bool) -> None:
         """Bring every intent that the ledger has into the journal at this place, once.
 
-        Again, where what said that it is `complete` is not there any more.
+        Skipped if this ledger has done it and the completion marker is still there (`complete`).
 
         A half journal is worse than none: before this has ended, nothing is sent.
         Raises: StorageError, ConfigurationError, LedgerError.

@@ -1,4 +1,4 @@
-"""Compares the ledger with the journal in the bucket, and takes in what an older copy lacks.
+"""Compare one night's journal with the ledger, and import the intents that the ledger lacks.
 
 The journal is listed first, then the ledger is read: the other order takes somebody's new intent
 for a restore. Nothing here spends, and all of it can be repeated, or done by two at once.

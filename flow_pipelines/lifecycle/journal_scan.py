@@ -1,4 +1,4 @@
-"""Compares many nights with the journal: all of a batch, or those of the last days, bit by bit."""
+"""Compare the journals of many nights with the ledger: one whole batch, or all recent nights."""
 
 from __future__ import annotations
 

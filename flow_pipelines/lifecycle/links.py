@@ -1,4 +1,4 @@
-"""Links to outputs that a poll leaves in the ledger, sealed, for the run that collects later."""
+"""Links to outputs, sealed into the ledger by a poll and opened by the run that collects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a night's files are in the bucket, from listings alone: a request a thousand files."""
+"""Compare stored files with bucket listings, by name and size only: one request per 1,000 files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Notes in the ledger of what reached the bucket: run by run, or of many runs at a time.
+"""Record in the ledger which outputs are stored, one run at a time or many in one transaction.
 
 A transaction costs about as much as carrying a small picture, and only one can write at a time.
 So the last output of each run waits a moment for others to be noted with it. A process that dies
@@ -16,8 +16,7 @@ from flow_pipelines.model import Night, Output, StoredFacts
 from flow_pipelines.model.errors import LedgerError
 
 LOST = "lost: "
-"""How the problem begins of an output that was stored, is not there any more, and cannot be stored
-again so far."""
+"""Prefix of `Output.problem` for an output that was stored, is missing now and is not recovered."""
 RECORD_SECONDS = 0.25
 """How long what is in the bucket may wait for its note in the ledger."""
 
@@ -50,7 +49,7 @@ class PendingWrite:
         latest, self._latest = self._latest, None
         return latest is None or _note_output(self._ports, *latest)
 
-    def whole(self) -> CompletedRun:
+    def completed_run(self) -> CompletedRun:
         """Return what is left to record of a run whose outputs are all in the bucket."""
         return CompletedRun(submission_key=self._key, last=self._latest)
 
@@ -82,9 +81,9 @@ def record_problem(
 def record_completed(
     ports: Workplace, night: Night, futures: Sequence[Future[CompletedRun | None]]
 ) -> None:
-    """Wait for all, and note what they carried; after the first error begin no more, and raise it.
+    """Record runs as they complete; after the first error begin no more, and raise it.
 
-    What ended whole is noted also then, and when somebody interrupts: a link may be gone later.
+    Completed runs are recorded even after an error or an interrupt: their links may expire.
     """
     pending, failed = set(futures), None
     try:
@@ -94,20 +93,20 @@ def record_completed(
             failed = failed or next((e for future in ended if (e := future.exception())), None)
             if failed is not None:
                 _cancel(pending)
-            _note(ports, night, _whole(ended))
+            _note(ports, night, _completed_runs(ended))
     except LedgerError:
         _cancel(pending)
         raise
     except BaseException:
         _cancel(pending)
         # The pool waits for what is in transfer anyway; noting again changes nothing.
-        _note(ports, night, _whole(wait(futures).done))
+        _note(ports, night, _completed_runs(wait(futures).done))
         raise
     if failed is not None:
         raise failed
 
 
-def _whole(ended: Iterable[Future[CompletedRun | None]]) -> Sequence[CompletedRun]:
+def _completed_runs(ended: Iterable[Future[CompletedRun | None]]) -> Sequence[CompletedRun]:
     told = (f.result() for f in ended if not f.cancelled() and f.exception() is None)
     return [one for one in told if one is not None]
 
@@ -117,30 +116,30 @@ def _cancel(futures: set[Future[CompletedRun | None]]) -> None:
         future.cancel()
 
 
-def _note(ports: Workplace, night: Night, carried: Sequence[CompletedRun]) -> None:
+def _note(ports: Workplace, night: Night, runs: Sequence[CompletedRun]) -> None:
     """Note many at once; where the ledger refuses, each alone, so that one stops no other."""
-    if not carried:
+    if not runs:
         return
-    found = {one.submission_key: _by_index(one) for one in carried}
+    found = {one.submission_key: _by_index(one) for one in runs}
     try:
         ports.ledger.record_collected(night, found)
     except LedgerError:
-        for one in carried:
+        for one in runs:
             _note_run(ports, one)
 
 
-def _by_index(carried: CompletedRun) -> dict[int, StoredFacts]:
-    return {} if carried.last is None else {carried.last[0].output_index: carried.last[1]}
+def _by_index(run: CompletedRun) -> dict[int, StoredFacts]:
+    return {} if run.last is None else {run.last[0].output_index: run.last[1]}
 
 
-def _note_run(ports: Workplace, carried: CompletedRun) -> None:
-    if carried.last is not None and not _note_output(ports, *carried.last):
+def _note_run(ports: Workplace, run: CompletedRun) -> None:
+    if run.last is not None and not _note_output(ports, *run.last):
         return
     try:
-        ports.ledger.mark_collected(carried.submission_key)
+        ports.ledger.mark_collected(run.submission_key)
     except LedgerError as error:
         # The fresh answer named one more output: the next collection fetches it.
-        ports.log(f"{carried.submission_key} is not collected whole yet: {error}")
+        ports.log(f"{run.submission_key} is not collected whole yet: {error}")
 
 
 def _note_output(ports: Workplace, output: Output, facts: StoredFacts) -> bool:

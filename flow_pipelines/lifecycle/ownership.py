@@ -1,4 +1,4 @@
-"""What the bucket knows of a night, before anything of it is bought.
+"""Checks against the bucket before buying, and the owner of a batch (ledger and code location).
 
 A ledger that was lost, replaced or restored from an old copy does not know what the bucket knows;
 buying that again would pay twice.
@@ -144,10 +144,10 @@ def claim_batch(ledger: RunLedger, batch: str, location: str) -> None:
         return
     owner = ledger.claim_batch(batch, location)
     if owner != location:
-        raise ConfigurationError(f"{belongs_to_another(batch, owner, location)}. Nothing was done")
+        raise ConfigurationError(f"{batch_owner_message(batch, owner, location)}. Nothing was done")
 
 
-def belongs_to_another(batch: str, owner: str, location: str) -> str:
+def batch_owner_message(batch: str, owner: str, location: str) -> str:
     """Return whose a batch is and the two ways out."""
     return (
         f"batch {batch!r} belongs to the code location {owner!r} of this ledger, and this is "

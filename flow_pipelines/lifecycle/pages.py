@@ -1,4 +1,4 @@
-"""A night's submissions one by one, of which only a page is in memory at a time."""
+"""Yield a night's submissions page by page, so that a large night never has to fit in memory."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from flow_pipelines.lifecycle.accounts import each_account
 from flow_pipelines.lifecycle.links import needs_links, sealed_links
 from flow_pipelines.lifecycle.poll_intervals import is_given_up
 from flow_pipelines.lifecycle.poll_times import (
-    FEW,
+    IDLE_MAX_IN_FLIGHT,
     Demand,
     demand,
     poll_again_at,
@@ -52,7 +52,7 @@ class PollSummary:
     ended: int = 0
     errors: list[str] = field(default_factory=list)
     """One line for each kind of thing that went wrong."""
-    next_run_timeout: dict[Night, float] = field(default_factory=dict, repr=False)
+    run_timeout_seconds_of: dict[Night, float] = field(default_factory=dict, repr=False)
     workflows: dict[str, Workflow] = field(default_factory=dict, repr=False)
 
     def note(self, line: str) -> None:
@@ -103,9 +103,12 @@ def poll_due(
 def _use_spare_turns(ports: Ports, location: str | None) -> None:
     """Move polls forward that were put off for submits which no longer wait."""
     in_flight = ports.ledger.in_flight(
-        provider=ports.provider.name, resource=ports.resource, location=location, limit=FEW + 1
+        provider=ports.provider.name,
+        resource=ports.resource,
+        location=location,
+        limit=IDLE_MAX_IN_FLIGHT + 1,
     )
-    if len(in_flight) > FEW:
+    if len(in_flight) > IDLE_MAX_IN_FLIGHT:
         return
     for submission in in_flight:
         if demand(workload(ports, submission.resource)) is Demand.IDLE:
@@ -148,10 +151,10 @@ def _poll(ports: Ports, submission: Submission, summary: PollSummary) -> bool:
 
 def _timeout(ports: Ports, submission: Submission, summary: PollSummary) -> float:
     night = submission.night
-    if night not in summary.next_run_timeout:
+    if night not in summary.run_timeout_seconds_of:
         record = ports.ledger.night(night)
-        summary.next_run_timeout[night] = record.run_timeout_seconds if record else 0.0
-    return summary.next_run_timeout[night]
+        summary.run_timeout_seconds_of[night] = record.run_timeout_seconds if record else 0.0
+    return summary.run_timeout_seconds_of[night]
 
 
 def _refused(

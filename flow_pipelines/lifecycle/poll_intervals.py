@@ -1,4 +1,4 @@
-"""When a provider run is asked for its state: often while young, ever more slowly with age."""
+"""Poll intervals from a run's age alone: short at first, growing, longest when overdue."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WITH_CALLBACK = 3.0
 """Waits are so many times as long where the provider tells of the end by itself: it is asked once,
 then. A callback that is lost makes its run as much later, and never later than the run timeout."""
 GIVE_UP = timedelta(days=7)
-"""DESIGN §3.3: an overdue run is polled for this long before it counts as failed."""
+"""An overdue run is polled for this long before it counts as failed."""
 
 
 def first_poll_seconds(*, called_back: bool = False) -> float:

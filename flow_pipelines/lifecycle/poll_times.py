@@ -1,11 +1,11 @@
-"""When to poll a run: rarely while submits wait for turns, often when none does.
+"""Choose the next poll time from account load and measured run times; fall back on age alone.
 
 | | first poll | next one |
 |---|---|---|
 | something waits to be submitted | when nearly all such runs ended | when most of the rest did |
 | nothing waits, few in flight | when the first of such runs end | as the spare turns allow |
 | nothing waits, many in flight | when most ended | when half of the rest did |
-| such runs were never measured | `poll_intervals`'s figures | `schedule`'s figures |
+| such runs were never measured | `poll_intervals`'s figures | `poll_intervals`'s figures |
 
 A poll is worth as much as a submit: while turns are short, the one that finds a run ended is the
 only one that pays.
@@ -22,7 +22,7 @@ from flow_pipelines.lifecycle.durations import FEWEST, Durations
 from flow_pipelines.lifecycle.ports import Ports
 from flow_pipelines.model import RunReport, Submission, SubmissionState
 
-FEW = 20
+IDLE_MAX_IN_FLIGHT = 20
 """Runs in flight up to which spare turns go into asking often."""
 SECONDS_PER_RUN = 0.55
 """Between two polls of a run, for each run in flight: about what a turn takes."""
@@ -32,7 +32,7 @@ SPARE_SHARE = 0.08
 FIRST_UNMEASURED_SECONDS = 45.0
 """While something waits and nothing was measured: half a minute to a minute is common for a
 picture, and a poll too early is worth a submit."""
-CALLED_BACK = 1.5
+CALLBACK_FACTOR = 1.5
 """Where a callback is expected it is given so many times as long as nearly all runs take."""
 
 
@@ -61,7 +61,7 @@ def demand(load: Workload) -> Demand:
     """Return what turns are wanted for."""
     if load.waiting:
         return Demand.BUSY
-    return Demand.IDLE if load.in_flight <= FEW else Demand.DRAINING
+    return Demand.IDLE if load.in_flight <= IDLE_MAX_IN_FLIGHT else Demand.DRAINING
 
 
 def durations(ports: Ports, submission: Submission) -> Durations | None:
@@ -121,7 +121,7 @@ def poll_sooner(ports: Ports, submission: Submission) -> None:
     age = poll_intervals.age_seconds(submission, since)
     load = workload(ports, submission.resource)
     first = submission.asked_at is None
-    wait = _spare(age, load)
+    wait = _idle_interval(age, load)
     if first:
         found = durations(ports, submission)
         wait = (found and found.age_at(_FIRST[Demand.IDLE])) or poll_intervals.FIRST_SECONDS
@@ -142,7 +142,7 @@ def _first_seconds(ports: Ports, submission: Submission) -> float:
     found = durations(ports, submission)
     if called_back:
         nearly_all = found.age_at(_NEARLY_ALL) if found else None
-        return max(plain, CALLED_BACK * (nearly_all or 0.0))
+        return max(plain, CALLBACK_FACTOR * (nearly_all or 0.0))
     wanted = demand(workload(ports, submission.resource))
     if found is None:
         return FIRST_UNMEASURED_SECONDS if wanted is Demand.BUSY else plain
@@ -152,11 +152,11 @@ def _first_seconds(ports: Ports, submission: Submission) -> float:
 def _next_seconds(
     ports: Ports, submission: Submission, report: RunReport, age: float
 ) -> float | None:
-    """None: nothing is known that `schedule` does not know."""
+    """Return the seconds to wait, or None: nothing better than `poll_intervals` is known."""
     load, found = workload(ports, submission.resource), durations(ports, submission)
     wanted, left = demand(load), _left_by_progress(report, age)
     if wanted is Demand.IDLE:
-        return max(_spare(age, load), (left or 0.0) / 2)
+        return max(_idle_interval(age, load), (left or 0.0) / 2)
     if left is not None:
         return max(left * 1.2, SHORTEST_SECONDS)
     at = found.age_at(_NEXT[wanted], age) if found else None
@@ -166,7 +166,7 @@ def _next_seconds(
     return max(at - age, grown, SHORTEST_SECONDS)
 
 
-def _spare(age: float, load: Workload) -> float:
+def _idle_interval(age: float, load: Workload) -> float:
     return max(SHORTEST_SECONDS, SECONDS_PER_RUN * load.in_flight, SPARE_SHARE * age)
 
 

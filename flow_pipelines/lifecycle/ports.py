@@ -1,4 +1,4 @@
-"""What a submission's life needs from the outside, handed over as one value."""
+"""The parts that lifecycle functions get passed in: ledger, provider, bucket, clock; and leases."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ class Ports:
     read_input: Callable[[str], bytes] = refuse_uri
     """Reads a picture at a URI that a row names, from places that are listed only."""
     callback_url: Callable[[str, str | None], str | None] = no_callback
-    """Submission key and the ledger of its intent (None: an intent of before there was one in the
-    address) → where its provider may tell that the run ended; the same at every call."""
+    """(submission key, ledger id of the intent or None for old intents) → callback URL, or None
+    without callbacks. Always the same for the same arguments."""
     held_until: Callable[[], datetime | None] = never_held
     """Tells until when the account is held, as a 429 asked; None: it is not."""
     max_output_bytes: int = MAX_OUTPUT_BYTES

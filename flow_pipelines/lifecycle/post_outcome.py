@@ -1,4 +1,4 @@
-"""Writes what the answer to a POST proves about its intent, however busy the ledger is or how late.
+"""Write the answer to a POST into the ledger; retries while it is busy and handles late answers.
 
 A refusal that comes after others had parked the submission still proves that nothing was bought.
 It counts only while the row has the very intent that was sent, and only where no copy of a POST is
@@ -25,7 +25,7 @@ ANSWER_TRIES = 5
 
 
 class Answer:
-    """What came of one intent; each of its methods but `key_known` is the last that is called."""
+    """Writes the outcome of one intent: one method, once; only `key_known` may precede it."""
 
     def __init__(self, ports: Ports, sent: Submission) -> None:
         """Take the intent as `begin_submission` gave it."""
@@ -81,7 +81,7 @@ class Answer:
         """Attach the run wherever its row has gone meanwhile, unless that was done already."""
         why = "the answer to its own submit arrived late"
         try:
-            self._ledger.attach_told(self._key, receipt, who="flow-pipelines", why=why)
+            self._ledger.attach_proven(self._key, receipt, who="flow-pipelines", why=why)
         except IllegalTransition:
             has = self._ledger.submission(self._key).provider_run_id
             if has == receipt.provider_run_id:

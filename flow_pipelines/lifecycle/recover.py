@@ -150,8 +150,8 @@ def open_night(night: Night, work: Workplace, *, owner: str) -> None:
     """Take in what an older copy of the ledger lacks; park what a dead process was sending, and
     settle what is unresolved where that is possible.
 
-    `owner` is who begins: what is being sent under its own lease is of a process before it that
-    died. What cannot be settled now stops nothing: it waits, and is told. Spends nothing.
+    `owner` starts work and has sent nothing yet: a submission that is `submitting` under its lease
+    belongs to a process that died. What cannot be settled now is logged and waits. Spends nothing.
 
     Raises: LedgerBehind, WrongLedger, before anything is settled or written; StorageError.
     """

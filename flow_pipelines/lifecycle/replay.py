@@ -1,6 +1,6 @@
 """The one paid request that is sent a second time: where its key makes the copy a replay.
 
-What the answer to the copy proves (DESIGN: submit once):
+What the answer to the copy proves:
 
 | answer | proves | then |
 |---|---|---|

@@ -1,4 +1,4 @@
-"""The one request of a submission, and the names that it bears at the provider.
+"""Build the POST of a submission, with its label and idempotency key, the same every time.
 
 Two ledgers with one batch name make the same submission keys. So a label, a callback address and
 an idempotency key carry the id of the ledger that wrote the intent beside the key: what bears them

@@ -1,4 +1,4 @@
-"""Which rows of a night a run sends, in which order, and what it did."""
+"""Select the planned submissions that one run may send, in order; the summary of such a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Buying a night: intent, POST, receipt, one submission after the other. The only room that spends.
+"""Buy a night: write intent and journal entry, POST, record the answer, one row at a time.
 
 The order of the steps is the promise: a turn under the rate limit first, so that nothing waits
 between intent and POST; then the intent with its reservation, in one transaction that also checks
@@ -66,8 +66,8 @@ from flow_pipelines.model.refusals import kind_of
 from flow_pipelines.provider import Purpose, SubmitRequest
 
 UNRESOLVED_IN_A_ROW = 3
-"""After so many lost answers in a row the rest stays planned: something is broken (DESIGN §3.2)."""
-SENT_WITHIN = timedelta(seconds=60)
+"""After so many lost answers in a row the rest stays planned: something is broken."""
+MAX_INTENT_AGE = timedelta(seconds=60)
 """An intent older than this is not sent any more: its process stood still, and whoever waited for
 it may have concluded that nothing was bought (`ledger.contract.UNDER_WAY`)."""
 LONGEST_WAIT_SECONDS = 120.0
@@ -176,7 +176,7 @@ class _Submitting:
         if self.record.stopped is not None:
             self._stop(self.record.stopped, needs_person=True)
             return self.summary
-        if not self._is_the_account():
+        if not self._account_is_unchanged():
             return self.summary
         self.rest = islice(to_send(self.ports.ledger, self.record, PAGE), limit)
         for submission in self.rest:
@@ -186,7 +186,7 @@ class _Submitting:
                 break
         return self.summary
 
-    def _is_the_account(self) -> bool:
+    def _account_is_unchanged(self) -> bool:
         """Return whether the account is the one it was, if there is something to send."""
         if not self.ports.ledger.planned_for(self.night):
             return True
@@ -216,8 +216,8 @@ class _Submitting:
         else:
             answer = Answer(self.ports, sent)
             return (
-                self._not_journaled(sent, answer)
-                or self._stood_still(sent, answer)
+                self._journal_failed(sent, answer)
+                or self._stop_if_too_late(sent, answer)
                 or self._post(sent, answer, request)
             )
         return True
@@ -291,7 +291,7 @@ class _Submitting:
             self._receive(answer, receipt)
         return True
 
-    def _not_journaled(self, sent: Submission, answer: Answer) -> bool:
+    def _journal_failed(self, sent: Submission, answer: Answer) -> bool:
         """Write the intent to the journal; if that fails, report it, send nothing and stop."""
         try:
             self.journal.write(sent)
@@ -319,10 +319,10 @@ class _Submitting:
         why = _planned_night(self.night, self.ports).stopped or error
         self._stop(f"{why}; the rest stays planned", needs_person=True)
 
-    def _stood_still(self, sent: Submission, answer: Answer) -> bool:
+    def _stop_if_too_late(self, sent: Submission, answer: Answer) -> bool:
         """Tell, send nothing and stop, when this process was suspended after its intent."""
         age = self.ports.clock.now() - (sent.submitting_at or self.started_at)
-        if age <= SENT_WITHIN:
+        if age <= MAX_INTENT_AGE:
             return False
         reason = f"this process stood still for {age.total_seconds():.0f} s before sending it"
         answer.not_accepted(f"not sent: {reason}")

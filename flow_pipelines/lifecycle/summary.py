@@ -1,4 +1,4 @@
-"""A night in numbers: what its materialization says, exactly."""
+"""Final numbers of a night, as shown in the metadata of its materialization."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class NightSummary:
         return float(self.cost_usd / self.images) if self.images else 0.0
 
     def metadata(self) -> dict[str, int | float]:
-        """Return the numbers of DESIGN §2.6: always the same keys, so that Dagster plots them."""
+        """Return the numbers of the metadata: always the same keys, so that Dagster plots them."""
         return {
             "rows": self.rows,
             "succeeded": self.succeeded,

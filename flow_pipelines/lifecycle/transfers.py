@@ -1,7 +1,7 @@
-"""Brings one output of one run to the bucket, whatever it is, or says why it is not there.
+"""Store one output of one run in the bucket, whatever it is, or record why it is not there.
 
-What can hardly be an output is fetched again, and kept as it came when nothing better comes:
-after the same bytes came twice, or for text in the place of a picture after a day.
+An answer that does not look like the output is downloaded again. It is stored as received once the
+same bytes have come twice, or, for text in the place of a picture, after a day.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class CollectedRun(NamedTuple):
     ports: Ports
     submission: Submission
     outputs: Sequence[Output]
-    carrier: PendingWrite
+    pending: PendingWrite
 
     def missing(self) -> list[Output]:
         """Return what is to be fetched: also what is larger than was stored when it was told."""
@@ -103,7 +103,7 @@ def store_one(run: CollectedRun, output: Output, links: Links) -> bool:
     except _OF_ONE_OUTPUT as error:
         record_problem(ports, output, str(error), doubted=_is_lasting(error))
         return False
-    return run.carrier.stored(output, facts)
+    return run.pending.stored(output, facts)
 
 
 def _note_nameless(run: CollectedRun, output: Output, links: Links) -> bool:
@@ -207,7 +207,7 @@ def store_once(run: CollectedRun, output: Output, ref: OutputRef | None) -> bool
         facts = _transfer(run, output, ref, NO_BELIEF)
     except _OF_ONE_OUTPUT:
         return False
-    return run.carrier.stored(output, facts)
+    return run.pending.stored(output, facts)
 
 
 def _promise(output: Output, ref: OutputRef) -> Promise:

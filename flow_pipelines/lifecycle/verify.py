@@ -1,4 +1,4 @@
-"""Whether the files that the ledger calls stored are there, and bringing back those that are not.
+"""Verify every stored file by size and checksum (one request each); fetch missing ones again.
 
 Verifying looks at every object, and costs a request each. Nothing is ever overwritten: an object
 that differs from what was stored stays as it is, for a person to look at.

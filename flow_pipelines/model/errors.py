@@ -239,7 +239,7 @@ class LedgerError(FlowPipelinesError):
 
 
 class IllegalTransition(LedgerError):
-    """A state change that DESIGN does not allow; nothing was changed."""
+    """A state change that `model.states` does not allow; nothing was changed."""
 
     def __init__(self, submission_key: str, before: str, after: str) -> None:
         """Name the submission and both states."""

@@ -80,7 +80,7 @@ TRANSITIONS: Mapping[SubmissionState, frozenset[SubmissionState]] = {
     _S.CANCELED: frozenset({_S.SUBMITTED, _S.UNRESOLVED}),
     _S.SKIPPED: frozenset({_S.SUBMITTED, _S.UNRESOLVED}),
 }
-"""What may follow what; DESIGN's diagram, and nothing else, is allowed."""
+"""The allowed transitions; nothing else is."""
 
 
 def check_transition(submission_key: str, before: SubmissionState, after: SubmissionState) -> None:

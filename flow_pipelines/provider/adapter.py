@@ -108,7 +108,7 @@ class Provider(Protocol):
     def submit(self, request: SubmitRequest) -> Receipt:
         """Buy one provider run: send what `prepare` gives. Sent once; billed.
 
-        Raises: the errors of DESIGN §3.1: ProviderUnavailable, AccountRejected, NotFound (all:
+        Raises: ProviderUnavailable, AccountRejected, NotFound (all:
         planned again), RequestRejected (failed), KeyAlreadyKnown (look up), and for everything
         else SubmitOutcomeUnknown.
         """

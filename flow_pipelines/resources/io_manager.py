@@ -1,4 +1,4 @@
-"""The IO manager of our own assets: DataFrames as Parquet, at the paths that DESIGN gives them.
+"""The IO manager of our own assets: DataFrames as Parquet, at fixed paths in the bucket.
 
 Users' assets load ours through it; a user's own `io_manager` is left alone.
 """

@@ -132,7 +132,7 @@ def _read_error(request: ApiRequest, answer: ApiAnswer) -> ErrorBody:
 
 
 def _verdict(request: ApiRequest, answer: ApiAnswer, body: ErrorBody) -> Verdict:
-    """Return what an answer proves; of what may be billed, its status alone decides (DESIGN §3.1).
+    """Return what an answer proves; of what may be billed, its status alone decides.
 
     The one thing that a provider may add to that is by which statuses it knows a key again.
     """

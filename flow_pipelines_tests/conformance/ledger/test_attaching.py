@@ -117,7 +117,7 @@ def test_a_detached_run_comes_back_by_a_persons_word_only(shared_driver: LedgerD
     receipt = Receipt(provider_run_id=f"run {key}")
     shared_driver.ledger.detach(key, **ANN)
 
-    for attach in (shared_driver.ledger.attach, shared_driver.ledger.attach_told):
+    for attach in (shared_driver.ledger.attach, shared_driver.ledger.attach_proven):
         with pytest.raises(LedgerError, match="only a person attaches it again"):
             attach(key, receipt, who="flow-pipelines", why="its label")
     assert shared_driver.state(key) is S.UNRESOLVED
@@ -176,7 +176,7 @@ def test_what_is_being_sent_or_has_a_run_is_told_of_none(
     before = shared_driver.everything(key)
 
     with pytest.raises(IllegalTransition):
-        shared_driver.ledger.attach_told(
+        shared_driver.ledger.attach_proven(
             key, Receipt(provider_run_id=f"told {key}"), who="callback", why="its token"
         )
 
@@ -188,7 +188,7 @@ def test_a_run_of_another_is_told_of_in_vain(shared_driver: LedgerDriver) -> Non
     before = shared_driver.everything(key)
 
     with pytest.raises(LedgerError, match=f"already belongs to submission {taken}"):
-        shared_driver.ledger.attach_told(
+        shared_driver.ledger.attach_proven(
             key, Receipt(provider_run_id=f"run {taken}"), who="callback", why="its token"
         )
 

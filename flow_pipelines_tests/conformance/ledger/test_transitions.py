@@ -31,7 +31,7 @@ def _attach(driver: LedgerDriver, key: str) -> object:
 
 def _tell(driver: LedgerDriver, key: str) -> object:
     receipt = Receipt(provider_run_id=f"told {key}")
-    return driver.ledger.attach_told(key, receipt, who="callback", why="its token")
+    return driver.ledger.attach_proven(key, receipt, who="callback", why="its token")
 
 
 def _refuse_late(driver: LedgerDriver, key: str, after: SubmissionState) -> object:

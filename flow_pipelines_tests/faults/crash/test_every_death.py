@@ -36,7 +36,7 @@ STEPS = {"night": 3, "restart": 16, "trouble": 20, "refused": 16}
 
 SINGLE_WRITES = {
     "store.delete": "`doctor` alone calls it, for what it wrote itself",
-    "ledger.attach_told": "a callback's; one transaction, and it may come again",
+    "ledger.attach_proven": "a callback's; one transaction, and it may come again",
     "ledger.cancel_planned": "a person's command; nothing outside goes with it",
     "ledger.detach": "a person's command; nothing outside goes with it",
     "ledger.forget_account": "a person's command; nothing outside goes with it",

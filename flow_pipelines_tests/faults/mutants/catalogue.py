@@ -59,8 +59,8 @@ MUTANTS = (
             ),
             Edit(
                 _IN_THE_LIFE,
-                "                self._not_journaled(sent, answer)\n"
-                "                or self._stood_still(sent, answer)\n"
+                "                self._journal_failed(sent, answer)\n"
+                "                or self._stop_if_too_late(sent, answer)\n"
                 "                or self._post(sent, answer, request)\n",
                 "                self._post(sent, answer, request)\n",
             ),

@@ -16,7 +16,7 @@ JOURNAL = (
         edits=(
             Edit(
                 _SUBMIT,
-                "                self._not_journaled(sent, answer)\n                or ",
+                "                self._journal_failed(sent, answer)\n                or ",
             ),
         ),
         tests=(_RESTORED, _JOURNAL),

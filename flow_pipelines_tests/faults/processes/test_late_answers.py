@@ -9,7 +9,7 @@ import pytest
 
 from flow_pipelines.ledger.contract import UNDER_WAY
 from flow_pipelines.lifecycle import recover, submit_lease, submit_night
-from flow_pipelines.lifecycle.submit import SENT_WITHIN, SubmitSummary
+from flow_pipelines.lifecycle.submit import MAX_INTENT_AGE, SubmitSummary
 from flow_pipelines.model import Receipt
 from flow_pipelines.model.errors import (
     AccountRejected,
@@ -137,7 +137,7 @@ def test_what_was_not_sent_in_time_is_planned_and_bought_by_the_next_run(
     harness: LifecycleHarness,
 ) -> None:
     harness.plan("a cat", "a dog")
-    late = SENT_WITHIN.total_seconds() + 1
+    late = MAX_INTENT_AGE.total_seconds() + 1
 
     def stand_still() -> None:
         harness.clock.advance(late)

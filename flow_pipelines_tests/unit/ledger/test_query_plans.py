@@ -105,7 +105,7 @@ HOT: dict[str, Callable[[LedgerDriver], object]] = {
     "note_bucket": lambda driver: driver.ledger.note_bucket(NIGHT, {KEY: [0]}, "pictures"),
     "record_missing": lambda driver: driver.ledger.record_missing(KEY, {0: facts()}, "gone"),
     "settlements": lambda driver: driver.ledger.settlements(KEY),
-    "attach_told": lambda driver: driver.ledger.attach_told(
+    "attach_proven": lambda driver: driver.ledger.attach_proven(
         key_of(NIGHT, 1), Receipt(provider_run_id="told"), who="callback", why="its token"
     ),
     "note_key_known": lambda driver: driver.ledger.note_key_known(KEY, "409"),

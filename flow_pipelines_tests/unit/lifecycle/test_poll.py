@@ -9,7 +9,7 @@ import pytest
 
 from flow_pipelines.lifecycle import poll_due
 from flow_pipelines.lifecycle.poll import PollSummary, record_report
-from flow_pipelines.lifecycle.poll_times import FEW
+from flow_pipelines.lifecycle.poll_times import IDLE_MAX_IN_FLIGHT
 from flow_pipelines.model import CostBasis, RunReport, Submission
 from flow_pipelines.model.errors import NoTurn, ProviderError, ProviderUnavailable
 from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness
@@ -21,7 +21,7 @@ def poll(harness: LifecycleHarness) -> PollSummary:
     return poll_due(harness.ports, owner="sensor", budget_seconds=30)
 
 
-@pytest.mark.parametrize("rows", [1, FEW + 1])  # spare turns go to few only
+@pytest.mark.parametrize("rows", [1, IDLE_MAX_IN_FLIGHT + 1])  # spare turns go to few only
 @pytest.mark.parametrize(("error", "asked_at_once"), [(NoTurn, True), (ProviderUnavailable, False)])
 def test_a_run_that_was_not_even_asked_after_stays_due(
     harness: LifecycleHarness, error: type[ProviderError], asked_at_once: bool, rows: int
