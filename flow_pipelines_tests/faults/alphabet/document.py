@@ -20,22 +20,22 @@ at the provider's stand-in, one call goes wrong for as long as the fault lasts, 
 lifted and the work goes on. `make docs` writes this page from what those tests expect
 (`flow_pipelines_tests/faults/alphabet`); faults with the same outcome share a line.
 
-A cell says what becomes of the submission under the fault; then what happens once the fault is
-over; then what the stand-in billed in all, and where there is no picture in the end. Where nothing
-is said of pictures, they are in the bucket, each to the byte as it was drawn, and no other.
+A cell says what becomes of the submission under the fault, then what happens once the fault is
+over. In the end the stand-in has billed one run, and every picture of it is in the bucket, byte for
+byte, and no other. Where that is not so, the cell ends with the bill and *no picture*.
 
 - *planned again*: it is proven that nothing was accepted.
 - *unresolved*: nothing is proven; it is not sent again. *Settled by itself*: found in the
   provider's list, or, at FLORA, sent again under its key. *Settled by a person*: `flow-pipelines
   resolve`.
 - *account stopped*: no other row is bought either; a key, a right or a balance is to be mended.
-- *by itself*: a sensor sees to it, nobody has to know.
+- *by itself*: a sensor sees to it. *On request*: when a person materializes the asset again.
 - —: cannot happen, with the reason.
 
 Under every one of them no submission is billed twice, what may have been accepted is not sent again
-(but for FLORA's copy under its key), `Retry-After` is kept to, no key or token is in a log line, in
-the ledger or shown to another host, no link that opens a picture is in the ledger, and no name that
-a provider gives is part of a path in the bucket.
+(but for FLORA's copy under its key), and `Retry-After` is kept to. No key or token is in a log
+line, in the ledger or shown to another host, no link that opens a picture is in the ledger, and no
+name that a provider gives is part of a path in the bucket.
 """
 _CALLS = {
     Call.WORKFLOW: "Asking for the workflow's details",
@@ -56,13 +56,13 @@ _UNDER = {
     S.CANCELED: "canceled",
 }
 _AFTER = {
-    (None, Person.ASKS_AGAIN): "planned and sent when a person asks again",
+    (None, Person.ASKS_AGAIN): "planned and sent on request",
     (S.PLANNED, Person.NOBODY): "sent later by itself",
-    (S.PLANNED, Person.ASKS_AGAIN): "sent when a person asks again",
+    (S.PLANNED, Person.ASKS_AGAIN): "sent on request",
     (S.UNRESOLVED, Person.NOBODY): "settled by itself",
-    (S.UNRESOLVED, Person.SETTLES): "until a person settles it",
+    (S.UNRESOLVED, Person.SETTLES): "settled by a person",
     (S.SUCCEEDED, Person.NOBODY): "fetched again by itself",
-    (S.SUCCEEDED, Person.ASKS_AGAIN): "fetched again when a person asks again",
+    (S.SUCCEEDED, Person.ASKS_AGAIN): "fetched again on request",
 }
 _FROM_RUNNING = {
     S.SUCCEEDED: "asked again by itself",
@@ -75,8 +75,11 @@ def in_words(call: Call, found: Cell) -> str:
     """Say what a cell means."""
     if isinstance(found, Never):
         return f"— {found.why}"
+    steps = "; ".join(_steps(call, found))
+    if found.bills == 1 and found.pictures:
+        return steps
     bills = {0: "no bill", 1: "1 bill"}[found.bills]
-    return f"{'; '.join(_steps(call, found))}: {bills}{'' if found.pictures else ', no picture'}"
+    return f"{steps}: {bills}{'' if found.pictures else ', no picture'}"
 
 
 def _steps(call: Call, found: Outcome) -> Iterator[str]:
