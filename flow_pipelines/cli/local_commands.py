@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
+
+from flow_pipelines.model.errors import ConfigurationError
+
+
+@contextmanager
+def _needs_sandbox() -> Iterator[None]:
+    """Raise ConfigurationError for a package of the extra `sandbox` that is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"the stand-ins need {error.name}, which is not installed: "
+            "pip install 'flow-pipelines[sandbox]'"
+        ) from error
 
 
 @click.command()
@@ -22,7 +38,8 @@ def demo(*, leave: bool, home: Path, port: int | None) -> None:
 
     With --exit, exit code 0 means that there are pictures and none failed.
     """
-    from flow_pipelines.cli.demo import run_demo
+    with _needs_sandbox():
+        from flow_pipelines.cli.demo import run_demo
 
     raise SystemExit(run_demo(home, port=port, leave=leave))
 
@@ -52,8 +69,9 @@ def sandbox(
     Prints the variables that lead a client to them: provider runs take --median-seconds, and
     --failure-rate of them fail.
     """
-    from flow_pipelines.cli.sandbox_process import serve_sandbox
-    from flow_pipelines.sandbox.settings import Tuning
+    with _needs_sandbox():
+        from flow_pipelines.cli.sandbox_process import serve_sandbox
+        from flow_pipelines.sandbox.settings import Tuning
 
     tuning = Tuning(median_seconds=median_seconds, failure_rate=failure_rate)
     serve_sandbox(port=port, bucket_port=bucket_port, folder=folder, tell=tell, tuning=tuning)
