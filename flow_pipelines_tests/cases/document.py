@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from flow_pipelines_tests.syntax_trees import syntax_tree
+
 TESTS = Path(__file__).parents[1]
 FILE = TESTS.parent / "docs" / "CASES.md"
 
@@ -65,7 +67,7 @@ def cases(folder: Path = TESTS) -> Sequence[Case]:
 def _cases_of(source: str, name: str) -> Iterator[Case]:
     if "mark.case" not in source:
         return
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(syntax_tree(source)):
         if isinstance(node, ast.FunctionDef):
             for mark in node.decorator_list:
                 if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.case":

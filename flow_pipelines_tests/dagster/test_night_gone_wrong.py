@@ -21,6 +21,7 @@ from flow_pipelines.assets.last_night import LAST_NIGHT_EXISTS
 from flow_pipelines.cli.main import main
 from flow_pipelines.lifecycle import NightProgress
 from flow_pipelines.model import Night, SubmissionState
+from flow_pipelines_tests.syntax_trees import syntax_tree
 
 CODE = Path(flow_pipelines.__file__).parent
 PAGE = (CODE.parent / "docs" / "NIGHT_GONE_WRONG.md").read_text(encoding="utf-8")
@@ -61,7 +62,7 @@ def messages() -> tuple[str, ...]:
     return tuple(
         text
         for path in sorted(CODE.rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(syntax_tree(path.read_text(encoding="utf-8")))
         for text in _text(node)
     )
 

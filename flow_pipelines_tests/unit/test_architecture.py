@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from flow_pipelines_tests.syntax_trees import syntax_tree
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = REPOSITORY / "flow_pipelines"
 TESTS = REPOSITORY / "flow_pipelines_tests"
@@ -71,7 +73,7 @@ def test_import_contracts_hold() -> None:
 def test_annotations_are_postponed_exactly_where_dagster_does_not_read_them() -> None:
     wrong = []
     for path in modules(PACKAGE):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = syntax_tree(path.read_text(encoding="utf-8"))
         has_code = any(not isinstance(node, ast.Expr) for node in tree.body)
         expected = has_code and floor_of(path) not in READ_BY_DAGSTER
         if has_code and postpones_annotations(tree) is not expected:
@@ -83,7 +85,7 @@ def test_only_resources_and_the_command_line_read_the_environment() -> None:
     readers = {
         floor_of(path)
         for path in modules(PACKAGE)
-        if reads_environment(ast.parse(path.read_text(encoding="utf-8")))
+        if reads_environment(syntax_tree(path.read_text(encoding="utf-8")))
     }
     assert readers <= READ_THE_ENVIRONMENT
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from flow_pipelines_tests.syntax_trees import syntax_tree
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "flow_pipelines"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -31,7 +33,7 @@ BROUGHT = {
 def imported(source: Path) -> set[str]:
     """Return the top-level modules that a file imports, wherever in it."""
     found = set[str]()
-    for node in ast.walk(ast.parse(source.read_text())):
+    for node in ast.walk(syntax_tree(source.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

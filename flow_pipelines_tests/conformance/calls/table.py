@@ -14,6 +14,7 @@ from flow_pipelines.sandbox.dialects import DIALECTS
 from flow_pipelines.sandbox.settings import SandboxSettings
 from flow_pipelines.sandbox.wire import Call
 from flow_pipelines.sandbox.world import World
+from flow_pipelines_tests.syntax_trees import syntax_tree
 
 HERE = Path(__file__).parent
 
@@ -79,7 +80,7 @@ def marked_tests() -> Mapping[tuple[str, str], Sequence[str]]:
     """Read which test shows which call from the tests' `call` marks."""
     found: dict[tuple[str, str], list[str]] = {}
     for path in sorted(HERE.rglob("test_*.py")):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in syntax_tree(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef):
                 for mark in _marks(node):
                     found.setdefault(mark, []).append(f"{path.name}::{node.name}")
