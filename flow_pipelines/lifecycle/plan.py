@@ -62,7 +62,7 @@ class Sources(Protocol):
 
     @property
     def provider(self) -> Provider:
-        """Gives the workflow."""
+        """Returns the workflow."""
 
     @property
     def read_uri(self) -> Callable[[str], bytes]:

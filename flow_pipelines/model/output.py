@@ -152,7 +152,7 @@ class Output:
 
     submission_key: str
     output_index: int
-    """Given when first seen, kept for ever."""
+    """Assigned when first seen, kept for ever."""
     output_id: str
     kind: OutputKind
     file_name: str | None

@@ -16,7 +16,7 @@ _REMEMBERED = 10_000
 
 
 class TokenDesk:
-    """Gives tokens out and knows whose they are. Safe to share between threads."""
+    """Issues tokens and knows whose they are. Safe to share between threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -31,11 +31,11 @@ class Letter:
     due: Callable[[], float]
     """Unix seconds; asked again and again, for a run's end may move."""
     write: Writer
-    """Gives body and headers, once, when the letter is due."""
+    """Returns body and headers, once, when the letter is due."""
     pauses: Sequence[float] = ()
     """Seconds before the second, third … attempt, by the sandbox's clock."""
     sign: Signer | None = None
-    """Gives more headers for a body, anew for every attempt: signatures age."""
+    """Returns more headers for a body, anew for every attempt: signatures age."""
     fault: Fault | None = None
 
 

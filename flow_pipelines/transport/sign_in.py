@@ -32,7 +32,7 @@ _T = TypeVar("_T")
 
 
 class Tokens:
-    """Gives requests their token. Safe to share between threads; only one of them renews."""
+    """Adds the token to requests. Safe to share between threads; only one of them renews."""
 
     def __init__(
         self,
