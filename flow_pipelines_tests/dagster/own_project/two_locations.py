@@ -131,6 +131,8 @@ def running_estate(folder: Path, installed: Installed) -> Iterator[TwoLocations]
     """Start everything in `folder` from the installed wheel, and leave no process behind."""
     clock, home = SystemClock(), Home(folder)
     home.prepare()
+    # Makes Dagster's databases before the processes start: two that make them at once collide.
+    dg.DagsterInstance.from_config(str(home.dagster)).dispose()
     with ended_by_signals(), Children(home.logs, clock) as children:
         ours = {"PYTHONPATH": installed.python_path(), "GALLERY": str(folder / "gallery")}
         sandbox = start_sandbox(
