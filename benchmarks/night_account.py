@@ -208,7 +208,7 @@ class AccountNight:
 
 
 def _idle_bytes() -> int:
-    """Return back what is not in use, and begin to look for a peak anew."""
+    """Free what is not in use, reset the peak, and return the bytes that remain."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")

@@ -19,7 +19,7 @@ from flow_pipelines.lifecycle import (
     submit_night,
     wait_for_night,
 )
-from flow_pipelines.lifecycle.process_caches import ProcessCaches
+from flow_pipelines.lifecycle.ports import ProcessCaches
 from flow_pipelines.model import UNPARTITIONED, Night
 from flow_pipelines.providers import provider_names
 

@@ -114,7 +114,7 @@ def _complete(
         passed=not missing and not gone,
         missing=missing,
         in_flight=summary.in_flight,
-        missing_files=gone,
+        absent_files=gone,
     )
     if failures is not None and failures.records:
         found.metadata["failures"] = failures

@@ -18,7 +18,7 @@ class BoundedCache(Generic[K, V]):
     """
 
     def __init__(self, lasts_seconds: float, most: int) -> None:
-        """Return nothing older than `lasts_seconds`; hold `most` entries at the most."""
+        """Entries expire after `lasts_seconds`; at most `most` are kept."""
         self._lasts, self._most = lasts_seconds, most
         self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
         self._lock = threading.Lock()

@@ -236,8 +236,8 @@ class _Tick:
         """
         holds = self._holds(batches)
         held = {name for name, batch in batches.items() if batch.resource in holds}
-        found = agenda(self.ledger, self.clock, batches=batches, held=held)
         yield from holds.values()
+        found = agenda(self.ledger, self.clock, batches=batches, held=held)
         if found.pause is not None:
             yield (
                 f"submitting is paused by {found.pause.who}: {found.pause.why} "

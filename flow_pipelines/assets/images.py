@@ -115,7 +115,7 @@ def images_asset(batch: Batch) -> dg.AssetsDefinition:
 def _collect(night: Night, ports: Ports, owner: str, wait_seconds: float) -> NightSummary:
     """Wait for what is in flight, or poll what is due, then store.
 
-    Nobody else is asked to collect while it waits.
+    While it waits, it holds the night's collect lease.
     """
     if wait_seconds <= 0:
         for problem in serve_night(ports, night, owner=owner).problems:

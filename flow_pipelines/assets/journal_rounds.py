@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from flow_pipelines.assets.sensor_cursor import SensorCursor
-from flow_pipelines.lifecycle.journal_comparison import LedgerAndStore
 from flow_pipelines.lifecycle.journal_scan import compare_recent
+from flow_pipelines.lifecycle.ports import LedgerAndStore
 from flow_pipelines.model.errors import FlowPipelinesError
 from flow_pipelines.storage.deadline import within
 

@@ -203,10 +203,9 @@ def _numbers(summary: SubmitSummary) -> dict[str, int]:
 def _how_to_go_on(night: Night, ports: Ports) -> str:
     """Return what a person does about a night that would stop again by itself."""
     record = ports.ledger.night(night)
-    act = "A person has to act; then materialize it again"
     if record is not None and record.stopped is not None:
-        act = how_to_mend(night.batch)
-    return f"{act}: what was bought is not bought twice."
+        return f"{how_to_mend(night.batch)}. What was bought is not bought twice."
+    return "A person has to act; then materialize it again: what was bought is not bought twice."
 
 
 def _stopped(

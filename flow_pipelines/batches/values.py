@@ -38,7 +38,7 @@ def typed_value(value: Any, kind: ParameterType) -> Any:
 
 
 def check_bounds(value: Any, spec: ParameterSpec) -> None:
-    """Check a number against the parameter's type; others pass. Raises: WrongType."""
+    """Raise WrongType for a number that is out of bounds, or not whole where it has to be."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
     if spec.whole and isinstance(value, float) and not value.is_integer():

@@ -21,7 +21,7 @@ _CHECK = "journal"
 def check_journal(accounts: Accounts, ledger: RunLedger, clock: Clock) -> Iterator[Finding]:
     """Compare the nights of the last days, changing nothing.
 
-    A bucket that cannot be opened is told by `check_bucket`.
+    A bucket that cannot be opened is reported by `check_bucket`.
     """
     try:
         store = accounts.get("image_store", ImageStoreResource).get_store()

@@ -61,7 +61,10 @@ def _of_no_batch(
     defined = accounts.batches
     if defined is None:
         return
-    nights = ledger.nights_besides(defined)
+    listed = ledger.nights_besides(defined)
+    owners = ledger.batch_locations({*defined, *(record.night.batch for record in listed)})
+    here = {owners.get(batch) for batch in defined}
+    nights = [one for one in listed if owners.get(one.night.batch) in {None, *here}]
     told = describe_unlisted_runs(
         outstanding, nights, batches=defined, defined=defined, serves=lambda _provider: True
     )

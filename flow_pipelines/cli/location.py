@@ -136,7 +136,7 @@ def _ours_within(error: BaseException) -> FlowPipelinesError | None:
 def batches_of(definitions: dg.Definitions) -> Sequence[Batch]:
     """Return every prompt batch that the components of a code location have built, by name."""
     tree = definitions.component_tree
-    components = tree.get_all_components(of_type=BatchSource) if tree else []
+    components = tree.get_all_components(of_type=BatchSource) if tree else []  # type: ignore[type-abstract]
     batches = [batch for one in components for batch in one.built]
     return sorted(batches, key=lambda batch: batch.name)
 

@@ -152,7 +152,8 @@ def _choice(
         ]
         found += candidates(ports, submission, request)
     except (ConfigurationError, ProviderError) as error:
-        return found, f"The runs at {submission.provider} could not be listed: {error}."
+        why = str(error).rstrip(".")
+        return found, f"The runs at {submission.provider} could not be listed: {why}."
     return found, ""
 
 

@@ -61,6 +61,12 @@ class NightChange:
         """Return a column of the night as this transaction will leave it."""
         return self._values.get(column, self.before[column])
 
+    def lower_goal(self, rows: int) -> None:
+        """Lower `submit_goal` with rows that no longer count as sent, so that no others are."""
+        goal = self.value("submit_goal")
+        if goal is not None:
+            self.set(submit_goal=goal - rows)
+
     def lock_submission(self, submission_key: str) -> RowMapping:
         """Return a submission of this night, locked. Raises: SubmissionNotFound."""
         query = _locking(select(submissions), [submission_key], self.night)

@@ -152,7 +152,7 @@ class Collecting:
         """Note that stored outputs are not where they were, by index, with where that was: they
         count as not stored, and their run as not collected, until they are stored again.
 
-        One that is noted somewhere else by now is left as it is. Gives how many were noted.
+        One that is noted somewhere else by now is left as it is. Returns how many were noted.
         """
         gone = 0
         with changing(self._database, submission_key) as (change, row):

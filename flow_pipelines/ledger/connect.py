@@ -38,10 +38,12 @@ _UPGRADE_LOCK = 0x666C6F77
 _RETRY_SECONDS = 0.05
 _POSTGRES_LIMITS = (
     "SET lock_timeout = {busy_ms}",
-    "SET statement_timeout = {twice_ms}",
+    "SET statement_timeout = {limit_ms}",
     # A host that vanished in the middle of a transaction must not hold its locks for ever.
-    "SET idle_in_transaction_session_timeout = {twice_ms}",
+    "SET idle_in_transaction_session_timeout = {limit_ms}",
 )
+_LEAST_LIMIT_MS = 10_000
+"""However short the wait for a lock is: a process that the system paused is not a dead one."""
 # Alembic's environment is one per process.
 _alembic = threading.Lock()
 
@@ -149,7 +151,8 @@ def _make_engine(address: URL, busy_seconds: float) -> Engine:
 
 def _limit_waiting(engine: Engine, busy_seconds: float) -> None:
     busy_ms = max(1, int(busy_seconds * 1000))
-    limits = [line.format(busy_ms=busy_ms, twice_ms=2 * busy_ms) for line in _POSTGRES_LIMITS]
+    limit_ms = max(2 * busy_ms, _LEAST_LIMIT_MS)
+    limits = [line.format(busy_ms=busy_ms, limit_ms=limit_ms) for line in _POSTGRES_LIMITS]
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _record: Any) -> None:

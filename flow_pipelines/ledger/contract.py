@@ -32,6 +32,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+OURSELVES = "flow-pipelines"
+"""Who a settlement is by that no person made."""
+
 PAGE = 500
 """Submissions that are read at a time where a night is read in pages: about a MB."""
 

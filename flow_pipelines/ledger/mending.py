@@ -6,12 +6,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, func, select
+from sqlalchemy import ColumnElement, RowMapping, Select, exists, func, select
 
 from flow_pipelines.ledger.changing import NightChange, of_night
 from flow_pipelines.ledger.column_types import storable
+from flow_pipelines.ledger.contract import OURSELVES
 from flow_pipelines.ledger.rows import plan_values, planned_values
-from flow_pipelines.ledger.schema import submissions
+from flow_pipelines.ledger.schema import settlements, submissions
 from flow_pipelines.model import NightPlan, PlannedRow, SubmissionState
 
 Render = Callable[[int], Sequence[PlannedRow]]
@@ -78,11 +79,15 @@ class _Table:
 
 
 def _never_accepted(change: NightChange) -> Iterator[RowMapping]:
-    """Yield, locked, planned rows and refused rows that no newer generation replaced."""
+    """Yield, locked, planned rows and refused rows that no newer generation replaced.
+
+    What a person said was not created may have been, and its answer may come yet: such a row keeps
+    what its last intent was sent with.
+    """
     query: Select[Any] = (
         select(submissions)
         .where(*of_night(change.night), _s.state.in_((_S.FAILED, _S.PLANNED)))
-        .where(_s.provider_run_id.is_(None))
+        .where(_s.provider_run_id.is_(None), ~_on_a_persons_word())
         .order_by(_s.submission_key)
         .with_for_update()
     )
@@ -92,6 +97,15 @@ def _never_accepted(change: NightChange) -> Iterator[RowMapping]:
         known = (row["prompt_id"], row["copy"])
         if row["state"] == _S.PLANNED or newest[known] == row["generation"]:
             yield row
+
+
+def _on_a_persons_word() -> ColumnElement[bool]:
+    columns = settlements.c
+    return exists().where(
+        columns.submission_key == _s.submission_key,
+        columns.action == "settle_not_created",
+        columns.who != OURSELVES,
+    )
 
 
 def _newest(change: NightChange) -> dict[tuple[str, int], int]:
@@ -148,19 +162,12 @@ def _mend_refused(change: NightChange, table: _Table) -> int:
     mended = [(row, new) for row, new in there if _differs(row, new, _REFUSED_FOR)]
     rows = [row for row, _ in mended]
     change.move(rows, _S.PLANNED, reason=_MENDED, waits_for=table.next_ask, **cleared)
-    _lower_goal(change, len(gone) + len(rows))
+    change.lower_goal(len(gone) + len(rows))
     change.rewrite([new for _, new in mended])
     same = [(row, new) for row, new in there if not _differs(row, new, _REFUSED_FOR)]
     retold = [new for row, new in same if _differs(row, new, _OF_THE_ROW)]
     change.rewrite([{name: new[name] for name in _KEPT_TRUE} for new in retold])
     return len(mended)
-
-
-def _lower_goal(change: NightChange, rows: int) -> None:
-    """Lower `submit_goal` with rows that no longer count as sent, so that no others are sent."""
-    goal = change.before["submit_goal"]
-    if goal is not None:
-        change.set(submit_goal=goal - rows)
 
 
 def _plan_new(change: NightChange, table: _Table) -> int:

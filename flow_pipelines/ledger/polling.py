@@ -148,6 +148,8 @@ class Polling:
                 )
                 ended = change.lock_submission(submission_key)
                 _add_outputs(change, ended, report, sealed_links)
+                if after is SubmissionState.CANCELED:
+                    change.lower_goal(1)
                 if after is SubmissionState.SUCCEEDED:
                     measure(self._database, change.connection, row, report, change.now)
             else:

@@ -35,7 +35,8 @@ def count_for_ask(
         _increment(change, "ask_succeeded", len(ended))
     elif after is _S.FAILED:
         _increment(change, "ask_failed", len(ended))
-        _stop_after_failures(change, message)
+        if ended:  # not a refusal: that is no run
+            _stop_after_failures(change, message)
 
 
 def check_asked_for(change: NightChange, row: RowMapping, planned: Submission | None) -> None:

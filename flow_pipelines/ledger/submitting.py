@@ -19,7 +19,7 @@ from flow_pipelines.ledger.changing import (
     utc_day,
 )
 from flow_pipelines.ledger.column_types import usd
-from flow_pipelines.ledger.contract import UNDER_WAY
+from flow_pipelines.ledger.contract import OURSELVES, UNDER_WAY
 from flow_pipelines.ledger.database import Database, chunks
 from flow_pipelines.ledger.leases import (
     check_lease,
@@ -42,7 +42,6 @@ from flow_pipelines.model.wording import money
 
 _S = SubmissionState
 _NOTHING = Decimal(0)
-_OURSELVES = "flow-pipelines"
 
 
 class Submitting:
@@ -178,7 +177,7 @@ class Submitting:
                 refuse(change, row, (code, why, refusal))
             else:
                 change.move([row], after, next_poll_at=None, reason=why, reserved_usd=_NOTHING)
-            settle(change, key, "settle_not_created", (_OURSELVES, why))
+            settle(change, key, "settle_not_created", (OURSELVES, why))
             return change.submission(key)
 
     def park_abandoned(
@@ -224,11 +223,11 @@ class Submitting:
             return change.submission(submission_key)
 
     def skip(self, submission_keys: Collection[str], reason: str) -> int:
-        """planned → skipped; what is not planned is left alone. Gives how many."""
+        """planned → skipped; what is not planned is left alone. Returns how many."""
         return self._drop(submission_keys, _S.SKIPPED, reason)
 
     def cancel_planned(self, submission_keys: Collection[str], reason: str) -> int:
-        """planned → canceled; what is not planned is left alone. Gives how many."""
+        """planned → canceled; what is not planned is left alone. Returns how many."""
         return self._drop(submission_keys, _S.CANCELED, reason)
 
     def _leave(

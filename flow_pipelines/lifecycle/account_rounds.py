@@ -41,7 +41,7 @@ def serve_accounts(
     location: str | None = None,
     night: Night | None = None,
 ) -> Round:
-    """Recover and poll for each account in `waiting`, within a time that they share.
+    """Recover (but of a single `night`) and poll for each account in `waiting`, in shared time.
 
     What one leaves of its share is for the next; what is wrong with one does not stop the others.
     Spends requests, never money. Safe to repeat and to run in many processes.
@@ -59,7 +59,7 @@ def serve_accounts(
 
 
 def serve_night(work: Workplace, night: Night, *, owner: str) -> Round:
-    """Recover and poll what is due of one night, within a minute; see `serve_accounts`."""
+    """Poll what is due of one night, within a minute, once `open_night` has settled the rest."""
     waiting = work.ledger.outstanding(night=night)
     return serve_accounts(work, waiting, owner=owner, budget_seconds=NIGHT_SECONDS, night=night)
 
@@ -74,7 +74,8 @@ def _serve(
     night: Night | None,
 ) -> None:
     deadline = ports.clock.monotonic() + budget_seconds
-    done.unresolved += recover(ports, location=location, night=night).waiting
+    if night is None:  # of one night `open_night` has settled what it could just now
+        done.unresolved += recover(ports, location=location).waiting
     left = max(deadline - ports.clock.monotonic(), 0.0)
     polled = poll_due(ports, owner=owner, budget_seconds=left, location=location, night=night)
     for line in polled.errors:

@@ -55,7 +55,7 @@ def _open(
 
 
 def waits_for(runs: int, provider: str, resource: str, why: str) -> str:
-    """Report that runs wait for an account that is not configured."""
+    """Return the line that says which account runs wait for, and why."""
     return (
         f"{runs} run(s) at {provider} wait for the account {resource!r}, which they were sent "
         f"with: {why}"

@@ -6,15 +6,15 @@ for a restore. Nothing here spends, and all of it can be repeated, or done by tw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from flow_pipelines.batches.keys import path_safe
-from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.ledger.database import chunks
 from flow_pipelines.lifecycle.journal import journal_of, place_of
+from flow_pipelines.lifecycle.ports import LedgerAndStore
 from flow_pipelines.model import JournalEntry, Night, Receipt, Workflow
 from flow_pipelines.model.errors import FlowPipelinesError, LedgerBehind, LedgerError
 from flow_pipelines.storage.contract import ImageStore
@@ -37,26 +37,6 @@ class Compared(NamedTuple):
     """Rows of which the ledger had fewer intents, or none."""
     complete: bool
     """The journal there has every intent of before it, too."""
-
-
-class LedgerAndStore(Protocol):
-    """The part of `Ports` that comparing takes: no account, no provider."""
-
-    @property
-    def ledger(self) -> RunLedger:
-        """Is compared."""
-
-    @property
-    def store(self) -> ImageStore:
-        """Has the journal."""
-
-    @property
-    def clock(self) -> Clock:
-        """Tells the time."""
-
-    @property
-    def log(self) -> Callable[[str], None]:
-        """Gets one line a time for people."""
 
 
 def refuse_behind(night: Night, books: LedgerAndStore, note: OwnerNote) -> bool:

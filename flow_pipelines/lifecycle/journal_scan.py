@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.lifecycle.journal_comparison import (
-    LedgerAndStore,
     compare_night,
     compare_where_it_opens,
     in_words,
     intents_ahead,
     other_places,
 )
+from flow_pipelines.lifecycle.ports import LedgerAndStore
 from flow_pipelines.model import Night
 from flow_pipelines.model.errors import WrongLedger
 from flow_pipelines.storage.contract import ImageStore

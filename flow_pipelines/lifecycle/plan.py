@@ -62,7 +62,7 @@ class Sources(Protocol):
 
     @property
     def provider(self) -> Provider:
-        """Returns the workflow."""
+        """The provider, which reads the workflow."""
 
     @property
     def read_uri(self) -> Callable[[str], bytes]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from flow_pipelines.bounded_cache import BoundedCache
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
-from flow_pipelines.lifecycle.process_caches import ProcessCaches
-from flow_pipelines.model import Night
+from flow_pipelines.ledger.records import Workload
+from flow_pipelines.lifecycle.durations import Durations
+from flow_pipelines.model import Night, OutputRef
 from flow_pipelines.model.errors import AccountMissing, ConfigurationError, LeaseLost
 from flow_pipelines.provider import Provider, Seal
 from flow_pipelines.storage.contract import ImageStore
@@ -34,12 +36,33 @@ def no_callback(submission_key: str, ledger_id: str | None) -> str | None:
     return None
 
 
-class Workplace(Protocol):
-    """What work on a whole night needs, whatever accounts it was bought with."""
+LINK_SECONDS = 600.0
+"""How long a link from a poll is used before a fresh one is requested."""
+DURATIONS_SECONDS = 20.0
+WORKLOAD_SECONDS = 1.5
+
+
+class ProcessCaches:
+    """Measured durations and workload, and links from recent polls.
+
+    Links open pictures: they are never printed, and leave this process only sealed.
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.durations: BoundedCache[str, tuple[Durations | None]] = BoundedCache(
+            DURATIONS_SECONDS, 200
+        )
+        self.workload: BoundedCache[str, Workload] = BoundedCache(WORKLOAD_SECONDS, 20)
+        self.links: BoundedCache[str, Sequence[OutputRef]] = BoundedCache(LINK_SECONDS, 2000)
+
+
+class LedgerAndStore(Protocol):
+    """What comparing ledger and bucket needs: no account, no provider."""
 
     @property
     def ledger(self) -> RunLedger:
-        """Return the ledger that all of them share."""
+        """Return the ledger that all accounts share."""
 
     @property
     def store(self) -> ImageStore:
@@ -52,6 +75,10 @@ class Workplace(Protocol):
     @property
     def log(self) -> Callable[[str], None]:
         """Return what takes one line a time for people; never a secret."""
+
+
+class Workplace(LedgerAndStore, Protocol):
+    """What work on a whole night needs, whatever accounts it was bought with."""
 
     def for_account(self, resource: str, provider: str) -> Ports:
         """Return the ports of the account that a submission was sent with.

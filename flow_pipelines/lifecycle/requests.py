@@ -15,7 +15,7 @@ from flow_pipelines.lifecycle.callback_addresses import name_of
 from flow_pipelines.lifecycle.ports import Ports
 from flow_pipelines.model import Night, Submission, SubmissionState, Workflow
 from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError, RequestRejected
-from flow_pipelines.provider import ApiRequest, SubmitRequest
+from flow_pipelines.provider import ApiRequest, Resend, SubmitRequest
 
 
 def submit_request(
@@ -66,7 +66,7 @@ def body_sha256_of(ports: Ports, request: SubmitRequest) -> str:
 def prepared(ports: Ports, request: SubmitRequest) -> ApiRequest:
     """Return the call of a request. Raises: RequestRejected; ConfigurationError for all else."""
     try:
-        return ports.provider.prepare(request)
+        call = ports.provider.prepare(request)
     except FlowPipelinesError:
         raise
     except Exception as error:  # whatever it is, it must not come up after the intent
@@ -75,6 +75,12 @@ def prepared(ports: Ports, request: SubmitRequest) -> ApiRequest:
             f"{ports.provider.name}: {type(error).__name__}: {error}. Was its workflow, "
             f"{request.workflow.reference!r}, kept for another provider?"
         ) from error
+    if call.resend is Resend.SAFE:
+        raise ConfigurationError(
+            f"the adapter of {ports.provider.name} declares {call.operation} as safe to repeat: "
+            "what is billed never is. Nothing was sent"
+        )
+    return call
 
 
 def refuse_unsendable(night: Night, ports: Ports) -> None:

@@ -12,7 +12,7 @@ from flow_pipelines.model.states import NOT_SENT
 
 
 def count_sent(record: NightRecord) -> int:
-    """Count the submissions that were sent, whatever became of them (`submit_goal`)."""
+    """Count the submissions that were sent and not canceled since (`submit_goal`)."""
     return sum(count for state, count in record.counts.items() if state not in NOT_SENT)
 
 

@@ -60,6 +60,7 @@ from flow_pipelines.model.errors import (
     RequestRejected,
     Stopped,
     StorageError,
+    WaitsForAsk,
     WrongLedger,
 )
 from flow_pipelines.model.refusals import kind_of
@@ -239,6 +240,8 @@ class _Submitting:
         """Fail a row that the provider cannot be sent; nothing was bought."""
         try:
             sent = self._begin(submission, "")
+        except WaitsForAsk:
+            return  # somebody mended it meanwhile
         except (IllegalTransition, LeaseLost, Stopped) as problem:
             self._stop(f"{error}; {problem}", needs_person=True)
             return
@@ -312,12 +315,10 @@ class _Submitting:
         answer.refused(error)
         self.summary.failed += 1
         self.refusals[kind_of(error)] += 1
-        row = self.ports.ledger.submission(sent.submission_key)
-        if row.state is not SubmissionState.PLANNED:
-            return
-        self.summary.failed -= self.refusals[kind_of(error)]
-        why = _planned_night(self.night, self.ports).stopped or error
-        self._stop(f"{why}; the rest stays planned", needs_person=True)
+        if (stopped := _planned_night(self.night, self.ports).stopped) is not None:
+            if self.ports.ledger.submission(sent.submission_key).state is SubmissionState.PLANNED:
+                self.summary.failed -= self.refusals[kind_of(error)]
+            self._stop(f"{stopped}; the rest stays planned", needs_person=True)
 
     def _stop_if_too_late(self, sent: Submission, answer: Answer) -> bool:
         """Tell, send nothing and stop, when this process was suspended after its intent."""

@@ -54,7 +54,7 @@ UNFINISHED = UNDER_WAY | {_S.UNRESOLVED}
 """States that keep a night on the list of those with something to do."""
 
 NOT_SENT = frozenset({_S.PLANNED, _S.SKIPPED, _S.CANCELED})
-"""States that a submission reaches without a POST."""
+"""States that do not count as sent; a run that was canceled at its provider is in them, too."""
 
 WITHOUT_RESULT = ENDED - {_S.SUCCEEDED}
 """States of rows that ended without a result: `regenerate: failed` plans these again."""

@@ -1,4 +1,4 @@
-"""What people read of a submission, alike everywhere: money, durations, reasons."""
+"""What reports, assets and errors say of a submission: money, durations, reasons."""
 
 from __future__ import annotations
 

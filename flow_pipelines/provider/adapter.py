@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -89,6 +90,7 @@ class Provider(Protocol):
     name: str
     capabilities: Capabilities
 
+    @abstractmethod
     def read_workflow(self, reference: str, read_file: Callable[[str], bytes]) -> Workflow:
         """Get the workflow that `reference` names, with the parameters it takes. Costs nothing.
 
@@ -98,6 +100,7 @@ class Provider(Protocol):
     def take_turn(self, purpose: Purpose) -> None:
         """Wait for a place under the rate limit; see `Transport.take_turn`."""
 
+    @abstractmethod
     def prepare(self, request: SubmitRequest) -> ApiRequest:
         """Return the one call that `submit` sends for `request`, byte for byte. No I/O.
 
@@ -113,6 +116,7 @@ class Provider(Protocol):
         else SubmitOutcomeUnknown.
         """
 
+    @abstractmethod
     def poll(self, provider_run_id: str, workflow: Workflow) -> RunReport:
         """Ask once for the state of a run, outputs included when it has ended. Safe to repeat."""
 
@@ -129,6 +133,7 @@ class Provider(Protocol):
         Raises: ProviderError, also where the list is not documented and not there.
         """
 
+    @abstractmethod
     def fetch(self, output: OutputRef, *, max_bytes: int) -> AbstractContextManager[Download]:
         """Stream an output: by its id where outputs are durable, else by its `url`."""
 

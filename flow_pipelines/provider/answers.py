@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -26,8 +26,8 @@ class AnsweredRequest:
     """
 
     provider: str
-    request: ApiRequest
-    answer: ApiAnswer
+    request: ApiRequest = field(repr=False)
+    answer: ApiAnswer = field(repr=False)
 
     def document(self) -> Mapping[str, Any]:
         """Return the JSON object that the answer has to be: no HTML, list, null and the like."""

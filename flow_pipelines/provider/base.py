@@ -22,8 +22,8 @@ from flow_pipelines.provider.client import ApiClient
 from flow_pipelines.provider.ports import Purpose, Transport
 
 C = TypeVar("C", bound=ApiClient)
-_ANY_TIME = 0.0
-"""Input values do not grow old: an upload keeps its name at the provider."""
+_NOW = 0.0
+"""Input values never expire, so every time is the same one."""
 
 
 class ProviderAdapter(Provider, Generic[C]):
@@ -38,7 +38,7 @@ class ProviderAdapter(Provider, Generic[C]):
     """Capability → what a subclass that has it writes."""
 
     def __init_subclass__(cls, **named: Any) -> None:
-        """Raise TypeError for a capability without its verb, and for a verb without it."""
+        """Raise TypeError unless a capability and its method are both there, or neither is."""
         super().__init_subclass__(**named)
         for capability, verb in cls._VERBS.items():
             is_written = getattr(cls, verb) is not getattr(ProviderAdapter, verb)
@@ -63,15 +63,13 @@ class ProviderAdapter(Provider, Generic[C]):
 
     def cancel(self, provider_run_id: str, workflow: Workflow) -> RunReport:
         """Cancel a run, then poll it: a cancel's own answer need not tell outputs and costs."""
-        if not self.capabilities.cancel:
-            raise ConfigurationError(f"{self.name} documents no way to cancel {provider_run_id}")
         with suppress(UnexpectedAnswer):  # the poll tells what became of the run
             self.send_cancel(provider_run_id)
         return self.poll(provider_run_id, workflow)
 
     def send_cancel(self, provider_run_id: str) -> None:
-        """Ask the provider to cancel a run; one that has ended is no error."""
-        raise NotImplementedError
+        """Ask the provider to cancel a run; one that has ended is no error. Default: refuse."""
+        raise ConfigurationError(f"{self.name} documents no way to cancel {provider_run_id}")
 
     def find(self, request: SubmitRequest, since: datetime) -> Sequence[Receipt]:
         """Return nothing: without `capabilities.find` no list shows our labels."""
@@ -108,8 +106,8 @@ class InputValues:
 
     def put(self, uploaded: str, value: str) -> None:
         """Remember the value of an upload; the oldest one goes when there are too many."""
-        self._values.put(uploaded, value, _ANY_TIME)
+        self._values.put(uploaded, value, _NOW)
 
     def get_or(self, uploaded: str, ask: Callable[[], str]) -> str:
-        """Return the value of an upload: remembered, else what `ask` returns, which is then."""
-        return self._values.get_or(uploaded, _ANY_TIME, ask)
+        """Return the remembered value of an upload; else ask for it, and remember it."""
+        return self._values.get_or(uploaded, _NOW, ask)

@@ -100,16 +100,16 @@ class ApiRequest:
     operation: str
     """The client's method name, e.g. `create_run`: names the call in errors and logs."""
     method: Method
-    url: str
+    url: str = field(repr=False)
     resend: Resend
     source: str
     """The provider's page that documents this call."""
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Query parameters; may carry a key, so they are never printed unredacted."""
-    json: Any = None
+    json: Any = field(default=None, repr=False)
     """Body; sent as compact JSON when not None."""
-    form: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, tuple[str, bytes, str]] = field(default_factory=dict)
+    form: Mapping[str, str] = field(default_factory=dict, repr=False)
+    files: Mapping[str, tuple[str, bytes, str]] = field(default_factory=dict, repr=False)
     """Multipart parts: field → (file name, content, media type)."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Extra headers. The key is added by the transport, for the provider's own origins only."""

@@ -36,10 +36,12 @@ def _texts(value: Any) -> tuple[str, ...]:
 def every_object(value: Any) -> tuple[Mapping[str, Any], ...]:
     """Return the objects of a list, with an empty one in the place of whatever is none.
 
-    Left out, an output that cannot be read would be lost without a word.
+    Left out, an output that cannot be read would be lost without a word. Nothing is an empty list.
+    Raises: ValueError, for anything else.
     """
-    items = value if isinstance(value, list) else []
-    return tuple(json_values.members(item) for item in items)
+    if value and not isinstance(value, list):
+        raise ValueError("not a list")
+    return tuple(json_values.members(item) for item in value or ())
 
 
 def _short(value: str) -> str:

@@ -9,8 +9,7 @@ import dagster as dg
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle import Ports
-from flow_pipelines.lifecycle.ports import no_account
-from flow_pipelines.lifecycle.process_caches import ProcessCaches
+from flow_pipelines.lifecycle.ports import ProcessCaches, no_account
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources.callbacks import callback_url
 from flow_pipelines.resources.image_store import ImageStoreResource

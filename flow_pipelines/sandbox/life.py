@@ -242,7 +242,7 @@ class Life:
                 del self._copies[identity]
 
     def get(self, provider: str, account: str, run_id: str) -> Run | None:
-        """Return a run to the account it belongs to, to nobody else."""
+        """Return a run, or None: there is none, or it is another account's."""
         with self._lock:
             run = self._runs.get(run_id)
         if run is None or (run.order.provider, run.order.account) != (provider, account):

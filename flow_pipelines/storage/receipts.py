@@ -146,7 +146,7 @@ class BoughtRun:
 
     provider_run_id: str
     submitted_at: datetime | None
-    """When its receipt was written."""
+    """When it was accepted; of one attached later, as the provider tells, else when it was sent."""
 
 
 def bought_runs(store: ImageStore, batch: str, partition_path: str) -> Mapping[str, BoughtRun]:

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from botocore.session import Session as BotocoreSession
     from mypy_boto3_s3 import S3Client
 
-# They log every header of a request, a session's token among them, when asked for every detail.
-for _name in ("botocore.auth", "botocore.endpoint"):
+# They log every header of a request, a session's token among them, when asked for every detail;
+# errors of a connection, which are logged before they are repeated, quote the endpoint's URL.
+for _name in ("botocore.auth", "botocore.endpoint", "flow_pipelines.retries"):
     logging.getLogger(_name).addFilter(RedactedLog())
 
 _AMAZON = ("amazonaws.com", "amazonaws.com.cn")

@@ -34,7 +34,7 @@ class ListedAddresses(AddressBook):
         self.local = bool(urls) and all(is_loopback(one.origin.host) for one in self._places)
 
     def is_own(self, url: str) -> bool:
-        """Refuse to send a key there. Raises: AddressRefused."""
+        """Return False: no key goes to a listed address. Raises: AddressRefused, as `origin_of`."""
         origin_of(url)
         return False
 

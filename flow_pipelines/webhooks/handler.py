@@ -16,10 +16,10 @@ from flow_pipelines.provider import Callback, CallbackReader, CallbackRefused, C
 from flow_pipelines.redaction import Secret
 
 MARK_SECONDS = 10.0
-_MOST_REMEMBERED = 10_000
 """A submission is marked as due no more often: whoever caught a callback could drain the limit."""
 EVENT_SECONDS = 3600.0
 """An event is news once; providers deliver it again within minutes, if at all."""
+_MOST_REMEMBERED = 10_000
 TRIES = 3
 BETWEEN_TRIES_SECONDS = 1.0
 """A poll under way is waited for so long: not every provider tells anything twice."""

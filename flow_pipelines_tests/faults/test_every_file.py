@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import urllib.request
-from collections.abc import Iterator
 from decimal import Decimal
 
 import pandas as pd
@@ -24,12 +23,6 @@ from flow_pipelines_tests.before_0008 import BATCHES, BUCKET, HALF, LOCATION, Be
 
 DAY = "2026-12-01"
 DOWNLOADS = {"floyo": "download_file", "comflowy": "open_link"}
-
-
-@pytest.fixture
-def ledger(before_0008: Before) -> Iterator[RunLedger]:
-    with before_0008.open_ledger() as ledger:
-        yield ledger
 
 
 def bought(before: Before, ledger: RunLedger, provider: str) -> Night:

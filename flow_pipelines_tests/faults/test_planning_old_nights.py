@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from flow_pipelines.ledger import RunLedger
@@ -12,12 +10,6 @@ from flow_pipelines.model import Night, SubmissionState
 from flow_pipelines_tests.before_0008 import BATCHES, HALF, LOCATION, Before, nights
 
 PROVIDERS = tuple(BATCHES)
-
-
-@pytest.fixture
-def ledger(before_0008: Before) -> Iterator[RunLedger]:
-    with before_0008.open_ledger() as ledger:
-        yield ledger
 
 
 def plan_all(before: Before, ledger: RunLedger, provider: str) -> None:
@@ -85,7 +77,7 @@ def test_planning_old_nights_with_another_table_lets_no_sensor_buy(
         assert ledger.submission(key).request_hash == request_hash
     record = ledger.night(half)
     assert record is not None
-    assert record.held == record.counts[SubmissionState.PLANNED]
+    assert record.held == record.counts[SubmissionState.PLANNED] > 0
 
 
 @pytest.mark.case(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
 from typing import Any
@@ -50,12 +49,6 @@ def rows_of(before: Before) -> dict[str, list[Any]]:
             table: sorted(database.execute(f"SELECT {columns} FROM {table}"))
             for table, columns in _KEPT.items()
         }
-
-
-@pytest.fixture
-def ledger(before_0008: Before) -> Iterator[RunLedger]:
-    with before_0008.open_ledger() as ledger:
-        yield ledger
 
 
 @pytest.mark.case(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 
@@ -15,12 +14,6 @@ from flow_pipelines.model import Night
 from flow_pipelines_tests.before_0008 import BATCHES, UNCOLLECTED, WHOLE, Before
 
 BATCH = BATCHES["comflowy"]
-
-
-@pytest.fixture
-def ledger(before_0008: Before) -> Iterator[RunLedger]:
-    with before_0008.open_ledger() as ledger:
-        yield ledger
 
 
 def ids(ledger: RunLedger, night: Night) -> dict[str, list[str]]:

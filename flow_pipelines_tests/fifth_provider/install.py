@@ -45,15 +45,14 @@ def install(copy: Path) -> None:
         "from flow_pipelines.sandbox.floyo import Floyo\n",
         "from flow_pipelines.sandbox.lumen import Lumen\n",
     )
-    text = dialects.read_text(encoding="utf-8")
-    dialects.write_text(text.replace("Comflowy, Flora)", "Comflowy, Flora, Lumen)"), "utf-8")
+    _replace(dialects, "Comflowy, Flora", ", Lumen")
 
 
-def _replace(file: Path, line: str, after: str) -> None:
-    text = file.read_text(encoding="utf-8")
-    if line not in text:
-        raise SystemExit(f"{file} has no line {line!r}")
-    file.write_text(text.replace(line, line + after), encoding="utf-8")
+def _replace(file: Path, text: str, after: str) -> None:
+    content = file.read_text(encoding="utf-8")
+    if text not in content:
+        raise SystemExit(f"{file} has no {text!r}")
+    file.write_text(content.replace(text, text + after), encoding="utf-8")
 
 
 if __name__ == "__main__":

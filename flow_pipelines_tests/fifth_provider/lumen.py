@@ -89,10 +89,15 @@ class Picture(Record):
     bytes: MaybeCount = None
 
 
-class Job(Record):
-    """A job, as it is now; `charged` is in USD."""
+class AcceptedJob(Record):
+    """The receipt: the id proves it, whatever else the answer has."""
 
     id: Identifier
+
+
+class Job(AcceptedJob):
+    """A job, as it is now; `charged` is in USD."""
+
     phase: Status
     started: MaybeMoment = None
     ended: MaybeMoment = None
@@ -226,9 +231,6 @@ def read_job(reply: AnsweredRequest) -> Job:
     return job
 
 
-# -- the adapter: what the lifecycle asks of every provider --
-
-
 class LumenProvider(ProviderAdapter[LumenClient]):
     """Lumen behind the verbs of `Provider` and `TakesFiles`."""
 
@@ -266,8 +268,8 @@ class LumenProvider(ProviderAdapter[LumenClient]):
 
     def read_receipt(self, reply: AnsweredRequest) -> Receipt:
         """Read the answer to a submit; see `ProviderAdapter`."""
-        job = read_job(reply)
-        return Receipt(provider_run_id=job.id, provider_status=job.phase, report=report_of(job))
+        job = reply.read(AcceptedJob, read.members(reply.document().get("job")))
+        return Receipt(provider_run_id=job.id)
 
     def poll(self, provider_run_id: str, workflow: Workflow) -> RunReport:
         """Ask once for a job; see `Provider`."""

@@ -20,6 +20,7 @@ from flow_pipelines.model.errors import (
     ConfigurationError,
     NotFound,
     RequestRejected,
+    SubmitOutcomeUnknown,
     UnexpectedAnswer,
 )
 from flow_pipelines.provider import (
@@ -36,7 +37,12 @@ from flow_pipelines.provider import (
 )
 from flow_pipelines.providers.floimg.calls import NAME, WORKFLOW_FAILED
 from flow_pipelines.providers.floimg.client import FloImgClient
-from flow_pipelines.providers.floimg.records import Execution, SavedWorkflow, WorkflowParameter
+from flow_pipelines.providers.floimg.records import (
+    Execution,
+    SavedWorkflow,
+    StartedExecution,
+    WorkflowParameter,
+)
 from flow_pipelines.providers.floimg.reports import report_of
 
 PARAMETER_TYPES: Mapping[str, ParameterType] = {
@@ -118,7 +124,11 @@ class FloImgProvider(ProviderAdapter[FloImgClient]):
 
     def read_receipt(self, reply: AnsweredRequest) -> Receipt:
         """Read the answer to a submit; see `ProviderAdapter`."""
-        report = report_of(reply.read(Execution))
+        started = reply.read(StartedExecution)
+        try:
+            report = report_of(reply.read(Execution))
+        except SubmitOutcomeUnknown:  # by nothing but the report: the id is there
+            return Receipt(provider_run_id=started.execution_id)
         return Receipt(
             provider_run_id=report.provider_run_id,
             provider_status=report.provider_status,

@@ -17,7 +17,6 @@ from flow_pipelines.provider import (
     ApiRequest,
     Method,
     Quota,
-    Transport,
 )
 from flow_pipelines.providers.floimg.calls import API, NAME, read_quota
 from flow_pipelines.providers.floimg.records import FloImgRecord, Kept
@@ -79,11 +78,7 @@ class ListingClient(ApiClient):
     """The base of FloImg's client."""
 
     api = API
-
-    def __init__(self, transport: Transport, base_url: str) -> None:
-        """`base_url` is the API's address, its version included."""
-        super().__init__(transport, base_url)
-        self._rate_limit: Quota | None = None
+    _rate_limit: Quota | None = None
 
     def rate_limit(self) -> Quota | None:
         """Return what the latest answer said of the rate limit, errors included. Asks nothing.

@@ -37,6 +37,12 @@ class ExecutionOutput(FloImgRecord):
     """Such as `png`; like the size, in the answer to an execute only."""
 
 
+class StartedExecution(FloImgRecord):
+    """An execution that FloImg has accepted: its id proves it, whatever else the answer has."""
+
+    execution_id: Identifier
+
+
 class Execution(FloImgRecord):
     """An execution of a workflow."""
 

@@ -49,6 +49,11 @@ MaybeWhen = Annotated[datetime | None, BeforeValidator(_when)]
 """ISO 8601 with an offset, or milliseconds since 1970: FLORA gives times of assets in both."""
 
 
+def _objects(value: Any) -> tuple[Any, ...]:
+    """Return no objects for what is no list: an answer to a create is a receipt all the same."""
+    return every_object(value) if isinstance(value, list) else ()
+
+
 class Workspace(Record):
     """A workspace that the key may use."""
 
@@ -87,7 +92,7 @@ class Model(Record):
     type: MaybeText = None
     """`image`, `video`, `audio` or `text`."""
     capabilities: Texts = ()
-    params: Annotated[tuple[ModelParam, ...], BeforeValidator(every_object)] = ()
+    params: Annotated[tuple[ModelParam, ...], BeforeValidator(_objects)] = ()
     estimated_credits: MaybeNumber = None
     """Credits, not USD, for which everything else is."""
     estimated_seconds: MaybeNumber = None
@@ -151,7 +156,7 @@ class TechniqueRun(Record):
     completed_at: MaybeEpochMs = None
     charged_cost: MaybeAmount = None
     """USD; absent on runs that failed or go on."""
-    outputs: Annotated[tuple[RunOutput, ...], BeforeValidator(every_object)] = ()
+    outputs: Annotated[tuple[RunOutput, ...], BeforeValidator(_objects)] = ()
     error_code: MaybeText = None
     error_message: Any = None
     poll_url: MaybeText = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
@@ -15,6 +15,7 @@ from flow_pipelines.provider import (
     MaybeText,
     Record,
     Status,
+    every_object,
 )
 
 
@@ -45,14 +46,6 @@ class UploadedFile(_FileFacts):
     """What a graph names this file by, e.g. in `LoadImage`'s `image`."""
 
 
-def _files(value: Any) -> tuple[Any, ...]:
-    if value and not isinstance(value, list):
-        raise ValueError("not a list")
-    # What is no object stays as a file of which nothing is known: left out, it would be lost
-    # without a word.
-    return tuple(item if isinstance(item, dict) else {} for item in value or ())
-
-
 class CreatedRun(Record):
     """A run that Floyo has accepted."""
 
@@ -69,7 +62,7 @@ class Run(Record):
     requested_at: MaybeMoment = None
     flotime_ms: MaybeCount = None
     """GPU time; on finished runs only."""
-    outputs: Annotated[tuple[File, ...], BeforeValidator(_files)] = ()
+    outputs: Annotated[tuple[File, ...], BeforeValidator(every_object)] = ()
     """On finished runs only; none at all when ComfyUI had the graph's result in its cache."""
     errors: MaybeProse = None
     """Of undocumented shape, so as text, shortened."""

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from flow_pipelines.model import Night, PlannedRow
+from flow_pipelines.model import Night, PlannedRow, Receipt
 from flow_pipelines.model.errors import IllegalTransition, WaitsForAsk
 from flow_pipelines_tests.conformance.ledger.ledger_driver import (
     LedgerDriver,
@@ -299,3 +299,26 @@ def test_only_what_is_planned_follows_the_table_of_a_night_that_has_sent_somethi
     found = shared_driver.ledger.submission(key_of(night, 0))
     assert found.state is state
     assert found.content_hash == ("second-0" if state is S.PLANNED else "first-0")
+
+
+@pytest.mark.case(
+    "a row that a person called not created was mended, and its first run's answer came after all",
+    "the row keeps what it was sent with: the run that turns up is its own",
+    area="shared faults",
+)
+def test_what_only_a_person_says_was_not_created_keeps_what_it_was_sent_with(
+    shared_driver: LedgerDriver,
+) -> None:
+    night = half_sent(shared_driver, 0, 1, 2)
+    key = key_of(night, 1)
+    shared_driver.begin(key)
+    shared_driver.ledger.park_submission(key, "lost")
+    shared_driver.settle_not_created(key)
+
+    shared_driver.plan(night, [0, 1, 2], content="second", resource="floyo_b")
+
+    assert content(shared_driver, night)["p1"] == ("first", S.PLANNED)
+    assert content(shared_driver, night)["p2"] == ("second", S.PLANNED)
+    late = Receipt(provider_run_id=f"late {key}")
+    row = shared_driver.ledger.attach_proven(key, late, who="callback", why="its token")
+    assert (row.resource, row.content_hash.split("-")[0]) == ("floyo", "first")

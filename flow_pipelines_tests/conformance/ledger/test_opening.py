@@ -23,6 +23,7 @@ from flow_pipelines_tests.conformance.ledger.ledger_driver import (
     new_night,
     refs,
 )
+from flow_pipelines_tests.databases import PostgresServer
 
 OPENER = """
 import sys
@@ -161,6 +162,27 @@ def test_a_ledger_that_stays_locked_says_so_and_changes_nothing(ledger_url: str)
     assert impatient._database.engine.pool.checkedout() == 0
     impatient.close()
     driver.ledger.close()
+
+
+@pytest.mark.case(
+    "a process that the system paused in a transaction was cut off as one that had vanished",
+    "however short the wait for a lock is, a transaction may pause for ten seconds",
+)
+def test_a_short_wait_for_locks_leaves_transactions_their_time(
+    postgres_server: PostgresServer,
+) -> None:
+    url = postgres_server.ledger_database()
+    with open_ledger(url, busy_seconds=0.05) as ledger, ledger._database.read() as connection:
+        shown = [
+            connection.execute(sa.text(f"SHOW {name}")).scalar()
+            for name in (
+                "lock_timeout",
+                "statement_timeout",
+                "idle_in_transaction_session_timeout",
+            )
+        ]
+    assert shown == ["50ms", "10s", "10s"]
+    postgres_server.drop(url)
 
 
 def _hold(connection: sa.Connection) -> None:

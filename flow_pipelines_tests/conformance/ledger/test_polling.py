@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from flow_pipelines.lifecycle.sending import count_sent
 from flow_pipelines.model import IN_FLIGHT, CostBasis
 from flow_pipelines.model.errors import LedgerError, SubmissionNotFound
 from flow_pipelines_tests.conformance.ledger.ledger_driver import (
@@ -298,3 +299,21 @@ def test_words_of_a_provider_are_kept_short_and_without_secrets(driver: LedgerDr
     assert ended.error_message is not None
     assert len(ended.error_message) == 4000
     assert ended.error_message.startswith("nul \ufffd Bearer *** x")
+
+
+@pytest.mark.case(
+    "ten rows were to be sent, three of them were canceled at the provider: three more were bought",
+    "a canceled run leaves no room below the limit that somebody asked for",
+)
+def test_a_run_that_is_canceled_makes_no_room_for_another(shared_driver: LedgerDriver) -> None:
+    night = new_night()
+    shared_driver.plan(night, [0, 1, 2])
+    shared_driver.ledger.note_submitter(night, None, 2)
+    for number in (0, 1):
+        shared_driver.submit(key_of(night, number))
+
+    shared_driver.poll(key_of(night, 0), S.CANCELED)
+
+    record = shared_driver.ledger.night(night)
+    assert record is not None
+    assert (record.submit_goal, count_sent(record)) == (1, 1)

@@ -54,7 +54,7 @@ SINGLE_WRITES = {
     "ledger.resume": "a person's command; nothing outside goes with it",
     "ledger.settle_not_created": "a person's command; nothing outside goes with it",
     "ledger.settle_second_run": "a person's command; nothing outside goes with it",
-    "ledger.settle_refused": "an answer after its lease; `hands` kill and stop around it",
+    "ledger.settle_refused": "an answer after its lease; `processes` kill and stop around it",
     "ledger.stop_account": "a note that others read; the provider repeats its refusal",
 }
 """Methods that no scene reaches: each is one transaction, alone."""

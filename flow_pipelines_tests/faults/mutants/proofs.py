@@ -151,4 +151,32 @@ PROOFS = (
         ),
         tests=(_ATTACHING,),
     ),
+    Mutant(
+        guard=PROOF,
+        removed="mending writes over what a run may still turn up for",
+        edits=(Edit("ledger/mending.py", ", ~_on_a_persons_word())", ")"),),
+        tests=("conformance/ledger/test_mending.py",),
+    ),
+    Mutant(
+        guard=PROOF,
+        removed="a run that was canceled at the provider makes room for another",
+        edits=(
+            Edit(
+                "ledger/polling.py",
+                "                    change.lower_goal(1)\n",
+                "                    pass\n",
+            ),
+        ),
+        tests=("conformance/ledger/test_polling.py",),
+    ),
+    Mutant(
+        guard=PROOF,
+        removed="a purchase that its adapter declares as safe to repeat is sent",
+        edits=(
+            Edit(
+                "lifecycle/requests.py", "    if call.resend is Resend.SAFE:\n", "    if False:\n"
+            ),
+        ),
+        tests=("unit/lifecycle/test_requests.py",),
+    ),
 )

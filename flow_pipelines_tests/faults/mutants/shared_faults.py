@@ -38,7 +38,11 @@ SHARED_FAULTS = (
     Mutant(
         guard=_STOP,
         removed="runs that all failed stop nothing",
-        edits=(Edit(_FILE, "        _stop_after_failures(change, message)\n"),),
+        edits=(
+            Edit(
+                _FILE, "            _stop_after_failures(change, message)\n", "            pass\n"
+            ),
+        ),
         tests=(_LEDGER, _NIGHTS_THAT_SHARE),
     ),
     Mutant(

@@ -8,8 +8,9 @@ import pytest
 
 from flow_pipelines.lifecycle.requests import submit_request
 from flow_pipelines.model import SubmissionState
-from flow_pipelines.model.errors import SubmitOutcomeUnknown
-from flow_pipelines.provider import SubmitRequest
+from flow_pipelines.model.errors import ConfigurationError, SubmitOutcomeUnknown
+from flow_pipelines.provider import ApiRequest, Resend, SubmitRequest
+from flow_pipelines_tests.fake_provider import FakeProvider
 from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness
 
 
@@ -75,3 +76,25 @@ def test_the_next_intent_of_a_row_of_before_is_a_new_one(harness: LifecycleHarne
     request = submit_request(harness.ports, planned, {})
 
     assert request.idempotency_key == f"{sent.submission_key}.{harness.ledger.ledger_id}"
+
+
+class CarelessProvider(FakeProvider):
+    """An adapter that forgot to say that its purchase must not be repeated."""
+
+    def prepare(self, request: SubmitRequest) -> ApiRequest:
+        return replace(super().prepare(request), resend=Resend.SAFE)
+
+
+@pytest.mark.case(
+    "an adapter that declares its purchase as safe to repeat would have it sent four times",
+    "that is refused before the intent, and nothing is sent",
+)
+def test_a_purchase_that_is_declared_safe_to_repeat_is_never_sent(
+    harness: LifecycleHarness,
+) -> None:
+    harness.provider = CarelessProvider()
+    harness.plan("a cat")
+    with pytest.raises(ConfigurationError, match="what is billed never is"):
+        harness.submit()
+    assert harness.states() == ["planned"]
+    assert harness.provider.posts == []

@@ -193,17 +193,28 @@ def test_a_workflow_failed_error_on_submit_proves_nothing_and_is_never_sent_agai
         sample("execute_pending", executionId=None),
         sample("execute_pending", executionId="../executions"),
         sample("execute_pending", executionId=7),
-        sample("execute_pending", status=None),
-        sample("execute_pending", status={}),
         answer(500, {"error": {"code": "internal", "message": "workflow_failed"}}),
         answer(500, {"error": "workflow_failed"}),
         answer(502, "<html>"),
     ],
-    ids=["no id", "a path", "a number", "no status", "odd status", "500", "flat 500", "502"],
+    ids=["no id", "a path", "a number", "500", "flat 500", "502"],
 )
 def test_an_answer_to_a_submit_that_proves_nothing_is_unknown(step: Step) -> None:
     with pytest.raises(SubmitOutcomeUnknown):
         bought(step)
+
+
+@pytest.mark.case(
+    "FloImg accepted an execution and its answer had no usable status: the id was thrown away",
+    "the id alone is the receipt; the next poll tells the status",
+)
+@pytest.mark.parametrize("status", [None, {}])
+def test_the_id_of_an_accepted_execution_is_the_receipt_whatever_else_is_there(
+    status: object,
+) -> None:
+    receipt = bought(sample("execute_pending", status=status))
+    assert receipt.provider_run_id == bought(sample("execute_pending")).provider_run_id
+    assert receipt.report is None
 
 
 @pytest.mark.parametrize("case", ["unauthorized", "forbidden"])

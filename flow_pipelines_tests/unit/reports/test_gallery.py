@@ -83,7 +83,6 @@ def test_three_hundred_pictures_of_noise_are_less_than_five_megabytes() -> None:
     assert min(image.width for image in pictures_in(page)) >= 96
 
 
-@pytest.mark.exhaustive
 def test_the_longest_words_leave_room_for_pictures() -> None:
     noise = picture(size=(256, 256))
     page = only_page(

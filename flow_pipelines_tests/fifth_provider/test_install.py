@@ -1,0 +1,38 @@
+"""What CONTRIBUTING says of a further provider, done to a copy of the registries."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from flow_pipelines_tests.fifth_provider.install import install
+
+ROOT = Path(__file__).resolve().parents[2]
+REGISTRIES = ("flow_pipelines/providers/__init__.py", "flow_pipelines/sandbox/dialects.py")
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    here = "flow_pipelines_tests/fifth_provider"
+    shutil.copytree(ROOT / here, tmp_path / here)
+    (tmp_path / "flow_pipelines_tests/conformance/calls").mkdir(parents=True)
+    for name in REGISTRIES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def test_two_lines_are_all_that_is_edited(copy: Path) -> None:
+    before = {name: (copy / name).read_text() for name in REGISTRIES}
+    install(copy)
+    added = {
+        name: set((copy / name).read_text().splitlines()) - set(before[name].splitlines())
+        for name in REGISTRIES
+    }
+    providers, dialects = (added[name] for name in REGISTRIES)
+    assert providers == {'        "lumen": "flow_pipelines.providers.lumen:PROFILE",'}
+    assert "from flow_pipelines.sandbox.lumen import Lumen" in dialects
+    assert len(dialects) == 2
+    assert any("Flora, Lumen)" in line for line in dialects)
