@@ -125,6 +125,7 @@ class _Tick:
         origin = context.code_location_origin
         self.location = None if origin is None else origin.location_name
         self.cursor = SensorCursor.read(context.cursor)
+        self.report = TickReport()
 
     @cached_property
     def ledger(self) -> RunLedger:
@@ -133,31 +134,30 @@ class _Tick:
 
     def evaluate(self) -> dg.SensorResult:
         """Poll, then request the Dagster runs that nights need."""
-        report = TickReport()
-        report.add(self._parts(report))
-        return report.result(self.cursor)
+        self.report.add(self._parts())
+        return self.report.result(self.cursor)
 
-    def _parts(self, report: TickReport) -> Iterator[Item]:
+    def _parts(self) -> Iterator[Item]:
         """Yield whose batches are left alone, after which each part is added on its own."""
         deadline = self.clock.monotonic() + BUDGET_SECONDS - RESERVE_SECONDS
         defined = batches_of(self.context.repository_def)
-        batches = {name: one for name, one in defined.items() if one.provider == self.provider}
+        batches = {key: batch for key, batch in defined.items() if batch.provider == self.provider}
         for name, owner in self._owners_elsewhere(batches).items():
             yield batch_owner_message(name, owner, str(self.location))
             del batches[name]
-        report.add(self._compare())
-        report.add(self._poll(batches, defined.keys(), deadline))
-        under_way: dict[str, tuple[int, int]] = {}
-        report.add(self._nights(batches, under_way, report.run_requests))
-        self.cursor.observed = under_way
-        report.add(self._last_nights(batches))
+        self.report.add(self._compare())
+        self.report.add(self._poll(batches, defined.keys(), deadline))
+        self.report.add(self._nights(batches))
+        self.report.add(self._last_nights(batches))
 
     def _owners_elsewhere(self, batches: Collection[str]) -> Mapping[str, str]:
-        """Return the batches of another code location: it has other keys and settings."""
-        if self.location is None:
-            return {}
+        """Return the batches of another code location: it has other keys and settings.
+
+        It asks the ledger without a location, too: where that cannot be opened, the tick ends here
+        with one message instead of one from each part.
+        """
         owners = self.ledger.batch_locations(batches)
-        return {name: owner for name, owner in owners.items() if owner != self.location}
+        return {name: owner for name, owner in owners.items() if self.location not in {None, owner}}
 
     def _compare(self) -> Iterator[str]:
         """Import what an older copy of the ledger lacks, before any run is requested."""
@@ -224,16 +224,8 @@ class _Tick:
             except FlowPipelinesError as error:
                 yield str(error)
 
-    def _nights(
-        self,
-        batches: Mapping[str, _SensedBatch],
-        under_way: dict[str, tuple[int, int]],
-        requested: Sequence[dg.RunRequest],
-    ) -> Iterator[Item]:
-        """Yield the runs that nights need, how far they are, and the run of the cost report.
-
-        `under_way` gets what was observed of each; `requested` are the tick's requests so far.
-        """
+    def _nights(self, batches: Mapping[str, _SensedBatch]) -> Iterator[Item]:
+        """Yield the runs that nights need, how far they are, and the run of the cost report."""
         holds = self._holds(batches)
         held = {name for name, batch in batches.items() if batch.resource in holds}
         yield from holds.values()
@@ -244,11 +236,15 @@ class _Tick:
                 "(`flow-pipelines resume`)"
             )
         yield from found.waiting
+        under_way = {str(progress.night) for progress in found.progress}
+        self.cursor.observed = {
+            night: last for night, last in self.cursor.observed.items() if night in under_way
+        }
         for progress in found.progress:
-            yield from self._observe(progress, batches[progress.night.batch], under_way)
+            yield from self._observe(progress, batches[progress.night.batch])
         for todo in found.todos:
             yield _run_or_reason(todo, batches[todo.night.batch])
-        yield from self._cost_report(found.nights, requested)
+        yield from self._cost_report(found.nights)
 
     def _holds(self, batches: Mapping[str, _SensedBatch]) -> Mapping[str, str]:
         """Return the accounts that a 429 holds, each with a message."""
@@ -265,7 +261,7 @@ class _Tick:
         return holds
 
     def _observe(
-        self, progress: NightProgress, batch: _SensedBatch, under_way: dict[str, tuple[int, int]]
+        self, progress: NightProgress, batch: _SensedBatch
     ) -> Iterator[dg.AssetObservation]:
         """Observe a night's progress, once for each tenth of it."""
         night, tenth = progress.night, progress.percent // 10
@@ -278,17 +274,15 @@ class _Tick:
             if tenth > observed:
                 yield observation(progress, key)
             observed = max(tenth, observed)
-        under_way[str(night)] = (progress.generation, observed)
+        self.cursor.observed[str(night)] = (progress.generation, observed)
 
-    def _cost_report(
-        self, records: Sequence[NightRecord], requested: Sequence[dg.RunRequest]
-    ) -> Iterator[dg.RunRequest]:
+    def _cost_report(self, records: Sequence[NightRecord]) -> Iterator[dg.RunRequest]:
         """Request the cost report after a change, once all is still or every ten minutes."""
         cursor, fingerprint, now = self.cursor, _fingerprint(records), self.clock.now()
         if fingerprint != cursor.fingerprint and cursor.changed_at is None:
             cursor.changed_at = now
         cursor.fingerprint = fingerprint
-        if cursor.changed_at is None or requested:
+        if cursor.changed_at is None or self.report.run_requests:
             return
         if not records or now - cursor.changed_at >= REPORT_EVERY:
             key = f"cost_report/{now.isoformat(timespec='seconds')}"
