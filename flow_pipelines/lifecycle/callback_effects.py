@@ -24,7 +24,7 @@ from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.callback_addresses import read_name
 from flow_pipelines.model import IN_FLIGHT, Receipt, Submission, SubmissionState
 from flow_pipelines.model.errors import IllegalTransition, SubmissionNotFound
-from flow_pipelines.provider import Callback
+from flow_pipelines.provider.callbacks import Callback
 
 _LONGEST_ID = 200
 

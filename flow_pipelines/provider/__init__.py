@@ -3,6 +3,9 @@
 A provider's file builds `ApiRequest`s and reads `ApiAnswer`s. It never opens a socket, waits,
 retries or decides what an error means for a submission: `flow_pipelines.transport` does, from
 what each request declares about itself.
+
+`provider.records` has the fields of typed results, `provider.callbacks` what a provider sends by
+itself.
 """
 
 from __future__ import annotations
@@ -21,12 +24,6 @@ from flow_pipelines.provider.adapter import (
 )
 from flow_pipelines.provider.answers import AnsweredRequest, request_id
 from flow_pipelines.provider.base import InputValues, ProviderAdapter
-from flow_pipelines.provider.callbacks import (
-    Callback,
-    CallbackReader,
-    CallbackRefused,
-    CallbackRequest,
-)
 from flow_pipelines.provider.calls import (
     ApiAnswer,
     ApiRequest,
@@ -37,8 +34,6 @@ from flow_pipelines.provider.calls import (
     Resend,
     Verdict,
     read_no_error,
-    read_no_quota,
-    status_is_error,
 )
 from flow_pipelines.provider.client import MAX_DOWNLOAD_BYTES, ApiClient, ApiDefaults
 from flow_pipelines.provider.ports import (
@@ -51,22 +46,6 @@ from flow_pipelines.provider.ports import (
     Transport,
 )
 from flow_pipelines.provider.profile import ProviderProfile
-from flow_pipelines.provider.records import (
-    Identifier,
-    MaybeAmount,
-    MaybeCount,
-    MaybeEpochMs,
-    MaybeFlag,
-    MaybeIdentifier,
-    MaybeMoment,
-    MaybeNumber,
-    MaybeProse,
-    MaybeText,
-    Record,
-    Status,
-    Texts,
-    every_object,
-)
 
 __all__ = [
     "MAX_DOWNLOAD_BYTES",
@@ -75,29 +54,15 @@ __all__ = [
     "ApiClient",
     "ApiDefaults",
     "ApiRequest",
-    "Callback",
-    "CallbackReader",
-    "CallbackRefused",
-    "CallbackRequest",
     "Candidate",
     "Capabilities",
     "DocumentedCall",
     "Download",
     "ErrorBody",
-    "Identifier",
     "InputFile",
     "InputValues",
     "ListsCandidates",
     "ListsWorkflows",
-    "MaybeAmount",
-    "MaybeCount",
-    "MaybeEpochMs",
-    "MaybeFlag",
-    "MaybeIdentifier",
-    "MaybeMoment",
-    "MaybeNumber",
-    "MaybeProse",
-    "MaybeText",
     "Method",
     "PaceStore",
     "Provider",
@@ -106,21 +71,15 @@ __all__ = [
     "Purpose",
     "Quota",
     "RateLimit",
-    "Record",
     "Resend",
     "Seal",
     "SignIn",
-    "Status",
     "SubmitRequest",
     "TakesFiles",
     "TellsIdentity",
-    "Texts",
     "Transport",
     "Verdict",
     "WorkflowListing",
-    "every_object",
     "read_no_error",
-    "read_no_quota",
     "request_id",
-    "status_is_error",
 ]

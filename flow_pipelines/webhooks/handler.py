@@ -12,7 +12,12 @@ from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.callback_addresses import is_ours
 from flow_pipelines.lifecycle.callback_effects import CallbackEffects, Effect
 from flow_pipelines.model.errors import LedgerError
-from flow_pipelines.provider import Callback, CallbackReader, CallbackRefused, CallbackRequest
+from flow_pipelines.provider.callbacks import (
+    Callback,
+    CallbackReader,
+    CallbackRefused,
+    CallbackRequest,
+)
 from flow_pipelines.redaction import Secret
 
 MARK_SECONDS = 10.0

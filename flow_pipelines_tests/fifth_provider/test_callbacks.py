@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from flow_pipelines.provider import Callback, CallbackRefused, CallbackRequest
+from flow_pipelines.provider.callbacks import Callback, CallbackRefused, CallbackRequest
 from flow_pipelines.redaction import Secret
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines_tests.fakes import ManualClock

@@ -11,15 +11,12 @@ from hypothesis import strategies as st
 
 from flow_pipelines.model import RunReport, Workflow
 from flow_pipelines.model.errors import FlowPipelinesError, SubmitOutcomeUnknown
-from flow_pipelines.provider import (
-    ApiAnswer,
-    Callback,
-    CallbackRefused,
-    CallbackRequest,
-    SubmitRequest,
-)
+from flow_pipelines.provider import ApiAnswer, SubmitRequest
+from flow_pipelines.provider.callbacks import Callback, CallbackRefused, CallbackRequest
 from flow_pipelines.providers import profile
-from flow_pipelines.providers.comflowy import ComflowyProvider, Run, read_callback
+from flow_pipelines.providers.comflowy import ComflowyProvider
+from flow_pipelines.providers.comflowy.callbacks import read_callback
+from flow_pipelines.providers.comflowy.records import Run
 from flow_pipelines_tests.properties.bent_answers import NOW, SAMPLES, Scripted, bent, recorded
 
 RUN, WORKFLOW = "0b9d7a52-5a5e-4f2b-9c1b-3f1d6c1f7a10", "3fef208b"

@@ -12,7 +12,8 @@ from flow_pipelines.model import RunReport, Workflow
 from flow_pipelines.model.errors import FlowPipelinesError, SubmitOutcomeUnknown
 from flow_pipelines.provider import InputFile, SubmitRequest
 from flow_pipelines.providers import profile
-from flow_pipelines.providers.floimg import Execution, FloImgProvider
+from flow_pipelines.providers.floimg import FloImgProvider
+from flow_pipelines.providers.floimg.records import Execution
 from flow_pipelines_tests.properties.bent_answers import NOW, Scripted, bent, recorded
 
 EXECUTION, WORKFLOW, IMAGE = "exec_abc123", "wf_abc123", "img_abc123"

@@ -12,15 +12,13 @@ from hypothesis import strategies as st
 
 from flow_pipelines.model import Receipt, RunReport, Workflow
 from flow_pipelines.model.errors import FlowPipelinesError, SubmitOutcomeUnknown
-from flow_pipelines.provider import (
-    CallbackRefused,
-    CallbackRequest,
-    InputFile,
-    SubmitRequest,
-)
+from flow_pipelines.provider import InputFile, SubmitRequest
+from flow_pipelines.provider.callbacks import CallbackRefused, CallbackRequest
 from flow_pipelines.providers import profile
-from flow_pipelines.providers.flora import AssetFile, FloraProvider, TechniqueRun, read_callback
-from flow_pipelines.providers.flora.callbacks import sign
+from flow_pipelines.providers.flora import FloraProvider
+from flow_pipelines.providers.flora.callbacks import read_callback, sign
+from flow_pipelines.providers.flora.media import AssetFile
+from flow_pipelines.providers.flora.records import TechniqueRun
 from flow_pipelines.redaction import Secret
 from flow_pipelines_tests.properties.bent_answers import NOW, ODD, Scripted, bent, recorded
 

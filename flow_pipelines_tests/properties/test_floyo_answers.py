@@ -24,7 +24,8 @@ from flow_pipelines.provider import (
     Resend,
     SubmitRequest,
 )
-from flow_pipelines.providers.floyo import PROFILE, FloyoProvider, Run
+from flow_pipelines.providers.floyo import PROFILE, FloyoProvider
+from flow_pipelines.providers.floyo.records import Run
 from flow_pipelines.transport.verdicts import judge
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "floyo"

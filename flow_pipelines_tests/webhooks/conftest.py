@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from flow_pipelines.lifecycle.callback_addresses import CallbackAddresses
 from flow_pipelines.model import Submission
 from flow_pipelines.model import json_values as read
-from flow_pipelines.provider import Callback, CallbackRefused, CallbackRequest
+from flow_pipelines.provider.callbacks import Callback, CallbackRefused, CallbackRequest
 from flow_pipelines.providers import profile
 from flow_pipelines.redaction import Secret
 from flow_pipelines.webhooks import CallbackHandler, Sender, make_app

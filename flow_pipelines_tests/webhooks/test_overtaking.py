@@ -7,7 +7,8 @@ import pytest
 from flow_pipelines.lifecycle.callback_effects import CallbackEffects, Effect
 from flow_pipelines.model import Receipt, SubmissionState
 from flow_pipelines.model.errors import ProviderError, ProviderUnavailable, SubmitOutcomeUnknown
-from flow_pipelines.provider import Callback, SubmitRequest
+from flow_pipelines.provider import SubmitRequest
+from flow_pipelines.provider.callbacks import Callback
 from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness, harness
 
 __all__ = ["harness"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flow_pipelines.lifecycle import recover
-from flow_pipelines.provider import Callback
+from flow_pipelines.provider.callbacks import Callback
 from flow_pipelines.providers import profile
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines.sandbox.settings import SandboxSettings, Tuning

@@ -9,24 +9,9 @@ from __future__ import annotations
 
 from flow_pipelines.provider import ProviderProfile, RateLimit
 from flow_pipelines.providers.comflowy.adapter import ComflowyProvider
-from flow_pipelines.providers.comflowy.callbacks import read_callback, read_payload
-from flow_pipelines.providers.comflowy.calls import (
-    CALLS,
-    NAME,
-    SIGN_IN,
-    STATES,
-    VERDICTS,
-    read_error,
-)
+from flow_pipelines.providers.comflowy.callbacks import read_callback
+from flow_pipelines.providers.comflowy.calls import CALLS, NAME, SIGN_IN
 from flow_pipelines.providers.comflowy.client import ComflowyClient
-from flow_pipelines.providers.comflowy.records import (
-    AccessToken,
-    NodeOutput,
-    ProgressPayload,
-    ResultPayload,
-    Run,
-    StartedRun,
-)
 
 PROFILE = ProviderProfile(
     name=NAME,
@@ -44,22 +29,4 @@ PROFILE = ProviderProfile(
     connect=ComflowyProvider,
 )
 
-__all__ = [
-    "CALLS",
-    "NAME",
-    "PROFILE",
-    "SIGN_IN",
-    "STATES",
-    "VERDICTS",
-    "AccessToken",
-    "ComflowyClient",
-    "ComflowyProvider",
-    "NodeOutput",
-    "ProgressPayload",
-    "ResultPayload",
-    "Run",
-    "StartedRun",
-    "read_callback",
-    "read_error",
-    "read_payload",
-]
+__all__ = ["PROFILE", "ComflowyClient", "ComflowyProvider"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from flow_pipelines.provider import Callback, CallbackRefused, CallbackRequest
+from flow_pipelines.provider.callbacks import Callback, CallbackRefused, CallbackRequest
 from flow_pipelines.providers.comflowy.records import ProgressPayload, ResultPayload
 
 MAX_BYTES = 256 * 1024

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from flow_pipelines.model import json_values as read
-from flow_pipelines.provider import Record, Status, Texts
+from flow_pipelines.provider.records import Record, Status, Texts
 from flow_pipelines.redaction import Secret
 
 _RUN_ID = re.compile(r"[!-~]{1,200}")

@@ -9,29 +9,9 @@ was lost cannot be found again.
 from __future__ import annotations
 
 from flow_pipelines.provider import ProviderProfile, RateLimit
-from flow_pipelines.providers.floimg.adapter import PARAMETER_TYPES, FloImgProvider
-from flow_pipelines.providers.floimg.calls import (
-    API,
-    CALLS,
-    NAME,
-    VERDICTS,
-    WORKFLOW_FAILED,
-    read_error,
-    read_quota,
-)
+from flow_pipelines.providers.floimg.adapter import FloImgProvider
+from flow_pipelines.providers.floimg.calls import API, CALLS, NAME
 from flow_pipelines.providers.floimg.client import FloImgClient
-from flow_pipelines.providers.floimg.listings import Listing, Page
-from flow_pipelines.providers.floimg.records import (
-    Deletion,
-    Execution,
-    ExecutionOutput,
-    Project,
-    SavedWorkflow,
-    StoredImage,
-    WorkflowParameter,
-    WorkflowSummary,
-)
-from flow_pipelines.providers.floimg.reports import OUTPUT_ID, STATES
 
 PROFILE = ProviderProfile(
     name=NAME,
@@ -53,27 +33,4 @@ PROFILE = ProviderProfile(
     connect=FloImgProvider,
 )
 
-__all__ = [
-    "CALLS",
-    "NAME",
-    "OUTPUT_ID",
-    "PARAMETER_TYPES",
-    "PROFILE",
-    "STATES",
-    "VERDICTS",
-    "WORKFLOW_FAILED",
-    "Deletion",
-    "Execution",
-    "ExecutionOutput",
-    "FloImgClient",
-    "FloImgProvider",
-    "Listing",
-    "Page",
-    "Project",
-    "SavedWorkflow",
-    "StoredImage",
-    "WorkflowParameter",
-    "WorkflowSummary",
-    "read_error",
-    "read_quota",
-]
+__all__ = ["PROFILE", "FloImgClient", "FloImgProvider"]

@@ -13,7 +13,14 @@ from pydantic.alias_generators import to_camel
 
 from flow_pipelines.batches.keys import stable_hash
 from flow_pipelines.model import json_values as read
-from flow_pipelines.provider import Identifier, MaybeCount, MaybeMoment, MaybeText, Record, Status
+from flow_pipelines.provider.records import (
+    Identifier,
+    MaybeCount,
+    MaybeMoment,
+    MaybeText,
+    Record,
+    Status,
+)
 
 
 class FloImgRecord(Record):

@@ -6,25 +6,11 @@ Sources: developer.flora.ai, FLORA's OpenAPI document and SDK (@flora-ai/flora 0
 from __future__ import annotations
 
 from flow_pipelines.provider import ProviderProfile, RateLimit
-from flow_pipelines.providers.flora.adapter import MAX_LISTED, FloraProvider
+from flow_pipelines.providers.flora.adapter import FloraProvider
 from flow_pipelines.providers.flora.callbacks import read_callback
 from flow_pipelines.providers.flora.calls import API, CALLS, NAME
 from flow_pipelines.providers.flora.client import FloraClient
-from flow_pipelines.providers.flora.media import OUTPUT_HOSTS, SIGNED_URL, AssetFile
-from flow_pipelines.providers.flora.records import (
-    Asset,
-    Model,
-    ModelParam,
-    Port,
-    Project,
-    RunOutput,
-    Technique,
-    TechniqueRun,
-    Upload,
-    Workspace,
-)
-from flow_pipelines.providers.flora.reports import STATES
-from flow_pipelines.providers.flora.workflows import input_type
+from flow_pipelines.providers.flora.media import OUTPUT_HOSTS
 
 PROFILE = ProviderProfile(
     name=NAME,
@@ -44,24 +30,4 @@ PROFILE = ProviderProfile(
     connect=FloraProvider,
 )
 
-__all__ = [
-    "MAX_LISTED",
-    "PROFILE",
-    "SIGNED_URL",
-    "STATES",
-    "Asset",
-    "AssetFile",
-    "FloraClient",
-    "FloraProvider",
-    "Model",
-    "ModelParam",
-    "Port",
-    "Project",
-    "RunOutput",
-    "Technique",
-    "TechniqueRun",
-    "Upload",
-    "Workspace",
-    "input_type",
-    "read_callback",
-]
+__all__ = ["PROFILE", "FloraClient", "FloraProvider"]

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from flow_pipelines.model import json_values as read
-from flow_pipelines.provider import Callback, CallbackRefused, CallbackRequest
+from flow_pipelines.provider.callbacks import Callback, CallbackRefused, CallbackRequest
 from flow_pipelines.redaction import Secret
 
 SIGNATURE_HEADER = "flora-signature"

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from flow_pipelines.model import json_values as read
-from flow_pipelines.provider import AnsweredRequest, ApiClient, Record
+from flow_pipelines.provider import AnsweredRequest, ApiClient
+from flow_pipelines.provider.records import Record
 from flow_pipelines.providers.flora.calls import API, given
 
 PAGE_ITEMS, MAX_PAGES = 100, 100

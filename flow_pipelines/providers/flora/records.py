@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, BeforeValidator, Field, StringConstraints, model_validator
 
 from flow_pipelines.model import json_values as read
-from flow_pipelines.provider import (
+from flow_pipelines.provider.records import (
     Identifier,
     MaybeAmount,
     MaybeCount,

@@ -9,27 +9,8 @@ from __future__ import annotations
 
 from flow_pipelines.provider import ApiRequest, DocumentedCall, ProviderProfile, RateLimit
 from flow_pipelines.providers.floyo.adapter import FloyoProvider
-from flow_pipelines.providers.floyo.calls import (
-    ACCOUNT_STATUSES,
-    API,
-    DEMO,
-    FILES_PAGE,
-    NAME,
-    RUNS_PAGE,
-    VERDICTS,
-    read_error,
-)
+from flow_pipelines.providers.floyo.calls import API, DEMO, FILES_PAGE, NAME, RUNS_PAGE
 from flow_pipelines.providers.floyo.client import FloyoClient
-from flow_pipelines.providers.floyo.files import FileNameTaken, OnConflict
-from flow_pipelines.providers.floyo.records import (
-    Cancellation,
-    CreatedRun,
-    File,
-    ListedRun,
-    Run,
-    UploadedFile,
-)
-from flow_pipelines.providers.floyo.reports import STATES
 
 CDN = "https://cdn.floyo.ai"
 CALLS = (
@@ -66,21 +47,4 @@ PROFILE = ProviderProfile(
     connect=FloyoProvider,
 )
 
-__all__ = [
-    "ACCOUNT_STATUSES",
-    "NAME",
-    "PROFILE",
-    "STATES",
-    "VERDICTS",
-    "Cancellation",
-    "CreatedRun",
-    "File",
-    "FileNameTaken",
-    "FloyoClient",
-    "FloyoProvider",
-    "ListedRun",
-    "OnConflict",
-    "Run",
-    "UploadedFile",
-    "read_error",
-]
+__all__ = ["PROFILE", "FloyoClient", "FloyoProvider"]

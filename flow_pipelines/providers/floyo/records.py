@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from flow_pipelines.provider import (
+from flow_pipelines.provider.records import (
     Identifier,
     MaybeCount,
     MaybeIdentifier,

@@ -7,7 +7,8 @@ from typing import Any
 
 from PIL import Image
 
-from flow_pipelines.providers.floimg import Execution, FloImgClient
+from flow_pipelines.providers.floimg import FloImgClient
+from flow_pipelines.providers.floimg.records import Execution
 from flow_pipelines_tests.conformance.providers.account import Account
 
 WORKFLOW = "wf_city_poster"

@@ -22,14 +22,12 @@ from flow_pipelines.model.errors import (
     SubmitOutcomeUnknown,
     TransferError,
 )
-from flow_pipelines.provider import CallbackRequest, ListsWorkflows, TakesFiles
+from flow_pipelines.provider import ListsWorkflows, TakesFiles
+from flow_pipelines.provider.callbacks import CallbackRequest
 from flow_pipelines.providers import profile
-from flow_pipelines.providers.comflowy import (
-    ComflowyClient,
-    ProgressPayload,
-    ResultPayload,
-    read_payload,
-)
+from flow_pipelines.providers.comflowy import ComflowyClient
+from flow_pipelines.providers.comflowy.callbacks import read_payload
+from flow_pipelines.providers.comflowy.records import ProgressPayload, ResultPayload
 from flow_pipelines_tests.conformance.providers.account import Account
 
 WORKFLOW = "3fef208b-7d25-4d9a-8ec9-c79eb2153234"

@@ -15,7 +15,8 @@ from flow_pipelines.model.errors import (
     RequestRejected,
 )
 from flow_pipelines.provider import InputFile, ListsWorkflows, SubmitRequest, TakesFiles
-from flow_pipelines.providers.flora import SIGNED_URL, AssetFile, FloraClient, FloraProvider
+from flow_pipelines.providers.flora import FloraClient, FloraProvider
+from flow_pipelines.providers.flora.media import SIGNED_URL, AssetFile
 from flow_pipelines_tests.conformance.calls.test_flora_calls import PICTURE, SPACE
 from flow_pipelines_tests.conformance.providers.account import Account
 

@@ -19,7 +19,8 @@ from flow_pipelines.model.errors import (
     SubmitOutcomeUnknown,
 )
 from flow_pipelines.providers import profile
-from flow_pipelines.providers.flora import AssetFile, FloraClient
+from flow_pipelines.providers.flora import FloraClient
+from flow_pipelines.providers.flora.media import AssetFile
 from flow_pipelines_tests.conformance.providers.account import Account
 
 SPACE, TECHNIQUE = "ws_sandbox0001", "city-poster"

@@ -8,7 +8,8 @@ from typing import Any
 
 from flow_pipelines.model import Receipt, RunReport, SubmissionState, Workflow
 from flow_pipelines.provider import SubmitRequest
-from flow_pipelines.providers.comflowy import SIGN_IN, ComflowyProvider
+from flow_pipelines.providers.comflowy import ComflowyProvider
+from flow_pipelines.providers.comflowy.calls import SIGN_IN
 from flow_pipelines.redaction import Secret
 from flow_pipelines.transport import HttpTransport, MemoryPaceStore, RetryBudget
 from flow_pipelines_tests.fakes import ManualClock

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from flow_pipelines.provider import Callback, CallbackRefused, CallbackRequest
+from flow_pipelines.provider.callbacks import Callback, CallbackRefused, CallbackRequest
 from flow_pipelines.providers import profile
-from flow_pipelines.providers.comflowy import ProgressPayload, ResultPayload, read_payload
-from flow_pipelines.providers.comflowy.callbacks import MAX_BYTES
+from flow_pipelines.providers.comflowy.callbacks import MAX_BYTES, read_payload
+from flow_pipelines.providers.comflowy.records import ProgressPayload, ResultPayload
 from flow_pipelines_tests.unit.providers.comflowy_harness import RUN, SAMPLES
 
 LINK = "https://images.comflowy.com/a.png?Signature=abc"

@@ -25,7 +25,9 @@ from flow_pipelines.model.errors import (
 )
 from flow_pipelines.model.output import OutputRef
 from flow_pipelines.provider import Resend
-from flow_pipelines.providers.flora import PROFILE, TechniqueRun, input_type
+from flow_pipelines.providers.flora import PROFILE
+from flow_pipelines.providers.flora.records import TechniqueRun
+from flow_pipelines.providers.flora.workflows import input_type
 from flow_pipelines_tests.unit.providers.flora_harness import (
     KEY,
     RUN,

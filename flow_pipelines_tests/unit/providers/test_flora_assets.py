@@ -14,7 +14,9 @@ from flow_pipelines.model.errors import (
     UnexpectedAnswer,
 )
 from flow_pipelines.provider import InputFile, SubmitRequest
-from flow_pipelines.providers.flora import PROFILE, AssetFile, FloraClient, Upload
+from flow_pipelines.providers.flora import PROFILE, FloraClient
+from flow_pipelines.providers.flora.media import AssetFile
+from flow_pipelines.providers.flora.records import Upload
 from flow_pipelines.redaction import Secret
 from flow_pipelines.transport import HttpTransport, MemoryPaceStore
 from flow_pipelines_tests.fakes import ManualClock

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from flow_pipelines.provider import Callback, CallbackRefused, CallbackRequest
-from flow_pipelines.providers.flora import PROFILE, read_callback
-from flow_pipelines.providers.flora.callbacks import sign
+from flow_pipelines.provider.callbacks import Callback, CallbackRefused, CallbackRequest
+from flow_pipelines.providers.flora import PROFILE
+from flow_pipelines.providers.flora.callbacks import read_callback, sign
 from flow_pipelines.redaction import Secret
 
 SECRET, OTHER = "whsec_test_0123456789abcdef", "whsec_test_fedcba9876543210"
