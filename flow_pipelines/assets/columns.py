@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from flow_pipelines.reports.comparison import comparison_schema
-from flow_pipelines.reports.cost_table import cost_schema
+from flow_pipelines.reports.comparison import COMPARISON_SCHEMA
+from flow_pipelines.reports.cost_report import COST_SCHEMA
 from flow_pipelines.storage.tables import MANIFEST_SCHEMA, RUNS_SCHEMA
 
 PROMPTS_SCHEMA = pa.schema([
@@ -99,12 +99,12 @@ def manifest_columns() -> dict[str, Any]:
 
 def comparison_columns() -> dict[str, Any]:
     """Return the schema of `<name>/comparison`."""
-    return _metadata(comparison_schema(), {**DESCRIPTIONS, **_OF_A_SIDE})
+    return _metadata(COMPARISON_SCHEMA, {**DESCRIPTIONS, **_OF_A_SIDE})
 
 
 def cost_columns() -> dict[str, Any]:
     """Return the schema of `cost_report`."""
-    return _metadata(cost_schema(), {**DESCRIPTIONS, **_OF_COSTS})
+    return _metadata(COST_SCHEMA, {**DESCRIPTIONS, **_OF_COSTS})
 
 
 def _metadata(schema: pa.Schema, descriptions: Mapping[str, str]) -> dict[str, Any]:

@@ -16,13 +16,15 @@ from flow_pipelines.lifecycle.file_locations import FileLocations
 from flow_pipelines.lifecycle.plan import latest
 from flow_pipelines.model import Night
 from flow_pipelines.model.states import UNDER_WAY
-from flow_pipelines.reports.comparison import MatchedRows, Side, verdict
-from flow_pipelines.reports.comparison_page import comparison_html
-from flow_pipelines.reports.comparison_summary import (
+from flow_pipelines.reports.comparison import (
     ColumnSummary,
     ComparedColumn,
+    MatchedRows,
+    Side,
     summarize_columns,
+    verdict,
 )
+from flow_pipelines.reports.comparison_page import comparison_html
 from flow_pipelines.reports.preview import preview_markdown
 from flow_pipelines.reports.row_view import StoredPictures
 from flow_pipelines.resources import IO_MANAGER_KEY

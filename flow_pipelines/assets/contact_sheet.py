@@ -11,7 +11,7 @@ from flow_pipelines.assets.versions import CODE
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.lifecycle import summarize_night
 from flow_pipelines.lifecycle.plan import latest
-from flow_pipelines.reports.night_report import NightReport
+from flow_pipelines.reports.gallery import NightReport
 from flow_pipelines.reports.row_view import StoredPictures, night_views
 from flow_pipelines.resources.failures import failures
 

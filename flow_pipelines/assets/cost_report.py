@@ -10,7 +10,7 @@ from pydantic import Field
 from flow_pipelines.assets.columns import cost_columns, shown_table
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.providers import provider_names
-from flow_pipelines.reports.cost_chart import cost_chart
+from flow_pipelines.reports.cost_chart import cost_chart, picture_markdown, trend_markdown
 from flow_pipelines.reports.cost_report import (
     MonthToDate,
     brought_up_to_date,
@@ -18,10 +18,10 @@ from flow_pipelines.reports.cost_report import (
     cost_markdown,
     cost_numbers,
     cost_sentence,
+    cost_table,
+    known_costs,
     last_days,
 )
-from flow_pipelines.reports.cost_table import cost_table, known_costs
-from flow_pipelines.reports.cost_trend import picture_markdown, trend_markdown
 from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
 from flow_pipelines.resources.report_place import FOLDER, TABLE, ReportPlace, report_place

@@ -1,27 +1,159 @@
-"""The sides of a comparison, their rows matched by prompt: for the page, and as a table."""
+"""The sides of a comparison, matched by prompt: rows of the page, sums a side, and a table."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
 
 from flow_pipelines.model.output import Output
 from flow_pipelines.model.states import SubmissionState
 from flow_pipelines.model.submission import Submission
 from flow_pipelines.model.wording import money
-from flow_pipelines.reports.comparison_summary import (
-    ColumnSummary,
-    ComparedColumn,
-    ComparedRow,
-)
+from flow_pipelines.reports.cost_report import per_image
 from flow_pipelines.reports.row_view import RowView, StoredPictures, whole_row_view
 from flow_pipelines.storage.places import uri_of
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+_TEXT, _TIME = pa.string(), pa.timestamp("us", tz="UTC")
+
+COMPARISON_SCHEMA = pa.schema([
+    ("prompt_id", _TEXT),
+    ("copy", pa.int32()),
+    ("prompt", _TEXT),
+    ("side", _TEXT),
+    ("batch", _TEXT),
+    ("partition_key", _TEXT),
+    ("provider", _TEXT),
+    ("workflow", _TEXT),
+    ("seed", pa.uint64()),
+    ("status", _TEXT),
+    ("images", pa.int32()),
+    ("s3_uri", _TEXT),
+    ("submitted_at", _TIME),
+    ("finished_at", _TIME),
+    ("run_ms", pa.int64()),
+    ("flotime_ms", pa.int64()),
+    ("cost_usd", pa.decimal128(18, 6)),
+    ("cost_basis", _TEXT),
+    ("submission_key", _TEXT),
+    ("provider_run_id", _TEXT),
+])  # fmt: skip
+"""The columns of the table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedColumn:
+    """One side of a comparison: a provider with a workflow."""
+
+    name: str
+    """The heading; short, and different from every other column's."""
+    note: str = ""
+    """One line below it: the workflow, the account."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedRow:
+    """One prompt, with a cell for each column in their order."""
+
+    prompt_id: str
+    prompt: str
+    cells: Sequence[RowView | None]
+    """None: this prompt was not meant for that column. So are cells that are missing at the end."""
+
+    @property
+    def states(self) -> Sequence[str]:
+        """Return the states that occur in it."""
+        return sorted({cell.state for cell in self.cells if cell})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnSummary:
+    """A column in numbers."""
+
+    column: ComparedColumn
+    images: int
+    failed: int
+    """Cells that are marked: a picture was to come, and will not by itself."""
+    cost_usd: Decimal
+    """Of everything whose cost is known."""
+    costs_unknown: int
+    costs_estimated: int
+    cost_per_image_usd: Decimal | None
+    """Exact to the millionth; None without an image."""
+    median_seconds: float | None
+    """Of succeeded runs that tell their duration."""
+    median_flotime_ms: float | None
+    cheapest: bool = False
+    """By cost per image, among columns without an unknown cost; several where they are equal."""
+    fastest: bool = False
+    """By the median of seconds; several where they are equal."""
+
+    @property
+    def median_ms(self) -> float | None:
+        """Return the median in the unit of durations."""
+        return None if self.median_seconds is None else self.median_seconds * 1000
+
+    @property
+    def doubts(self) -> str:
+        """Return how many costs are unknown or estimated, in words."""
+        counts = ((self.costs_unknown, "unknown"), (self.costs_estimated, "estimated"))
+        return ", ".join(f"{count} {word}" for count, word in counts if count)
+
+
+def summarize_columns(
+    columns: Sequence[ComparedColumn], rows: Iterable[ComparedRow]
+) -> Sequence[ColumnSummary]:
+    """Return the sums of every column, in their order. Loads no picture.
+
+    Cheapest and fastest are said only where at least two columns can be compared.
+    """
+    cells: list[list[RowView]] = [[] for _ in columns]
+    for row in rows:
+        for column_cells, cell in zip(cells, row.cells, strict=False):
+            if cell is not None:
+                column_cells.append(cell)
+    sums = [_summary(column, seen) for column, seen in zip(columns, cells, strict=True)]
+    costs = (None if column.costs_unknown else column.cost_per_image_usd for column in sums)
+    cheapest, fastest = _least(costs), _least(column.median_seconds for column in sums)
+    return [
+        replace(column, cheapest=index in cheapest, fastest=index in fastest)
+        for index, column in enumerate(sums)
+    ]
+
+
+def _summary(column: ComparedColumn, cells: Sequence[RowView]) -> ColumnSummary:
+    images = sum(cell.images for cell in cells)
+    cost = sum((cell.cost_usd for cell in cells if cell.cost_usd is not None), Decimal(0))
+    done = [cell for cell in cells if cell.run_succeeded]
+    return ColumnSummary(
+        column=column,
+        images=images,
+        failed=sum(cell.is_problem for cell in cells),
+        cost_usd=cost,
+        costs_unknown=sum(cell.cost_is_unknown for cell in cells),
+        costs_estimated=sum(cell.cost_estimated for cell in cells if cell.cost_usd is not None),
+        cost_per_image_usd=per_image(cost, images),
+        median_seconds=_median([c.run_ms / 1000 for c in done if c.run_ms is not None]),
+        median_flotime_ms=_median([c.flotime_ms for c in done if c.flotime_ms is not None]),
+    )
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return float(statistics.median(values)) if values else None
+
+
+def _least(values: Iterable[Decimal | float | None]) -> frozenset[int]:
+    """Return the indexes of the least value, where there is something to compare it with."""
+    known = {index: value for index, value in enumerate(values) if value is not None}
+    if len(known) < 2:  # noqa: PLR2004 - a comparison takes two
+        return frozenset()
+    least = min(known.values())
+    return frozenset(index for index, value in known.items() if value == least)
+
 
 _Row = tuple[str, int]
 """Prompt id and copy: what a row has on every side."""
@@ -109,71 +241,30 @@ class MatchedRows:
 
     def table(self) -> pa.Table:
         """Return a row a prompt, copy and side: state, money, time and the first picture."""
-        import pyarrow as pa
-
         records = [
             _record(one, side)
             for submissions in self.by_row.values()
             for one, side in zip(submissions, self.sides, strict=True)
             if one is not None
         ]
-        return pa.Table.from_pylist(records, schema=comparison_schema())
+        return pa.Table.from_pylist(records, schema=COMPARISON_SCHEMA)
 
 
 def _record(row: Submission, side: Side) -> dict[str, Any]:
     images = side.images(row)
     first = images[0].stored if images else None
-    return {
-        "prompt_id": row.prompt_id,
-        "copy": row.copy,
+    record = {
         "prompt": row.prompt.encode("utf-8", "replace").decode("utf-8"),
         "side": side.column.name,
         "batch": row.night.batch,
         "partition_key": row.night.partition_key,
-        "provider": row.provider,
-        "workflow": row.workflow,
-        "seed": row.seed,
         "status": row.state.value,
         "images": len(images),
         "s3_uri": uri_of(first) if first else None,
-        "submitted_at": row.submitted_at,
-        "finished_at": row.finished_at,
-        "run_ms": row.run_ms,
-        "flotime_ms": row.flotime_ms,
-        "cost_usd": row.cost_usd,
         "cost_basis": row.cost_basis.value,
-        "submission_key": row.submission_key,
-        "provider_run_id": row.provider_run_id,
     }
-
-
-def comparison_schema() -> pa.Schema:
-    """Return the columns of the table."""
-    import pyarrow as pa
-
-    text, time = pa.string(), pa.timestamp("us", tz="UTC")
-    return pa.schema([
-        ("prompt_id", text),
-        ("copy", pa.int32()),
-        ("prompt", text),
-        ("side", text),
-        ("batch", text),
-        ("partition_key", text),
-        ("provider", text),
-        ("workflow", text),
-        ("seed", pa.uint64()),
-        ("status", text),
-        ("images", pa.int32()),
-        ("s3_uri", text),
-        ("submitted_at", time),
-        ("finished_at", time),
-        ("run_ms", pa.int64()),
-        ("flotime_ms", pa.int64()),
-        ("cost_usd", pa.decimal128(18, 6)),
-        ("cost_basis", text),
-        ("submission_key", text),
-        ("provider_run_id", text),
-    ])  # fmt: skip
+    as_they_are = [name for name in COMPARISON_SCHEMA.names if name not in record]
+    return record | {name: getattr(row, name) for name in as_they_are}
 
 
 def verdict(summaries: Sequence[ColumnSummary], rows: int) -> str:

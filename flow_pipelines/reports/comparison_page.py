@@ -6,15 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 
-from flow_pipelines.reports.comparison_summary import (
+from flow_pipelines.reports.comparison import (
     ComparedColumn,
     ComparedRow,
     summarize_columns,
 )
 from flow_pipelines.reports.page import FRAME_BYTES, PAGE_BYTES, render
 from flow_pipelines.reports.pictures import PictureBudget, small_pictures
-from flow_pipelines.reports.row_view import RowView
-from flow_pipelines.reports.shown_picture import LEFT_OUT, ShownPicture, absence, shown_picture
+from flow_pipelines.reports.row_view import LEFT_OUT, RowView, ShownPicture, absence, shown_picture
 
 MOST_PICTURES = 800
 """With more, each would be a smudge: the first rows have theirs, the others a link."""

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from flow_pipelines.reports.drawn_text import FAINT, PAPER, RED, fit, wrap, write
 from flow_pipelines.reports.pictures import Broken
-from flow_pipelines.reports.row_view import RowView
-from flow_pipelines.reports.shown_picture import absence
+from flow_pipelines.reports.row_view import RowView, absence
 
 if TYPE_CHECKING:
     from PIL.Image import Image

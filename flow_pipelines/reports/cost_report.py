@@ -1,7 +1,9 @@
-"""What was spent: by night, batch and provider, and in this month; as a table and in words."""
+"""What was spent, by night, batch and provider and in this month: as a stored table, in words."""
 
 from __future__ import annotations
 
+import io
+import json
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -10,31 +12,40 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from flow_pipelines.model.wording import money
-from flow_pipelines.reports.markdown import plain
+from flow_pipelines.reports.preview import plain
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from flow_pipelines.ledger.records import CostLine, SpendLine
 
-COLUMNS = (
-    "night",
-    "batch",
-    "provider",
-    "day",
-    "runs",
-    "failed",
-    "images",
-    "flotime_ms",
-    "cost_usd",
-    "cost_per_image_usd",
-    "estimated_usd",
-    "runs_cost_unknown",
-)
+
+_MONEY_TYPE = pa.decimal128(18, 6)
+COST_SCHEMA = pa.schema([
+    ("night", pa.string()),
+    ("batch", pa.string()),
+    ("provider", pa.string()),
+    ("day", pa.string()),
+    ("runs", pa.int64()),
+    ("failed", pa.int64()),
+    ("images", pa.int64()),
+    ("flotime_ms", pa.int64()),
+    ("cost_usd", _MONEY_TYPE),
+    ("cost_per_image_usd", _MONEY_TYPE),
+    ("estimated_usd", _MONEY_TYPE),
+    ("runs_cost_unknown", pa.int64()),
+])  # fmt: skip
+COLUMNS = tuple(COST_SCHEMA.names)
 _COUNTS = ("runs", "failed", "images", "flotime_ms", "runs_cost_unknown")
 _MONEY = ("cost_usd", "estimated_usd")
 _MICRO = Decimal("0.000001")
+_MARK = b"flow_pipelines.cost_report"
+"""Metadata of the stored table: which ledger wrote it, and when."""
+_VERSION = 1
 _ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -92,7 +103,7 @@ def cost_frame(lines: Iterable[CostLine]) -> pd.DataFrame:
         | {"cost_per_image_usd": per_image(row["cost_usd"], row["images"])}
         for (night, batch, provider), row in sorted(sums.items())
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _day(line: CostLine) -> str:
@@ -233,3 +244,48 @@ def _nights_table(frame: pd.DataFrame, days: int) -> str:
     if left_out:
         rows.append(f"\n… and {left_out} earlier days, all of them in the table in the bucket.")
     return "\n".join(rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownCosts:
+    """A cost report that was written before."""
+
+    frame: pd.DataFrame
+    as_of: datetime
+    """Every change until then is in it."""
+
+
+def cost_table(frame: pd.DataFrame, *, ledger_id: str, as_of: datetime) -> pa.Table:
+    """Return the table, with a mark of the ledger and the time that it is from."""
+    table = pa.Table.from_pandas(frame, schema=COST_SCHEMA, preserve_index=False)
+    mark = {"version": _VERSION, "ledger_id": ledger_id, "as_of": as_of.isoformat()}
+    return table.replace_schema_metadata(
+        {**(table.schema.metadata or {}), _MARK: json.dumps(mark).encode()}
+    )
+
+
+def known_costs(content: bytes | None, *, ledger_id: str) -> KnownCosts | None:
+    """Read a table that `cost_table` gave; None where it is from elsewhere, or is no such table."""
+    if content is None:
+        return None
+    try:
+        table = pq.read_table(io.BytesIO(content))
+        mark = json.loads((table.schema.metadata or {})[_MARK])
+        if (mark["version"], mark["ledger_id"]) != (_VERSION, ledger_id):
+            return None
+        frame = table.cast(COST_SCHEMA).to_pandas()
+        return KnownCosts(frame=frame[list(COLUMNS)], as_of=datetime.fromisoformat(mark["as_of"]))
+    except (pa.ArrowException, KeyError, TypeError, ValueError):
+        return None  # it is made anew from the ledger, which alone counts
+
+
+def table_owner(content: bytes | None) -> str | None:
+    """Return the id of the ledger that wrote a table; None where there is none, or no mark."""
+    if content is None:
+        return None
+    try:
+        schema = pq.read_schema(io.BytesIO(content))
+        owner = json.loads((schema.metadata or {})[_MARK])["ledger_id"]
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
+        return None
+    return owner if isinstance(owner, str) and owner else None

@@ -1,4 +1,4 @@
-"""A night to look through: every picture in one file a page, with a filter and a large view."""
+"""All that shows a night: the gallery's pages with every picture, the contact sheet, previews."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from flow_pipelines.reports.contact_sheet import ContactSheet
 from flow_pipelines.reports.page import FRAME_BYTES, PAGE_BYTES, render
 from flow_pipelines.reports.pictures import Broken, PictureBudget, small_pictures
-from flow_pipelines.reports.row_view import RowView
-from flow_pipelines.reports.shown_picture import ShownPicture, absence, shown_picture
+from flow_pipelines.reports.preview import MOSAIC_TILES, mosaic_markdown, preview_markdown
+from flow_pipelines.reports.row_view import RowView, ShownPicture, absence, shown_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+
 VIEWS_A_PAGE = 300
+_EXAMPLE_PIXELS = 400
 _LONGEST_PROMPTS = (2000, 500, 100)
 """Characters of a prompt: fewer where a page's prompts would leave no room for pictures."""
 
@@ -97,3 +100,53 @@ def _page_links(pages: Sequence[Sequence[RowView]], current: int) -> Iterator[_P
         without = f" ({problems} without)" if problems else ""
         words = f"{first}–{first + len(views) - 1}{without}"
         yield _PageLink(_name(number), words, number == current)
+
+
+class ReportFile(NamedTuple):
+    """One file to store beside the night's pictures."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+
+class NightReport:
+    """A night's gallery, its contact sheet, and what a materialization shows of them.
+
+    Memory stays bounded, however large the night is: a page, the sheet's tiles, a handful of whole
+    pictures.
+    """
+
+    def __init__(self, title: str, subtitle: str, views: Sequence[RowView]) -> None:
+        """Take what is to be shown. Nothing is loaded yet."""
+        self._title, self._subtitle, self._views = title, subtitle, views
+        self._examples: list[Image] = []
+
+    def files(self) -> Iterator[ReportFile]:
+        """Return the gallery's pages, then `contact_sheet.jpg`. Loads each picture once."""
+        sheet = ContactSheet(self._title, self._subtitle, len(self._views))
+        for name, content in gallery_pages(
+            self._title, self._subtitle, self._views, self._pictures(sheet)
+        ):
+            yield ReportFile(name, "text/html; charset=utf-8", content)
+        yield ReportFile("contact_sheet.jpg", "image/jpeg", sheet.jpeg())
+
+    @property
+    def preview(self) -> str:
+        """Return markdown that is shown in place. Of use once the files were written."""
+        return preview_markdown(self._examples, self._subtitle)
+
+    @property
+    def pictures(self) -> str:
+        """Return markdown with the first pictures, that is shown after a click. Likewise."""
+        return mosaic_markdown(self._examples, self._subtitle)
+
+    def _pictures(self, sheet: ContactSheet) -> Iterator[Image | Broken | None]:
+        pictures = small_pictures(view.load for view in self._views)
+        for view, picture in zip(self._views, pictures, strict=True):
+            sheet.add(view, picture)
+            if len(self._examples) < MOSAIC_TILES and not isinstance(picture, str | None):
+                small = picture.copy()
+                small.thumbnail((_EXAMPLE_PIXELS, _EXAMPLE_PIXELS))
+                self._examples.append(small)
+            yield picture

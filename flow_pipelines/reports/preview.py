@@ -1,15 +1,30 @@
-"""What fits into a materialization: a sentence and a strip of thumbnails."""
+"""Markdown for Dagster's pages: escaped words, and a sentence above a strip of thumbnails."""
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from flow_pipelines.reports.markdown import SHOWN_IN_PLACE, plain
 from flow_pipelines.reports.pictures import data_url, small_picture, webp
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+SHOWN_IN_PLACE = 999
+"""Characters; Dagster shows longer markdown only after a click."""
+
+_OBEYED = re.compile(r"[\\`*\[\]|~]")
+
+
+def plain(text: str) -> str:
+    """Return `text` on one line, with nothing in it that would be a link, a tag or a cell's end."""
+    line = " ".join(text.split())
+    line = _OBEYED.sub(lambda mark: f"\\{mark[0]}", line)
+    return html.escape(line, quote=False)
+
 
 TILES = 4
 _TILES_TRIED = ((4, 48), (4, 40), (4, 32), (3, 32), (2, 32), (1, 32))

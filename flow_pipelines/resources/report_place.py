@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from flow_pipelines.reports.cost_table import table_owner
+from flow_pipelines.reports.cost_report import table_owner
 from flow_pipelines.storage.contract import ImageStore
 
 FOLDER = "cost_report"

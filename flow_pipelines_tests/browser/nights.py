@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from flow_pipelines.reports.comparison import ComparedColumn, ComparedRow
 from flow_pipelines.reports.comparison_page import comparison_html
-from flow_pipelines.reports.comparison_summary import ComparedColumn, ComparedRow
 from flow_pipelines.reports.gallery import gallery_pages
 from flow_pipelines.reports.row_view import RowView
 from flow_pipelines_tests.unit.storage.samples import encoded, picture

@@ -27,8 +27,7 @@ from flow_pipelines.ledger.records import CostLine
 from flow_pipelines.model import Night
 from flow_pipelines.model.errors import ConfigurationError, InvalidBatch
 from flow_pipelines.reports.cost_report import MonthToDate, cost_frame, cost_markdown
-from flow_pipelines.reports.markdown import plain
-from flow_pipelines.reports.preview import preview_markdown
+from flow_pipelines.reports.preview import plain, preview_markdown
 from flow_pipelines_tests.dagster.conftest import BATCH, NIGHT, Project, World, materialize
 from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness
 

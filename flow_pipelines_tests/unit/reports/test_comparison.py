@@ -8,12 +8,14 @@ from decimal import Decimal
 from typing import Any
 
 from flow_pipelines.model import CostBasis, Night, Output, StoredFacts, Submission, SubmissionState
-from flow_pipelines.reports.comparison import MatchedRows, Side, verdict
-from flow_pipelines.reports.comparison_summary import (
+from flow_pipelines.reports.comparison import (
     ColumnSummary,
     ComparedColumn,
     ComparedRow,
+    MatchedRows,
+    Side,
     summarize_columns,
+    verdict,
 )
 from flow_pipelines.reports.row_view import StoredPictures
 

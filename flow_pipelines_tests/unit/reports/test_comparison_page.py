@@ -7,13 +7,13 @@ from decimal import Decimal
 
 import pytest
 
-from flow_pipelines.reports.comparison_page import comparison_html
-from flow_pipelines.reports.comparison_summary import (
+from flow_pipelines.reports.comparison import (
     ColumnSummary,
     ComparedColumn,
     ComparedRow,
     summarize_columns,
 )
+from flow_pipelines.reports.comparison_page import comparison_html
 from flow_pipelines.reports.row_view import RowView
 from flow_pipelines_tests.unit.storage.samples import picture
 

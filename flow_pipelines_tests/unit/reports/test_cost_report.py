@@ -16,7 +16,7 @@ from PIL import Image
 
 from flow_pipelines.ledger.records import CostLine, SpendLine
 from flow_pipelines.model import Night
-from flow_pipelines.reports.cost_chart import HEIGHT, WIDTH, cost_chart, cost_days
+from flow_pipelines.reports.cost_chart import HEIGHT, WIDTH, cost_chart, cost_days, trend_markdown
 from flow_pipelines.reports.cost_report import (
     COLUMNS,
     MonthToDate,
@@ -25,9 +25,9 @@ from flow_pipelines.reports.cost_report import (
     cost_markdown,
     cost_numbers,
     cost_sentence,
+    cost_table,
+    known_costs,
 )
-from flow_pipelines.reports.cost_table import cost_table, known_costs
-from flow_pipelines.reports.cost_trend import trend_markdown
 from flow_pipelines.storage.tables import parquet_bytes
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
