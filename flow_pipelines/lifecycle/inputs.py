@@ -97,7 +97,7 @@ class PictureReader:
             if len(content) > MAX_INPUT_BYTES:
                 most = f"at most {MAX_INPUT_BYTES} bytes are taken"
                 return WrongType(f"names {shown}, which is larger; {most}")
-            facts = verify_image(io.BytesIO(content), declared_media_type=None)
+            facts = verify_image(io.BytesIO(content))
         except (ConfigurationError, StorageRefused) as error:
             return WrongType(f"names a picture that cannot be read: {error}")
         except TransferError as error:
@@ -168,7 +168,7 @@ def _file(ports: Ports, batch: str, name: str, sha256: str) -> InputFile:
         state = "is gone" if content is None else "was changed"
         message = f"{ports.store.uri(key)} {state}; materialize {batch}/prompts to store it again"
         raise StorageError(message)
-    facts = verify_image(io.BytesIO(content), declared_media_type=None)
+    facts = verify_image(io.BytesIO(content))
     return InputFile(content=content, file_name=name, media_type=facts.media_type, sha256=sha256)
 
 

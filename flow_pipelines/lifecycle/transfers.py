@@ -35,7 +35,7 @@ from flow_pipelines.model.errors import (
 from flow_pipelines.model.known_again import is_named_by_link
 from flow_pipelines.model.output import NEVER
 from flow_pipelines.provider import Download
-from flow_pipelines.storage.naming import store_name
+from flow_pipelines.storage.places import store_name
 from flow_pipelines.storage.promises import Promise
 from flow_pipelines.storage.transfer import (
     NO_BELIEF,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from concurrent.futures import Future
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -15,28 +16,14 @@ def within(seconds: float, action: Callable[[], T]) -> T:
     An action that takes longer goes on unwatched, in a thread that keeps no process alive: what
     it does late must be harmless. Raises: TimeoutError.
     """
-    work = _Work(action)
-    thread = threading.Thread(target=work.run, name="within a deadline", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return work.result()
+    outcome: Future[T] = Future()
 
-
-class _Work(Generic[T]):
-    def __init__(self, action: Callable[[], T]) -> None:
-        self._action = action
-        self._results: list[T] = []
-        self._error: BaseException | None = None
-
-    def run(self) -> None:
+    def run() -> None:
         try:
-            self._results.append(self._action())
+            outcome.set_result(action())
         except BaseException as error:  # noqa: BLE001 - raised by whoever waits
-            self._error = error
+            outcome.set_exception(error)
 
-    def result(self) -> T:
-        if self._error is not None:
-            raise self._error
-        if not self._results:
-            raise TimeoutError
-        return self._results[0]
+    # No pool: the end of a process waits for the threads of every pool.
+    threading.Thread(target=run, name="within a deadline", daemon=True).start()
+    return outcome.result(seconds)

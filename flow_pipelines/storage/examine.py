@@ -118,7 +118,7 @@ def _written(head: bytes, promise: Promise) -> FileFacts:
 def _picture(source: BinaryIO, promise: Promise, head: bytes, max_pixels: int) -> FileFacts:
     known = image_type(head)
     try:
-        image = verify_image(source, declared_media_type=None, max_pixels=max_pixels)
+        image = verify_image(source, max_pixels=max_pixels)
     except ImageTooLarge as error:
         facts = _recognized(known, promise, str(error))
         return replace(facts, width=error.width, height=error.height)

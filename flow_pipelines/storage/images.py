@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from flow_pipelines.model.errors import OutputRefused, TransferError
@@ -68,9 +67,7 @@ class ImageTooLarge(OutputRefused):
         super().__init__(message)
 
 
-def verify_image(
-    source: Path | BinaryIO, *, declared_media_type: str | None, max_pixels: int = MAX_PIXELS
-) -> ImageFacts:
+def verify_image(source: BinaryIO, *, max_pixels: int = MAX_PIXELS) -> ImageFacts:
     """Decode every pixel of an image, and say what it is by its content alone.
 
     Of an animation, frames are decoded up to 8 × `max_pixels` pixels in all, or 10,000 of them.
@@ -78,12 +75,7 @@ def verify_image(
     Raises: ImageBroken: broken or cut, fetch it again. ImageTooLarge. OutputRefused: not an image
     (SVG and HTML never are); another fetch gives the same.
     """
-    if isinstance(source, Path):
-        with source.open("rb") as file:
-            return verify_image(
-                file, declared_media_type=declared_media_type, max_pixels=max_pixels
-            )
-    known = _begins_like_an_image(source, declared_media_type)
+    known = _begins_like_an_image(source)
     with _decoding(known):
         pixels, flaw = _pixels_of(source)
         with _opened(pixels) as image:
@@ -97,16 +89,14 @@ def verify_image(
     )
 
 
-def _begins_like_an_image(source: BinaryIO, declared_media_type: str | None) -> bool:
+def _begins_like_an_image(source: BinaryIO) -> bool:
     source.seek(0)
     head = source.read(_HEAD_BYTES)
-    declared = f" (declared as {declared_media_type})" if declared_media_type else ""
     if not head:
-        raise ImageBroken(f"The output is empty{declared}.")
+        raise ImageBroken("The output is empty.")
     if looks_like_markup(head):
         raise OutputRefused(
-            f"The output is HTML, SVG, XML or JSON, not an image{declared}; "
-            f"it begins with {head[:60]!r}."
+            f"The output is HTML, SVG, XML or JSON, not an image; it begins with {head[:60]!r}."
         )
     return begins_like_an_image(head)
 

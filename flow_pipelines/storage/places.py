@@ -1,9 +1,16 @@
-"""Where a stored file is: in the bucket it was stored in, which need not be the one of today."""
+"""A stored file's name, and where it is: the bucket of then, which need not be today's."""
 
 from __future__ import annotations
 
 from flow_pipelines.model.output import StoredFacts
 from flow_pipelines.storage.contract import ImageStore
+
+
+def store_name(
+    prompt_id_safe: str, copy: int, submission_key: str, output_index: int, extension: str
+) -> str:
+    """Return the file name of a stored output; `prompt_id_safe` already fits in a path."""
+    return f"{prompt_id_safe}.{copy}.{submission_key[:8]}.{output_index}.{extension}"
 
 
 def uri_of(facts: StoredFacts) -> str | None:

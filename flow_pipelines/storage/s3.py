@@ -20,7 +20,7 @@ from flow_pipelines.model.errors import StorageError, StorageRefused
 from flow_pipelines.retries import Retries, RetryBudget
 from flow_pipelines.storage.contract import NO_NOTES, ListedObject, ObjectNotes, StoredObject
 from flow_pipelines.storage.deadline import within
-from flow_pipelines.storage.s3_errors import Retrying, code_of, status_of
+from flow_pipelines.storage.s3_errors import NOT_IMPLEMENTED, Retrying, code_of, status_of
 from flow_pipelines.storage.s3_upload import (
     Upload,
     answers_that_it_exists,
@@ -74,7 +74,7 @@ class S3ImageStore:
         self._clock = clock
         self._extra = dict(extra_put_args or {})
         self._budget = budget or RetryBudget(attempts=5, first_delay_seconds=0.5)
-        self._retrying = Retrying(bucket, Retries(self._budget, clock))
+        self._call = Retrying(bucket, Retries(self._budget, clock))
         self._lock = threading.Lock()
         self._honors_condition = honors_condition
         self._bucket_seen = False
@@ -103,21 +103,19 @@ class S3ImageStore:
         notes: ObjectNotes = NO_NOTES,
     ) -> StoredObject:
         """Store an object that must not replace another; see `ImageStore.put_new`."""
-        upload = self._upload(key, content, media_type, sha256, size_bytes, notes)
-        for _ in range(self._budget.attempts):
-            if self._create(upload):
-                return StoredObject(
-                    key=key, size_bytes=size_bytes, sha256=sha256, media_type=media_type
-                )
-            existing = self.inspect(key)
-            if existing is not None:
-                return same_or_refuse(existing, upload, self.uri(key))
-            # 409: another writer's upload was under way, and has ended in nothing since.
-            self._clock.sleep(self._budget.first_delay_seconds)
-        raise StorageError(
-            f"Cannot store {self.uri(key)}: another writer is always in the way. Is a second "
-            "process storing the same night? What is there is intact; run it again."
+        upload = Upload(
+            key=key,
+            content=content,
+            media_type=media_type,
+            sha256=sha256,
+            size_bytes=size_bytes,
+            notes=notes,
+            extra=self._extra,
         )
+        existing = self._create_or_see(upload, self.inspect)
+        if existing is not None:
+            return same_or_refuse(existing, upload, self.uri(key))
+        return StoredObject(key=key, size_bytes=size_bytes, sha256=sha256, media_type=media_type)
 
     def put(self, key: str, content: bytes, *, media_type: str) -> StoredObject:
         """Store an object in the place of whatever was there (tables, sheets)."""
@@ -144,15 +142,8 @@ class S3ImageStore:
         upload = self._upload_bytes(key, content, "application/json")
 
         def write() -> bool:
-            for _ in range(budget.attempts):
-                if hurried._create(upload):  # noqa: SLF001 - another of this very class
-                    return True
-                existing = hurried.get(key)
-                if existing is not None:
-                    return existing == content
-                self._clock.sleep(budget.first_delay_seconds)
-            message = f"Cannot store {self.uri(key)}: another writer is always in the way."
-            raise StorageError(message)
+            existing = hurried._create_or_see(upload, hurried.get)  # noqa: SLF001 - our own class
+            return existing in (None, content)
 
         try:
             return within(seconds, write)
@@ -193,9 +184,9 @@ class S3ImageStore:
 
     def inspect(self, key: str) -> StoredObject | None:
         """Return what is known of an object, its SHA-256 at any price; see `ImageStore.inspect`."""
-        found = self.head(key)
-        if found is None or found.sha256 is not None:
-            return found
+        stored = self.head(key)
+        if stored is None or stored.sha256 is not None:
+            return stored
 
         def read() -> str:
             digest = hashlib.sha256()
@@ -206,25 +197,23 @@ class S3ImageStore:
             return digest.hexdigest()
 
         sha256 = self._unless_absent(read, doing="read", key=key)
-        if sha256 is None:
-            return None
-        return replace(found, sha256=sha256)
+        return None if sha256 is None else replace(stored, sha256=sha256)
 
     def list_keys(self, prefix: str, limit: int | None = None) -> Iterator[str]:
         """Return the full keys that start with the full key `prefix` (`ImageStore.list_keys`)."""
-        return (found.key for found in self.list_objects(prefix, limit))
+        return (listed.key for listed in self.list_objects(prefix, limit))
 
     def list_objects(self, prefix: str, limit: int | None = None) -> Iterator[ListedObject]:
         """Return what `list_keys` gives, with sizes."""
         for page in self._pages(prefix, limit, {}):
-            for found in page.get("Contents", ()):
-                yield ListedObject(key=found["Key"], size_bytes=found["Size"])
+            for entry in page.get("Contents", ()):
+                yield ListedObject(key=entry["Key"], size_bytes=entry["Size"])
 
     def list_folders(self, prefix: str) -> Iterator[str]:
         """Return the names of the folders right below `prefix`, in their order."""
         for page in self._pages(prefix, None, {"Delimiter": "/"}):
-            for found in page.get("CommonPrefixes", ()):
-                yield found["Prefix"].removeprefix(prefix).rstrip("/")
+            for folder in page.get("CommonPrefixes", ()):
+                yield folder["Prefix"].removeprefix(prefix).rstrip("/")
 
     def at(self, bucket: str, prefix: str) -> S3ImageStore:
         """Return the same store at another bucket and prefix. No call is made."""
@@ -305,28 +294,30 @@ class S3ImageStore:
 
     # -- writing ----------------------------------------------------------------------------
 
-    def _upload(
-        self,
-        key: str,
-        content: BinaryIO,
-        media_type: str,
-        sha256: str,
-        size_bytes: int,
-        notes: ObjectNotes = NO_NOTES,
-    ) -> Upload:
+    def _upload_bytes(self, key: str, content: bytes, media_type: str) -> Upload:
         return Upload(
             key=key,
-            content=content,
+            content=io.BytesIO(content),
             media_type=media_type,
-            sha256=sha256,
-            size_bytes=size_bytes,
-            notes=notes,
+            sha256=hashlib.sha256(content).hexdigest(),
+            size_bytes=len(content),
             extra=self._extra,
         )
 
-    def _upload_bytes(self, key: str, content: bytes, media_type: str) -> Upload:
-        sha256 = hashlib.sha256(content).hexdigest()
-        return self._upload(key, io.BytesIO(content), media_type, sha256, len(content))
+    def _create_or_see(self, upload: Upload, look: Callable[[str], T | None]) -> T | None:
+        """Create an object; else return what `look` finds under its key. None: it was created."""
+        for _ in range(self._budget.attempts):
+            if self._create(upload):
+                return None
+            existing = look(upload.key)
+            if existing is not None:
+                return existing
+            # 409: another writer's upload was under way, and has ended in nothing since.
+            self._clock.sleep(self._budget.first_delay_seconds)
+        raise StorageError(
+            f"Cannot store {self.uri(upload.key)}: another writer is always in the way. Is a "
+            "second process storing the same night? What is there is intact; run it again."
+        )
 
     def _create(self, upload: Upload) -> bool:
         """Write unless the key exists; False: somebody has it, or is writing it."""
@@ -335,6 +326,15 @@ class S3ImageStore:
         ask_first = not conditional or upload.is_multipart
         if ask_first and self.head(upload.key) is not None:
             return False
+        created = self._try_to_create(upload, conditional=conditional, doing="store")
+        if created is None:
+            # Known for single writes, but not at the end of a multipart upload.
+            self._honors_condition = False
+            return self._create(upload)
+        return created
+
+    def _try_to_create(self, upload: Upload, *, conditional: bool, doing: str) -> bool | None:
+        """Write; False: the key exists; None: the store does not implement the condition."""
         condition = {"IfNoneMatch": "*"} if conditional else {}
 
         def write() -> bool | None:
@@ -343,17 +343,12 @@ class S3ImageStore:
             except ClientError as error:
                 if answers_that_it_exists(error):
                     return False
-                if conditional and status_of(error) == 501:  # noqa: PLR2004 - Not Implemented
+                if conditional and status_of(error) == NOT_IMPLEMENTED:
                     return None
                 raise
             return True
 
-        written = self._call(write, doing="store", key=upload.key)
-        if written is None:
-            # Known for single writes, but not at the end of a multipart upload.
-            self._honors_condition = False
-            return self._create(upload)
-        return written
+        return self._call(write, doing=doing, key=upload.key)
 
     def _store_honors_condition(self) -> bool:
         """Find out, once, whether a second conditional write of one key is refused."""
@@ -361,25 +356,14 @@ class S3ImageStore:
             if self._honors_condition is None:
                 upload = self._upload_bytes(self.key("_store.json"), _PROBE, "application/json")
                 # Twice, because in a fresh bucket only the second one must be refused.
-                self._honors_condition = any(self._is_refused(upload) for _ in range(2))
+                doing = "try a conditional write"
+                self._honors_condition = any(
+                    self._try_to_create(upload, conditional=True, doing=doing) is False
+                    for _ in range(2)
+                )
             return self._honors_condition
 
-    def _is_refused(self, upload: Upload) -> bool:
-        def write() -> bool:
-            try:
-                send(self._client, self.bucket, upload, condition={"IfNoneMatch": "*"})
-            except ClientError as error:
-                if answers_that_it_exists(error) or status_of(error) == 501:  # noqa: PLR2004 - Not Implemented
-                    return status_of(error) != 501  # noqa: PLR2004 - Not Implemented
-                raise
-            return False
-
-        return self._call(write, doing="try a conditional write", key=upload.key)
-
     # -- calling ----------------------------------------------------------------------------
-
-    def _call(self, action: Callable[[], T], *, doing: str, key: str) -> T:
-        return self._retrying(action, doing=doing, key=key)
 
     def _unless_absent(self, action: Callable[[], T], *, doing: str, key: str) -> T | None:
         def attempt() -> T | None:

@@ -70,9 +70,9 @@ _TRANSIENT = frozenset({
     "InternalError", "OperationAborted", "QuotaExceeded", "RequestTimeout", "ServiceUnavailable",
     "SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "408", "429",
 })  # fmt: skip
-_NOT_IMPLEMENTED = 501
+NOT_IMPLEMENTED = 501
 _FIRST_SERVER_ERROR = 500
-_FOR_GOOD = frozenset({400, 405, 411, 413, 414, 415, 416, _NOT_IMPLEMENTED})
+_FOR_GOOD = frozenset({400, 405, 411, 413, 414, 415, 416, NOT_IMPLEMENTED})
 _CONNECTION = (
     BotoConnectionError,
     HTTPClientError,
@@ -103,7 +103,7 @@ def is_transient(error: Exception) -> bool:
     """Return whether the same request may succeed later: throttled, full, broken, or unanswered."""
     if isinstance(error, ClientError):
         status = status_of(error)
-        server = status >= _FIRST_SERVER_ERROR and status != _NOT_IMPLEMENTED
+        server = status >= _FIRST_SERVER_ERROR and status != NOT_IMPLEMENTED
         return server or code_of(error) in _TRANSIENT
     return isinstance(error, _CONNECTION)
 

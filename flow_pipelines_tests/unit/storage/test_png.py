@@ -34,9 +34,9 @@ def with_chunks(*chunks: bytes, at_end: bool = False) -> bytes:
 @pytest.mark.parametrize("at_end", [False, True])
 def test_the_memory_to_verify_a_png_does_not_grow_with_its_longest_chunk(at_end: bool) -> None:
     content = io.BytesIO(with_chunks(chunk(b"flPx", bytes(LONG)), at_end=at_end))
-    verify_image(io.BytesIO(picture("PNG")), declared_media_type=None)
+    verify_image(io.BytesIO(picture("PNG")))
     tracemalloc.start()
-    facts = verify_image(content, declared_media_type=None)
+    facts = verify_image(content)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (facts.width, facts.height) == (40, 30)
@@ -50,7 +50,7 @@ def test_a_flipped_bit_is_noticed_where_no_pixels_hang_on_it_and_costs_nobody_th
 ) -> None:
     content = bytearray(with_chunks(chunk(b"flPx", bytes(length)), at_end=at_end))
     content[content.index(b"flPx") + 4 + length // 2] ^= 1
-    facts = verify_image(io.BytesIO(bytes(content)), declared_media_type=None)
+    facts = verify_image(io.BytesIO(bytes(content)))
     assert (facts.width, facts.height) == (40, 30)
     assert facts.flaw == "the checksum of its chunk flPx is wrong"
 
@@ -60,7 +60,7 @@ def test_a_flipped_bit_is_noticed_where_pixels_hang_on_it(kind: bytes) -> None:
     content = bytearray(with_chunks(chunk(kind, bytes(6))))
     content[content.index(kind) + 6] ^= 1
     with pytest.raises(TransferError, match="checksum"):
-        verify_image(io.BytesIO(bytes(content)), declared_media_type=None)
+        verify_image(io.BytesIO(bytes(content)))
 
 
 def test_holes_without_number_are_not_all_remembered() -> None:
@@ -73,7 +73,7 @@ def test_holes_without_number_are_not_all_remembered() -> None:
 def test_a_file_that_ends_within_a_long_chunk_is_cut(missing: int) -> None:
     content = picture("PNG")[:33] + chunk(b"flPx", bytes(LONG_BYTES + 1))[:-missing]
     with pytest.raises(TransferError, match="truncated"):
-        verify_image(io.BytesIO(content), declared_media_type=None)
+        verify_image(io.BytesIO(content))
 
 
 def test_what_decides_nothing_of_the_pixels_is_left_out_and_what_does_stays() -> None:
