@@ -14,7 +14,17 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from flow_pipelines.ledger.column_types import usd
 from flow_pipelines.ledger.contract import MAX_COLLECTIONS
@@ -67,10 +77,14 @@ class NightChange:
         if goal is not None:
             self.set(submit_goal=goal - rows)
 
+    def find_submission(self, submission_key: str) -> RowMapping | None:
+        """Return a submission of this night, locked, or None."""
+        query = _locking(select(submissions), [submission_key], self.night)
+        return self.connection.execute(query).mappings().one_or_none()
+
     def lock_submission(self, submission_key: str) -> RowMapping:
         """Return a submission of this night, locked. Raises: SubmissionNotFound."""
-        query = _locking(select(submissions), [submission_key], self.night)
-        row = self.connection.execute(query).mappings().one_or_none()
+        row = self.find_submission(submission_key)
         if row is None:
             raise SubmissionNotFound(f"no submission {submission_key} in this ledger")
         return row
@@ -136,9 +150,11 @@ class NightChange:
         query = update(submissions).where(_s.submission_key == bindparam("key"))
         query = query.values({name: bindparam(f"new_{name}") for name in names})
         for chunk in chunks(rows):
-            told = [{f"new_{name}": row[name] for name in names} for row in chunk]
-            keys = [{"key": row["submission_key"]} for row in chunk]
-            self.connection.execute(query, [a | b for a, b in zip(told, keys, strict=True)])
+            values = [
+                {"key": row["submission_key"], **{f"new_{name}": row[name] for name in names}}
+                for row in chunk
+            ]
+            self.connection.execute(query, values)
         self.touch()
 
     def remove(self, rows: Sequence[RowMapping]) -> None:
@@ -169,7 +185,9 @@ class NightChange:
         values["held"] = self.held
         changes = {name: value for name, value in values.items() if value != self.before[name]}
         if changes:
-            self.connection.execute(update(nights).where(*is_night(self.night)).values(changes))
+            self.connection.execute(
+                update(nights).where(*of_night(self.night, nights)).values(changes)
+            )
         self._save_days()
 
     def _update(self, rows: Sequence[RowMapping], values: dict[str, Any]) -> None:
@@ -233,23 +251,22 @@ def utc_day(moment: datetime) -> str:
     return moment.astimezone(UTC).date().isoformat()
 
 
-def is_night(night: Night) -> tuple[Any, Any]:
-    """Return the condition that finds the row of `night` in `nights`."""
-    return nights.c.batch == night.batch, nights.c.partition_key == night.partition_key
-
-
-def of_night(night: Night) -> tuple[Any, Any]:
-    """Return the condition that finds the submissions of `night`."""
-    columns = submissions.c
-    return columns.batch == night.batch, columns.partition_key == night.partition_key
+def of_night(night: Night, table: Table = submissions) -> tuple[Any, Any]:
+    """Return the condition that finds the rows of `night` in a table."""
+    return table.c.batch == night.batch, table.c.partition_key == night.partition_key
 
 
 @contextmanager
-def changing_night(
-    database: Database, connection: Connection, night: Night
-) -> Iterator[NightChange]:
+def changing_night(database: Database, night: Night) -> Iterator[NightChange]:
+    """Do `locked_night` in a transaction of its own."""
+    with database.write() as connection, locked_night(database, connection, night) as change:
+        yield change
+
+
+@contextmanager
+def locked_night(database: Database, connection: Connection, night: Night) -> Iterator[NightChange]:
     """Lock `night` and save it at the end. Raises: LedgerError, when it was never planned."""
-    query = select(nights).where(*is_night(night)).with_for_update()
+    query = select(nights).where(*of_night(night, nights)).with_for_update()
     row = connection.execute(query).mappings().one_or_none()
     if row is None:
         raise LedgerError(f"{night} was never planned in this ledger")
@@ -272,5 +289,5 @@ def changing(database: Database, submission_key: str) -> Iterator[tuple[NightCha
         where = connection.execute(query).mappings().one_or_none()
         if where is None:
             raise SubmissionNotFound(f"no submission {submission_key} in this ledger")
-        with changing_night(database, connection, night_of(where)) as change:
+        with locked_night(database, connection, night_of(where)) as change:
             yield change, change.lock_submission(submission_key)

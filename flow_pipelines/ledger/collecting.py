@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, func, select, update
+from sqlalchemy import RowMapping, bindparam, select, update
 
 from flow_pipelines.ledger.changing import NightChange, changing, changing_night
 from flow_pipelines.ledger.database import Database, chunks
+from flow_pipelines.ledger.rows import STORED
 from flow_pipelines.ledger.schema import outputs
 from flow_pipelines.model import Night, StoredFacts, SubmissionState
 from flow_pipelines.model.errors import LedgerError, SubmissionNotFound
@@ -65,39 +66,18 @@ class Collecting:
         """Set `collected_at`. Raises: LedgerError unless succeeded and every output is stored, or
         settled."""
         with changing(self._database, submission_key) as (change, row):
-            _refuse_unfinished(submission_key, row["state"])
-            query = (
-                select(func.count())
-                .select_from(outputs)
-                .where(
-                    outputs.c.submission_key == submission_key,
-                    outputs.c.stored_at.is_(None),
-                    outputs.c.settled_above.is_(None),
-                )
-            )
-            missing = change.connection.execute(query).scalar_one()
-            if missing:
-                raise _not_whole(submission_key, missing)
-            if row["collected_at"] is None:
-                change.write([row], collected_at=change.now)
+            _mark_collected(change, [row], {submission_key: {}})
 
     def record_collected(
         self, night: Night, found: Mapping[str, Mapping[int, StoredFacts]]
     ) -> None:
         """Do `record_stored` for each of `found`, by submission key and index, and then
         `mark_collected` for each key, all in one transaction. Raises: LedgerError, as they do."""
-        with (
-            self._database.write() as connection,
-            changing_night(self._database, connection, night) as change,
-        ):
+        with changing_night(self._database, night) as change:
             rows = change.lock_submissions(found)
-            for row in rows:
-                _refuse_unfinished(row["submission_key"], row["state"])
             if len(rows) != len(found):
                 raise SubmissionNotFound(f"{night} has not all of these {len(found)} submissions")
-            _store_each(change, found, _outputs_of(change, found))
-            fresh = [row for row in rows if row["collected_at"] is None]
-            change.write(fresh, collected_at=change.now)
+            _mark_collected(change, rows, found)
 
     def night_collected(self, night: Night, revision: int) -> None:
         """Note that the tables were written from `revision`; resets the collect attempts unless
@@ -105,10 +85,7 @@ class Collecting:
 
         The night needs collecting again once its revision has moved past it.
         """
-        with (
-            self._database.write() as connection,
-            changing_night(self._database, connection, night) as change,
-        ):
+        with changing_night(self._database, night) as change:
             if revision > change.before["revision"]:
                 raise LedgerError(f"{night} never had revision {revision}")
             newest = max(revision, change.before["collected_revision"])
@@ -123,10 +100,7 @@ class Collecting:
         """
         if kind not in _KINDS:
             raise LedgerError(f"work of kind {kind!r} is not known")
-        with (
-            self._database.write() as connection,
-            changing_night(self._database, connection, night) as change,
-        ):
+        with changing_night(self._database, night) as change:
             last = change.before[f"{kind}_requested_at"]
             if last is not None and last > not_before:
                 return None
@@ -139,12 +113,9 @@ class Collecting:
         index. One that has a bucket keeps it. Moves no revision."""
         query = update(outputs).where(*_THIS, _o.stored_at.is_not(None), _o.bucket.is_(None))
         rows = [{"of": key, "at": index} for key, each in found.items() for index in each]
-        with (
-            self._database.write() as connection,
-            changing_night(self._database, connection, night),
-        ):
+        with changing_night(self._database, night) as change:
             if rows:
-                connection.execute(query.values(bucket=bucket), rows)
+                change.connection.execute(query.values(bucket=bucket), rows)
 
     def record_missing(
         self, submission_key: str, missing: Mapping[int, StoredFacts], problem: str
@@ -171,27 +142,24 @@ class Collecting:
         return gone
 
 
-def _refuse_unfinished(submission_key: str, state: str) -> None:
-    if state != SubmissionState.SUCCEEDED:
-        raise LedgerError(f"submission {submission_key} is {state}, not succeeded")
-
-
-def _not_whole(submission_key: str, missing: int) -> LedgerError:
-    return LedgerError(f"submission {submission_key}: {missing} output(s) not stored")
+def _mark_collected(
+    change: NightChange, rows: Sequence[RowMapping], found: Mapping[str, Mapping[int, StoredFacts]]
+) -> None:
+    """Store what is new of `found`, then mark its locked `rows` as collected."""
+    for row in rows:
+        if row["state"] != SubmissionState.SUCCEEDED:
+            raise LedgerError(
+                f"submission {row['submission_key']} is {row['state']}, not succeeded"
+            )
+    _store_each(change, found, _outputs_of(change, found))
+    fresh = [row for row in rows if row["collected_at"] is None]
+    change.write(fresh, collected_at=change.now)
 
 
 def _stored_values(change: NightChange, known: RowMapping, facts: StoredFacts) -> dict[str, Any]:
     return {
+        **{name: getattr(facts, name) for name in STORED},
         "file_name": known["file_name"] or facts.file_name,
-        "verified": facts.verified,
-        "verified_why": facts.verified_why,
-        "s3_key": facts.s3_key,
-        "media_type": facts.media_type,
-        "size_bytes": facts.size_bytes,
-        "sha256": facts.sha256,
-        "width": facts.width,
-        "height": facts.height,
-        "bucket": facts.bucket,
         "stored_at": change.now,
         "problem": None,
         "settled_above": None,
@@ -224,17 +192,15 @@ def _store_each(
                 values.append({"of": key, "at": index, **_stored_values(change, row, facts)})
         left = [i for i, row in known[key].items() if _is_missing(row) and i not in stored]
         if left:
-            raise _not_whole(key, len(left))
+            raise LedgerError(f"submission {key}: {len(left)} output(s) not stored")
     if values:
         change.connection.execute(update(outputs).where(*_THIS), values)
         change.touch()
 
 
 def _output(change: NightChange, submission_key: str, output_index: int) -> RowMapping:
-    query = select(outputs).where(
-        outputs.c.submission_key == submission_key, outputs.c.output_index == output_index
-    )
-    row = change.connection.execute(query).mappings().one_or_none()
+    this = {"of": submission_key, "at": output_index}
+    row = change.connection.execute(select(outputs).where(*_THIS), this).mappings().one_or_none()
     if row is None:
         raise LedgerError(f"submission {submission_key} has no output {output_index}")
     return row
@@ -266,12 +232,6 @@ def _refuse_other_content(known: RowMapping, facts: StoredFacts) -> None:
 
 
 def _write_output(change: NightChange, known: RowMapping, values: dict[str, Any]) -> None:
-    change.connection.execute(
-        update(outputs)
-        .where(
-            outputs.c.submission_key == known["submission_key"],
-            outputs.c.output_index == known["output_index"],
-        )
-        .values(values)
-    )
+    this = {"of": known["submission_key"], "at": known["output_index"]}
+    change.connection.execute(update(outputs).where(*_THIS), {**this, **values})
     change.touch()

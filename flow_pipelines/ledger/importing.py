@@ -6,13 +6,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, insert, select, text, update
+from sqlalchemy import Connection, func, insert, select, text, update
 
 from flow_pipelines.ledger.attaching import RUN_COLUMNS_RESET, detach_outputs
-from flow_pipelines.ledger.changing import NightChange, changing_night, of_night
+from flow_pipelines.ledger.changing import NightChange, locked_night, of_night
 from flow_pipelines.ledger.database import Database
-from flow_pipelines.ledger.planning import ensure_night, mark_stale, note_stale
-from flow_pipelines.ledger.rows import plan_values, planned_values, to_regeneration
+from flow_pipelines.ledger.planning import ensure_night, keep_workflow, mark_stale, note_stale
+from flow_pipelines.ledger.rows import (
+    plan_values,
+    planned_values,
+    regeneration_values,
+    to_regeneration,
+)
 from flow_pipelines.ledger.schema import (
     night_places,
     nights,
@@ -20,7 +25,6 @@ from flow_pipelines.ledger.schema import (
     regenerations,
     settlements,
     submissions,
-    workflows,
 )
 from flow_pipelines.model import JournalEntry, Night, Regeneration, SubmissionState, Workflow
 from flow_pipelines.model.errors import LedgerError
@@ -65,12 +69,8 @@ class Importing:
 
     def regenerations(self, night: Night) -> Sequence[Regeneration]:
         """Return a night's regenerations by generation."""
-        columns = regenerations.c
-        query = (
-            select(regenerations)
-            .where(columns.batch == night.batch, columns.partition_key == night.partition_key)
-            .order_by(columns.generation)
-        )
+        query = select(regenerations).where(*of_night(night, regenerations))
+        query = query.order_by(regenerations.c.generation)
         with self._database.read() as connection:
             return [to_regeneration(row) for row in connection.execute(query).mappings()]
 
@@ -90,9 +90,9 @@ class Importing:
         newest = max(entries, key=lambda one: (one.sent.generation, one.sent.intents))
         with self._database.write() as connection:
             for workflow in workflows:
-                self._keep(connection, workflow)
+                keep_workflow(self._database, connection, workflow)
             ensure_night(self._database, connection, newest.plan)
-            with changing_night(self._database, connection, night) as change:
+            with locked_night(self._database, connection, night) as change:
                 _freeze_what_was_planned(change)
                 taken = [one for one in entries if _take(change, one)]
                 self._regenerated(change, taken)
@@ -133,35 +133,14 @@ class Importing:
         with self._database.read() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
-    def _keep(self, connection: Connection, workflow: Workflow) -> None:
-        values = {
-            "version": workflow.version,
-            "content": workflow.to_json(),
-            "saved_at": self._database.clock.now(),
-        }
-        query = self._database.upsert(workflows).values(values)
-        connection.execute(query.on_conflict_do_nothing())
-
     def _regenerated(self, change: NightChange, taken: Sequence[JournalEntry]) -> None:
         for again in {one.regeneration for one in taken if one.regeneration is not None}:
-            query = self._database.upsert(regenerations).values(
-                **change.night._asdict(),
-                requested_by=again.requested_by,
-                generation=again.generation,
-                scope=again.scope,
-                created_at=again.created_at,
-                rows=again.rows,
-            )
+            query = self._database.upsert(regenerations).values(regeneration_values(again))
             change.connection.execute(query.on_conflict_do_nothing())
 
 
 def _is_place(night: Night, place: str) -> tuple[Any, Any, Any]:
-    columns = night_places.c
-    return (
-        columns.batch == night.batch,
-        columns.partition_key == night.partition_key,
-        columns.place == place,
-    )
+    return *of_night(night, night_places), night_places.c.place == place
 
 
 def _freeze_what_was_planned(change: NightChange) -> None:
@@ -180,7 +159,7 @@ def _freeze_what_was_planned(change: NightChange) -> None:
 def _take(change: NightChange, entry: JournalEntry) -> bool:
     """Make a row what the entry says; False: the ledger knows as much."""
     sent = entry.sent
-    row = _row(change, sent.submission_key)
+    row = change.find_submission(sent.submission_key)
     if row is None:
         change.add([planned_values(sent, plan_values(entry.plan))])
         row = change.lock_submission(sent.submission_key)
@@ -194,20 +173,13 @@ def _take(change: NightChange, entry: JournalEntry) -> bool:
         **{**RUN_COLUMNS_RESET, **facts},
         estimate_usd=sent.reserved_usd,
         parameters=dict(sent.parameters),
+        ask=None,  # requests were counted by the ledger that sent it
+        refusal=None,
         state=_S.UNRESOLVED.value,
         reason=f"{_WHY} ({sent.intents})",
     )
     _remember_decisions(change, entry)
     return True
-
-
-def _row(change: NightChange, submission_key: str) -> RowMapping | None:
-    query = (
-        select(submissions)
-        .where(submissions.c.submission_key == submission_key, *of_night(change.night))
-        .with_for_update()
-    )
-    return change.connection.execute(query).mappings().one_or_none()
 
 
 def _remember_decisions(change: NightChange, entry: JournalEntry) -> None:
@@ -235,10 +207,7 @@ def _hold(change: NightChange, generation: int) -> None:
         submit_attempts=0,
         collect_attempts=0,
     )
-    table = select(prompt_rows.c.position).where(
-        prompt_rows.c.batch == change.night.batch,
-        prompt_rows.c.partition_key == change.night.partition_key,
-    )
+    table = select(prompt_rows.c.position).where(*of_night(change.night, prompt_rows))
     if change.connection.execute(table.limit(1)).first() is not None:
         mark_stale(change)
         note_stale(change)

@@ -1,4 +1,4 @@
-"""Planning: workflows, the rows of a night, their freezing and their regenerations."""
+"""Plan nights and regenerations, keep their workflows, and record who asks to buy them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
-from flow_pipelines.ledger.changing import NightChange, changing_night, of_night
+from flow_pipelines.ledger.changing import NightChange, changing_night, locked_night, of_night
 from flow_pipelines.ledger.database import Database, chunks
 from flow_pipelines.ledger.mending import Render, follow_table
 from flow_pipelines.ledger.records import PlanOutcome
@@ -17,6 +17,7 @@ from flow_pipelines.ledger.rows import (
     plan_values,
     planned_values,
     prompt_row_values,
+    regeneration_values,
     to_prompt_row,
     to_regeneration,
 )
@@ -41,20 +42,14 @@ from flow_pipelines.model.errors import LedgerError
 
 
 class Planning:
-    """Plans and regenerations; `contract` says what holds for every method."""
+    """Plans, regenerations and requests to buy; `contract` says what holds for every method."""
 
     _database: Database
 
     def save_workflow(self, workflow: Workflow) -> None:
         """Keep a workflow under its version. Keeping it twice is fine."""
-        values = {
-            "version": workflow.version,
-            "content": workflow.to_json(),
-            "saved_at": self._database.clock.now(),
-        }
         with self._database.write() as connection:
-            query = self._database.upsert(workflows).values(values)
-            connection.execute(query.on_conflict_do_nothing())
+            keep_workflow(self._database, connection, workflow)
 
     def workflow(self, version: str) -> Workflow:
         """Return a kept workflow. Raises: LedgerError, when it was never kept."""
@@ -95,7 +90,7 @@ class Planning:
         _require_generation(planned, 0)
         with self._database.write() as connection:
             ensure_night(self._database, connection, plan)
-            with changing_night(self._database, connection, plan.night) as change:
+            with locked_night(self._database, connection, plan.night) as change:
                 _write_prompt_rows(connection, plan.night, rows)
                 change.set(latest_plan=plan_values(plan))
                 to_send = follow_table(change, plan, planned, render)
@@ -121,10 +116,7 @@ class Planning:
         `render` runs inside the transaction: it may read the ledger, and must not write to it.
         Every further call gives the regeneration of the first and plans nothing.
         """
-        with (
-            self._database.write() as connection,
-            changing_night(self._database, connection, night) as change,
-        ):
+        with changing_night(self._database, night) as change:
             first = _regeneration(change, requested_by)
             if first is not None:
                 return first
@@ -138,18 +130,62 @@ class Planning:
             change.add(planned_values(row, plan) for row in planned)
             change.touch()
             note_stale(change)
-            return _write_regeneration(change, requested_by, scope, generation, len(planned))
+            regeneration = Regeneration(
+                night=night,
+                generation=generation,
+                requested_by=requested_by,
+                scope=scope,
+                created_at=change.now,
+                rows=len(planned),
+            )
+            change.connection.execute(
+                insert(regenerations).values(regeneration_values(regeneration))
+            )
+            return regeneration
+
+    def note_ask(self, night: Night, asked_by: str | None, stop_after_failures: int) -> None:
+        """Record a request to buy this night, before anything is sent.
+
+        If `asked_by` differs from the last request, or is empty, it is a new request: rows that
+        waited for one may be sent, a stop is lifted, and the failure counters restart at 0
+        (`NightRecord.asks`, `stopped`, `held`). None: a sensor continues the last request, none of
+        this changes. In every case the night stops once the first `stop_after_failures` runs to
+        end, of those sent since the request, have all failed. Moves no revision.
+        """
+        with changing_night(self._database, night) as change:
+            change.set(stop_after_failures=stop_after_failures)
+            anew = asked_by == "" or asked_by != change.before["asked_by"]
+            if asked_by is not None and anew:
+                change.set(asks=change.before["asks"] + 1, asked_by=asked_by, stopped=None)
+                change.set(ask_accepted=0, ask_succeeded=0, ask_failed=0)
+                change.held = 0
+
+    def mark_night(self, night: Night) -> None:
+        """Note that the bucket is about to be told of this night (`NightRecord.marked_at`)."""
+        with changing_night(self._database, night) as change:
+            change.set(marked_at=change.before["marked_at"] or change.now)
+
+    def note_submitter(self, night: Night, backfill_id: str | None, goal: int | None) -> None:
+        """Remember the backfill whose run submits for this night now, or that there is none, and
+        how many submissions of the night may be sent in all before somebody asks again
+        (`NightRecord.submit_goal`; None: all that are planned). Moves no revision."""
+        with changing_night(self._database, night) as change:
+            change.set(backfill_id=backfill_id, submit_goal=goal)
 
     def prompt_rows(self, night: Night) -> Sequence[PromptRow]:
         """Return the rows of the table as last planned, in their order."""
-        columns = prompt_rows.c
-        query = (
-            select(prompt_rows)
-            .where(columns.batch == night.batch, columns.partition_key == night.partition_key)
-            .order_by(columns.position)
-        )
+        query = select(prompt_rows).where(*of_night(night, prompt_rows))
+        query = query.order_by(prompt_rows.c.position)
         with self._database.read() as connection:
             return [to_prompt_row(row) for row in connection.execute(query).mappings()]
+
+
+def keep_workflow(database: Database, connection: Connection, workflow: Workflow) -> None:
+    """Keep a workflow under its version, unless it is there."""
+    query = database.upsert(workflows).values(
+        version=workflow.version, content=workflow.to_json(), saved_at=database.clock.now()
+    )
+    connection.execute(query.on_conflict_do_nothing())
 
 
 def ensure_night(database: Database, connection: Connection, plan: NightPlan) -> None:
@@ -188,12 +224,7 @@ def _require_generation(planned: Sequence[PlannedRow], generation: int) -> None:
 
 
 def _write_prompt_rows(connection: Connection, night: Night, rows: Sequence[PromptRow]) -> None:
-    columns = prompt_rows.c
-    connection.execute(
-        delete(prompt_rows).where(
-            columns.batch == night.batch, columns.partition_key == night.partition_key
-        )
-    )
+    connection.execute(delete(prompt_rows).where(*of_night(night, prompt_rows)))
     values = (
         {**night._asdict(), "position": position, **prompt_row_values(row)}
         for position, row in enumerate(rows)
@@ -205,9 +236,8 @@ def _write_prompt_rows(connection: Connection, night: Night, rows: Sequence[Prom
 def _table(change: NightChange) -> dict[str, str]:
     """Return the content hash of every row of the table as last planned."""
     columns = prompt_rows.c
-    query = select(columns.prompt_id, columns.content_hash).where(
-        columns.batch == change.night.batch, columns.partition_key == change.night.partition_key
-    )
+    query = select(columns.prompt_id, columns.content_hash)
+    query = query.where(*of_night(change.night, prompt_rows))
     return {row[0]: row[1] for row in change.connection.execute(query)}
 
 
@@ -253,32 +283,7 @@ def note_stale(change: NightChange) -> int:
 
 def _regeneration(change: NightChange, requested_by: str) -> Regeneration | None:
     query = select(regenerations).where(
-        regenerations.c.batch == change.night.batch,
-        regenerations.c.partition_key == change.night.partition_key,
-        regenerations.c.requested_by == requested_by,
+        *of_night(change.night, regenerations), regenerations.c.requested_by == requested_by
     )
     row = change.connection.execute(query).mappings().one_or_none()
     return None if row is None else to_regeneration(row)
-
-
-def _write_regeneration(
-    change: NightChange, requested_by: str, scope: str, generation: int, rows: int
-) -> Regeneration:
-    regeneration = Regeneration(
-        night=change.night,
-        generation=generation,
-        requested_by=requested_by,
-        scope=scope,
-        created_at=change.now,
-        rows=rows,
-    )
-    values = {
-        **change.night._asdict(),
-        "requested_by": requested_by,
-        "generation": generation,
-        "scope": scope,
-        "created_at": change.now,
-        "rows": rows,
-    }
-    change.connection.execute(insert(regenerations).values(values))
-    return regeneration

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, case, func, select, tuple_
 
-from flow_pipelines.ledger.changing import is_night, of_night, utc_day
+from flow_pipelines.ledger.changing import of_night, utc_day
 from flow_pipelines.ledger.contract import PAGE
 from flow_pipelines.ledger.costs import Costs
 from flow_pipelines.ledger.database import Database, chunks, unindexed
@@ -198,7 +198,7 @@ class Reading(Costs):
 
     def night(self, night: Night) -> NightRecord | None:
         """Return a night with its counts; None when it was never planned."""
-        found = self._nights(select(nights).where(*is_night(night)))
+        found = self._nights(select(nights).where(*of_night(night, nights)))
         return found[0] if found else None
 
     def night_records(self, wanted: Collection[Night]) -> Mapping[Night, NightRecord]:

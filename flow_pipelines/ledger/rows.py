@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import RowMapping
+from sqlalchemy import RowMapping, Table
 
-from flow_pipelines.ledger.schema import nights, submissions
+from flow_pipelines.ledger.schema import nights, outputs, prompt_rows, regenerations, submissions
 from flow_pipelines.model import (
     CostBasis,
     Night,
@@ -21,13 +22,23 @@ from flow_pipelines.model import (
     SubmissionState,
 )
 
-COUNT_COLUMNS = {state: f"count_{state}" for state in SubmissionState}
 
-_NOT_OF_SUBMISSION = frozenset({"batch", "partition_key", "ask", "claimed_by", "claim_expires_at"})
-_SUBMISSION = [name for name in submissions.c.keys() if name not in _NOT_OF_SUBMISSION]  # noqa: SIM118 - a collection of columns iterates over columns
-_OF_NIGHT = frozenset(NightRecord.__dataclass_fields__)
-_NIGHT = [name for name in nights.c.keys() if name in _OF_NIGHT]  # noqa: SIM118 - likewise
-_PLAN = ("provider", "resource", "workflow", "workflow_version", "run_timeout_seconds", "location")
+def _shared(kind: Any, table: Table) -> list[str]:
+    """Return the fields of a dataclass that are columns of a table under the same name."""
+    return [field.name for field in fields(kind) if field.name in table.c]
+
+
+COUNT_COLUMNS = {state: f"count_{state}" for state in SubmissionState}
+_SUBMISSION = _shared(Submission, submissions)
+_PLANNED_ROW = _shared(PlannedRow, submissions)
+_NIGHT = _shared(NightRecord, nights)
+_PLAN = _shared(NightPlan, nights)
+_PLAN_OF_SUBMISSION = _shared(NightPlan, submissions)
+_OUTPUT = _shared(Output, outputs)
+STORED = [name for name in _shared(StoredFacts, outputs) if name != "file_name"]
+"""Columns of what is known of a stored file; its name is the output's."""
+_PROMPT_ROW = _shared(PromptRow, prompt_rows)
+_REGENERATION = _shared(Regeneration, regenerations)
 
 
 def night_of(row: RowMapping) -> Night:
@@ -54,58 +65,18 @@ def to_output(row: RowMapping) -> Output:
     """Read a row of `outputs`."""
     stored = None
     if row["stored_at"] is not None:
-        stored = StoredFacts(
-            s3_key=row["s3_key"],
-            media_type=row["media_type"],
-            size_bytes=row["size_bytes"],
-            sha256=row["sha256"],
-            width=row["width"],
-            height=row["height"],
-            bucket=row["bucket"],
-            verified=row["verified"],
-            verified_why=row["verified_why"],
-        )
-    return Output(
-        submission_key=row["submission_key"],
-        output_index=row["output_index"],
-        output_id=row["output_id"],
-        kind=row["kind"],
-        file_name=row["file_name"],
-        stored=stored,
-        problem=row["problem"],
-        attempts=row["attempts"],
-        stored_at=row["stored_at"],
-        sealed_link=row["sealed_link"],
-        node=row["node"],
-        declared_type=row["declared_type"],
-        declared_bytes=row["declared_bytes"],
-        doubted_at=row["doubted_at"],
-        settled_above=row["settled_above"],
-    )
+        stored = StoredFacts(**{name: row[name] for name in STORED})
+    return Output(stored=stored, **{name: row[name] for name in _OUTPUT})
 
 
 def to_prompt_row(row: RowMapping) -> PromptRow:
     """Read a row of `prompt_rows`."""
-    return PromptRow(
-        prompt_id=row["prompt_id"],
-        row_number=row["row_number"],
-        prompt=row["prompt"],
-        seed=row["seed"],
-        values=row["values"],
-        content_hash=row["content_hash"],
-    )
+    return PromptRow(**{name: row[name] for name in _PROMPT_ROW})
 
 
 def to_regeneration(row: RowMapping) -> Regeneration:
     """Read a row of `regenerations`."""
-    return Regeneration(
-        night=night_of(row),
-        generation=row["generation"],
-        requested_by=row["requested_by"],
-        scope=row["scope"],
-        created_at=row["created_at"],
-        rows=row["rows"],
-    )
+    return Regeneration(night=night_of(row), **{name: row[name] for name in _REGENERATION})
 
 
 def plan_values(plan: NightPlan) -> dict[str, Any]:
@@ -116,30 +87,20 @@ def plan_values(plan: NightPlan) -> dict[str, Any]:
 def planned_values(row: PlannedRow | Submission, plan: dict[str, Any]) -> dict[str, Any]:
     """Return the columns of a submission that are its row's and its plan's."""
     return {
-        "submission_key": row.submission_key,
-        "prompt_id": row.prompt_id,
-        "row_number": row.row_number,
-        "copy": row.copy,
-        "generation": row.generation,
-        "prompt": row.prompt,
-        "seed": row.seed,
+        **{name: getattr(row, name) for name in _PLANNED_ROW},
         "parameters": dict(row.parameters),
-        "content_hash": row.content_hash,
-        "request_hash": row.request_hash,
-        "provider": plan["provider"],
-        "resource": plan["resource"],
-        "workflow": plan["workflow"],
-        "workflow_version": plan["workflow_version"],
+        **{name: plan[name] for name in _PLAN_OF_SUBMISSION},
     }
 
 
 def prompt_row_values(row: PromptRow) -> dict[str, Any]:
     """Return the columns of a row of the prompt table."""
+    return {name: getattr(row, name) for name in _PROMPT_ROW} | {"values": dict(row.values)}
+
+
+def regeneration_values(regeneration: Regeneration) -> dict[str, Any]:
+    """Return the columns of a regeneration."""
     return {
-        "prompt_id": row.prompt_id,
-        "row_number": row.row_number,
-        "prompt": row.prompt,
-        "seed": row.seed,
-        "values": dict(row.values),
-        "content_hash": row.content_hash,
+        **regeneration.night._asdict(),
+        **{name: getattr(regeneration, name) for name in _REGENERATION},
     }

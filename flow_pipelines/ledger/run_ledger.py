@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Self
 
 from flow_pipelines.ledger.accounts import Accounts
@@ -11,7 +10,6 @@ from flow_pipelines.ledger.collecting import Collecting
 from flow_pipelines.ledger.database import Database
 from flow_pipelines.ledger.importing import Importing
 from flow_pipelines.ledger.leases import Leases
-from flow_pipelines.ledger.night_requests import NightRequests
 from flow_pipelines.ledger.pace import SqlPaceStore
 from flow_pipelines.ledger.planning import Planning
 from flow_pipelines.ledger.polling import Polling
@@ -24,7 +22,6 @@ class RunLedger(
     Planning,
     Reading,
     Leases,
-    NightRequests,
     Submitting,
     Attaching,
     Importing,
@@ -52,12 +49,7 @@ class RunLedger(
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

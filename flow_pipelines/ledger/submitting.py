@@ -13,8 +13,7 @@ from flow_pipelines.ledger.attaching import accept, settle
 from flow_pipelines.ledger.changing import (
     NightChange,
     changing,
-    changing_night,
-    is_night,
+    locked_night,
     of_night,
     utc_day,
 )
@@ -197,14 +196,14 @@ class Submitting:
             .order_by(columns.batch, columns.partition_key)
         )
         if night is not None:
-            query = query.where(*is_night(night))
+            query = query.where(*of_night(night, nights))
         with self._database.read() as connection:
             found = [night_of(where) for where in connection.execute(query).mappings()]
         parked: list[Submission] = []
         if found:
             with self._database.write() as connection:
                 for one in found:
-                    with changing_night(self._database, connection, one) as change:
+                    with locked_night(self._database, connection, one) as change:
                         parked += _park_abandoned(change, owner)
         return parked
 
@@ -242,7 +241,7 @@ class Submitting:
         dropped = 0
         with self._database.write() as connection:
             for night in _nights_of(connection, keys):
-                with changing_night(self._database, connection, night) as change:
+                with locked_night(self._database, connection, night) as change:
                     rows = change.lock_submissions(keys, _S.PLANNED)
                     change.move(rows, after, reason=reason)
                     dropped += len(rows)

@@ -9,7 +9,14 @@ from decimal import Decimal
 
 import pytest
 
-from flow_pipelines.model import Decision, JournalEntry, Regeneration, Submission, Workflow
+from flow_pipelines.model import (
+    Decision,
+    JournalEntry,
+    Receipt,
+    Regeneration,
+    Submission,
+    Workflow,
+)
 from flow_pipelines_tests.conformance.ledger.ledger_driver import (
     OWNER,
     LedgerDriver,
@@ -90,6 +97,28 @@ def test_a_row_in_any_state_becomes_unresolved_without_its_run(
     record = shared_driver.ledger.night(row.night)
     assert record is not None
     assert (record.counts, record.uncollected) == ({S.UNRESOLVED: 1}, 0)
+
+
+@pytest.mark.case(
+    "an imported intent counts for the request that another one of its row was sent for",
+    "it counts for none: requests were counted by the ledger that sent it",
+)
+def test_an_imported_intent_counts_for_no_request_of_this_ledger(
+    shared_driver: LedgerDriver,
+) -> None:
+    night = new_night()
+    shared_driver.plan(night, range(3))
+    shared_driver.ledger.note_ask(night, "somebody", 1)
+    key = key_of(night, 0)
+    shared_driver.refuse(key, "alike")
+    row = shared_driver.ledger.submission(key)
+    shared_driver.ledger.import_intents(night, [sent_since(row, intents=2)], [])
+    assert shared_driver.ledger.submission(key).refusal is None
+    shared_driver.ledger.attach(key, Receipt(provider_run_id=f"run {key}"), who="a", why="b")
+    shared_driver.poll(key, S.FAILED)
+    record = shared_driver.ledger.night(night)
+    assert record is not None
+    assert record.stopped is None
 
 
 def bring_to(driver: LedgerDriver, key: str, state: S) -> None:
