@@ -9,8 +9,8 @@ from sqlalchemy import Connection, RowMapping, select, update
 
 from flow_pipelines.ledger.database import Database
 from flow_pipelines.ledger.schema import pace
-from flow_pipelines.provider import Purpose
-from flow_pipelines.provider.turns import TurnRequest, TurnSheet
+from flow_pipelines.provider import TurnRequest
+from flow_pipelines.provider.turns import TurnSheet
 
 
 class SqlPaceStore:
@@ -20,27 +20,8 @@ class SqlPaceStore:
         """Keep the pace in `database`."""
         self._database = database
 
-    def reserve(
-        self,
-        key: str,
-        *,
-        interval_seconds: float,
-        burst: int,
-        patience_seconds: float,
-        most: int | None = None,
-        purpose: Purpose = Purpose.POLL,
-    ) -> float | None:
-        """Reserve the next turn of `key`; return the seconds to wait for it, 0 for at once.
-
-        None: it would be more than `patience_seconds`; nothing was reserved.
-        """
-        ask = TurnRequest(
-            interval_seconds=interval_seconds,
-            burst=burst,
-            most=most,
-            patience_seconds=patience_seconds,
-            purpose=purpose,
-        )
+    def reserve(self, key: str, ask: TurnRequest) -> float | None:
+        """Reserve the next turn of `key`; see `provider.PaceStore`."""
         with self._database.write() as connection:
             row = self._lock(connection, key)
             sheet = TurnSheet.read(row["sheet"])

@@ -44,6 +44,7 @@ from flow_pipelines.provider.ports import (
     Seal,
     SignIn,
     Transport,
+    TurnRequest,
 )
 from flow_pipelines.provider.profile import ProviderProfile
 
@@ -78,6 +79,7 @@ __all__ = [
     "TakesFiles",
     "TellsIdentity",
     "Transport",
+    "TurnRequest",
     "Verdict",
     "WorkflowListing",
     "read_no_error",

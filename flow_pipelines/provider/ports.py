@@ -71,24 +71,28 @@ class Seal(Protocol):
         """Return the link, or None: sealed with another key or for another output, or changed."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TurnRequest:
+    """Who asks for a turn, and how turns come for the account. All times are in seconds."""
+
+    interval_seconds: float
+    """Between turns, in the long run. 0: nothing limits the account but holds."""
+    burst: int
+    """Turns that come back to back after a rest."""
+    most: int | None = None
+    """No span of so many intervals holds more turns; None: the burst alone bounds it."""
+    patience_seconds: float
+    purpose: Purpose = Purpose.POLL
+
+
 class PaceStore(Protocol):
     """Turns under a rate limit, shared by every process that uses one account."""
 
-    def reserve(
-        self,
-        key: str,
-        *,
-        interval_seconds: float,
-        burst: int,
-        patience_seconds: float,
-        most: int | None = None,
-        purpose: Purpose = Purpose.POLL,
-    ) -> float | None:
+    def reserve(self, key: str, ask: TurnRequest) -> float | None:
         """Reserve the next turn of `key`; return the seconds to wait for it, 0 for at once.
 
-        Turns come every `interval_seconds` in the long run, `burst` of them back to back after
-        a rest, and never more than `most` in so many intervals. See `provider.turns` for how
-        purposes share them. None: it would be more than `patience_seconds`; nothing was reserved.
+        See `provider.turns` for how purposes share the turns. None: the wait would be more than
+        `ask.patience_seconds`; nothing was reserved.
         """
 
     def hold_until(self, key: str, until: datetime) -> None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flow_pipelines.provider.ports import Purpose
+from flow_pipelines.provider.ports import Purpose, TurnRequest
 
 BACKFILL_SHARE = 10
 """While tonight's submits ask, a backfill may book one turn in so many."""
@@ -44,19 +44,6 @@ MOST_CUTS = 12
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TurnRequest:
-    """Who asks for a turn, and how turns come for the account. All times are in seconds."""
-
-    interval_seconds: float
-    """0: nothing limits the account but holds."""
-    burst: int
-    most: int | None
-    """No span of so many intervals holds more turns; None: the burst alone bounds it."""
-    patience_seconds: float
-    purpose: Purpose
 
 
 @dataclass

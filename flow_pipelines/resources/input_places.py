@@ -13,8 +13,7 @@ from flow_pipelines.model.errors import (
 from flow_pipelines.provider import ApiRequest, Resend
 from flow_pipelines.redaction import Secret
 from flow_pipelines.transport import HttpTransport, ListedAddresses, MemoryPaceStore
-from flow_pipelines.transport.addresses import AddressRefused
-from flow_pipelines.transport.listed import is_below, leaves_its_folder
+from flow_pipelines.transport.addresses import AddressRefused, is_below, leaves_its_folder
 
 SETTING = "image_store.input_uris"
 _NAME = "input pictures"

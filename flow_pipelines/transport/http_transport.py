@@ -47,7 +47,7 @@ from flow_pipelines.transport.http import (
 )
 from flow_pipelines.transport.pacing import Pacing
 from flow_pipelines.transport.sign_in import Tokens
-from flow_pipelines.transport.verdicts import judge, quota_pause_seconds, spellings, told_limit
+from flow_pipelines.transport.verdicts import judge, spellings, window_left
 
 _log = logging.getLogger(__name__)
 
@@ -241,8 +241,10 @@ class HttpTransport:
             self._provider, request, answer, now=self._clock.now(), secrets=self._secrets()
         )
         if request.paced:
-            self._learn(request, answer)
-            self._heed(error, quota_pause_seconds(request, answer, now=self._clock.now()))
+            left = window_left(request, answer, now=self._clock.now())
+            if left.limit is not None:
+                self._pacing.learn(left.limit)
+            self._heed(error, left.pause_seconds)
         if error is not None:
             raise error
 
@@ -255,11 +257,6 @@ class HttpTransport:
             self._pacing.hold(pause, refused=True)
         elif window_seconds is not None:
             self._pacing.hold(window_seconds)
-
-    def _learn(self, request: ApiRequest, answer: ApiAnswer) -> None:
-        limit = told_limit(request, answer)
-        if limit is not None:
-            self._pacing.learn(limit)
 
     def _secrets(self) -> Sequence[Secret]:
         tokens = self._tokens.latest() if self._tokens is not None else ()

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from flow_pipelines.clock import Clock
 from flow_pipelines.model.errors import AccountHeld, LedgerError, NoTurn
-from flow_pipelines.provider import PaceStore, Purpose, RateLimit
-from flow_pipelines.provider.turns import TurnRequest, TurnSheet
+from flow_pipelines.provider import PaceStore, Purpose, RateLimit, TurnRequest
+from flow_pipelines.provider.turns import TurnSheet
 
 _log = logging.getLogger(__name__)
 
@@ -92,15 +92,8 @@ class Pacing:
 
     def _reserve(self, purpose: Purpose, patience_seconds: float | None = None) -> float | None:
         patience = self._patience_seconds if patience_seconds is None else patience_seconds
-        pace = self._pace
-        return self._store.reserve(
-            self._key,
-            interval_seconds=pace.interval_seconds,
-            burst=pace.burst,
-            patience_seconds=patience,
-            most=pace.most,
-            purpose=purpose,
-        )
+        ask = TurnRequest(**self._pace._asdict(), patience_seconds=patience, purpose=purpose)
+        return self._store.reserve(self._key, ask)
 
     def _give_way(self) -> float | None:
         """Ask again and again instead of booking ahead: tonight's runs take what they want."""
@@ -118,8 +111,8 @@ class Pacing:
     def _held_seconds(self, *, shared: bool = True) -> float:
         """Return how long the account is held yet, as this process knows or `shared` by all."""
         now = self._clock.now()
-        found = [self._held_until, self._store.held_until(self._key) if shared else None]
-        return max([0.0, *((until - now).total_seconds() for until in found if until)])
+        holds = [self._held_until, self._store.held_until(self._key) if shared else None]
+        return max([0.0, *((until - now).total_seconds() for until in holds if until)])
 
     def _no_turn(self, purpose: Purpose) -> NoTurn:
         held = self._held_seconds()
@@ -170,24 +163,8 @@ class MemoryPaceStore:
         self._sheets: dict[str, TurnSheet] = {}
         self._held_until: dict[str, datetime] = {}
 
-    def reserve(
-        self,
-        key: str,
-        *,
-        interval_seconds: float,
-        burst: int,
-        patience_seconds: float,
-        most: int | None = None,
-        purpose: Purpose = Purpose.POLL,
-    ) -> float | None:
+    def reserve(self, key: str, ask: TurnRequest) -> float | None:
         """Reserve the next turn of `key`; see `PaceStore`."""
-        ask = TurnRequest(
-            interval_seconds=interval_seconds,
-            burst=burst,
-            most=most,
-            patience_seconds=patience_seconds,
-            purpose=purpose,
-        )
         with self._lock:
             sheet = self._sheets.setdefault(key, TurnSheet())
             return sheet.book(ask, self._clock.now(), self._held_until.get(key))

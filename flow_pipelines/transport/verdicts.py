@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, quote_plus
 
 from flow_pipelines.model.errors import (
@@ -177,25 +177,26 @@ def _retry_after_seconds(answer: ApiAnswer, body: ErrorBody, now: datetime) -> f
     return min(max(float(seconds), 0.0), longest)
 
 
-def quota_pause_seconds(request: ApiRequest, answer: ApiAnswer, *, now: datetime) -> float | None:
-    """Return the seconds until the used-up window in `answer` ends, or None: it is not used up."""
+class WindowLeft(NamedTuple):
+    """What an answer says of the rate limit's window."""
+
+    limit: int | None = None
+    """Requests that it takes in all; None: not told."""
+    pause_seconds: float | None = None
+    """Until the next one; None: this one is not used up."""
+
+
+def window_left(request: ApiRequest, answer: ApiAnswer, *, now: datetime) -> WindowLeft:
+    """Read what is left of the rate limit's window; nothing, from what cannot be read."""
     try:
         quota = request.read_quota(answer)
-        if quota is None or quota.remaining > 0:
-            return None
+        if quota is None:
+            return WindowLeft()
         seconds = (quota.resets_at - now).total_seconds()
     except (*_BROKEN_BODY, OverflowError, OSError):
-        return None
-    return min(seconds, LONGEST_ADVICE_SECONDS) if seconds > 0 else None
-
-
-def told_limit(request: ApiRequest, answer: ApiAnswer) -> int | None:
-    """Return how many requests a window takes in all, as `answer` says; None: it does not."""
-    try:
-        quota = request.read_quota(answer)
-    except (*_BROKEN_BODY, OverflowError, OSError):
-        return None
-    return None if quota is None else quota.limit
+        return WindowLeft()
+    used_up = quota.remaining <= 0 and seconds > 0
+    return WindowLeft(quota.limit, min(seconds, LONGEST_ADVICE_SECONDS) if used_up else None)
 
 
 def _seconds(header: str, now: datetime) -> float | None:

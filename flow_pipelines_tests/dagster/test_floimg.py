@@ -10,7 +10,7 @@ import pytest
 from flow_pipelines import FloImgResource
 from flow_pipelines.model import Night, OutputRef, SubmissionState
 from flow_pipelines.model.errors import OutputRefused
-from flow_pipelines.provider import Purpose
+from flow_pipelines.provider import Purpose, TurnRequest
 from flow_pipelines.transport import MemoryPaceStore
 from flow_pipelines_tests.dagster.conftest import (
     CLOCK,
@@ -92,9 +92,9 @@ def test_an_output_that_is_told_late_is_stored_by_a_later_collection(
 class _Paces(MemoryPaceStore):
     interval_seconds = 0.0
 
-    def reserve(self, key: str, **ask: Any) -> float | None:
-        self.interval_seconds = ask["interval_seconds"]
-        return super().reserve(key, **ask)
+    def reserve(self, key: str, ask: TurnRequest) -> float | None:
+        self.interval_seconds = ask.interval_seconds
+        return super().reserve(key, ask)
 
 
 @pytest.mark.parametrize(("told", "limit"), [({}, 60), ({"requests_per_minute": 300}, 300)])

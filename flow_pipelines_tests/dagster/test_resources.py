@@ -4,7 +4,6 @@ import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -34,7 +33,7 @@ from flow_pipelines.model.errors import (
     StorageError,
     StorageRefused,
 )
-from flow_pipelines.provider import Purpose
+from flow_pipelines.provider import Purpose, TurnRequest
 from flow_pipelines.providers import provider_names
 from flow_pipelines.redaction import Secret
 from flow_pipelines.resources.environment import env_var, money, setting
@@ -133,9 +132,9 @@ class _CountingPace(MemoryPaceStore):
         super().__init__(clock)
         self.keys: set[str] = set()
 
-    def reserve(self, key: str, **ask: Any) -> float | None:
+    def reserve(self, key: str, ask: TurnRequest) -> float | None:
         self.keys.add(key)
-        return super().reserve(key, **ask)
+        return super().reserve(key, ask)
 
 
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:

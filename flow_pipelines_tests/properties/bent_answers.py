@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from flow_pipelines.provider import ApiAnswer, ApiRequest, Download, Purpose
-from flow_pipelines.transport.verdicts import judge, quota_pause_seconds
+from flow_pipelines.transport.verdicts import judge, window_left
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -97,7 +97,7 @@ class Scripted:
         answer = self._answers[min(len(self.requests), len(self._answers) - 1)]
         self.requests.append(request)
         error = judge(self._provider, request, answer, now=NOW, secrets=())
-        quota_pause_seconds(request, answer, now=NOW)
+        window_left(request, answer, now=NOW)
         if error is not None:
             raise error
         return answer

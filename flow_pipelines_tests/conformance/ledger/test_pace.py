@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-from flow_pipelines.provider import PaceStore
+from flow_pipelines.provider import PaceStore, TurnRequest
 from flow_pipelines_tests.conformance.ledger.ledger_driver import LedgerDriver
 
 
@@ -14,7 +14,8 @@ def _reserve(
     driver: LedgerDriver, key: str = "floyo", burst: int = 2, patience: float = 60
 ) -> float | None:
     store: PaceStore = driver.ledger.pace
-    return store.reserve(key, interval_seconds=2, burst=burst, patience_seconds=patience)
+    ask = TurnRequest(interval_seconds=2, burst=burst, patience_seconds=patience)
+    return store.reserve(key, ask)
 
 
 def test_after_a_rest_turns_come_in_a_burst_and_then_by_the_interval(driver: LedgerDriver) -> None:

@@ -104,9 +104,8 @@ EDGES = (
         removed="any address is read, and any redirect followed",
         edits=(
             Edit(
-                "transport/listed.py",
-                "        if not any(origin == one.origin and is_below(path, one.path)"
-                " for one in self._places):\n",
+                "transport/addresses.py",
+                "        if not any(is_below(path, place.path) for place in places):\n",
                 "        if False:\n",
             ),
         ),

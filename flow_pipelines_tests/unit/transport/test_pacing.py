@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flow_pipelines.model.errors import AccountHeld, RateLimited
-from flow_pipelines.provider import Purpose, RateLimit, Resend
+from flow_pipelines.provider import Purpose, RateLimit, Resend, TurnRequest
 from flow_pipelines.transport import HttpTransport, MemoryPaceStore
 from flow_pipelines.transport.pacing import Pacing, pace_of
 from flow_pipelines_tests.fakes import ManualClock
@@ -146,7 +146,7 @@ def test_a_turn_given_before_the_429_of_another_process_is_none_any_more() -> No
         patience_seconds=120.0,
         clock=clock,
     )
-    store.reserve("acme", interval_seconds=60.0, burst=1, patience_seconds=0.0)
+    store.reserve("acme", TurnRequest(interval_seconds=60.0, burst=1, patience_seconds=0.0))
     with pytest.raises(AccountHeld):
         pacing.take_turn(Purpose.SUBMIT)
     assert clock.monotonic() <= 62

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flow_pipelines.model.errors import AccountHeld
-from flow_pipelines.provider import Purpose, RateLimit
+from flow_pipelines.provider import Purpose, RateLimit, TurnRequest
 from flow_pipelines.provider.turns import TurnSheet
 from flow_pipelines.transport import MemoryPaceStore
 from flow_pipelines.transport.pacing import Pacing, pace_of
@@ -42,14 +42,8 @@ def crowd(
             waiting[user] = pause
             continue
         patience = 2 * pace.interval_seconds if purpose is Purpose.BACKFILL else 300.0
-        wait = store.reserve(
-            "key",
-            interval_seconds=pace.interval_seconds,
-            burst=pace.burst,
-            most=pace.most,
-            patience_seconds=patience,
-            purpose=purpose,
-        )
+        ask = TurnRequest(**pace._asdict(), patience_seconds=patience, purpose=purpose)
+        wait = store.reserve("key", ask)
         if wait is None:
             waiting[user] = clock.monotonic() + 2 * pace.interval_seconds
         else:
@@ -165,13 +159,7 @@ def test_a_429_slows_the_pace_for_hours_and_no_longer() -> None:
     def turns_of_a_minute() -> int:
         begun, count = clock.monotonic(), 0
         while clock.monotonic() < begun + 60:
-            wait = store.reserve(
-                "key",
-                interval_seconds=pace.interval_seconds,
-                burst=pace.burst,
-                most=pace.most,
-                patience_seconds=60.0,
-            )
+            wait = store.reserve("key", TurnRequest(**pace._asdict(), patience_seconds=60.0))
             clock.advance(wait or 0.0)
             count += 1
         return count
