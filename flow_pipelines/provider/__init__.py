@@ -22,7 +22,6 @@ from flow_pipelines.provider.adapter import (
     TellsIdentity,
     WorkflowListing,
 )
-from flow_pipelines.provider.answers import AnsweredRequest, request_id
 from flow_pipelines.provider.base import InputValues, ProviderAdapter
 from flow_pipelines.provider.calls import (
     ApiAnswer,
@@ -33,9 +32,16 @@ from flow_pipelines.provider.calls import (
     Quota,
     Resend,
     Verdict,
+    documented,
     read_no_error,
 )
-from flow_pipelines.provider.client import MAX_DOWNLOAD_BYTES, ApiClient, ApiDefaults
+from flow_pipelines.provider.client import (
+    MAX_DOWNLOAD_BYTES,
+    AnsweredRequest,
+    ApiClient,
+    ApiDefaults,
+    request_id,
+)
 from flow_pipelines.provider.ports import (
     Download,
     PaceStore,
@@ -82,6 +88,7 @@ __all__ = [
     "TurnRequest",
     "Verdict",
     "WorkflowListing",
+    "documented",
     "read_no_error",
     "request_id",
 ]

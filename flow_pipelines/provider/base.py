@@ -17,8 +17,7 @@ from flow_pipelines.model.states import SubmissionState
 from flow_pipelines.model.submission import Cost, CostBasis
 from flow_pipelines.model.workflow import Workflow
 from flow_pipelines.provider.adapter import Provider, SubmitRequest
-from flow_pipelines.provider.answers import AnsweredRequest
-from flow_pipelines.provider.client import ApiClient
+from flow_pipelines.provider.client import AnsweredRequest, ApiClient
 from flow_pipelines.provider.ports import Purpose, Transport
 
 C = TypeVar("C", bound=ApiClient)

@@ -155,3 +155,11 @@ class DocumentedCall:
     """Name of the client's method."""
     source: str
     """The provider's page that documents it."""
+
+
+def documented(source: str, calls: Mapping[str, str]) -> tuple[DocumentedCall, ...]:
+    """Return the calls of one page; `calls`: client's method → method and path as documented."""
+    return tuple(
+        DocumentedCall(call=call, operation=operation, source=source)
+        for operation, call in calls.items()
+    )

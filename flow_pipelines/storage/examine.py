@@ -77,14 +77,14 @@ def examine(
 
 
 def _too_short(promise: Promise, head: bytes, size_bytes: int) -> FileFacts | None:
-    told = promise.size_bytes
-    if told is not None and size_bytes < told:
-        why = f"it has {size_bytes} bytes, and the provider says {told}"
+    announced = promise.size_bytes
+    if announced is not None and size_bytes < announced:
+        why = f"it has {size_bytes} bytes, and the provider says {announced}"
         return _damaged(promise, head, why, "a day")
     if head:
         return None
     # Who says that it has no bytes is believed; who only sends none may have been cut off.
-    return _damaged(promise, head, "it is empty", None if told == 0 else "twice")
+    return _damaged(promise, head, "it is empty", None if announced == 0 else "twice")
 
 
 def _text(source: BinaryIO) -> FileFacts:
@@ -143,10 +143,10 @@ def _recognized(known: tuple[str, str] | None, promise: Promise, why: str) -> Fi
         return FileFacts(verified="recognized", why=why, media_type=known[0], extension=known[1])
     if promise.is_decodable:
         return _damaged(promise, b"", "it is no picture of any type that is known here", "twice")
-    told = f"; the provider says {promise.types[0]}" if promise.types else ""
+    said = f"; the provider says {promise.types[0]}" if promise.types else ""
     return FileFacts(
         verified="as_is",
-        why=f"no picture, video or sound that is known here{told}"[:500],
+        why=f"no picture, video or sound that is known here{said}"[:500],
         extension=promise.extension,
         # A picture by its name that is none by its bytes is asked for once more.
         doubt="twice" if promise.is_media else None,

@@ -48,9 +48,9 @@ class NightJournal:
         for key in self.store.list_keys(prefix):
             name = key.removeprefix(prefix)
             complete = complete or name == _COMPLETE
-            found = _ENTRY.fullmatch(name)
-            if found is not None:
-                intents[found[1]] = max(int(found[2]), intents.get(found[1], 0))
+            match = _ENTRY.fullmatch(name)
+            if match is not None:
+                intents[match[1]] = max(int(match[2]), intents.get(match[1], 0))
         return Listed(intents, complete)
 
     def write(self, entry: JournalEntry) -> bool:

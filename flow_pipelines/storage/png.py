@@ -84,10 +84,10 @@ def _verify(source: BinaryIO, length: int, kind: bytes) -> bool:
             raise OSError("truncated PNG file")
         checksum = zlib.crc32(block, checksum)
         length -= len(block)
-    told = source.read(4)
-    if len(told) < 4:  # noqa: PLR2004 - a checksum's bytes
+    stored = source.read(4)
+    if len(stored) < 4:  # noqa: PLR2004 - a checksum's bytes
         raise OSError("truncated PNG file")
-    return bool(struct.unpack(">I", told)[0] == checksum)
+    return bool(struct.unpack(">I", stored)[0] == checksum)
 
 
 class _Without(io.RawIOBase):

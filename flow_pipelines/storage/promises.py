@@ -51,7 +51,7 @@ class Promise:
         named = next(_extensions(self.names), None)
         if named is not None and named != _UNKNOWN:
             return named in _PLAYED
-        return any(_is_media_type(one) for one in self.types)
+        return any(_is_media_type(media_type) for media_type in self.types)
 
     @property
     def is_decodable(self) -> bool:
@@ -59,7 +59,7 @@ class Promise:
         named = next(_extensions(self.names), None)
         if named is not None and named != _UNKNOWN:
             return named in _DECODED
-        return any(_subtype(one) in _DECODED for one in self.types)
+        return any(_subtype(media_type) in _DECODED for media_type in self.types)
 
     @property
     def may_be_a_page(self) -> bool:
@@ -70,9 +70,9 @@ class Promise:
 
 def _extensions(names: Iterable[str]) -> Iterator[str]:
     for name in names:
-        found = _EXTENSION.search(name.lower().rstrip())
-        if found is not None:
-            yield found[1]
+        match = _EXTENSION.search(name.lower().rstrip())
+        if match is not None:
+            yield match[1]
 
 
 def _is_media_type(media_type: str) -> bool:

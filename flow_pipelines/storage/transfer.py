@@ -118,7 +118,7 @@ def store_output(
                     sha256=sha256,
                     lasting=facts.doubt == "a day",
                 )
-            found = _put(store, place, spool, facts, sha256, size_bytes)
+            stored = _put(store, place, spool, facts, sha256, size_bytes)
     except OSError as error:
         where = limits.spool_dir or tempfile.gettempdir()
         raise StorageError(
@@ -126,10 +126,10 @@ def store_output(
             "there, or set TMPDIR to another folder."
         ) from error
     return StoredFacts(
-        s3_key=found.key,
+        s3_key=stored.key,
         media_type=facts.media_type,
-        size_bytes=found.size_bytes,
-        sha256=found.sha256 or sha256,
+        size_bytes=stored.size_bytes,
+        sha256=stored.sha256 or sha256,
         width=facts.width,
         height=facts.height,
         bucket=store.bucket,
@@ -143,8 +143,8 @@ def _promised(download: Download, promise: Promise) -> Promise:
     """Add what the answer says to what was said before; its length, where nothing was said."""
     names = (*promise.names, *([download.file_name] if download.file_name else []))
     types = (*promise.types, *([download.media_type] if download.media_type else []))
-    told = promise.size_bytes if promise.size_bytes is not None else download.size_bytes
-    return replace(promise, names=names, types=types, size_bytes=told)
+    size_bytes = promise.size_bytes if promise.size_bytes is not None else download.size_bytes
+    return replace(promise, names=names, types=types, size_bytes=size_bytes)
 
 
 def _put(

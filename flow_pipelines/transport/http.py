@@ -215,7 +215,7 @@ def _check_key(provider: str, secret: Secret) -> None:
         )
 
 
-def _translated(attempt: Attempt | None, call: Callable[[], _T]) -> _T:
+def _translated(attempt: Attempt, call: Callable[[], _T]) -> _T:
     """Return what `call` gives; its errors become NotSent or AnswerLost.
 
     They are raised outside the `except` on purpose: the library's own error holds the URL with
@@ -227,7 +227,7 @@ def _translated(attempt: Attempt | None, call: Callable[[], _T]) -> _T:
         raise
     except Exception as error:  # noqa: BLE001 - after a paid request left, no error is harmless
         why = _reason(error)
-    if attempt is None or not attempt.sent:
+    if not attempt.sent:
         raise NotSent(why)
     raise AnswerLost(why)
 
@@ -235,11 +235,11 @@ def _translated(attempt: Attempt | None, call: Callable[[], _T]) -> _T:
 def _reason(error: BaseException) -> str:
     """Return the cause of a failure from the innermost error, without the URL."""
     seen: list[BaseException] = []
-    now: BaseException | None = error
-    while now is not None and now not in seen:
-        seen.append(now)
-        inner = (getattr(now, "reason", None), *now.args, now.__cause__, now.__context__)
-        now = next((e for e in inner if isinstance(e, BaseException) and e not in seen), None)
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        seen.append(cause)
+        inner = (getattr(cause, "reason", None), *cause.args, cause.__cause__, cause.__context__)
+        cause = next((e for e in inner if isinstance(e, BaseException) and e not in seen), None)
     root = seen[-1]
     if isinstance(root, ssl.SSLError):
         return f"TLS failed ({getattr(root, 'verify_message', '') or root.reason})"

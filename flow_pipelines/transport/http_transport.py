@@ -251,8 +251,8 @@ class HttpTransport:
     def _heed(self, error: ProviderError | None, window_seconds: float | None) -> None:
         """Be silent for as long as a 429 says, or until the window ends that is used up."""
         if isinstance(error, RateLimited):
-            told = error.retry_after_seconds
-            pause = self._pacing.pause_seconds(window_seconds if told is None else told)
+            asked = error.retry_after_seconds
+            pause = self._pacing.pause_seconds(window_seconds if asked is None else asked)
             error.retry_after_seconds = pause
             self._pacing.hold(pause, refused=True)
         elif window_seconds is not None:

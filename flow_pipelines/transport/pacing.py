@@ -131,10 +131,10 @@ class Pacing:
             retry_after_seconds=held,
         )
 
-    def pause_seconds(self, told_seconds: float | None) -> float:
-        """Return how long to be silent after a 429: as told, else a quarter of the window."""
-        if told_seconds is not None:
-            return told_seconds
+    def pause_seconds(self, asked_seconds: float | None) -> float:
+        """Return how long to be silent after a 429: as it asks, else a quarter of the window."""
+        if asked_seconds is not None:
+            return asked_seconds
         return self._limit.per_seconds / 4 if self._limit else UNTOLD_PAUSE_SECONDS
 
     def hold(self, seconds: float, *, refused: bool = False) -> None:

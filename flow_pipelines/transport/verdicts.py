@@ -136,19 +136,19 @@ def _verdict(request: ApiRequest, answer: ApiAnswer, body: ErrorBody) -> Verdict
 
     The one thing that a provider may add to that is by which statuses it knows a key again.
     """
-    told = request.verdicts.get(answer.status)
+    declared = request.verdicts.get(answer.status)
     if request.resend is not Resend.SAFE:
         proven = PAID_VERDICTS.get(answer.status, Verdict.UNKNOWN)
-        return told if told is Verdict.KEY_KNOWN else proven
-    coded = request.verdicts.get(body.code) if body.code else None
-    return coded or told or DEFAULT_VERDICTS.get(answer.status, Verdict.UNKNOWN)
+        return declared if declared is Verdict.KEY_KNOWN else proven
+    by_code = request.verdicts.get(body.code) if body.code else None
+    return by_code or declared or DEFAULT_VERDICTS.get(answer.status, Verdict.UNKNOWN)
 
 
 def _error_class(request: ApiRequest, answer: ApiAnswer, body: ErrorBody) -> type[ProviderError]:
     verdict = _verdict(request, answer, body)
     if verdict is Verdict.UNAVAILABLE:
-        told_when = body.retry_after_seconds is not None
-        limited = answer.status == HTTPStatus.TOO_MANY_REQUESTS or told_when
+        says_when = body.retry_after_seconds is not None
+        limited = answer.status == HTTPStatus.TOO_MANY_REQUESTS or says_when
         return RateLimited if limited else ProviderUnavailable
     if verdict is not Verdict.UNKNOWN:
         return _ERRORS[verdict]

@@ -36,7 +36,6 @@ from flow_pipelines.provider import (
     ApiDefaults,
     ApiRequest,
     Capabilities,
-    DocumentedCall,
     Download,
     ErrorBody,
     InputFile,
@@ -46,6 +45,7 @@ from flow_pipelines.provider import (
     Resend,
     SubmitRequest,
     Transport,
+    documented,
 )
 from flow_pipelines.provider.callbacks import Callback, CallbackRefused, CallbackRequest
 from flow_pipelines.provider.records import (
@@ -368,17 +368,24 @@ def sign(secret: Secret, sent: str, body: bytes) -> bytes:
 
 # -- the profile: what the rooms above know before they use it --
 
-CALLS = tuple(
-    DocumentedCall(call=call, operation=operation, source=source)
-    for source, call, operation in (
-        (JOBS_PAGE, "POST /jobs", "create_job"),
-        (JOBS_PAGE, "GET /jobs/{id}", "get_job"),
-        (JOBS_PAGE, "DELETE /jobs/{id}", "stop_job"),
-        (JOBS_PAGE, "GET /presets/{name}", "get_preset"),
-        (JOBS_PAGE, "GET /account", "get_account"),
-        (FILES_PAGE, "POST {files_url}/uploads", "upload_picture"),
-        (FILES_PAGE, "GET {files_url}/pictures/{id}", "open_picture"),
-    )
+CALLS = (
+    *documented(
+        JOBS_PAGE,
+        {
+            "create_job": "POST /jobs",
+            "get_job": "GET /jobs/{id}",
+            "stop_job": "DELETE /jobs/{id}",
+            "get_preset": "GET /presets/{name}",
+            "get_account": "GET /account",
+        },
+    ),
+    *documented(
+        FILES_PAGE,
+        {
+            "upload_picture": "POST {files_url}/uploads",
+            "open_picture": "GET {files_url}/pictures/{id}",
+        },
+    ),
 )
 
 PROFILE = ProviderProfile(

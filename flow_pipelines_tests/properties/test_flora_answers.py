@@ -16,8 +16,8 @@ from flow_pipelines.provider import InputFile, SubmitRequest
 from flow_pipelines.provider.callbacks import CallbackRefused, CallbackRequest
 from flow_pipelines.providers import profile
 from flow_pipelines.providers.flora import FloraProvider
+from flow_pipelines.providers.flora.assets import AssetFile
 from flow_pipelines.providers.flora.callbacks import read_callback, sign
-from flow_pipelines.providers.flora.media import AssetFile
 from flow_pipelines.providers.flora.records import TechniqueRun
 from flow_pipelines.redaction import Secret
 from flow_pipelines_tests.properties.bent_answers import NOW, ODD, Scripted, bent, recorded

@@ -30,8 +30,8 @@ def read_payload(body: bytes) -> ResultPayload | ProgressPayload:
     if len(body) > MAX_BYTES:
         raise CallbackRefused(f"it is longer than {MAX_BYTES} bytes")
     document = _document(body)
-    said = document.get("type") if isinstance(document, dict) else None
-    kind = _KINDS.get(said) if isinstance(said, str) else None
+    event = document.get("type") if isinstance(document, dict) else None
+    kind = _KINDS.get(event) if isinstance(event, str) else None
     if kind is None:
         raise CallbackRefused("it is no object with a type that Comflowy documents")
     try:

@@ -17,10 +17,10 @@ from flow_pipelines.provider import (
     ApiAnswer,
     ApiDefaults,
     ApiRequest,
-    DocumentedCall,
     ErrorBody,
     SignIn,
     Verdict,
+    documented,
 )
 from flow_pipelines.providers.comflowy.records import run_id_in
 
@@ -65,23 +65,22 @@ VERDICTS: Mapping[int | str, Verdict] = {
     "not_found": Verdict.NOT_FOUND,
 }
 
-_DOCUMENTED = {
-    "get_token": "GET /auth/token?ppt={API_KEY}",
-    "run": "POST /run",
-    "check": "POST /check?id={RUN_ID}",
-    "open_link": "GET {output_images[]}",
-}
-CALLS = tuple(
-    DocumentedCall(call=call, operation=operation, source=API_PAGE)
-    for operation, call in _DOCUMENTED.items()
+CALLS = documented(
+    API_PAGE,
+    {
+        "get_token": "GET /auth/token?ppt={API_KEY}",
+        "run": "POST /run",
+        "check": "POST /check?id={RUN_ID}",
+        "open_link": "GET {output_images[]}",
+    },
 )
 
 
 def read_error(answer: ApiAnswer) -> ErrorBody:
     """Read `{success: false, error?}` into one of our codes and a bounded text."""
     document = answer.json()
-    said = document.get("error") or document.get("message") or data_of(document).get("error")
-    message = read.prose(said, 500) or ""
+    error = document.get("error") or document.get("message") or data_of(document).get("error")
+    message = read.prose(error, 500) or ""
     silent = answer.status < 300 or answer.status in _SAYS_NOTHING_ITSELF  # noqa: PLR2004 - HTTP's own class of good answers
     return ErrorBody(code=meaning_of(message) if silent else None, message=message)
 

@@ -40,14 +40,14 @@ class _Link:
 def outputs_of(run: Run) -> tuple[OutputRef, ...]:
     """Return every output once: those of `output_images` in order, then what only nodes name."""
     listed = list(_once(_listed(run.output_images)))
-    left = list(_once(_of_nodes(run.full_outputs)))
+    of_nodes = list(_once(_of_nodes(run.full_outputs)))
     refs = []
     for place, link in enumerate(listed):
-        made = next((one for one in left if one.file == link.file and link.file), None)
+        made = next((other for other in of_nodes if other.file == link.file and link.file), None)
         if made is not None:
-            left.remove(made)
+            of_nodes.remove(made)
         refs.append(_output(place, link, made or link))
-    refs += [_output(place, link, link) for place, link in enumerate(left, start=len(refs))]
+    refs += [_output(place, link, link) for place, link in enumerate(of_nodes, start=len(refs))]
     return tuple(refs)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 
 from flow_pipelines.batches.keys import stable_hash
@@ -14,8 +14,10 @@ from flow_pipelines.model import (
     ParameterType,
     Receipt,
     RunReport,
+    SubmissionState,
     Workflow,
 )
+from flow_pipelines.model import json_values as read
 from flow_pipelines.model.errors import (
     ConfigurationError,
     NotFound,
@@ -43,7 +45,6 @@ from flow_pipelines.providers.floimg.records import (
     StartedExecution,
     WorkflowParameter,
 )
-from flow_pipelines.providers.floimg.reports import report_of
 
 PARAMETER_TYPES: Mapping[str, ParameterType] = {
     "string": "text",
@@ -86,13 +87,13 @@ class FloImgProvider(ProviderAdapter[FloImgClient]):
         )
 
     def _version(self, saved: SavedWorkflow) -> str:
-        declared = [it.model_dump(by_alias=True, exclude_unset=True) for it in saved.parameters]
+        declared = [spec.model_dump(by_alias=True, exclude_unset=True) for spec in saved.parameters]
         times = [saved.created_at, saved.updated_at or self._updated_at(saved)]
         return stable_hash([saved.id, saved.name, declared, *map(str, times)])
 
     def _updated_at(self, saved: SavedWorkflow) -> datetime | None:
         listed = islice(self.client.list_workflows(project_id=saved.project_id), LOOKED_THROUGH)
-        return next((one.updated_at for one in listed if one.id == saved.id), None)
+        return next((workflow.updated_at for workflow in listed if workflow.id == saved.id), None)
 
     def list_workflows(self) -> Iterator[WorkflowListing]:
         """Go through the saved workflows; see `ListsWorkflows`."""
@@ -159,3 +160,53 @@ def _spec(declared: WorkflowParameter) -> ParameterSpec:
         required=declared.required and declared.default is None,
         default=declared.default,
     )
+
+
+STATES: Mapping[str, SubmissionState] = {
+    "pending": SubmissionState.QUEUED,
+    "running": SubmissionState.RUNNING,
+    "completed": SubmissionState.SUCCEEDED,
+    "failed": SubmissionState.FAILED,
+}
+OUTPUT_ID = "output"
+"""An execution has one output, and FloImg gives it no id: its URL may differ at every poll."""
+
+_IRREGULAR = {"jpg": "jpeg", "svg": "svg+xml"}
+"""Formats whose media type is not `image/<format>`."""
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def report_of(execution: Execution) -> RunReport:
+    """Return what the rooms above need to know of an execution."""
+    state = STATES.get(execution.status.lower())
+    failed = state is SubmissionState.FAILED
+    message = execution.error_message or f"FloImg says: {execution.status}"
+    return RunReport(
+        provider_run_id=execution.execution_id,
+        state=state,
+        provider_status=execution.status,
+        started_at=execution.started_at,
+        finished_at=execution.completed_at,
+        run_ms=_run_ms(execution),
+        # What completed has an output. One that is not told yet must be missed, not forgotten.
+        outputs=(_output(execution),) if state is SubmissionState.SUCCEEDED else (),
+        error_code=(execution.error_code or WORKFLOW_FAILED) if failed else None,
+        error_message=message if failed else None,
+    )
+
+
+def _output(execution: Execution) -> OutputRef:
+    output = execution.output
+    kind = (output.format or "").lower() if output else ""
+    return OutputRef(
+        output_id=OUTPUT_ID,
+        media_type=f"image/{_IRREGULAR.get(kind, kind)}" if kind else None,
+        url=output.url if output else None,
+    )
+
+
+def _run_ms(execution: Execution) -> int | None:
+    started, completed = execution.started_at, execution.completed_at
+    if execution.duration is not None or started is None or completed is None:
+        return execution.duration
+    return read.count((completed - started) // _MILLISECOND)

@@ -9,10 +9,10 @@ from flow_pipelines.model import json_values as read
 from flow_pipelines.provider import (
     ApiAnswer,
     ApiDefaults,
-    DocumentedCall,
     ErrorBody,
     Quota,
     Verdict,
+    documented,
 )
 
 NAME = "floimg"
@@ -23,22 +23,21 @@ WORKFLOW_FAILED = "workflow_failed"
 VERDICTS: Mapping[int | str, Verdict] = {WORKFLOW_FAILED: Verdict.REJECTED}
 """The other documented codes say the same as the HTTP status that they come with."""
 
-_DOCUMENTED = {
-    "execute_workflow": "POST /workflows/execute",
-    "get_execution": "GET /workflows/executions/{executionId}",
-    "list_workflows": "GET /workflows",
-    "get_workflow": "GET /workflows/{workflowId}",
-    "upload_image": "POST /storage/upload",
-    "list_images": "GET /storage/images",
-    "get_image": "GET /storage/images/{imageId}",
-    "delete_image": "DELETE /storage/images/{imageId}",
-    "list_projects": "GET /projects",
-    "create_project": "POST /projects",
-    "open_output": "GET {output.url}",
-}
-CALLS = tuple(
-    DocumentedCall(call=call, operation=operation, source=ENDPOINTS)
-    for operation, call in _DOCUMENTED.items()
+CALLS = documented(
+    ENDPOINTS,
+    {
+        "execute_workflow": "POST /workflows/execute",
+        "get_execution": "GET /workflows/executions/{executionId}",
+        "list_workflows": "GET /workflows",
+        "get_workflow": "GET /workflows/{workflowId}",
+        "upload_image": "POST /storage/upload",
+        "list_images": "GET /storage/images",
+        "get_image": "GET /storage/images/{imageId}",
+        "delete_image": "DELETE /storage/images/{imageId}",
+        "list_projects": "GET /projects",
+        "create_project": "POST /projects",
+        "open_output": "GET {output.url}",
+    },
 )
 """Methods of the client that bear the names of FloImg's headings, `Get Image` and the like."""
 
@@ -63,7 +62,8 @@ def read_quota(answer: ApiAnswer) -> Quota:
 
     Source: floimg-web docs/api/rate-limits. Raises: LookupError, ValueError, OverflowError.
     """
-    remaining, reset = (int(answer.headers[f"x-ratelimit-{it}"]) for it in ("remaining", "reset"))
+    remaining = int(answer.headers["x-ratelimit-remaining"])
+    reset = int(answer.headers["x-ratelimit-reset"])
     text = answer.headers.get("x-ratelimit-limit", "")
     limit = int(text) if text.isdecimal() else None
     return Quota(remaining=remaining, resets_at=datetime.fromtimestamp(reset, UTC), limit=limit)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from flow_pipelines.provider import ProviderProfile, RateLimit
 from flow_pipelines.providers.flora.adapter import FloraProvider
+from flow_pipelines.providers.flora.assets import OUTPUT_HOSTS
 from flow_pipelines.providers.flora.callbacks import read_callback
 from flow_pipelines.providers.flora.calls import API, CALLS, NAME
 from flow_pipelines.providers.flora.client import FloraClient
-from flow_pipelines.providers.flora.media import OUTPUT_HOSTS
 
 PROFILE = ProviderProfile(
     name=NAME,

@@ -37,8 +37,14 @@ from flow_pipelines.provider import (
 from flow_pipelines.providers.flora.calls import NAME
 from flow_pipelines.providers.flora.client import FloraClient
 from flow_pipelines.providers.flora.records import Asset, TechniqueRun, Workspace
-from flow_pipelines.providers.flora.reports import STATES, candidate_of, receipt_of, report_of
-from flow_pipelines.providers.flora.workflows import inputs_of, workflow_of
+from flow_pipelines.providers.flora.workflows import (
+    STATES,
+    candidate_of,
+    inputs_of,
+    receipt_of,
+    report_of,
+    workflow_of,
+)
 
 MAX_LISTED = 1000
 """Runs, the newest first, among which candidates are looked for."""
@@ -89,8 +95,10 @@ class FloraProvider(ProviderAdapter[FloraClient]):
         """Return runs of the technique by their time; see `ListsCandidates`."""
         technique_id = request.workflow.body["technique_id"]
         listed = self.client.list_technique_runs(technique_id, self._workspace())
-        own = (run for run in listed if run.technique.technique_id in (None, technique_id))
-        recent = takewhile(lambda run: (run.created_at or since) >= since, islice(own, MAX_LISTED))
+        of_technique = (run for run in listed if run.technique.technique_id in (None, technique_id))
+        recent = takewhile(
+            lambda run: (run.created_at or since) >= since, islice(of_technique, MAX_LISTED)
+        )
         in_time = {run.run_id: run for run in recent if (run.created_at or until) <= until}
         return [candidate_of(run) for run in in_time.values()]
 
@@ -154,7 +162,7 @@ class FloraProvider(ProviderAdapter[FloraClient]):
 
     def identity(self) -> frozenset[str]:
         """Return the workspaces that the key sees; see `TellsIdentity`."""
-        return frozenset(one.workspace_id for one in self._workspaces())
+        return frozenset(workspace.workspace_id for workspace in self._workspaces())
 
     def _workspace(self) -> str | None:
         """Return the workspace to search, or None: all that the key sees, where there are many."""

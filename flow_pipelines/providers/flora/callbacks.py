@@ -37,7 +37,7 @@ def read_callback(request: CallbackRequest) -> Callback:
     at, signatures = _signatures(request.headers.get(SIGNATURE_HEADER, ""))
     expected = [sign(secret, at, request.body) for secret in request.secrets if secret]
     # Every pair is compared, so that the time it takes tells nothing.
-    matches = [hmac.compare_digest(one, other) for one in expected for other in signatures]
+    matches = [hmac.compare_digest(ours, theirs) for ours in expected for theirs in signatures]
     if not any(matches):
         raise CallbackRefused("no signature fits")
     if _age_seconds(at, request.now) > TOLERANCE_SECONDS:

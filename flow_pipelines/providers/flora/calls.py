@@ -5,15 +5,15 @@ Sources: developer.flora.ai, FLORA's OpenAPI document and SDK (@flora-ai/flora 0
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from flow_pipelines.model import json_values as read
 from flow_pipelines.provider import (
     ApiAnswer,
     ApiDefaults,
-    DocumentedCall,
     ErrorBody,
     Verdict,
+    documented,
 )
 
 NAME, API_PAGE = "flora", "developer.flora.ai/api-reference"
@@ -33,46 +33,39 @@ STORE_VERDICTS: Mapping[int | str, Verdict] = dict.fromkeys(
 WAIT_AFTER_429_SECONDS = 5.0  # where no `retry-after` is given; as FLORA's own sample does
 
 
-def _documented(source: str, calls: Mapping[str, str]) -> Sequence[DocumentedCall]:
-    return [
-        DocumentedCall(call=call, operation=operation, source=source)
-        for call, operation in calls.items()
-    ]
-
-
-CALLS: Sequence[DocumentedCall] = (
-    *_documented(
+CALLS = (
+    *documented(
         API_PAGE,
         {
-            "GET /workspaces": "list_workspaces",
-            "GET /projects": "list_projects",
-            "POST /projects": "create_project",
-            "GET /projects/{project_id}": "retrieve_project",
-            "GET /models": "list_models",
-            "GET /techniques": "list_techniques",
-            "GET /techniques/{slug or technique_id}": "retrieve_technique",
+            "list_workspaces": "GET /workspaces",
+            "list_projects": "GET /projects",
+            "create_project": "POST /projects",
+            "retrieve_project": "GET /projects/{project_id}",
+            "list_models": "GET /models",
+            "list_techniques": "GET /techniques",
+            "retrieve_technique": "GET /techniques/{slug or technique_id}",
         },
     ),
-    *_documented(
-        IDEMPOTENCY_PAGE, {"POST /techniques/{slug or technique_id}/runs": "create_technique_run"}
+    *documented(
+        IDEMPOTENCY_PAGE, {"create_technique_run": "POST /techniques/{slug or technique_id}/runs"}
     ),
-    *_documented(
+    *documented(
         API_PAGE,
         {
-            "GET /techniques/{slug or technique_id}/runs/{run_id}": "retrieve_technique_run",
-            "GET /technique-runs": "list_technique_runs",
+            "retrieve_technique_run": "GET /techniques/{slug or technique_id}/runs/{run_id}",
+            "list_technique_runs": "GET /technique-runs",
         },
     ),
-    *_documented(OUTPUTS_PAGE, {"GET {outputs[].url}": "download_output"}),
-    *_documented(
+    *documented(OUTPUTS_PAGE, {"download_output": "GET {outputs[].url}"}),
+    *documented(
         ASSETS_PAGE,
         {
-            "POST /assets": "create_asset",
-            "POST {upload.url}": "upload_file",
-            "POST /assets/{asset_id}/complete": "complete_asset",
-            "POST /assets/{asset_id}/retry": "retry_asset",
-            "GET /assets": "list_assets",
-            "GET /assets/{asset_id}": "retrieve_asset",
+            "create_asset": "POST /assets",
+            "upload_file": "POST {upload.url}",
+            "complete_asset": "POST /assets/{asset_id}/complete",
+            "retry_asset": "POST /assets/{asset_id}/retry",
+            "list_assets": "GET /assets",
+            "retrieve_asset": "GET /assets/{asset_id}",
         },
     ),
 )

@@ -102,7 +102,10 @@ class FloraClient(AssetCalls):
         callback_url: str | None,
     ) -> ApiRequest:
         """Return the call that `create_technique_run` sends."""
-        body: dict[str, Any] = {"inputs": [dict(one) for one in inputs], "mode": "async"}
+        body: dict[str, Any] = {
+            "inputs": [dict(given_input) for given_input in inputs],
+            "mode": "async",
+        }
         return self._request(
             "create_technique_run",
             "POST",

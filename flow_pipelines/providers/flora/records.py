@@ -37,7 +37,7 @@ def _all_or_none(value: Any) -> Any:
 
 
 def _texts_of(value: Any) -> dict[str, str]:
-    return {name: one for name, one in read.members(value).items() if isinstance(one, str)}
+    return {name: text for name, text in read.members(value).items() if isinstance(text, str)}
 
 
 def _object_or_none(value: Any) -> Mapping[str, Any] | None:

@@ -7,22 +7,25 @@ other people's clients show is marked as seen in clients, and read with care.
 
 from __future__ import annotations
 
-from flow_pipelines.provider import ApiRequest, DocumentedCall, ProviderProfile, RateLimit
+from flow_pipelines.provider import ApiRequest, ProviderProfile, RateLimit, documented
 from flow_pipelines.providers.floyo.adapter import FloyoProvider
 from flow_pipelines.providers.floyo.calls import API, DEMO, FILES_PAGE, NAME, RUNS_PAGE
 from flow_pipelines.providers.floyo.client import FloyoClient
 
 CDN = "https://cdn.floyo.ai"
 CALLS = (
-    DocumentedCall(call="POST /runs", operation="create_run", source=RUNS_PAGE),
-    DocumentedCall(call="GET /runs/{runId}", operation="retrieve_run", source=RUNS_PAGE),
-    DocumentedCall(call="POST /runs/{runId}/cancel", operation="cancel_run", source=RUNS_PAGE),
-    DocumentedCall(call="GET /files/{fileId}", operation="retrieve_file", source=FILES_PAGE),
-    DocumentedCall(call=f"GET {CDN}/{{fileId}}/download", operation="download_file", source=DEMO),
-    DocumentedCall(
-        call=f"GET {CDN}/{{fileId}}?token=…", operation="open_presigned_url", source=FILES_PAGE
+    *documented(
+        RUNS_PAGE,
+        {
+            "create_run": "POST /runs",
+            "retrieve_run": "GET /runs/{runId}",
+            "cancel_run": "POST /runs/{runId}/cancel",
+        },
     ),
-    DocumentedCall(call=f"POST {CDN}/upload", operation="upload_file", source=DEMO),
+    *documented(FILES_PAGE, {"retrieve_file": "GET /files/{fileId}"}),
+    *documented(DEMO, {"download_file": f"GET {CDN}/{{fileId}}/download"}),
+    *documented(FILES_PAGE, {"open_presigned_url": f"GET {CDN}/{{fileId}}?token=…"}),
+    *documented(DEMO, {"upload_file": f"POST {CDN}/upload"}),
 )
 """`search_runs` is missing: nobody but clients shows that call."""
 

@@ -16,7 +16,7 @@ from flow_pipelines.model.errors import (
 )
 from flow_pipelines.provider import InputFile, ListsWorkflows, SubmitRequest, TakesFiles
 from flow_pipelines.providers.flora import FloraClient, FloraProvider
-from flow_pipelines.providers.flora.media import SIGNED_URL, AssetFile
+from flow_pipelines.providers.flora.assets import SIGNED_URL, AssetFile
 from flow_pipelines_tests.conformance.calls.test_flora_calls import PICTURE, SPACE
 from flow_pipelines_tests.conformance.providers.account import Account
 

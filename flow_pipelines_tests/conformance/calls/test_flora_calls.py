@@ -20,7 +20,7 @@ from flow_pipelines.model.errors import (
 )
 from flow_pipelines.providers import profile
 from flow_pipelines.providers.flora import FloraClient
-from flow_pipelines.providers.flora.media import AssetFile
+from flow_pipelines.providers.flora.assets import AssetFile
 from flow_pipelines_tests.conformance.providers.account import Account
 
 SPACE, TECHNIQUE = "ws_sandbox0001", "city-poster"

@@ -15,7 +15,7 @@ from flow_pipelines.model.errors import (
 )
 from flow_pipelines.provider import InputFile, SubmitRequest
 from flow_pipelines.providers.flora import PROFILE, FloraClient
-from flow_pipelines.providers.flora.media import AssetFile
+from flow_pipelines.providers.flora.assets import AssetFile
 from flow_pipelines.providers.flora.records import Upload
 from flow_pipelines.redaction import Secret
 from flow_pipelines.transport import HttpTransport, MemoryPaceStore

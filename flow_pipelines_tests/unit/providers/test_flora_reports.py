@@ -12,7 +12,7 @@ import pytest
 from flow_pipelines.model import OutputRef, RunReport, SubmissionState
 from flow_pipelines.model.errors import NotFound, UnexpectedAnswer
 from flow_pipelines.providers.flora.adapter import MAX_LISTED
-from flow_pipelines.providers.flora.reports import STATES
+from flow_pipelines.providers.flora.workflows import STATES
 from flow_pipelines_tests.unit.providers.flora_harness import (
     RUN,
     adapter,

@@ -8,7 +8,7 @@ import pytest
 
 from flow_pipelines.model.errors import NotFound, RequestRejected, UnexpectedAnswer
 from flow_pipelines.provider import InputFile, TakesFiles
-from flow_pipelines.providers.floyo.files import FileNameTaken
+from flow_pipelines.providers.floyo.client import FileNameTaken
 from flow_pipelines_tests.unit.providers.floyo_harness import FILE, adapter, sample
 from flow_pipelines_tests.unit.transport.wire import Wire, answer
 

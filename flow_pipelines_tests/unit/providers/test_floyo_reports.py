@@ -12,7 +12,7 @@ from flow_pipelines.model.errors import (
     OutputRefused,
     UnexpectedAnswer,
 )
-from flow_pipelines.providers.floyo.reports import STATES
+from flow_pipelines.providers.floyo.adapter import STATES
 from flow_pipelines_tests.unit.providers.floyo_harness import (
     FILE,
     RUN,

@@ -15,7 +15,7 @@ from flow_pipelines.model.errors import (
 from flow_pipelines.provider import InputFile, TakesFiles
 from flow_pipelines.providers.floyo import FloyoClient
 from flow_pipelines.providers.floyo.calls import API
-from flow_pipelines.providers.floyo.files import FileNameTaken
+from flow_pipelines.providers.floyo.client import FileNameTaken
 from flow_pipelines_tests.conformance.calls.floyo.desk import (
     PNG,
     api_url,
