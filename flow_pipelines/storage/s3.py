@@ -243,11 +243,7 @@ class S3ImageStore:
 
     def _list_one(self) -> ListObjectsV2OutputTypeDef:
         prefix = f"{self.prefix}/" if self.prefix else ""
-        return self._call(
-            lambda: self._client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, MaxKeys=1),
-            doing="list the bucket",
-            key=prefix,
-        )
+        return self._page(prefix, 1, {}, doing="list the bucket")
 
     def _copy(self, bucket: str, prefix: str, budget: RetryBudget) -> S3ImageStore:
         return S3ImageStore(
@@ -283,12 +279,14 @@ class S3ImageStore:
                 )
             place = {"ContinuationToken": token}
 
-    def _page(self, prefix: str, size: int, more: dict[str, Any]) -> ListObjectsV2OutputTypeDef:
+    def _page(
+        self, prefix: str, size: int, more: dict[str, Any], *, doing: str = "list"
+    ) -> ListObjectsV2OutputTypeDef:
         return self._call(
             lambda: self._client.list_objects_v2(
                 Bucket=self.bucket, Prefix=prefix, MaxKeys=size, **more
             ),
-            doing="list",
+            doing=doing,
             key=prefix,
         )
 

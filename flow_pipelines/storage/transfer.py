@@ -106,7 +106,7 @@ def store_output(
     OutputTooLarge. StorageError: the bucket, or this machine's disk, failed.
     """
     limits = limits or TransferLimits()
-    promise = _promised(download, promise)
+    promise = _with_what_the_answer_says(download, promise)
     try:
         with _new_spool(limits) as spool:
             size_bytes, sha256 = _spool(download, spool, limits.max_bytes)
@@ -139,7 +139,7 @@ def store_output(
     )
 
 
-def _promised(download: Download, promise: Promise) -> Promise:
+def _with_what_the_answer_says(download: Download, promise: Promise) -> Promise:
     """Add what the answer says to what was said before; its length, where nothing was said."""
     names = (*promise.names, *([download.file_name] if download.file_name else []))
     types = (*promise.types, *([download.media_type] if download.media_type else []))

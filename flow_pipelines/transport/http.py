@@ -29,7 +29,7 @@ CHUNK_BYTES = 64 * 1024
 USER_AGENT = "flow-pipelines"
 
 _T = TypeVar("_T")
-_NONE: Mapping[str, str] = MappingProxyType({})
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class AnswerLost(Exception):
 
 
 class AnswerTooLong(Exception):
-    """The answer is complete nonsense in size."""
+    """The answer is longer than any that a provider documents."""
 
 
 class Unsendable(Exception):
@@ -73,7 +73,7 @@ class Exchange:
     def read(self, size: int) -> bytes:
         """Return up to `size` more decoded bytes, empty at the end. Raises: AnswerLost."""
         raw = self._response.raw
-        return _translated(self.attempt, lambda: bytes(raw.read(size, decode_content=True)))
+        return _with_our_errors(self.attempt, lambda: bytes(raw.read(size, decode_content=True)))
 
     def read_answer(self, max_bytes: int = MAX_ANSWER_BYTES) -> ApiAnswer:
         """Return the complete answer. Raises: AnswerLost, AnswerTooLong."""
@@ -111,7 +111,7 @@ class Http:
         bearer: Secret | None,
         *,
         url: str | None = None,
-        headers: Mapping[str, str] = _NONE,
+        headers: Mapping[str, str] = _NO_HEADERS,
     ) -> Exchange:
         """Send a request and wait for status and headers. Redirects are answers like others.
 
@@ -136,38 +136,38 @@ class Http:
             send_by=self._clock.now() + PAID_SENT_WITHIN if paid else None,
         )
         timeout = (self._timeouts.connect_seconds, read_seconds)
-        surroundings = self._surroundings(target)
+        surroundings = self._proxies_and_certificates(target)
 
         def send() -> requests.Response:
             with watching(attempt):
                 return adapter.send(prepared, stream=True, timeout=timeout, **surroundings)
 
-        response = _translated(attempt, send)
-        return Exchange(response, attempt, adapter.close if paid else _nothing)
+        response = _with_our_errors(attempt, send)
+        return Exchange(response, attempt, adapter.close if paid else _leave_open)
 
     def _prepare(
         self, request: ApiRequest, url: str, headers: Mapping[str, str], bearer: Secret | None
     ) -> requests.PreparedRequest:
         own = self._book.is_own(url)
         params = dict(request.params) if url == request.url else {}
-        every = {"User-Agent": USER_AGENT, "Accept": "application/json"}
-        every.update(request.headers if own else {})
-        every.update(headers)
+        sent_headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
+        sent_headers.update(request.headers if own else {})
+        sent_headers.update(headers)
         if own and request.authenticated and request.key_parameter is not None:
-            params[request.key_parameter] = self._present(self._secret)
+            params[request.key_parameter] = self._reveal(self._secret)
         elif own and request.authenticated and bearer is not None:
-            every["Authorization"] = f"Bearer {self._present(bearer)}"
+            sent_headers["Authorization"] = f"Bearer {self._reveal(bearer)}"
         if request.resend is not Resend.SAFE:
-            every["Connection"] = "close"
+            sent_headers["Connection"] = "close"
         body, media_type = _body(request)
         if media_type:
-            every["Content-Type"] = media_type
+            sent_headers["Content-Type"] = media_type
         try:
             return requests.Request(
                 request.method,
                 url,
                 params=params,
-                headers=every,
+                headers=sent_headers,
                 data=body,
                 files=dict(request.files) or None,
             ).prepare()
@@ -175,12 +175,12 @@ class Http:
             why = type(error).__name__
         raise Unsendable(f"it cannot be put into an HTTP request ({why})")
 
-    def _present(self, key: Secret) -> str:
+    def _reveal(self, key: Secret) -> str:
         if not key:
             raise ConfigurationError(f"{self._provider}: no API key is configured")
         return key.reveal()
 
-    def _surroundings(self, url: str) -> dict[str, Any]:
+    def _proxies_and_certificates(self, url: str) -> dict[str, Any]:
         """Proxies and certificates as the environment has them; never its `.netrc`."""
         if self._book.local:
             return {"proxies": {}, "verify": True, "cert": None}
@@ -188,7 +188,7 @@ class Http:
         return {name: settings[name] for name in ("proxies", "verify", "cert")}
 
 
-def _nothing() -> None:
+def _leave_open() -> None:
     """Leave the shared connections open."""
 
 
@@ -215,7 +215,7 @@ def _check_key(provider: str, secret: Secret) -> None:
         )
 
 
-def _translated(attempt: Attempt, call: Callable[[], _T]) -> _T:
+def _with_our_errors(attempt: Attempt, call: Callable[[], _T]) -> _T:
     """Return what `call` gives; its errors become NotSent or AnswerLost.
 
     They are raised outside the `except` on purpose: the library's own error holds the URL with

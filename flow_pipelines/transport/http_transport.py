@@ -135,7 +135,7 @@ class HttpTransport:
         """Send a request and give its answer; see `provider.Transport`."""
 
         def send() -> ApiAnswer:
-            return self._signed(request, lambda bearer: self._send_once(request, bearer))
+            return self._with_credential(request, lambda bearer: self._send_once(request, bearer))
 
         if request.resend is not Resend.SAFE:
             return send()
@@ -147,7 +147,10 @@ class HttpTransport:
         if request.resend is not Resend.SAFE:
             raise ValueError(f"{request.operation}: what is billed cannot be a download")
         exchange = self._repeat(
-            lambda: self._signed(request, lambda bearer: self._reach(request, bearer)), request
+            lambda: self._with_credential(
+                request, lambda bearer: self._follow_redirects(request, bearer)
+            ),
+            request,
         )
         try:
             yield HttpDownload(exchange, max_bytes)
@@ -156,14 +159,14 @@ class HttpTransport:
 
     def _repeat(self, call: Callable[[], _T], request: ApiRequest) -> _T:
         return self._retries.run(
-            call, wait_for=_wait_for, before_each=lambda: self._turn_for(request)
+            call, wait_for=_wait_for, before_each=lambda: self._take_turn_for(request)
         )
 
-    def _turn_for(self, request: ApiRequest) -> None:
+    def _take_turn_for(self, request: ApiRequest) -> None:
         if request.paced:
             self._pacing.take_turn(Purpose.POLL)
 
-    def _signed(self, request: ApiRequest, call: Callable[[Secret | None], _T]) -> _T:
+    def _with_credential(self, request: ApiRequest, call: Callable[[Secret | None], _T]) -> _T:
         """Return what `call` gives with the key or token that goes with `request`."""
         try:
             if self._tokens is None:
@@ -244,11 +247,11 @@ class HttpTransport:
             left = window_left(request, answer, now=self._clock.now())
             if left.limit is not None:
                 self._pacing.learn(left.limit)
-            self._heed(error, left.pause_seconds)
+            self._hold_account(error, left.pause_seconds)
         if error is not None:
             raise error
 
-    def _heed(self, error: ProviderError | None, window_seconds: float | None) -> None:
+    def _hold_account(self, error: ProviderError | None, window_seconds: float | None) -> None:
         """Be silent for as long as a 429 says, or until the window ends that is used up."""
         if isinstance(error, RateLimited):
             asked = error.retry_after_seconds
@@ -262,11 +265,11 @@ class HttpTransport:
         tokens = self._tokens.latest() if self._tokens is not None else ()
         return [*self._spellings, *(text for token in tokens for text in spellings(token))]
 
-    def _reach(self, request: ApiRequest, bearer: Secret | None) -> Exchange:
+    def _follow_redirects(self, request: ApiRequest, bearer: Secret | None) -> Exchange:
         """Follow redirects up to an answer with content."""
         url = request.url
         for _ in range(MAX_REDIRECTS + 1):
-            exchange = self._visit(request, url, bearer)
+            exchange = self._begin_download(request, url, bearer)
             if exchange.status not in _REDIRECTS:
                 break
             exchange.close()
@@ -276,16 +279,16 @@ class HttpTransport:
         else:
             raise TransferError(f"{request.operation}: more than {MAX_REDIRECTS} redirects")
         if exchange.status != 200:  # noqa: PLR2004 - 204 and 206 have no whole content
-            self._refuse(request, url, exchange)
+            self._raise_without_content(request, url, exchange)
         return exchange
 
-    def _visit(self, request: ApiRequest, url: str, bearer: Secret | None) -> Exchange:
+    def _begin_download(self, request: ApiRequest, url: str, bearer: Secret | None) -> Exchange:
         try:
             return self._begin(request, bearer, url)
         except RequestRejected as refused:
             raise OutputRefused(f"{request.operation}: {refused.vendor_message}") from refused
 
-    def _refuse(self, request: ApiRequest, url: str, exchange: Exchange) -> None:
+    def _raise_without_content(self, request: ApiRequest, url: str, exchange: Exchange) -> None:
         """Raise what an answer without content means, and end it."""
         try:
             answer = exchange.read_answer()

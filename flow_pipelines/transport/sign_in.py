@@ -66,7 +66,7 @@ class Tokens:
     def prepare(self) -> None:
         """Have a token ready if that works; why it does not is told to the request it is for."""
         with contextlib.suppress(ProviderError, ConfigurationError):
-            self._ready()
+            self._current_token()
 
     def run(self, call: Callable[[Secret], _T]) -> _T:
         """Return what `call` gives with the token, or with a new one if the first was refused.
@@ -74,13 +74,13 @@ class Tokens:
         At most one token is fetched. Raises: what `call` does, and AccountRejected,
         ProviderUnavailable or ConfigurationError where there is no token: nothing was accepted.
         """
-        token, is_new = self._ready()
+        token, is_new = self._current_token()
         try:
-            return self._call(call, token)
+            return self._call_with(call, token)
         except AccountRejected as refused:
             if is_new or self._sign_in.refusals.isdisjoint({refused.status, refused.code}):
                 raise
-        return self._call(call, self._instead_of(token))
+        return self._call_with(call, self._replace(token))
 
     def run_once(self, call: Callable[[Secret], _T]) -> _T:
         """Return what `call` gives with the token; a billed request is never sent with two.
@@ -88,13 +88,13 @@ class Tokens:
         Raises: as `run`; and ProviderUnavailable where the token was refused that was taken
         before: nothing was accepted, and the next request gets another token.
         """
-        token, _ = self._ready()
+        token, _ = self._current_token()
         try:
-            return self._call(call, token)
+            return self._call_with(call, token)
         except AccountRejected as refused:
             if self._is_new(token) or refused.status not in self._sign_in.refusals:
                 raise
-            self._give_up(token)
+            self._drop(token)
             raise ProviderUnavailable(
                 f"the access token has ended: {refused.vendor_message}",
                 provider=self._provider,
@@ -102,7 +102,7 @@ class Tokens:
                 status=refused.status,
             ) from refused
 
-    def _call(self, call: Callable[[Secret], _T], token: Secret) -> _T:
+    def _call_with(self, call: Callable[[Secret], _T], token: Secret) -> _T:
         try:
             answer = call(token)
         except ProviderError as error:
@@ -116,23 +116,23 @@ class Tokens:
         age = self._clock.monotonic() - self._fetched_at
         return self._taken is not token and age < JUST_FETCHED_SECONDS
 
-    def _give_up(self, token: Secret) -> None:
+    def _drop(self, token: Secret) -> None:
         """Drop the token; the next request fetches another."""
         with self._lock:
             if self._token is token:
                 self._token = None
 
-    def _ready(self) -> tuple[Secret, bool]:
+    def _current_token(self) -> tuple[Secret, bool]:
         """Return a token, and whether it was fetched just now."""
         token = self._token
         if token is not None and not self._ends_soon():
             return token, False
-        return self._instead_of(token), True
+        return self._replace(token), True
 
     def _ends_soon(self) -> bool:
         return self._renew_at is not None and self._clock.now().timestamp() >= self._renew_at
 
-    def _instead_of(self, old: Secret | None) -> Secret:
+    def _replace(self, old: Secret | None) -> Secret:
         """Return another token than `old`: one that was fetched meanwhile, or a new one."""
         fetches = self._fetches
         with self._lock:
