@@ -63,7 +63,11 @@ MUTANTS = (
         guard=EVERY_FILE,
         removed="the provider's own word for a file's size is not looked at",
         edits=(
-            Edit("storage/examine.py", "if told is not None and size_bytes < told:", "if False:"),
+            Edit(
+                "storage/examine.py",
+                "if announced is not None and size_bytes < announced:",
+                "if False:",
+            ),
         ),
         tests=(_TRANSFER,),
     ),
