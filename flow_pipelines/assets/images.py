@@ -25,7 +25,6 @@ from flow_pipelines.lifecycle import (
     Ports,
     collect_lease,
     collect_night,
-    each_with_outputs,
     held_lease,
     open_night,
     serve_night,
@@ -99,7 +98,7 @@ def images_asset(batch: Batch) -> dg.AssetsDefinition:
                     **row_count(batch, summary.stored),
                     **place_of(batch, ports.store),
                 },
-                data_version=stored_version(each_with_outputs(ports.ledger, night)),
+                data_version=stored_version(ports.ledger.each_with_outputs(night)),
                 check_results=check_results(
                     key,
                     batch.settings,

@@ -16,7 +16,7 @@ from flow_pipelines.assets.batch import (
 )
 from flow_pipelines.assets.columns import PROMPTS_SCHEMA, prompts_columns
 from flow_pipelines.assets.versions import planned_version, planning_code
-from flow_pipelines.lifecycle import PlannedNight, Ports, each_submission, plan_night
+from flow_pipelines.lifecycle import PlannedNight, Ports, plan_night
 from flow_pipelines.model import Night, Submission
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources import IO_MANAGER_KEY
@@ -66,12 +66,12 @@ def prompts_asset(batch: Batch) -> dg.AssetsDefinition:
                 table=_table(upstream, tables),
             )
             table = _table_of(night, ports)
-            first = next(each_submission(ports.ledger, night), None)
+            first = next(ports.ledger.each_submission(night), None)
             return dg.MaterializeResult(
                 value=table,
                 metadata=_metadata(batch, planned, table.num_rows, first)
                 | place_of(batch, ports.store),
-                data_version=planned_version(each_submission(ports.ledger, night)),
+                data_version=planned_version(ports.ledger.each_submission(night)),
             )
 
     return prompts

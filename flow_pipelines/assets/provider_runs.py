@@ -26,9 +26,7 @@ from flow_pipelines.assets.versions import CODE, bought_version
 from flow_pipelines.lifecycle import (
     Ports,
     SubmitSummary,
-    each_submission,
     open_night,
-    pages_with_outputs,
     regenerate,
     submit_night,
 )
@@ -135,7 +133,7 @@ def provider_runs_asset(batch: Batch) -> dg.AssetsDefinition:
             return dg.MaterializeResult(
                 value=table,
                 metadata=metadata,
-                data_version=bought_version(each_submission(ports.ledger, night)),
+                data_version=bought_version(ports.ledger.each_submission(night)),
             )
 
     return provider_runs
@@ -151,7 +149,7 @@ def _left_of(
     retried = retried_runs(context.instance, context.run)
     if limit is None and not retried:
         return None
-    sent = each_submission(ports.ledger, night, states=frozenset(SubmissionState) - NOT_SENT)
+    sent = ports.ledger.each_submission(night, states=frozenset(SubmissionState) - NOT_SENT)
     runs = Counter(one.dagster_run_id for one in sent)
     mine = sum(runs[run_id] for run_id in {context.run.run_id, *retried})
     record = ports.ledger.night(night)
@@ -171,7 +169,7 @@ def _left_of(
 def _table(night: Night, ports: Ports) -> Any:
     import pyarrow as pa
 
-    pages = pages_with_outputs(ports.ledger, night)
+    pages = ports.ledger.pages_with_outputs(night)
     tables = [runs_table(page, outputs) for page, outputs in pages]
     return pa.concat_tables([runs_table([], {}), *tables])
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -26,22 +26,15 @@ from flow_pipelines.lifecycle.estimate import (
     estimate_night,
 )
 from flow_pipelines.lifecycle.plan import render_night
+from flow_pipelines.lifecycle.ports import Sources
 from flow_pipelines.model import UNPARTITIONED, Night
 from flow_pipelines.model.errors import ConfigurationError, InvalidBatch
 from flow_pipelines.model.wording import money
-from flow_pipelines.provider import Provider
 from flow_pipelines.providers import profile
 from flow_pipelines.resources import ImageStoreResource, ProviderResource
 from flow_pipelines.transport import MemoryPaceStore
 
 _BUDGETS = {"partition": "the night's budget", "day": "today's budget of the provider"}
-
-
-@dataclass(frozen=True)
-class _Sources:
-    provider: Provider
-    read_uri: Callable[[str], bytes]
-    read_input: Callable[[str], bytes]
 
 
 def run_estimate(name: str, partition_key: str | None, *, module: str | None, as_json: bool) -> int:
@@ -114,8 +107,8 @@ def _estimate(
     if batch.settings.prompts_asset is not None:
         message = f"{batch.name} takes its prompts from the asset {batch.settings.prompts_asset}"
         raise ConfigurationError(f"{message}, which only a run in Dagster can read")
-    sources = _Sources(
-        provider,
+    sources = Sources(
+        provider=provider,
         read_uri=lambda uri: image_store().read_uri(uri),
         read_input=lambda uri: image_store().read_input(uri),
     )

@@ -12,7 +12,6 @@ from urllib.parse import unquote
 import click
 
 from flow_pipelines.ledger import RunLedger
-from flow_pipelines.lifecycle import each_submission
 from flow_pipelines.model import Output, Submission
 from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError, SubmissionNotFound
 from flow_pipelines.model.wording import NOT_COLLECTED
@@ -155,7 +154,7 @@ def _named(output: Output) -> str:
 def _generations(ledger: RunLedger, submission: Submission) -> list[Submission]:
     row = (submission.prompt_id, submission.copy)
     found = [
-        one for one in each_submission(ledger, submission.night) if (one.prompt_id, one.copy) == row
+        one for one in ledger.each_submission(submission.night) if (one.prompt_id, one.copy) == row
     ]
     return found if len(found) > 1 else []
 

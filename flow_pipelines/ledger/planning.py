@@ -97,6 +97,15 @@ class Planning:
                 mark_stale(change)
                 return PlanOutcome(planned=to_send, stale=note_stale(change))
 
+    def count_to_send(self, plan: NightPlan, planned: Sequence[PlannedRow], render: Render) -> int:
+        """Return how many rows would be planned after `plan`. Nothing is changed."""
+        with self._database.write() as connection:
+            ensure_night(self._database, connection, plan)
+            with locked_night(self._database, connection, plan.night) as change:
+                follow_table(change, plan, planned, render)
+            connection.rollback()
+        return change.counts[SubmissionState.PLANNED]
+
     def regenerate(
         self,
         night: Night,

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import datetime
-from decimal import Decimal
-from typing import Any
+from itertools import chain
+from typing import Any, Unpack
 
-from sqlalchemy import ColumnElement, Select, case, func, select, tuple_
+from sqlalchemy import Select, case, func, select, tuple_
 
-from flow_pipelines.ledger.changing import of_night, utc_day
+from flow_pipelines.ledger.changing import of_night
 from flow_pipelines.ledger.contract import PAGE
-from flow_pipelines.ledger.costs import Costs
 from flow_pipelines.ledger.database import Database, chunks, unindexed
 from flow_pipelines.ledger.leases import not_elsewhere
-from flow_pipelines.ledger.records import Outstanding, PlannedFor, Tally
-from flow_pipelines.ledger.rows import COUNT_COLUMNS, to_night_record, to_output, to_submission
-from flow_pipelines.ledger.schema import budget_days, nights, outputs, submissions
-from flow_pipelines.ledger.tallies import tallies_query, tally
+from flow_pipelines.ledger.records import Outstanding, PlannedFor, Search
+from flow_pipelines.ledger.rows import to_night_record, to_output, to_submission
+from flow_pipelines.ledger.schema import nights, outputs, submissions
+from flow_pipelines.ledger.sums import Sums
 from flow_pipelines.model import (
     Night,
     NightRecord,
@@ -33,7 +31,7 @@ _s = submissions.c
 _BY_ROW = (_s.row_number, _s.copy, _s.generation)
 
 
-class Reading(Costs):
+class Reading(Sums):
     """Queries; `contract` says what holds for every method."""
 
     _database: Database
@@ -72,6 +70,30 @@ class Reading(Costs):
             after = (last.row_number, last.copy, last.generation)
             page = self._submissions(query.where(tuple_(*_BY_ROW) > tuple_(*after)))
 
+    def each_submission(
+        self,
+        night: Night,
+        *,
+        states: Collection[SubmissionState] | None = None,
+        size: int = PAGE,
+    ) -> Iterator[Submission]:
+        """Return what `submission_pages` does, one by one."""
+        return chain.from_iterable(self.submission_pages(night, states=states, size=size))
+
+    def pages_with_outputs(
+        self, night: Night
+    ) -> Iterator[tuple[Sequence[Submission], Mapping[str, Sequence[Output]]]]:
+        """Return `submission_pages`, each with its outputs by submission key."""
+        for submissions_of_page in self.submission_pages(night):
+            keys = [submission.submission_key for submission in submissions_of_page]
+            yield submissions_of_page, self.outputs_of(keys)
+
+    def each_with_outputs(self, night: Night) -> Iterator[tuple[Submission, Sequence[Output]]]:
+        """Return each submission of a night with its outputs."""
+        for page, outputs_of_page in self.pages_with_outputs(night):
+            for submission in page:
+                yield submission, outputs_of_page.get(submission.submission_key, ())
+
     def known_runs(self, provider: str, provider_run_ids: Collection[str]) -> AbstractSet[str]:
         """Return those of these provider runs that a submission of this ledger has."""
         known: set[str] = set()
@@ -86,71 +108,40 @@ class Reading(Costs):
         return known
 
     def search(
-        self,
-        *,
-        batch: str | None = None,
-        partition_key: str | None = None,
-        provider: str | None = None,
-        state: SubmissionState | None = None,
-        limit: int = 100,
-        offset: int = 0,
+        self, *, limit: int = 100, offset: int = 0, **wanted: Unpack[Search]
     ) -> Sequence[Submission]:
         """Return submissions of any night, the latest planned first."""
-        return self._submissions(
-            self._search(batch, partition_key, provider, state).limit(limit).offset(offset)
-        )
+        return self._submissions(self._search(wanted).limit(limit).offset(offset))
 
-    def search_all(
-        self,
-        *,
-        batch: str | None = None,
-        partition_key: str | None = None,
-        provider: str | None = None,
-        state: SubmissionState | None = None,
-    ) -> Iterator[Submission]:
+    def search_all(self, **wanted: Unpack[Search]) -> Iterator[Submission]:
         """Return what `search` does, to its end: by what is true when the first is asked for.
 
         One transaction stays open until then; read it without pausing.
         """
-        query = self._search(batch, partition_key, provider, state)
+        query = self._search(wanted)
         with self._database.read() as connection:
             found = connection.execute(query, execution_options={"yield_per": PAGE})
             yield from (to_submission(row) for row in found.mappings())
 
-    def count_found(
-        self,
-        *,
-        batch: str | None = None,
-        partition_key: str | None = None,
-        provider: str | None = None,
-        state: SubmissionState | None = None,
-    ) -> int:
+    def count_found(self, **wanted: Unpack[Search]) -> int:
         """Return how many submissions `search_all` gives."""
-        query = self._search(batch, partition_key, provider, state).order_by(None)
+        query = self._search(wanted).order_by(None)
         with self._database.read() as connection:
             count = query.with_only_columns(func.count(_s.submission_key))
             return int(connection.execute(count).scalar_one())
 
-    def _search(
-        self,
-        batch: str | None,
-        partition_key: str | None,
-        provider: str | None,
-        state: SubmissionState | None,
-    ) -> Select[Any]:
+    def _search(self, wanted: Search) -> Select[Any]:
+        values = {name: value for name, value in wanted.items() if value is not None}
+        of_night = values.keys() & {"batch", "partition_key"}
         guesses = self._database.engine.dialect.name == "sqlite"
-        one_night = guesses and batch is not None and partition_key is not None
-        narrowed = guesses and (batch is not None or partition_key is not None)
-        wanted: list[tuple[ColumnElement[Any], object]] = [
-            (_s.batch, batch),
-            (_s.partition_key, partition_key),
-            (unindexed(_s.provider) if narrowed else _s.provider, provider),
-            (unindexed(_s.state) if one_night else _s.state, state),
-        ]
+        one_night = guesses and len(of_night) == 2  # noqa: PLR2004 - both of them
+        unindexed_names = {"state"} if one_night else set()
+        unindexed_names |= {"provider"} if guesses and of_night else set()
+        columns = {n: unindexed(_s[n]) if n in unindexed_names else _s[n] for n in values}
         latest = unindexed(_s.planned_at) if one_night else _s.planned_at
         return (
             select(submissions)
-            .where(*(column == value for column, value in wanted if value is not None))
+            .where(*(columns[name] == value for name, value in values.items()))
             .order_by(latest.desc(), _s.batch, _s.partition_key, *_BY_ROW)
         )
 
@@ -217,14 +208,7 @@ class Reading(Costs):
         the tables yet (`revision` ≠ `collected_revision`), or not in the bucket yet (`uncollected`,
         for MAX_COLLECTIONS collections), with counts. The latest change comes first: tonight is
         never hidden behind what has waited for a person for weeks."""
-        columns = nights.c
-        query = (
-            select(nights)
-            .where(columns.attention.is_(True), columns.batch.in_(sorted(batches)))
-            .order_by(columns.changed_at.desc(), columns.batch, columns.partition_key)
-            .limit(limit)
-        )
-        return self._nights(query)
+        return self._nights(_unfinished(limit).where(nights.c.batch.in_(sorted(batches))))
 
     def planned_for(self, night: Night) -> Sequence[PlannedFor]:
         """Return what a night has planned, by provider and workflow version."""
@@ -246,15 +230,8 @@ class Reading(Costs):
         self, batches: Collection[str], *, location: str | None = None, limit: int = 200
     ) -> Sequence[NightRecord]:
         """Return nights as `nights_to_do` does, of all batches but these: those of no code, too."""
-        columns = nights.c
-        query = (
-            select(nights)
-            .where(columns.attention.is_(True), columns.batch.not_in(sorted(batches)))
-            .where(not_elsewhere(columns.batch, location))
-            .order_by(columns.changed_at.desc(), columns.batch, columns.partition_key)
-            .limit(limit)
-        )
-        return self._nights(query)
+        query = _unfinished(limit).where(nights.c.batch.not_in(sorted(batches)))
+        return self._nights(query.where(not_elsewhere(nights.c.batch, location)))
 
     def nights_of(self, batch: str, *, after: str = "", limit: int = PAGE) -> Sequence[NightRecord]:
         """Return the first nights of a batch by partition key, those after the key `after`."""
@@ -266,27 +243,6 @@ class Reading(Costs):
             .limit(limit)
         )
         return self._nights(query)
-
-    def counts_by_state(self, batches: Collection[str]) -> Mapping[SubmissionState, int]:
-        """Return how many submissions are in each state, all generations; absent where none are."""
-        sums = (func.sum(nights.c[name]) for name in COUNT_COLUMNS.values())
-        query = select(*sums).where(nights.c.batch.in_(sorted(batches)))
-        with self._database.read() as connection:
-            found = connection.execute(query).one()
-        return {state: int(n) for state, n in zip(COUNT_COLUMNS, found, strict=True) if n}
-
-    def tallies(self, night: Night) -> Sequence[Tally]:
-        """Sum a night up, by generation and state."""
-        return self.tallies_of([night])[night]
-
-    def tallies_of(self, wanted: Collection[Night]) -> Mapping[Night, Sequence[Tally]]:
-        """Sum up each of these nights; nothing where it has no submissions."""
-        found: dict[Night, list[Tally]] = {night: [] for night in wanted}
-        with self._database.read() as connection:
-            for chunk in chunks(sorted(found)):
-                for row in connection.execute(tallies_query(chunk)):
-                    found[Night(row.batch, row.partition_key)].append(tally(row))
-        return found
 
     def outputs(self, night: Night) -> Mapping[str, Sequence[Output]]:
         """Return a night's outputs by submission key, in their order."""
@@ -321,16 +277,6 @@ class Reading(Costs):
             found |= self._outputs(query)
         return found
 
-    def reserved_usd(self, resource: str, day: datetime) -> Decimal:
-        """Return what counts against the account's daily budget on the UTC day of `day`."""
-        columns = budget_days.c
-        query = select(columns.reserved_usd).where(
-            columns.resource == resource, columns.day == utc_day(day)
-        )
-        with self._database.read() as connection:
-            found: Decimal | None = connection.execute(query).scalar_one_or_none()
-        return Decimal(0) if found is None else found
-
     def _submissions(self, query: Select[Any]) -> Sequence[Submission]:
         with self._database.read() as connection:
             return [to_submission(row) for row in connection.execute(query).mappings()]
@@ -350,3 +296,9 @@ class Reading(Costs):
 def _of_night(night: Night, states: Collection[SubmissionState] | None) -> Select[Any]:
     query = select(submissions).where(*of_night(night)).order_by(*_BY_ROW)
     return query if states is None else query.where(_s.state.in_(sorted(states)))
+
+
+def _unfinished(limit: int) -> Select[Any]:
+    """Return the query of nights with something to do, the latest change first."""
+    latest_first = (nights.c.changed_at.desc(), nights.c.batch, nights.c.partition_key)
+    return select(nights).where(nights.c.attention.is_(True)).order_by(*latest_first).limit(limit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import TypedDict
 
 from flow_pipelines.model import Night, SubmissionState
 
@@ -180,6 +181,15 @@ class PlannedFor:
     rows: int
     example: str
     """Submission key of one of them."""
+
+
+class Search(TypedDict, total=False):
+    """What submissions are searched by; what is absent, or None, does not narrow."""
+
+    batch: str | None
+    partition_key: str | None
+    provider: str | None
+    state: SubmissionState | None
 
 
 @dataclass(frozen=True, kw_only=True)

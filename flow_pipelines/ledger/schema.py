@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Float,
     ForeignKey,
     ForeignKeyConstraint,
@@ -38,6 +39,13 @@ succeeded and failed since the last one."""
 
 def _required(name: str, kind: type | object, *, key: bool = False) -> Column[object]:
     return Column(name, kind, primary_key=key, nullable=False)  # type: ignore[arg-type]
+
+
+def _partial_index(
+    name: str, condition: ColumnElement[bool], *columns: Column[object], unique: bool = False
+) -> None:
+    """Index only the rows that meet a condition."""
+    Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
 
 
 def _night_key() -> ForeignKeyConstraint:
@@ -191,27 +199,21 @@ Index("ix_submissions_state", _s.state, _s.planned_at)
 Index("ix_submissions_batch_state", _s.batch, _s.state, _s.planned_at)
 Index("ix_submissions_partition_state", _s.partition_key, _s.state, _s.planned_at)
 Index("ix_submissions_provider_state", _s.provider, _s.state, _s.planned_at)
-Index(
-    "ix_submissions_due", _s.provider, _s.resource, _s.next_poll_at,
-    sqlite_where=_s.next_poll_at.is_not(None), postgresql_where=_s.next_poll_at.is_not(None),
-)  # fmt: skip
-Index(
-    "ix_submissions_intent", _s.submitting_at,
-    sqlite_where=_s.submitting_at.is_not(None), postgresql_where=_s.submitting_at.is_not(None),
-)  # fmt: skip
-Index(
-    "ux_submissions_run", _s.provider, _s.provider_run_id, unique=True,
-    sqlite_where=_s.provider_run_id.is_not(None),
-    postgresql_where=_s.provider_run_id.is_not(None),
-)  # fmt: skip
-Index(
-    "ix_submissions_refusal", _s.batch, _s.partition_key, _s.refusal,
-    sqlite_where=_s.refusal.is_not(None), postgresql_where=_s.refusal.is_not(None),
-)  # fmt: skip
-Index(
-    "ix_submissions_claim", _s.claimed_by,
-    sqlite_where=_s.claimed_by.is_not(None), postgresql_where=_s.claimed_by.is_not(None),
-)  # fmt: skip
+_partial_index(
+    "ix_submissions_due", _s.next_poll_at.is_not(None), _s.provider, _s.resource, _s.next_poll_at
+)
+_partial_index("ix_submissions_intent", _s.submitting_at.is_not(None), _s.submitting_at)
+_partial_index(
+    "ux_submissions_run",
+    _s.provider_run_id.is_not(None),
+    _s.provider,
+    _s.provider_run_id,
+    unique=True,
+)
+_partial_index(
+    "ix_submissions_refusal", _s.refusal.is_not(None), _s.batch, _s.partition_key, _s.refusal
+)
+_partial_index("ix_submissions_claim", _s.claimed_by.is_not(None), _s.claimed_by)
 
 outputs = Table(
     "outputs",
@@ -246,10 +248,7 @@ outputs = Table(
     Column("settled_above", BigInteger),
     Index("ux_outputs_id", "submission_key", "output_id", unique=True),
 )
-Index(
-    "ix_outputs_sha256", outputs.c.sha256,
-    sqlite_where=outputs.c.sha256.is_not(None), postgresql_where=outputs.c.sha256.is_not(None),
-)  # fmt: skip
+_partial_index("ix_outputs_sha256", outputs.c.sha256.is_not(None), outputs.c.sha256)
 
 detached_outputs = Table(
     "detached_outputs",
@@ -278,10 +277,7 @@ second_runs = Table(
 )
 
 _r = second_runs.c
-Index(
-    "ix_second_runs_open", _r.heard_at,
-    sqlite_where=_r.settled_why.is_(None), postgresql_where=_r.settled_why.is_(None),
-)  # fmt: skip
+_partial_index("ix_second_runs_open", _r.settled_why.is_(None), _r.heard_at)
 
 accounts = Table(
     "accounts",

@@ -7,11 +7,6 @@ from flow_pipelines.lifecycle.agenda import Agenda, Todo, agenda
 from flow_pipelines.lifecycle.cancel import CancelSummary, cancel_night
 from flow_pipelines.lifecycle.collect import collect_night, write_tables
 from flow_pipelines.lifecycle.ownership import batch_owner_message, claim_batch
-from flow_pipelines.lifecycle.pages import (
-    each_submission,
-    each_with_outputs,
-    pages_with_outputs,
-)
 from flow_pipelines.lifecycle.plan import (
     PlannedNight,
     plan_night,
@@ -45,12 +40,9 @@ __all__ = [
     "claim_batch",
     "collect_lease",
     "collect_night",
-    "each_submission",
-    "each_with_outputs",
     "held_lease",
     "night_progress",
     "open_night",
-    "pages_with_outputs",
     "plan_night",
     "poll_due",
     "read_source",

@@ -13,7 +13,6 @@ from flow_pipelines.ledger.contract import MAX_ATTEMPTS, MAX_COLLECTIONS
 from flow_pipelines.ledger.records import Pause, Tally
 from flow_pipelines.lifecycle.ports import collect_lease, submit_lease
 from flow_pipelines.lifecycle.progress import NightProgress, night_progress
-from flow_pipelines.lifecycle.sending import count_sent
 from flow_pipelines.model import IN_FLIGHT, Night, NightRecord, SubmissionState
 from flow_pipelines.model.wording import how_to_mend
 
@@ -145,7 +144,7 @@ def _sendable_rows(record: NightRecord) -> int:
     planned = record.counts.get(SubmissionState.PLANNED, 0) - record.held
     if record.submit_goal is None:
         return planned
-    return min(planned, max(record.submit_goal - count_sent(record), 0))
+    return min(planned, max(record.submit_goal - record.sent, 0))
 
 
 def _is_worth_waiting(record: NightRecord, tallies: Sequence[Tally], now: datetime) -> bool:

@@ -1,8 +1,8 @@
-"""Estimate what buying a night would take: requests, minutes, money, GPU time. Read-only."""
+"""Estimate what buying a night would take: requests, minutes, money, GPU time. Changes nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from statistics import median
@@ -10,7 +10,7 @@ from typing import Literal
 
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
-from flow_pipelines.lifecycle.plan import RenderedNight, latest
+from flow_pipelines.lifecycle.plan import RenderedNight, night_plan
 from flow_pipelines.lifecycle.ports import Ports
 from flow_pipelines.model import (
     BatchSettings,
@@ -21,7 +21,6 @@ from flow_pipelines.model import (
     Workflow,
 )
 from flow_pipelines.model.errors import ConfigurationError
-from flow_pipelines.model.states import NOT_SENT
 from flow_pipelines.provider import Provider, RateLimit
 
 REQUESTS_PER_SUBMISSION = 2
@@ -97,13 +96,16 @@ def estimate_night(
     known = () if ledger is None else ledger.submissions(rendered.night)
     past = () if ledger is None else _past_runs(ledger, settings.name, rendered.workflow)
     price = account.provider.estimate_usd(rendered.workflow, settings.price_usd_per_run)
-    to_send = _to_send(rendered, known)
+    to_send = _to_send(settings, rendered, ledger)
     spent_today = _spent_today(settings.resource, account, ledger, clock)
     budgets = _budgets(settings, account, known, price, spent_today)
-    refused = _refusal(settings, account, price)
+    refused = None
+    if _is_price_missing(price, settings.budget_usd, account.daily_budget_usd):
+        refused = "there is a budget, but no price of a run: set price_usd_per_run in its defs.yaml"
     sent = 0 if refused else min([to_send, *(cut.allows for cut in budgets)])
     usd_per_run = _past_cost(past) if price is None else price
-    flotime = _median([one.flotime_ms for one in past if one.flotime_ms is not None])
+    measured = [run.flotime_ms for run in past if run.flotime_ms is not None]
+    flotime = round(median(measured)) if measured else None
     requests = sent * REQUESTS_PER_SUBMISSION
     return NightEstimate(
         night=rendered.night,
@@ -125,47 +127,23 @@ def estimate_night(
     )
 
 
-def _to_send(rendered: RenderedNight, known: Sequence[Submission]) -> int:
-    """Count what materializing `prompts` and `provider_runs` sends; see `RunLedger.plan`."""
-    if not any(one.submitting_at is not None or one.state not in NOT_SENT for one in known):
+def _to_send(settings: BatchSettings, rendered: RenderedNight, ledger: RunLedger | None) -> int:
+    """Count what would be planned, and so sent, after materializing `prompts`."""
+    if ledger is None:
         return len(rendered.planned)
-    newest = latest(known)
-    loose = [one for one in known if _never_accepted(one, newest)]
-    if not loose:
-        return 0
-    wanted = {row.submission_key: row.request_hash for row in rendered.planned}
-    new = sum((row.prompt_id, row.copy) not in newest for row in rendered.planned)
-    planned = [one for one in loose if one.state is SubmissionState.PLANNED]
-    refused = [one for one in loose if one.state is SubmissionState.FAILED]
-    return (
-        new
-        + sum(one.generation > 0 or one.submission_key in wanted for one in planned)
-        + sum(
-            wanted.get(one.submission_key, one.request_hash) != one.request_hash for one in refused
-        )
-    )
-
-
-def _never_accepted(one: Submission, newest: Mapping[tuple[str, int], Submission]) -> bool:
-    if one.state is SubmissionState.PLANNED:
-        return True
-    refused = one.state is SubmissionState.FAILED and one.provider_run_id is None
-    return refused and newest[one.prompt_id, one.copy] is one
+    plan = night_plan(settings, rendered)
+    return ledger.count_to_send(plan, rendered.planned, rendered.render)
 
 
 def _past_runs(ledger: RunLedger, batch: str, workflow: Workflow) -> Sequence[Submission]:
-    found = ledger.search(batch=batch, state=SubmissionState.SUCCEEDED, limit=PAST_RUNS)
-    alike = [one for one in found if one.workflow_version == workflow.version]
-    return alike or found
+    succeeded = ledger.search(batch=batch, state=SubmissionState.SUCCEEDED, limit=PAST_RUNS)
+    of_workflow = [run for run in succeeded if run.workflow_version == workflow.version]
+    return of_workflow or succeeded
 
 
 def _past_cost(past: Sequence[Submission]) -> Decimal | None:
-    costs = [one.cost_usd for one in past if one.cost_usd is not None]
+    costs = [run.cost_usd for run in past if run.cost_usd is not None]
     return median(costs).quantize(_USD) if costs else None
-
-
-def _median(values: Sequence[int]) -> int | None:
-    return round(median(values)) if values else None
 
 
 def _basis(
@@ -182,12 +160,9 @@ def _minutes(requests: int, limit: RateLimit | None) -> float | None:
     return round(requests * limit.per_seconds / limit.requests / 60, 2)
 
 
-def _refusal(settings: BatchSettings, account: Account, price: Decimal | None) -> str | None:
-    """Say what `submit_night` would: a budget cannot be kept without a price."""
-    has_budget = settings.budget_usd is not None or account.daily_budget_usd is not None
-    if price is not None or not has_budget:
-        return None
-    return "there is a budget, but no price of a run: set price_usd_per_run in its defs.yaml"
+def _is_price_missing(price: Decimal | None, *budgets: Decimal | None) -> bool:
+    """Return whether there is a budget that cannot be kept: nobody knows what a run costs."""
+    return price is None and any(budget is not None for budget in budgets)
 
 
 def _spent_today(
@@ -205,7 +180,7 @@ def _budgets(
     price: Decimal | None,
     spent_today: Decimal,
 ) -> Sequence[BudgetCut]:
-    spent = sum((one.reserved_usd for one in known), Decimal(0))
+    spent = sum((submission.reserved_usd for submission in known), Decimal(0))
     cuts = [
         _cut("partition", settings.budget_usd, spent, price),
         _cut("day", account.daily_budget_usd, spent_today, price),
@@ -233,8 +208,7 @@ def price_of(settings: BatchSettings, ports: Ports, record: NightRecord) -> Deci
     """
     workflow = ports.ledger.workflow(record.workflow_version)
     estimate = ports.provider.estimate_usd(workflow, settings.price_usd_per_run)
-    has_budget = settings.budget_usd is not None or settings.daily_budget_usd is not None
-    if estimate is None and has_budget:
+    if _is_price_missing(estimate, settings.budget_usd, settings.daily_budget_usd):
         message = (
             f"Batch {settings.name!r} has a budget, but nobody knows what a run on "
             f"{settings.provider} costs: set price_usd_per_run in its defs.yaml"

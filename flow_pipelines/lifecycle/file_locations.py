@@ -12,8 +12,6 @@ from dataclasses import replace
 from datetime import datetime
 
 from flow_pipelines.ledger import RunLedger
-from flow_pipelines.ledger.contract import PAGE
-from flow_pipelines.lifecycle.pages import pages_with_outputs
 from flow_pipelines.model import Night, Output, Submission
 from flow_pipelines.storage.contract import ImageStore
 from flow_pipelines.storage.receipts import marked_at
@@ -23,11 +21,11 @@ Outputs = Mapping[str, Sequence[Output]]
 
 
 def pages_with_locations(
-    ledger: RunLedger, store: ImageStore, night: Night, page: int = PAGE
+    ledger: RunLedger, store: ImageStore, night: Night
 ) -> Iterator[tuple[Sequence[Submission], Outputs]]:
     """Return a night's pages with their outputs, after noting the bucket of those without one."""
     locations = FileLocations(ledger, store, night)
-    for submissions, outputs in pages_with_outputs(ledger, night, page):
+    for submissions, outputs in ledger.pages_with_outputs(night):
         yield submissions, locations.noted(outputs)
 
 

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.ledger.database import chunks
-from flow_pipelines.lifecycle.pages import each_submission
 from flow_pipelines.lifecycle.ports import Ports
 from flow_pipelines.model import (
     Decision,
@@ -57,7 +56,7 @@ class Journal:
         ledger, place = self._ports.ledger, place_of(self._ports.store)
         if ledger.note_place(self._night, place) and complete:
             return
-        sent = (one for one in each_submission(ledger, self._night) if one.intents)
+        sent = (one for one in ledger.each_submission(self._night) if one.intents)
         with ThreadPoolExecutor(_WRITERS, thread_name_prefix="journal") as pool:
             for page in chunks(map(self._entry, sent)):
                 # Of before: one with another content is there from an earlier try, and as good.

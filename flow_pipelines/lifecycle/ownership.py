@@ -13,7 +13,6 @@ from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.journal import place_of
 from flow_pipelines.lifecycle.journal_comparison import refuse_behind
-from flow_pipelines.lifecycle.pages import each_submission
 from flow_pipelines.lifecycle.ports import Ports, Workplace
 from flow_pipelines.model import Night, NightRecord, SubmissionState
 from flow_pipelines.model.errors import ConfigurationError, WrongLedger
@@ -127,7 +126,7 @@ def refuse_forgotten(record: NightRecord, ports: Workplace) -> None:
 
 
 def _planned_of(ports: Workplace, night: Night, keys: AbstractSet[str]) -> Sequence[str]:
-    planned = each_submission(ports.ledger, night, states={SubmissionState.PLANNED})
+    planned = ports.ledger.each_submission(night, states={SubmissionState.PLANNED})
     return [one.submission_key for one in planned if one.submission_key in keys]
 
 

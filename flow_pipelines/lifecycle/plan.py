@@ -6,14 +6,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from flow_pipelines.batches.render import check_parameters, render_rows
 from flow_pipelines.batches.rows import look_at_rows
 from flow_pipelines.batches.tables import PromptTable, read_table, table_from_dataframe
 from flow_pipelines.ledger.records import PlanOutcome
 from flow_pipelines.lifecycle.inputs import MAX_INPUT_BYTES, PictureReader, read_below
-from flow_pipelines.lifecycle.ports import Ports
+from flow_pipelines.lifecycle.ports import Ports, Sources
 from flow_pipelines.model import (
     BatchSettings,
     Night,
@@ -27,7 +27,6 @@ from flow_pipelines.model import (
 )
 from flow_pipelines.model.errors import ConfigurationError, InvalidBatch
 from flow_pipelines.model.states import OUTCOME_UNKNOWN, WITHOUT_RESULT
-from flow_pipelines.provider import Provider
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,22 +54,8 @@ class RenderedNight:
     planned: Sequence[PlannedRow]
     pictures: PictureReader
     """Read the pictures that the rows name; they are not in the bucket yet."""
-
-
-class Sources(Protocol):
-    """What a batch is read from: the part of `Ports` that planning takes before it plans."""
-
-    @property
-    def provider(self) -> Provider:
-        """The provider, which reads the workflow."""
-
-    @property
-    def read_uri(self) -> Callable[[str], bytes]:
-        """Reads an `s3://` prompt table or workflow."""
-
-    @property
-    def read_input(self) -> Callable[[str], bytes]:
-        """Reads a picture that a row names by URI."""
+    render: Callable[[int], Sequence[PlannedRow]]
+    """Renders the same rows for a later generation."""
 
 
 def plan_night(
@@ -92,25 +77,22 @@ def plan_night(
     night, workflow = rendered.night, rendered.workflow
     rendered.pictures.keep(ports, night.batch)
     ports.ledger.save_workflow(workflow)
-    outcome = ports.ledger.plan(
-        NightPlan(
-            night=night,
-            provider=settings.provider,
-            resource=settings.resource,
-            workflow=settings.workflow,
-            workflow_version=workflow.version,
-            run_timeout_seconds=settings.run_timeout_seconds,
-            location=location,
-        ),
-        rendered.rows,
-        rendered.planned,
-        lambda generation: (
-            render_rows(
-                settings, workflow, rendered.rows, night, generation, look_up=rendered.pictures
-            ).planned
-        ),
-    )
+    plan = night_plan(settings, rendered, location)
+    outcome = ports.ledger.plan(plan, rendered.rows, rendered.planned, rendered.render)
     return PlannedNight(night=night, workflow=workflow, outcome=outcome)
+
+
+def night_plan(settings: BatchSettings, rendered: RenderedNight, location: str = "") -> NightPlan:
+    """Return what all rows of a rendered night have in common."""
+    return NightPlan(
+        night=rendered.night,
+        provider=settings.provider,
+        resource=settings.resource,
+        workflow=settings.workflow,
+        workflow_version=rendered.workflow.version,
+        run_timeout_seconds=settings.run_timeout_seconds,
+        location=location,
+    )
 
 
 def render_night(
@@ -146,6 +128,11 @@ def render_night(
         rows=rendered.rows,
         planned=rendered.planned,
         pictures=pictures,
+        render=lambda generation: (
+            render_rows(
+                settings, workflow, rendered.rows, night, generation, look_up=pictures
+            ).planned
+        ),
     )
 
 

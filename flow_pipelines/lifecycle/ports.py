@@ -99,21 +99,28 @@ def no_account(resource: str) -> Ports:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ports:
+class Sources:
+    """What a batch is read from, before anything is planned."""
+
+    provider: Provider
+    """Reads the workflow."""
+    read_uri: Callable[[str], bytes] = refuse_uri
+    """Reads an `s3://` prompt table or workflow, which the batch's author names."""
+    read_input: Callable[[str], bytes] = refuse_uri
+    """Reads a picture at a URI that a row names, from places that are listed only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports(Sources):
     """One account of one provider, with the ledger, the bucket and the clock it works with."""
 
     ledger: RunLedger
-    provider: Provider
     resource: str
     """The account: its resource key."""
     store: ImageStore
     clock: Clock
     log: Callable[[str], None]
     """Gets one line a time for people; never a secret."""
-    read_uri: Callable[[str], bytes] = refuse_uri
-    """Reads an `s3://` prompt table or workflow, which the batch's author names."""
-    read_input: Callable[[str], bytes] = refuse_uri
-    """Reads a picture at a URI that a row names, from places that are listed only."""
     callback_url: Callable[[str, str | None], str | None] = no_callback
     """(submission key, ledger id of the intent or None for old intents) → callback URL, or None
     without callbacks. Always the same for the same arguments."""

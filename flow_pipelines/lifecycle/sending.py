@@ -6,14 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from flow_pipelines.ledger import RunLedger
-from flow_pipelines.lifecycle.pages import each_submission
 from flow_pipelines.model import NightRecord, Submission, SubmissionState
-from flow_pipelines.model.states import NOT_SENT
-
-
-def count_sent(record: NightRecord) -> int:
-    """Count the submissions that were sent and not canceled since (`submit_goal`)."""
-    return sum(count for state, count in record.counts.items() if state not in NOT_SENT)
 
 
 def to_send(ledger: RunLedger, record: NightRecord, page: int) -> Iterator[Submission]:
@@ -23,8 +16,8 @@ def to_send(ledger: RunLedger, record: NightRecord, page: int) -> Iterator[Submi
     `prompts` planned since somebody asked are left out.
     """
     for refused in (False, True):
-        for one in each_submission(
-            ledger, record.night, states={SubmissionState.PLANNED}, page=page
+        for one in ledger.each_submission(
+            record.night, states={SubmissionState.PLANNED}, size=page
         ):
             if one.waits_for <= record.asks and (one.refusal is not None) is refused:
                 yield one

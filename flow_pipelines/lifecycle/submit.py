@@ -35,7 +35,7 @@ from flow_pipelines.lifecycle.requests import (
     refuse_unsendable,
     submit_request,
 )
-from flow_pipelines.lifecycle.sending import SubmitSummary, count_sent, to_send
+from flow_pipelines.lifecycle.sending import SubmitSummary, to_send
 from flow_pipelines.model import (
     BatchSettings,
     Night,
@@ -105,7 +105,7 @@ def submit_night(  # noqa: PLR0913 - what one Dagster run may ask for
     price_of(settings, ports, record)
     with held_lease(ports, submit_lease(night), owner):
         journaled = tell_bucket(night, record, ports)
-        goal = None if limit is None else count_sent(record) + limit
+        goal = None if limit is None else record.sent + limit
         ports.ledger.note_submitter(night, backfill_id, goal)
         if regeneration is not None:
             _regenerate(regeneration, record, ports)
@@ -149,7 +149,7 @@ def _note_end(ports: Ports, night: Night, backfill_id: str | None, summary: Subm
     record = _planned_night(night, ports)
     summary.left_planned = record.counts.get(SubmissionState.PLANNED, 0)
     if summary.needs_person:
-        ports.ledger.note_submitter(night, backfill_id, count_sent(record))
+        ports.ledger.note_submitter(night, backfill_id, record.sent)
 
 
 class _Submitting:

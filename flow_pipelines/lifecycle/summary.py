@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from flow_pipelines.ledger import RunLedger
-from flow_pipelines.lifecycle.pages import each_submission, each_with_outputs
 from flow_pipelines.model import (
     Night,
     NightRecord,
@@ -125,7 +124,7 @@ def summarize_night(ledger: RunLedger, night: Night) -> NightSummary:
     record = ledger.night(night)
     newest = _newest(ledger, night) if record and record.generation else None
     sums = _Sums(night)
-    for submission, outputs in each_with_outputs(ledger, night):
+    for submission, outputs in ledger.each_with_outputs(night):
         sums.add(submission, outputs)
         row = (submission.prompt_id, submission.copy)
         # A generation that was planned since is the next summary's.
@@ -137,7 +136,7 @@ def summarize_night(ledger: RunLedger, night: Night) -> NightSummary:
 def _newest(ledger: RunLedger, night: Night) -> Mapping[tuple[str, int], int]:
     """Return the latest generation of each row and copy."""
     newest: Counter[tuple[str, int]] = Counter()
-    for one in each_submission(ledger, night):
+    for one in ledger.each_submission(night):
         row = (one.prompt_id, one.copy)
         newest[row] = max(newest[row], one.generation)
     return newest

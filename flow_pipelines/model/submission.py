@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from flow_pipelines.model.states import SubmissionState
+from flow_pipelines.model.states import NOT_SENT, SubmissionState
 
 Value = str | int | float | bool | None
 """A cell of a prompt table, or a parameter's value once rendered."""
@@ -245,3 +245,8 @@ class NightRecord:
     """Submissions by state, all generations; states with none are absent."""
     uncollected: int = 0
     """Succeeded submissions whose outputs are not all stored."""
+
+    @property
+    def sent(self) -> int:
+        """Count the submissions that were sent and not canceled since (`submit_goal`)."""
+        return sum(count for state, count in self.counts.items() if state not in NOT_SENT)

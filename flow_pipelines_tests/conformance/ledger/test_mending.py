@@ -68,6 +68,46 @@ def test_planned_rows_take_the_mended_table_and_graph(shared_driver: LedgerDrive
     assert record.workflow_version == "version-2"
 
 
+@pytest.mark.case(
+    "an estimate told the rule of what follows the table by itself, and left out rows regenerated",
+    "it asks the ledger, which plans and takes it back",
+)
+@pytest.mark.parametrize("numbers", [[0], [0, 1, 2, 3]])
+@pytest.mark.parametrize("text", ["first", "second"])
+@pytest.mark.parametrize("sent", [False, True])
+def test_what_would_be_sent_is_counted_by_the_rule_of_planning_and_nothing_changes(
+    shared_driver: LedgerDriver, numbers: Sequence[int], text: str, *, sent: bool
+) -> None:
+    driver, ledger = shared_driver, shared_driver.ledger
+    night = half_sent(driver, 0, 1, 2) if sent else new_night()
+    driver.plan(night, [0, 1, 2])
+    if sent:
+        driver.refuse(key_of(night, 2), None)
+    ledger.regenerate(night, "run", "all", lambda n: [planned_row(night, 1, generation=n)])
+    before = (ledger.night(night), ledger.submissions(night), ledger.prompt_rows(night))
+
+    def render(generation: int) -> list[PlannedRow]:
+        return [
+            planned_row(night, number, generation=generation, content=text) for number in numbers
+        ]
+
+    plan = night_plan(night)
+    counted = ledger.count_to_send(plan, render(0), render)
+
+    assert (ledger.night(night), ledger.submissions(night), ledger.prompt_rows(night)) == before
+    ledger.plan(plan, [prompt_row(number, text) for number in numbers], render(0), render)
+    assert len(ledger.submissions(night, states={S.PLANNED})) == counted
+
+
+def test_what_would_be_sent_of_a_night_that_is_not_there_makes_none(
+    shared_driver: LedgerDriver,
+) -> None:
+    night = new_night()
+    rows = [planned_row(night, number) for number in range(3)]
+    assert shared_driver.ledger.count_to_send(night_plan(night), rows, lambda _: []) == 3
+    assert shared_driver.ledger.night(night) is None
+
+
 def test_a_row_that_left_before_anything_was_accepted_is_canceled_and_not_stale(
     shared_driver: LedgerDriver,
 ) -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from flow_pipelines.ledger.contract import REFUSED_ALIKE
-from flow_pipelines.lifecycle import Ports, each_submission
+from flow_pipelines.lifecycle import Ports
 from flow_pipelines.lifecycle.requests import submit_request
 from flow_pipelines.model import BatchSettings
 from flow_pipelines.provider import Purpose
@@ -268,7 +268,7 @@ def known_of(harness: CrashHarness) -> Known:
         ports = harness.open_ports("probe", Effects(None, tell))
         planned = scenes.plan_night(harness.settings(), scenes.NIGHT.partition_key, ports)
         ports.provider.take_turn(Purpose.SUBMIT)
-        first = next(each_submission(ports.ledger, scenes.NIGHT))
+        first = next(ports.ledger.each_submission(scenes.NIGHT))
         receipt = ports.provider.submit(submit_request(ports, first, {}))
         submit = harness.control.requests()[-1].operation
         harness.clock.advance(120)

@@ -11,6 +11,7 @@ import pytest
 from click.testing import Result
 
 from flow_pipelines.clock import SystemClock
+from flow_pipelines.lifecycle import regenerate
 from flow_pipelines.lifecycle.poll import record_report
 from flow_pipelines.model import Night, RunReport, Submission, SubmissionState
 from flow_pipelines_tests.unit.cli.conftest import NIGHT, ON_FLOIMG, Machine
@@ -114,6 +115,15 @@ def test_rows_that_were_only_planned_are_still_to_be_sent(machine: Machine) -> N
     machine.add_batch()
     machine.plan()
     assert estimate(machine)["to_send"] == 3
+
+
+def test_rows_that_were_regenerated_and_not_sent_yet_are_counted(machine: Machine) -> None:
+    machine.add_batch()
+    settings, ports = machine.plan()
+    regenerate(settings, NIGHT, ports, requested_by="run-2", scope="changed")
+    before = machine.ledger.night(NIGHT)
+    assert estimate(machine)["to_send"] == len(machine.states())
+    assert machine.ledger.night(NIGHT) == before
 
 
 def test_money_that_is_spent_already_counts_against_the_budgets(

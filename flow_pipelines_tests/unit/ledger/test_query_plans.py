@@ -19,6 +19,7 @@ from flow_pipelines_tests.conformance.ledger.ledger_driver import (
     entry_of,
     facts,
     key_of,
+    night_plan,
     refs,
 )
 from flow_pipelines_tests.fakes import ManualClock
@@ -38,6 +39,12 @@ HOT: dict[str, Callable[[LedgerDriver], object]] = {
     "submission_pages": lambda driver: list(driver.ledger.submission_pages(NIGHT, size=1)),
     "submission_pages by state": lambda driver: list(
         driver.ledger.submission_pages(NIGHT, states={S.PLANNED}, size=1)
+    ),
+    "each_with_outputs": lambda driver: list(driver.ledger.each_with_outputs(NIGHT)),
+    "each_submission": lambda driver: list(driver.ledger.each_submission(NIGHT)),
+    "pages_with_outputs": lambda driver: list(driver.ledger.pages_with_outputs(NIGHT)),
+    "count_to_send": lambda driver: driver.ledger.count_to_send(
+        night_plan(NIGHT), [], lambda _: []
     ),
     "search": lambda driver: driver.ledger.search(),
     "search by batch": lambda driver: driver.ledger.search(batch="posters"),

@@ -1,20 +1,24 @@
-"""Cost queries: by night and provider, and by time of purchase."""
+"""Sums over submissions: by state, by night and provider, and by time of purchase."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, case, func, or_, select
+from sqlalchemy import Connection, RowMapping, Select, Text, case, column, func, or_, select, values
 
+from flow_pipelines.ledger.changing import utc_day
 from flow_pipelines.ledger.database import Database, chunks, unindexed
-from flow_pipelines.ledger.records import CostLine, SpendLine
-from flow_pipelines.ledger.schema import nights, outputs, submissions
-from flow_pipelines.model import ENDED, CostBasis, Night, SubmissionState
+from flow_pipelines.ledger.records import CostLine, SpendLine, Tally
+from flow_pipelines.ledger.rows import COUNT_COLUMNS, night_of
+from flow_pipelines.ledger.schema import budget_days, nights, outputs, submissions
+from flow_pipelines.model import ENDED, IN_FLIGHT, CostBasis, Night, SubmissionState
 
 _s = submissions.c
+_TALLY = [field.name for field in fields(Tally)]
 _has_run = _s.provider_run_id.is_not(None)
 _ended = _s.state.in_(sorted(ENDED))
 _COST_UNKNOWN = (_s.state == SubmissionState.UNRESOLVED) | (
@@ -28,10 +32,41 @@ _SUMS = (
 )
 
 
-class Costs:
-    """Cost queries."""
+class Sums:
+    """Counts and costs; `contract` says what holds for every method."""
 
     _database: Database
+
+    def counts_by_state(self, batches: Collection[str]) -> Mapping[SubmissionState, int]:
+        """Return how many submissions are in each state, all generations; absent where none are."""
+        sums = (func.sum(nights.c[name]) for name in COUNT_COLUMNS.values())
+        query = select(*sums).where(nights.c.batch.in_(sorted(batches)))
+        with self._database.read() as connection:
+            found = connection.execute(query).one()
+        return {state: int(n) for state, n in zip(COUNT_COLUMNS, found, strict=True) if n}
+
+    def tallies(self, night: Night) -> Sequence[Tally]:
+        """Sum a night up, by generation and state."""
+        return self.tallies_of([night])[night]
+
+    def tallies_of(self, wanted: Collection[Night]) -> Mapping[Night, Sequence[Tally]]:
+        """Sum up each of these nights; nothing where it has no submissions."""
+        found: dict[Night, list[Tally]] = {night: [] for night in wanted}
+        with self._database.read() as connection:
+            for chunk in chunks(sorted(found)):
+                for row in connection.execute(_tallies_query(chunk)).mappings():
+                    found[night_of(row)].append(_tally(row))
+        return found
+
+    def reserved_usd(self, resource: str, day: datetime) -> Decimal:
+        """Return what counts against the account's daily budget on the UTC day of `day`."""
+        columns = budget_days.c
+        query = select(columns.reserved_usd).where(
+            columns.resource == resource, columns.day == utc_day(day)
+        )
+        with self._database.read() as connection:
+            found: Decimal | None = connection.execute(query).scalar_one_or_none()
+        return Decimal(0) if found is None else found
 
     def cost_lines(
         self,
@@ -54,11 +89,11 @@ class Costs:
                 found = []
                 for batch, keys in _changed(connection, changed_since).items():
                     for some in chunks(keys):
-                        mine = query.where(_s.batch == batch, _s.partition_key.in_(some))
-                        found += connection.execute(mine).mappings()
+                        of_batch = query.where(_s.batch == batch, _s.partition_key.in_(some))
+                        found += connection.execute(of_batch).mappings()
         return [
             CostLine(
-                night=Night(row["batch"], row["partition_key"]),
+                night=night_of(row),
                 provider=row["provider"],
                 failed=int(row["failed"]),
                 images=int(row["images"] or 0),
@@ -86,6 +121,38 @@ class Costs:
         return [
             SpendLine(provider=row["provider"], batch=row["batch"], **_sums(row)) for row in found
         ]
+
+
+def _tallies_query(nights: Collection[Night]) -> Select[Any]:
+    """Return the query of one row for each night, generation and state."""
+    ends = case((_s.provider_run_id.is_not(None), _s.finished_at))
+    accepted = func.coalesce(_s.submitted_at, _s.submitting_at, _s.planned_at)
+    sent = case((_s.state.in_(sorted(IN_FLIGHT)), accepted))
+    keys = (_s.batch, _s.partition_key, _s.generation, _s.state)
+    # As a table to begin with: SQLite reads all submissions ever for `(…, …) IN (…)`.
+    columns = (column("batch", Text), column("partition_key", Text))
+    wanted = values(*columns, name="wanted").data([tuple(night) for night in nights]).cte("wanted")
+    of_wanted = (_s.batch == wanted.c.batch) & (_s.partition_key == wanted.c.partition_key)
+    return (
+        select(
+            *keys,
+            func.count().label("rows"),
+            func.sum(_s.cost_usd).label("cost_usd"),
+            func.count(ends).label("ends"),
+            func.min(ends).label("first_end_at"),
+            func.max(ends).label("last_end_at"),
+            func.max(sent).label("last_sent_at"),
+        )
+        .select_from(wanted.join(submissions, of_wanted))
+        .group_by(*keys)
+        .order_by(*keys)
+    )
+
+
+def _tally(row: RowMapping) -> Tally:
+    facts = {name: row[name] for name in _TALLY}
+    state, cost_usd = SubmissionState(row["state"]), row["cost_usd"] or Decimal(0)
+    return Tally(**{**facts, "state": state, "cost_usd": cost_usd})
 
 
 def _sums(row: RowMapping) -> dict[str, Any]:
