@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 from hypothesis import HealthCheck, settings
 
 from flow_pipelines_tests.before_0008 import before_0008  # noqa: F401 - a fixture for all
 from flow_pipelines_tests.buckets import bucket_process, bucket_server  # noqa: F401 - fixtures for all
 from flow_pipelines_tests.databases import migrated_sqlite, sqlite_ledgers  # noqa: F401 - likewise
+from flow_pipelines_tests.scratch import memory_folder
 
 _FOREIGN = ("AWS_", "COMFLOWY_", "DAGSTER_", "FLOIMG_", "FLORA_", "FLOW_PIPELINES_", "FLOYO_")
 _PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
@@ -17,6 +19,10 @@ for _name in list(os.environ):
     if _name.startswith(_FOREIGN) or _name.lower() in _PROXIES:
         del os.environ[_name]
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+
+# Databases of Dagster and the ledger wait for the disk at every commit; a caller's choice stands.
+if "TMPDIR" not in os.environ and (_folder := memory_folder()):
+    os.environ["TMPDIR"] = tempfile.tempdir = _folder
 
 # A busy machine draws slowly; that says nothing of what is tested.
 settings.register_profile(

