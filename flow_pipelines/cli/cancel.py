@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import click
 
-from flow_pipelines.cli.environment import open_existing_ledger
-from flow_pipelines.cli.keys import find_submission
+from flow_pipelines.cli.environment import find_submission, night_record, open_existing_ledger
 from flow_pipelines.cli.location import Accounts
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.cancel import CancelSummary, cancel_night
@@ -76,9 +75,7 @@ def find_targets(
 
 
 def _target(ledger: RunLedger, night: Night, keys: Collection[str] | None) -> Target:
-    record = ledger.night(night)
-    if record is None:
-        raise ConfigurationError(f"{night} is not in this ledger")
+    record = night_record(ledger, night)
     chosen = [
         one for one in ledger.submissions(night) if keys is None or one.submission_key in keys
     ]

@@ -1,19 +1,26 @@
-"""`flow-pipelines collect`: what the ledger knows of a batch is polled and stored, code or none."""
+"""`flow-pipelines collect` and `verify`: store what was bought, check that it is still there."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import click
 
-from flow_pipelines.cli.environment import open_existing_ledger
+from flow_pipelines.batches.keys import path_safe
+from flow_pipelines.cli.environment import night_record, open_existing_ledger
 from flow_pipelines.cli.location import Accounts
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle import NightSummary, collect_night, open_night, serve_night
 from flow_pipelines.lifecycle.ports import Workplace
-from flow_pipelines.model import Night
+from flow_pipelines.lifecycle.verify import Kind, NightFiles, repair_night, verify_night
+from flow_pipelines.model import Night, NightRecord
 from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError
+from flow_pipelines.storage.contract import ImageStore
+
+SHOWN = 20
+"""Files that are named of a night; the others are counted."""
 
 
 def run_collect(batch: str, partition_key: str | None, *, module: str | None) -> int:
@@ -37,10 +44,7 @@ def _nights(ledger: RunLedger, batch: str, partition_key: str | None) -> Sequenc
         if not ledger.counts_by_state([batch]):
             raise ConfigurationError(f"no batch {batch!r} is in this ledger")
         return [record.night for record in ledger.nights_to_do([batch])]
-    night = Night(batch, partition_key)
-    if ledger.night(night) is None:
-        raise ConfigurationError(f"{night} is not in this ledger")
-    return [night]
+    return [night_record(ledger, Night(batch, partition_key)).night]
 
 
 def _collect(night: Night, work: Workplace) -> bool:
@@ -56,11 +60,11 @@ def _collect(night: Night, work: Workplace) -> bool:
     for problem in done.problems:
         click.echo(f"{night}: {problem}", err=True)
     missing = _missing(summary)
-    told = ", ".join(f"{count} {words}" for words, count in missing.items() if count)
-    told_or_not = told or "nothing of what was bought is missing"
+    lacks = ", ".join(f"{count} {words}" for words, count in missing.items() if count)
+    outcome = lacks or "nothing of what was bought is missing"
     unsent = f"; {summary.planned} row(s) were not sent" if summary.planned else ""
-    click.echo(f"{night}: {summary.stored} file(s) stored; {told_or_not}{unsent}")
-    return not told
+    click.echo(f"{night}: {summary.stored} file(s) stored; {outcome}{unsent}")
+    return not lacks
 
 
 def _missing(summary: NightSummary) -> dict[str, int]:
@@ -71,3 +75,69 @@ def _missing(summary: NightSummary) -> dict[str, int]:
         "unresolved: see `flow-pipelines resolve`": summary.unresolved,
         "without all their files": summary.without_image,
     }
+
+
+_ADVICE: dict[Kind, str] = {
+    "missing": "not there; --repair collects them again while the provider has them",
+    "differs": "there with another content; nothing overwrites them: find out who wrote them",
+    "unknown": "stored nobody knows where; verify with FLOW_PIPELINES_BUCKET as it was then",
+    "unseen": "in a place that cannot be looked into",
+    "lost": "lost: not there, and the provider has them no more",
+}
+
+
+def run_verify(batch: str, partition_key: str | None, *, repair: bool, module: str | None) -> int:
+    """Print what is not as it was stored, a night at a time; return 1 if anything is.
+
+    Raises: FlowPipelinesError.
+    """
+    accounts = Accounts.of(module)
+    with open_existing_ledger() as ledger:
+        opened = accounts.opened(ledger, click.echo)
+        code, owner = 0, f"verify-{uuid.uuid4().hex[:12]}"
+        for record in _records(ledger, batch, partition_key):
+            found = verify_night(record.night, ledger, opened.store)
+            _print(found)
+            if repair and any(one.kind == "missing" for one in found.problems):
+                found = repair_night(found, opened, owner=owner)
+                _print_fetched(found, opened.store)
+                _print(found)
+            code |= bool(found.problems)
+        return code
+
+
+def _records(ledger: RunLedger, batch: str, partition_key: str | None) -> Iterator[NightRecord]:
+    """Return the nights that are meant. Raises: ConfigurationError, where there is none."""
+    if partition_key is not None:
+        yield night_record(ledger, Night(batch, partition_key))
+        return
+    page = ledger.nights_of(batch)
+    if not page:
+        raise ConfigurationError(f"{batch} is not in this ledger")
+    while page:
+        yield from page
+        page = ledger.nights_of(batch, after=page[-1].night.partition_key)
+
+
+def _print_fetched(found: NightFiles, store: ImageStore) -> None:
+    folder = store.uri(store.key(found.night.batch, path_safe(found.night.partition_key)))
+    click.echo(f"repaired: {len(found.fetched)} fetched again; the tables are in {folder}/")
+    for uri in found.fetched[:SHOWN]:
+        click.echo(f"    {uri}")
+    if len(found.fetched) > SHOWN:
+        click.echo(f"    … and {len(found.fetched) - SHOWN} more")
+
+
+def _print(found: NightFiles) -> None:
+    if not found.problems:
+        click.echo(f"{found.night}: {found.files} files, all as they were stored")
+        return
+    wrong = len(found.problems)
+    click.echo(f"{found.night}: {wrong} of {found.files} files are not as they were stored")
+    for kind, count in Counter(one.kind for one in found.problems).items():
+        click.echo(f"  {count} {_ADVICE[kind]}")
+    for one in found.problems[:SHOWN]:
+        key = one.output.submission_key[:8]
+        click.echo(f"    {one.kind}: {key} output {one.output.output_index}: {one.says}")
+    if wrong > SHOWN:
+        click.echo(f"    … and {wrong - SHOWN} more")

@@ -8,13 +8,22 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flow_pipelines.cli.demo_view import Progress, print_result
+from flow_pipelines.cli.demo_nights import (
+    NightOfDemo,
+    Progress,
+    find_nights,
+    is_cut,
+    open_demo_ledger,
+    print_result,
+)
 from flow_pipelines.cli.home import Home
-from flow_pipelines.cli.night import NightOfDemo, find_nights, is_cut, open_demo_ledger
-from flow_pipelines.cli.processes import Children
-from flow_pipelines.cli.sandbox_process import RunningSandbox, start_sandbox
-from flow_pipelines.cli.services import DagsterServices, clean_environment
-from flow_pipelines.cli.signals import ended_by_signals
+from flow_pipelines.cli.processes import Children, ended_by_signals
+from flow_pipelines.cli.services import (
+    DagsterServices,
+    RunningSandbox,
+    clean_environment,
+    start_sandbox,
+)
 from flow_pipelines.cli.webserver import UNFINISHED, Webserver
 from flow_pipelines.clock import Clock, SystemClock
 from flow_pipelines.ledger import RunLedger
@@ -59,8 +68,8 @@ class _Demo:
         with Children(self.home.logs, self.clock) as children:
             self.console.print("Starting the stand-ins, a bucket and Dagster …")
             environment = clean_environment(self.home, {})
-            sandbox = start_sandbox(self.home, children, environment, self.clock, *IN_A_MINUTE)
-            services = DagsterServices(self.home, children, sandbox.environment, self.clock)
+            sandbox = start_sandbox(self.home, children, environment, *IN_A_MINUTE)
+            services = DagsterServices(self.home, children, sandbox.environment)
             webserver = services.start(port)
             ledger = open_demo_ledger(self.home, self.clock)
             self.console.print(f"Dagster's UI: [link={webserver.url}]{webserver.url}[/link]")

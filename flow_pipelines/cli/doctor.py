@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flow_pipelines.cli.doctor_accounts import AccountsDoctor
+from flow_pipelines.cli.doctor_accounts import AccountsDoctor, check_runs
 from flow_pipelines.cli.doctor_dagster import check_dagster
-from flow_pipelines.cli.doctor_journal import check_journal
-from flow_pipelines.cli.doctor_runs import check_runs
-from flow_pipelines.cli.doctor_storage import check_bucket, check_ledger
+from flow_pipelines.cli.doctor_storage import check_bucket, check_journal, check_ledger
 from flow_pipelines.cli.environment import ledger_as_it_is
 from flow_pipelines.cli.findings import (
     Finding,

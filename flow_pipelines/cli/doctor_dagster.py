@@ -20,12 +20,9 @@ def check_dagster() -> Iterator[Finding]:
     """Open the instance, read its storage, and listen for the daemon's heartbeats."""
     home = os.environ.get("DAGSTER_HOME")
     if not home:
-        yield Finding(
-            check="dagster",
-            mark=Mark.RED,
-            says="DAGSTER_HOME is not set: Dagster would forget everything with its process",
-            do="Set DAGSTER_HOME to an absolute folder that stays, for every Dagster process.",
-        )
+        says = "DAGSTER_HOME is not set: Dagster would forget everything with its process"
+        do = "Set DAGSTER_HOME to an absolute folder that stays, for every Dagster process."
+        yield Finding("dagster", Mark.RED, says, do)
         return
     try:
         with dg.DagsterInstance.get() as instance:
@@ -36,24 +33,21 @@ def check_dagster() -> Iterator[Finding]:
     except Exception as error:  # noqa: BLE001 - storages of any kind, with errors of their own
         says = f"the instance at {home} does not open: {type(error).__name__}: {_line(error)}"
         do = "Is the folder there and writable, its dagster.yaml right, the database up?"
-        yield Finding(check="dagster", mark=Mark.RED, says=says, do=do)
+        yield Finding("dagster", Mark.RED, says, do)
 
 
 def _storage(instance: dg.DagsterInstance, home: str) -> Finding:
     runs = instance.get_runs_count()
     says = f"the instance at {home} opens and knows {runs} runs"
-    return Finding(check="dagster", mark=Mark.GREEN, says=says)
+    return Finding("dagster", Mark.GREEN, says)
 
 
 def _launcher(instance: dg.DagsterInstance) -> Iterator[Finding]:
     if leaves_this_host(instance) and not setting(None, LEDGER_URL):
         launcher = type(instance.run_launcher).__name__
-        yield Finding(
-            check="launcher",
-            mark=Mark.RED,
-            says=f"{launcher} may start runs elsewhere, where a ledger in a file is another one",
-            do=f"Set {LEDGER_URL} to a PostgreSQL database that every host reaches.",
-        )
+        says = f"{launcher} may start runs elsewhere, where a ledger in a file is another one"
+        do = f"Set {LEDGER_URL} to a PostgreSQL database that every host reaches."
+        yield Finding("launcher", Mark.RED, says, do)
 
 
 def check_queue(instance: dg.DagsterInstance) -> Finding:
@@ -68,9 +62,9 @@ def check_queue(instance: dg.DagsterInstance) -> Finding:
         problems.append("no max_runtime_seconds: a run whose host died keeps its place for ever")
     if problems:
         do = "See docs/DEPLOYING.md for a dagster.yaml."
-        return Finding(check="queue", mark=Mark.YELLOW, says="; ".join(problems), do=do)
+        return Finding("queue", Mark.YELLOW, "; ".join(problems), do)
     says = "backfills leave places for tonight, and runs that died give theirs back"
-    return Finding(check="queue", mark=Mark.GREEN, says=says)
+    return Finding("queue", Mark.GREEN, says)
 
 
 def _daemon(instance: dg.DagsterInstance) -> Iterator[Finding]:
@@ -78,7 +72,7 @@ def _daemon(instance: dg.DagsterInstance) -> Iterator[Finding]:
     silent = sorted(one.daemon_type for one in statuses if one.required and not one.healthy)
     if not silent:
         says = "every part has been heard of within the last minutes"
-        yield Finding(check="daemon", mark=Mark.GREEN, says=says)
+        yield Finding("daemon", Mark.GREEN, says)
         return
     errors = {
         one.daemon_type: one.last_heartbeat.errors[0].message.strip().splitlines()[0]
@@ -91,7 +85,7 @@ def _daemon(instance: dg.DagsterInstance) -> Iterator[Finding]:
     else:
         says = f"not running: nothing was heard of {', '.join(silent).lower()}"
         do = _START
-    yield Finding(check="daemon", mark=Mark.RED, says=says, do=do)
+    yield Finding("daemon", Mark.RED, says, do)
 
 
 def _line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Whether the bucket and the ledger do what a night asks of them."""
+"""Whether bucket and ledger do what a night asks of them, and the ledger is no older copy."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from sqlalchemy import make_url
 
 from flow_pipelines.cli.doctor_accounts import Skews
-from flow_pipelines.cli.environment import ledger_url, open_existing_ledger, sqlite_file
+from flow_pipelines.cli.environment import BooksHere, ledger_url, missing_file, open_existing_ledger
 from flow_pipelines.cli.findings import Finding, Mark
 from flow_pipelines.cli.location import Accounts
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger, schema_facts
+from flow_pipelines.lifecycle.journal_scan import RECENT, find_behind
 from flow_pipelines.model import SubmissionState
 from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError, StorageError
 from flow_pipelines.resources import ImageStoreResource
@@ -22,6 +23,8 @@ from flow_pipelines.storage.contract import ImageStore
 
 _CONTENT = b"Written by `flow-pipelines doctor` to see whether it can be; may be deleted.\n"
 _COUNTED = 1000
+_JOURNAL_SECONDS = 20.0
+"""Of comparing: a night costs a few requests, and each work on a night compares it anyway."""
 _UPGRADE = "`flow-pipelines ledger upgrade`"
 
 
@@ -33,10 +36,10 @@ def check_bucket(accounts: Accounts, skews: Skews, clock: Clock) -> Iterator[Fin
         skews.note(f"the bucket {store.bucket}", store.server_time(), clock.now())
     except ConfigurationError as error:
         do = f"Set {BUCKET} to a bucket that exists and that this machine's credentials open."
-        yield Finding(check="bucket", mark=Mark.RED, says=str(error), do=do)
+        yield Finding("bucket", Mark.RED, str(error), do)
     except StorageError as error:
         do = "Does the role or key of this machine have s3:ListBucket, GetObject and PutObject?"
-        yield Finding(check="bucket", mark=Mark.RED, says=str(error), do=do)
+        yield Finding("bucket", Mark.RED, str(error), do)
 
 
 def _try(store: ImageStore) -> Finding:
@@ -46,18 +49,15 @@ def _try(store: ImageStore) -> Finding:
     if store.get(key) != _CONTENT:
         says = f"{store.uri(key)} does not read back as it was written"
         do = "Is AWS_ENDPOINT_URL_S3 a store that gives back what it took?"
-        return Finding(check="bucket", mark=Mark.RED, says=says, do=do)
+        return Finding("bucket", Mark.RED, says, do)
     place = store.uri(store.key("")).rstrip("/") + "/"
     try:
         store.delete(key)
     except (StorageError, ConfigurationError):
-        return Finding(
-            check="bucket",
-            mark=Mark.YELLOW,
-            says=f"{place} can be written and read; nothing may be deleted, which no night does",
-            do=f"Nothing, or delete {store.uri(key)} yourself.",
-        )
-    return Finding(check="bucket", mark=Mark.GREEN, says=f"{place} was written, read and cleared")
+        says = f"{place} can be written and read; nothing may be deleted, which no night does"
+        do = f"Nothing, or delete {store.uri(key)} yourself."
+        return Finding("bucket", Mark.YELLOW, says, do)
+    return Finding("bucket", Mark.GREEN, f"{place} was written, read and cleared")
 
 
 def check_ledger() -> Iterator[Finding]:
@@ -72,47 +72,47 @@ def check_ledger() -> Iterator[Finding]:
             yield from _contents(url, ledger)
     except ConfigurationError as error:
         do = f"Set DAGSTER_HOME, or {LEDGER_URL}, to what the machine that runs Dagster has."
-        yield Finding(check="ledger", mark=Mark.RED, says=str(error), do=do)
+        yield Finding("ledger", Mark.RED, str(error), do)
     except FlowPipelinesError as error:
         do = f"Does {LEDGER_URL} lead to the database, and does it let this machine in?"
-        yield Finding(check="ledger", mark=Mark.RED, says=str(error), do=do)
+        yield Finding("ledger", Mark.RED, str(error), do)
 
 
 def _schema_problem(url: str) -> Finding | None:
-    file = sqlite_file(url)
-    if file is not None and not file.exists():
-        says = f"there is none yet at {file}"
+    missing = missing_file(url)
+    if missing is not None:
+        says = f"there is none yet at {missing}"
         do = f"Nothing: the first night makes it; {_UPGRADE} does it now."
-        return Finding(check="ledger", mark=Mark.YELLOW, says=says, do=do)
+        return Finding("ledger", Mark.YELLOW, says, do)
     facts = schema_facts(url)
     if facts.current == facts.newest:
         return None
     if facts.current is not None and facts.current not in facts.known:
         says = f"its schema {facts.current} is newer than this release's, {facts.newest}"
         do = "Install the release here that the others use."
-        return Finding(check="ledger", mark=Mark.RED, says=says, do=do)
+        return Finding("ledger", Mark.RED, says, do)
     says = f"its schema is {facts.current or 'empty'}; this release has {facts.newest}"
     do = f"Nothing: the next night upgrades it; {_UPGRADE} does it now."
-    return Finding(check="ledger", mark=Mark.YELLOW, says=says, do=do)
+    return Finding("ledger", Mark.YELLOW, says, do)
 
 
 def _contents(url: str, ledger: RunLedger) -> Iterator[Finding]:
     says = f"{ledger.ledger_id} at {make_url(url)!r}, schema current"
-    yield Finding(check="ledger", mark=Mark.GREEN, says=says)
+    yield Finding("ledger", Mark.GREEN, says)
     pause = ledger.paused()
     if pause is None:
-        yield Finding(check="submitting", mark=Mark.GREEN, says="not paused")
+        yield Finding("submitting", Mark.GREEN, "not paused")
     else:
         says = f"paused by {pause.who} since {pause.at:%Y-%m-%d %H:%M} UTC: {pause.why}"
         do = "`flow-pipelines resume`, once that is over."
-        yield Finding(check="submitting", mark=Mark.YELLOW, says=says, do=do)
+        yield Finding("submitting", Mark.YELLOW, says, do)
     yield from _second_runs(ledger)
     unresolved = len(ledger.search(state=SubmissionState.UNRESOLVED, limit=_COUNTED))
     if unresolved:
         many = f"{unresolved} or more" if unresolved == _COUNTED else unresolved
         says = f"{many} of unknown outcome, perhaps bought"
         do = "`flow-pipelines runs --state unresolved`, then `flow-pipelines resolve` each."
-        yield Finding(check="submissions", mark=Mark.YELLOW, says=says, do=do)
+        yield Finding("submissions", Mark.YELLOW, says, do)
 
 
 def _second_runs(ledger: RunLedger) -> Iterator[Finding]:
@@ -126,4 +126,32 @@ def _second_runs(ledger: RunLedger) -> Iterator[Finding]:
             "billed"
         )
         do = f"`flow-pipelines resolve {key}` shows it; --settle-second {run_id} says what it was."
-        yield Finding(check="second runs", mark=Mark.RED, says=says, do=do)
+        yield Finding("second runs", Mark.RED, says, do)
+
+
+def check_journal(accounts: Accounts, ledger: RunLedger, clock: Clock) -> Iterator[Finding]:
+    """Compare the nights of the last days, changing nothing.
+
+    A bucket that cannot be opened is reported by `check_bucket`.
+    """
+    try:
+        store = accounts.get("image_store", ImageStoreResource).get_store()
+        store.check()
+    except FlowPipelinesError:
+        return
+    books = BooksHere(ledger=ledger, store=store, clock=clock, log=lambda _line: None)
+    try:
+        behind, whole = find_behind(books, seconds=_JOURNAL_SECONDS)
+    except FlowPipelinesError as error:
+        do = "`flow-pipelines ledger restore` compares all nights, and says which it cannot read."
+        yield Finding("journal", Mark.RED, str(error), do)
+        return
+    for night, count in behind.items():
+        says = f"{night}: it names {count} submission(s) that this ledger lacks, an older copy"
+        do = "`flow-pipelines ledger restore` takes them in; none of them is bought again."
+        yield Finding("journal", Mark.RED, says, do)
+    if not behind:
+        says = f"the ledger has all that it names of the last {RECENT.days} days"
+        if not whole:
+            says += f", as far as {_JOURNAL_SECONDS:g} s went"
+        yield Finding("journal", Mark.GREEN, says)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,22 @@ from sqlalchemy.exc import ArgumentError
 from flow_pipelines.clock import Clock, SystemClock
 from flow_pipelines.ledger import RunLedger, open_ledger, schema_facts, upgrade
 from flow_pipelines.ledger.connect import BUSY_SECONDS
-from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError, WrongLedger
+from flow_pipelines.model import Night, NightRecord, Submission
+from flow_pipelines.model.errors import (
+    ConfigurationError,
+    FlowPipelinesError,
+    SubmissionNotFound,
+    WrongLedger,
+)
 from flow_pipelines.storage.contract import ImageStore
 
 VARIABLE = "FLOW_PIPELINES_LEDGER_URL"
+SHORT_KEY = 8
+"""Characters of a submission key that are shown where space is short."""
+_SHORTEST_KEY = 6
+"""Characters that a beginning of one needs: fewer are a slip."""
+_SEARCHED = 10_000
+"""Submissions, the latest first, among which a shortened key is looked for."""
 
 
 def ledger_url() -> str:
@@ -36,9 +48,9 @@ def ledger_url() -> str:
 def open_existing_ledger(*, busy_seconds: float = BUSY_SECONDS) -> RunLedger:
     """Open the ledger. Raises: ConfigurationError, rather than create one where none is."""
     url = ledger_url()
-    file = sqlite_file(url)
-    if file is not None and not file.exists():
-        message = f"There is no ledger at {file} (from {VARIABLE} or DAGSTER_HOME)."
+    missing = missing_file(url)
+    if missing is not None:
+        message = f"There is no ledger at {missing} (from {VARIABLE} or DAGSTER_HOME)."
         raise ConfigurationError(message)
     return open_ledger(url, SystemClock(), busy_seconds=busy_seconds)
 
@@ -46,34 +58,31 @@ def open_existing_ledger(*, busy_seconds: float = BUSY_SECONDS) -> RunLedger:
 @contextmanager
 def ledger_as_it_is() -> Iterator[RunLedger | None]:
     """Open the ledger for a look, which neither makes nor upgrades it; None where it cannot be."""
-    ledger: RunLedger | None = None
-    with suppress(FlowPipelinesError):
-        if _is_current(ledger_url()):
-            ledger = open_existing_ledger()
-    try:
+    with ExitStack() as stack:
+        ledger: RunLedger | None = None
+        with suppress(FlowPipelinesError):
+            if _is_current(ledger_url()):
+                ledger = stack.enter_context(open_existing_ledger())
         yield ledger
-    finally:
-        if ledger is not None:
-            ledger.close()
 
 
 def _is_current(url: str) -> bool:
-    file = sqlite_file(url)
-    if file is not None and not file.exists():
+    if missing_file(url) is not None:
         return False
     facts = schema_facts(url)
     return facts.current == facts.newest
 
 
-def sqlite_file(url: str) -> Path | None:
-    """Return the file of a SQLite URL; None for another database, or for what is no URL."""
+def missing_file(url: str) -> Path | None:
+    """Return the file of a SQLite URL if it is not there; None for all that may be opened."""
     try:
         parsed = make_url(url)
     except ArgumentError:
         return None
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
         return None
-    return Path(parsed.database)
+    file = Path(parsed.database)
+    return None if file.exists() else file
 
 
 def upgrade_ledger() -> str:
@@ -116,10 +125,10 @@ def restore_batches(batches: Sequence[str], log: Callable[[str], None]) -> Itera
     notes = [(name, claim_owner(books.store, name, books.ledger.ledger_id)) for name in batches]
     for batch, note in notes or own_batches(books):
         nights = list(compare_batch(books, batch, note))
-        behind = [one for one in nights if one[1]]
+        behind = [(night, taken) for night, taken in nights if taken]
         yield from (in_words(night, taken, books.ledger) for night, taken in behind)
-        told = f"{len(nights)} journal(s) compared, {len(behind)} knew more than the ledger."
-        yield f"{batch}: {told}"
+        counts = f"{len(nights)} journal(s) compared, {len(behind)} knew more than the ledger."
+        yield f"{batch}: {counts}"
 
 
 def adopt_batch(batch: str, *, sure: bool) -> str:
@@ -156,3 +165,31 @@ def move_batch(batch: str, location: str) -> str:
     before = ledger.batch_locations([batch]).get(batch)
     ledger.move_batch(batch, location)
     return f"Batch {batch} belongs to the code location {location}; before: {before or 'none'}."
+
+
+def night_record(ledger: RunLedger, night: Night) -> NightRecord:
+    """Return what the ledger has of a night. Raises: ConfigurationError, where it has nothing."""
+    record = ledger.night(night)
+    if record is None:
+        raise ConfigurationError(f"{night} is not in this ledger")
+    return record
+
+
+def find_submission(ledger: RunLedger, key: str) -> Submission:
+    """Return the submission of a key, or of a beginning of it that fits only one.
+
+    Raises: SubmissionNotFound; ConfigurationError, where several fit.
+    """
+    try:
+        return ledger.submission(key)
+    except SubmissionNotFound:
+        if len(key) < _SHORTEST_KEY:
+            raise
+    fitting = [one for one in ledger.search(limit=_SEARCHED) if one.submission_key.startswith(key)]
+    if len(fitting) > 1:
+        raise ConfigurationError(f"{len(fitting)} submissions begin with {key}; give more of it")
+    if not fitting:
+        raise SubmissionNotFound(
+            f"no submission {key} in this ledger; none of its latest {_SEARCHED} begins so"
+        )
+    return fitting[0]

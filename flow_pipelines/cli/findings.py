@@ -33,7 +33,7 @@ _SIGNS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Finding:
     """One line of a report."""
 

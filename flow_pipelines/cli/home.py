@@ -6,7 +6,6 @@ import fcntl
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from flow_pipelines.model.errors import ConfigurationError
@@ -41,31 +40,19 @@ load_from:
 _MARK = "made-by-flow-pipelines"
 
 
-@dataclass(frozen=True)
 class Home:
     """A folder of ours. `make clean` or deleting it forgets everything."""
 
-    root: Path
-
-    @property
-    def dagster(self) -> Path:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.dagster = root / "dagster"
         """`DAGSTER_HOME`; the ledger is in here too."""
-        return self.root / "dagster"
-
-    @property
-    def bucket(self) -> Path:
+        self.bucket = root / "bucket"
         """Where the local bucket keeps its objects as files."""
-        return self.root / "bucket"
-
-    @property
-    def logs(self) -> Path:
+        self.logs = root / "logs"
         """What the processes print."""
-        return self.root / "logs"
-
-    @property
-    def workspace(self) -> Path:
+        self.workspace = root / "workspace.yaml"
         """Tells Dagster's webserver and daemon where the code server is."""
-        return self.root / "workspace.yaml"
 
     def prepare(self) -> None:
         """Make the folder, or find it as it was left.

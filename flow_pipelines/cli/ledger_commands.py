@@ -47,29 +47,27 @@ def runs(  # noqa: PLR0913 - a filter an option
     watched: bool,
 ) -> None:
     """Show submissions in the ledger, the latest planned first; or a bar a night with --watch."""
-    from flow_pipelines.cli.environment import open_existing_ledger
-    from flow_pipelines.cli.show import (
-        print_second_runs,
-        print_submissions,
-        print_submissions_json,
-    )
+    from rich.console import Console
 
-    if watched:
-        if state or wide or as_json:
-            raise click.UsageError("--watch takes --batch, --partition and --provider only.")
-        _watch(batch, partition_key, provider)
-        return
+    from flow_pipelines.cli.environment import open_existing_ledger
+    from flow_pipelines.cli.show import print_submissions, print_submissions_json, watch
+    from flow_pipelines.clock import SystemClock
+
+    if watched and (state or wide or as_json):
+        raise click.UsageError("--watch takes --batch, --partition and --provider only.")
     ledger = open_existing_ledger()
     wanted: dict[str, Any] = {"batch": batch, "partition_key": partition_key, "provider": provider}
+    if watched:
+        watch(ledger, SystemClock(), Console(), **wanted)
+        return
     in_state = SubmissionState(state) if state else None
     if as_json:
         every = ledger.search_all(**wanted, state=in_state)
-        print_submissions_json(islice(every, limit), ledger.outputs_of)
+        print_submissions_json(islice(every, limit), ledger)
         return
-    found = ledger.search(**wanted, state=in_state, limit=limit or SHOWN)
-    in_all = ledger.count_found(**wanted, state=in_state)
-    print_submissions(found, ledger.outputs_of, found=in_all, wide=wide)
-    print_second_runs(ledger.second_runs([one.submission_key for one in found]))
+    submissions = ledger.search(**wanted, state=in_state, limit=limit or SHOWN)
+    found = ledger.count_found(**wanted, state=in_state)
+    print_submissions(submissions, ledger, found=found, wide=wide)
 
 
 @click.command()
@@ -82,23 +80,6 @@ def trace(*, place: str) -> None:
     from flow_pipelines.cli.trace import run_trace
 
     raise SystemExit(run_trace(place))
-
-
-def _watch(batch: str | None, partition_key: str | None, provider: str | None) -> None:
-    from rich.console import Console
-
-    from flow_pipelines.cli.environment import open_existing_ledger
-    from flow_pipelines.cli.watch import watch
-    from flow_pipelines.clock import SystemClock
-
-    watch(
-        open_existing_ledger(),
-        SystemClock(),
-        Console(),
-        batch=batch,
-        partition_key=partition_key,
-        provider=provider,
-    )
 
 
 @click.command()
@@ -133,8 +114,7 @@ def resolve(  # noqa: PLR0913 - an answer an option
     while its run still submits. With --detach the row is unresolved again; what was stored stays
     in the bucket, and belongs to none.
     """
-    from flow_pipelines.cli.environment import open_existing_ledger
-    from flow_pipelines.cli.keys import find_submission
+    from flow_pipelines.cli.environment import find_submission, open_existing_ledger
     from flow_pipelines.cli.location import Accounts
     from flow_pipelines.cli.resolve import attach, show
 
@@ -149,20 +129,20 @@ def resolve(  # noqa: PLR0913 - an answer an option
         return
     if why is None:
         raise click.UsageError("Missing option '--why': how you know; kept in the ledger.")
-    told = {"who": me(), "why": why}
+    by_whom = {"who": me(), "why": why}
     if attached is not None:
         accounts = None if unchecked else Accounts.of(module)
-        click.echo(attach(ledger, submission, attached, accounts=accounts, **told))
+        click.echo(attach(ledger, submission, attached, accounts=accounts, **by_whom))
     elif detach:
         if submission.provider_run_id is None:
             raise ConfigurationError(f"{key} has no provider run to detach; nothing was changed")
-        ledger.detach(key, **told)
+        ledger.detach(key, **by_whom)
         click.echo(f"{key} is unresolved again; the run's outputs belong to none.")
     elif settle_second is not None:
-        ledger.settle_second_run(key, settle_second, **told)
+        ledger.settle_second_run(key, settle_second, **by_whom)
         click.echo(f"{settle_second} of {key} is settled.")
     else:
-        ledger.settle_not_created(key, **told)
+        ledger.settle_not_created(key, **by_whom)
         click.echo(f"{key} is planned again; the next run of its night buys it.")
 
 

@@ -72,8 +72,25 @@ def sandbox(
     --failure-rate of them fail.
     """
     with _needs_sandbox():
-        from flow_pipelines.cli.sandbox_process import serve_sandbox
+        from flow_pipelines.cli.services import serve_sandbox
         from flow_pipelines.sandbox.settings import Tuning
 
     tuning = Tuning(median_seconds=median_seconds, failure_rate=failure_rate)
     serve_sandbox(port=port, bucket_port=bucket_port, folder=folder, tell=tell, tuning=tuning)
+
+
+PORT = 8700
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True)
+def webhooks(*, host: str, port: int) -> None:
+    """Receive what providers tell by themselves, until Ctrl-C or SIGTERM.
+
+    Put something that ends TLS before it, and tell everybody where it is: see docs/WEBHOOKS.md.
+    It spends nothing and asks no provider; polling goes on without it, only more slowly.
+    """
+    from flow_pipelines.cli.receiver import serve_webhooks
+
+    serve_webhooks(host, port)

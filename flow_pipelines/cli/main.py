@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from flow_pipelines.cli.ledger_commands import ledger_group, pause, resolve, resume, runs, trace
-from flow_pipelines.cli.local_commands import demo, sandbox
+from flow_pipelines.cli.local_commands import demo, sandbox, webhooks
 from flow_pipelines.cli.night_commands import (
     cancel,
     collect,
@@ -20,7 +20,6 @@ from flow_pipelines.cli.night_commands import (
     verify,
     workflows,
 )
-from flow_pipelines.cli.webhooks import webhooks
 from flow_pipelines.model.errors import FlowPipelinesError
 
 

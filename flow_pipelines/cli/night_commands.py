@@ -107,7 +107,7 @@ def verify(*, batch: str, partition_key: str | None, repair: bool, module: str |
     lost. Nothing is ever overwritten. Costs nothing; exit code 1: something is not as it was
     stored.
     """
-    from flow_pipelines.cli.verify import run_verify
+    from flow_pipelines.cli.collect import run_verify
 
     raise SystemExit(run_verify(batch, partition_key, repair=repair, module=module))
 

@@ -1,4 +1,4 @@
-"""Child processes that leave nothing behind: each is the leader of its own process group."""
+"""Child processes that leave nothing behind, each in a process group of its own; and signals."""
 
 from __future__ import annotations
 
@@ -7,18 +7,56 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Self
 
-from flow_pipelines.cli.signals import signals_deferred
 from flow_pipelines.clock import Clock
 from flow_pipelines.model.errors import FlowPipelinesError
 
 STOP_SECONDS = 8.0
 """How long children may take to stop by themselves before they are killed."""
 KILL_SECONDS = 5.0
+_LOG_LINES = 15
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def ended_by_signals() -> AbstractContextManager[None]:
+    """Turn every ending signal into KeyboardInterrupt, also where the shell had ignored SIGINT."""
+    return _handled_by(_interrupt)
+
+
+@contextmanager
+def signals_deferred() -> Iterator[None]:
+    """Delay signals until the block has finished."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    try:
+        with _handled_by(lambda number, _frame: arrived.append(number)):
+            yield
+    finally:
+        if arrived:
+            signal.raise_signal(arrived[0])
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 class ServiceFailed(FlowPipelinesError):
@@ -97,6 +135,17 @@ class Children:
         for child in self._running:
             child.check()
 
+    def wait_for(self, ready: Callable[[], bool], what: str, *, seconds: float) -> None:
+        """Wait until `ready`. Raises: ServiceFailed, when a process dies or time is up."""
+        deadline = self._clock.monotonic() + seconds
+        while not ready():
+            self.check()
+            if self._clock.monotonic() > deadline:
+                raise ServiceFailed(
+                    f"{what} was not ready after {seconds:.0f} s; see {self._log_folder}"
+                )
+            self._clock.sleep(0.2)
+
     def stop(self, *children: Child) -> None:
         """Terminate the processes, the last started first; kill those that outlive the grace."""
         for number, patience in (
@@ -148,9 +197,9 @@ def listens(port: int) -> bool:
     return False
 
 
-def _tail(log: Path, lines: int = 15) -> str:
+def _tail(log: Path) -> str:
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         return f"(unreadable: {error})"
-    return "\n".join(text.splitlines()[-lines:])
+    return "\n".join(text.splitlines()[-_LOG_LINES:])

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import click
 
 from flow_pipelines.cli.environment import open_existing_ledger
-from flow_pipelines.cli.signals import ended_by_signals
+from flow_pipelines.cli.processes import ended_by_signals
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.lifecycle.callback_addresses import SECRET_VARIABLE, URL_VARIABLE, read_secrets
 from flow_pipelines.model.errors import ConfigurationError

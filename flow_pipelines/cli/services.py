@@ -1,22 +1,103 @@
-"""Dagster as a person would run it on one machine: code server, webserver and daemon."""
+"""What runs on one machine for a demo: the sandbox, and Dagster's server, webserver and daemon."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import click
 
 from flow_pipelines.cli.home import Home
 from flow_pipelines.cli.processes import Child, Children, ServiceFailed, free_port, listens
 from flow_pipelines.cli.webserver import Webserver
-from flow_pipelines.clock import Clock
 from flow_pipelines.providers import provider_names
+from flow_pipelines.sandbox.control_client import ControlClient
+from flow_pipelines.sandbox.server import PortTaken, Sandbox, serve
+from flow_pipelines.sandbox.settings import (
+    DEFAULT_BUCKET_PORT,
+    DEFAULT_PORT,
+    SandboxSettings,
+    Tuning,
+)
 
+SANDBOX_SECONDS = 30.0
 START_SECONDS = 90.0
-"""How long a service may take to be ready; two busy cores need about 10."""
+"""How long a service of Dagster may take to be ready; two busy cores need about 10."""
 
 LOCATION = "flow_pipelines"
 DEFINITIONS = "flow_pipelines.definitions"
+
+
+@dataclass(frozen=True)
+class RunningSandbox:
+    """A sandbox in another process."""
+
+    url: str
+    environment: Mapping[str, str]
+    """What leads a client to it."""
+
+    @property
+    def control(self) -> ControlClient:
+        """A way to read its meters and to make it misbehave."""
+        return ControlClient(self.url)
+
+
+def serve_sandbox(
+    *,
+    port: int | None,
+    bucket_port: int | None,
+    folder: Path | None,
+    tell: Path | None,
+    tuning: Tuning,
+) -> None:
+    """Serve until SIGINT or SIGTERM. A port that was not asked for gives way to a free one.
+
+    `tell` is written once requests are answered: JSON with `url` and `environment`.
+    """
+    settings = SandboxSettings(
+        port=free_port(DEFAULT_PORT) if port is None else port,
+        bucket_port=free_port(DEFAULT_BUCKET_PORT) if bucket_port is None else bucket_port,
+        bucket_folder=folder,
+        tuning=tuning,
+    )
+
+    def announce(sandbox: Sandbox) -> None:
+        if tell is not None:
+            _write_whole(tell, {"url": sandbox.url, "environment": sandbox.environment()})
+        click.echo(f"# The sandbox answers at {sandbox.url}; Ctrl-C ends it. To use it:")
+        for name, value in sandbox.environment().items():
+            click.echo(f"export {name}={value}")
+
+    try:
+        serve(settings, announce)
+    except PortTaken as error:
+        raise ServiceFailed(str(error)) from error
+
+
+def start_sandbox(
+    home: Home, children: Children, environment: Mapping[str, str], *arguments: str
+) -> RunningSandbox:
+    """Start a sandbox over the home's bucket and wait until it answers. Raises: ServiceFailed."""
+    announced = home.root / "sandbox.json"
+    announced.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "flow_pipelines.cli", "sandbox"]
+    command += ["--folder", str(home.bucket), "--tell", str(announced), *arguments]
+    children.start("sandbox", command, environment)
+    children.wait_for(announced.exists, "the sandbox", seconds=SANDBOX_SECONDS)
+    return RunningSandbox(**json.loads(announced.read_text(encoding="utf-8")))
+
+
+def _write_whole(path: Path, document: object) -> None:
+    """Write a file that a reader sees either not at all or complete."""
+    draft = path.with_suffix(".part")
+    draft.write_text(json.dumps(document), encoding="utf-8")
+    draft.rename(path)
+
 
 _OTHERS = (
     "AWS_",
@@ -47,20 +128,9 @@ def clean_environment(home: Home, extra: Mapping[str, str]) -> dict[str, str]:
 class DagsterServices:
     """The three processes of one Dagster, over one home. `children` stops them."""
 
-    def __init__(
-        self,
-        home: Home,
-        children: Children,
-        environment: Mapping[str, str],
-        clock: Clock,
-        *,
-        definitions: str = DEFINITIONS,
-    ) -> None:
-        self._home = home
-        self._children = children
+    def __init__(self, home: Home, children: Children, environment: Mapping[str, str]) -> None:
+        self._home, self._children = home, children
         self._environment = clean_environment(home, environment)
-        self._clock = clock
-        self._definitions = definitions
         self._code_port = free_port()
 
     def start(self, port: int | None = None) -> Webserver:
@@ -73,9 +143,10 @@ class DagsterServices:
         """Start the process that holds the definitions and starts the run workers."""
         self._home.write_workspace(self._code_port, LOCATION)
         command = ("api", "grpc", "-h", "127.0.0.1", "-p", str(self._code_port))
-        module = ("-m", self._definitions, "--location-name", LOCATION)
+        module = ("-m", DEFINITIONS, "--location-name", LOCATION)
         child = self._dagster("code-server", "dagster", *command, *module)
-        self.wait_for(lambda: listens(self._code_port), "the code server")
+        ready = partial(listens, self._code_port)
+        self._children.wait_for(ready, "the code server", seconds=START_SECONDS)
         return child
 
     def start_daemon(self) -> Child:
@@ -92,21 +163,8 @@ class DagsterServices:
             *("-w", str(self._home.workspace)),
             *("-h", "127.0.0.1", "-p", webserver.url.rpartition(":")[2]),
         )
-        self.wait_for(webserver.loaded, "Dagster's webserver")
+        self._children.wait_for(webserver.loaded, "Dagster's webserver", seconds=START_SECONDS)
         return webserver
-
-    def wait_for(
-        self, ready: Callable[[], bool], what: str, *, seconds: float = START_SECONDS
-    ) -> None:
-        """Wait until `ready`. Raises: ServiceFailed, when a process dies or time is up."""
-        deadline = self._clock.monotonic() + seconds
-        while not ready():
-            self._children.check()
-            if self._clock.monotonic() > deadline:
-                raise ServiceFailed(
-                    f"{what} was not ready after {seconds:.0f} s; see {self._home.logs}"
-                )
-            self._clock.sleep(0.2)
 
     def _dagster(self, name: str, module: str, *arguments: str) -> Child:
         command = (sys.executable, "-m", module, *arguments)

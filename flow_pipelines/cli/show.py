@@ -1,4 +1,4 @@
-"""How submissions look in a terminal and as JSON."""
+"""How submissions look in a terminal and as JSON, and nights while they are under way."""
 
 from __future__ import annotations
 
@@ -8,18 +8,23 @@ import textwrap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from flow_pipelines.cli.keys import SHORT
+from flow_pipelines.cli.environment import SHORT_KEY
+from flow_pipelines.clock import Clock
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.ledger.database import chunks
 from flow_pipelines.ledger.records import SecondRun
-from flow_pipelines.model import Output, Submission, SubmissionState
-from flow_pipelines.model.wording import reported_problem
+from flow_pipelines.lifecycle import NightProgress, night_progress
+from flow_pipelines.model import ENDED, Night, Output, Submission, SubmissionState
+from flow_pipelines.model.wording import money, reported_problem
 
 _STYLES = {
     SubmissionState.SUCCEEDED: "green",
@@ -32,19 +37,25 @@ _ONE_LINE = 10_000
 """Columns enough for any row: the terminal breaks the lines, or a pager scrolls."""
 _WIDE = ("night", "prompt", "state", "provider run", "cost USD", "submission key", "why")
 
-
-Outputs = Callable[[Collection[str]], Mapping[str, Sequence[Output]]]
-"""Keys of submissions → their outputs; see `RunLedger.outputs_of`."""
+REDRAW_SECONDS = 2.0
+_LOOK_FOR_NIGHTS = 8
+"""Redrawings between two looks for nights that began meanwhile."""
+_MOST_SUBMISSIONS = 1_000
+"""Of a state, that are looked through for nights under way."""
+_MOST_NIGHTS = 20
+_OPEN = [state for state in SubmissionState if state not in {*ENDED, SubmissionState.UNRESOLVED}]
 
 
 def print_submissions(
-    submissions: Sequence[Submission], outputs_of: Outputs, *, found: int, wide: bool = False
+    submissions: Sequence[Submission], ledger: RunLedger, *, found: int, wide: bool
 ) -> None:
     """Print a row a submission: what fits 80 columns and the reasons below, or all if `wide`.
 
+    Below stand the second runs that nobody has looked into.
+
     `found` is how many there are in all: what the table leaves out is said.
     """
-    outputs = _outputs_to_store(submissions, outputs_of)
+    outputs = _outputs_to_store(submissions, ledger)
     reasons = {
         one.submission_key: _one_line(reported_problem(one, outputs.get(one.submission_key, ())))
         for one in submissions
@@ -59,14 +70,15 @@ def print_submissions(
     left_out = found - len(submissions)
     if left_out > 0:
         click.echo(f"{left_out} more left out: --limit shows more of them, --json all")
+    _print_second_runs(ledger.second_runs([one.submission_key for one in submissions]))
 
 
 def _outputs_to_store(
-    submissions: Sequence[Submission], outputs_of: Outputs
+    submissions: Sequence[Submission], ledger: RunLedger
 ) -> Mapping[str, Sequence[Output]]:
     """Return the outputs of the runs that ended well and are not all stored, by submission."""
     waiting = [one.submission_key for one in submissions if _waits(one)]
-    return outputs_of(waiting) if waiting else {}
+    return ledger.outputs_of(waiting) if waiting else {}
 
 
 def _waits(one: Submission) -> bool:
@@ -85,7 +97,7 @@ def _table(submissions: Sequence[Submission]) -> Table:
             escape(_prompt(one)),
             _state(one),
             _cost(one),
-            one.submission_key[:SHORT],
+            one.submission_key[:SHORT_KEY],
         )
     return table
 
@@ -113,17 +125,17 @@ def _print_notes(reasons: Mapping[str, str]) -> None:
     if noted:
         console.print()
     for key, why in noted[:_NOTES]:
-        console.print(f"{key[:SHORT]} [dim]{escape(why)}[/]", highlight=False)
+        console.print(f"{key[:SHORT_KEY]} [dim]{escape(why)}[/]", highlight=False)
     if len(noted) > _NOTES:
         console.print(f"… and {len(noted) - _NOTES} more; --wide has them all", highlight=False)
 
 
-def print_second_runs(runs: Sequence[SecondRun]) -> None:
+def _print_second_runs(runs: Sequence[SecondRun]) -> None:
     """Print a line for each second run that nobody has looked into."""
     console = Console()
     for one in runs:
         if one.settled_why is None:
-            key, run_id = one.submission_key[:SHORT], escape(one.provider_run_id)
+            key, run_id = one.submission_key[:SHORT_KEY], escape(one.provider_run_id)
             console.print(
                 f"[bold red]{key} has a second provider run, {run_id}: both may be billed[/]",
                 highlight=False,
@@ -153,7 +165,7 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def print_submissions_json(submissions: Iterable[Submission], outputs_of: Outputs) -> None:
+def print_submissions_json(submissions: Iterable[Submission], ledger: RunLedger) -> None:
     """Print one JSON list as it is read; money as text, so that it stays exact, times in ISO 8601.
 
     `not_stored` has the reason of each output that is not stored, by its index; `run_ms_is_bound`
@@ -161,10 +173,10 @@ def print_submissions_json(submissions: Iterable[Submission], outputs_of: Output
     """
     before = "[\n"
     for page in chunks(submissions):
-        outputs = _outputs_to_store(page, outputs_of)
+        outputs = _outputs_to_store(page, ledger)
         for one in page:
-            told = outputs.get(one.submission_key, ())
-            problems = {output.output_index: output.problem for output in told if output.problem}
+            waiting = outputs.get(one.submission_key, ())
+            problems = {each.output_index: each.problem for each in waiting if each.problem}
             record = {**_record(one), "not_stored": problems}
             text = json.dumps(record, indent=1, default=_plain)
             click.echo(before + textwrap.indent(text, " "), nl=False)
@@ -185,3 +197,77 @@ def _plain(value: object) -> Any:
     if isinstance(value, Decimal):
         return str(value)
     return dict(value) if hasattr(value, "keys") else list(value)  # type: ignore[call-overload]
+
+
+def watch(
+    ledger: RunLedger,
+    clock: Clock,
+    console: Console,
+    *,
+    batch: str | None = None,
+    partition_key: str | None = None,
+    provider: str | None = None,
+) -> None:
+    """Draw how far each night has come until none is under way. Reads the ledger only."""
+    search = partial(
+        ledger.search,
+        batch=batch,
+        partition_key=partition_key,
+        provider=provider,
+        limit=_MOST_SUBMISSIONS,
+    )
+    bars = _Bars(console)
+    nights: list[Night] = []
+    turn = 0
+    with bars.progress:
+        while True:
+            if turn % _LOOK_FOR_NIGHTS == 0:
+                nights += [one for one in _under_way(ledger, search) if one not in nights]
+            now = clock.now()
+            watched = nights[:_MOST_NIGHTS]
+            shown = [night_progress(night, ledger.tallies(night), now) for night in watched]
+            bars.draw(shown)
+            if not any(one.under_way for one in shown):
+                break
+            turn += 1
+            clock.sleep(REDRAW_SECONDS)
+    if not nights:
+        console.print("No night is under way.")
+    if len(nights) > _MOST_NIGHTS:
+        console.print(f"… and {len(nights) - _MOST_NIGHTS} more nights: see --batch, --partition.")
+
+
+class _Bars:
+    def __init__(self, console: Console) -> None:
+        self._tasks: dict[Night, TaskID] = {}
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[facts]}"),
+            console=console,
+        )
+
+    def draw(self, shown: Collection[NightProgress]) -> None:
+        for one in shown:
+            if one.night not in self._tasks:
+                self._tasks[one.night] = self.progress.add_task(str(one.night), facts="")
+            self.progress.update(
+                self._tasks[one.night], total=one.rows, completed=one.ended, facts=_facts(one)
+            )
+
+
+def _facts(one: NightProgress) -> str:
+    counts = ((one.failed, "failed"), (one.unresolved, "unresolved"), (one.skipped, "skipped"))
+    facts = [f"{count} {word}" for count, word in counts if count]
+    facts.append(money(one.cost_usd))
+    if one.expected_end_at is not None:
+        facts.append(f"ends about {one.expected_end_at:%H:%M} UTC")
+    return ", ".join(facts)
+
+
+def _under_way(ledger: RunLedger, search: Callable[..., Sequence[Submission]]) -> Collection[Night]:
+    """Find nights with something open that somebody asked to buy, by name."""
+    found = {one.night for state in _OPEN for one in search(state=state)}
+    records = [ledger.night(night) for night in sorted(found)]
+    return [record.night for record in records if record is not None and record.marked_at]

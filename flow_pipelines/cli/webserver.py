@@ -144,14 +144,14 @@ class Webserver:
         """Return every schedule of every code location."""
         return [
             Schedule(
-                one["name"],
-                one["pipelineName"],
+                schedule["name"],
+                schedule["pipelineName"],
                 node["name"],
                 node["location"]["name"],
-                datetime.fromtimestamp(one["potentialTickTimestamps"][0], UTC),
+                datetime.fromtimestamp(schedule["potentialTickTimestamps"][0], UTC),
             )
             for node in self.query(_SCHEDULES)["nodes"]
-            for one in node["schedules"]
+            for schedule in node["schedules"]
         ]
 
     def evaluate(self, schedule: Schedule) -> Sequence[RunRequest]:
@@ -170,7 +170,7 @@ class Webserver:
                 request["jobName"] or schedule.job,
                 request["runKey"],
                 request["runConfigYaml"],
-                {tag["key"]: tag["value"] for tag in request["tags"]},
+                _read_tags(request["tags"]),
             )
             for request in result["runRequests"] or ()
         ]
@@ -205,15 +205,9 @@ class Webserver:
         chosen: dict[str, Any] = {"tags": _tags(tags or {})}
         if statuses:
             chosen["statuses"] = list(statuses)
-        found = self.query(_RUNS, filter=chosen, limit=100)["results"]
         return [
-            Run(
-                one["runId"],
-                one["jobName"],
-                one["status"],
-                {tag["key"]: tag["value"] for tag in one["tags"]},
-            )
-            for one in found
+            Run(run["runId"], run["jobName"], run["status"], _read_tags(run["tags"]))
+            for run in self.query(_RUNS, filter=chosen, limit=100)["results"]
         ]
 
     def backfill(self, assets: Sequence[Sequence[str]], partition_keys: Sequence[str]) -> str:
@@ -227,6 +221,10 @@ class Webserver:
     def backfill_status(self, backfill_id: str) -> str:
         """Return REQUESTED, COMPLETED_SUCCESS, COMPLETED_FAILED, CANCELED, FAILED and so on."""
         return str(self.query(_BACKFILL_STATUS, id=backfill_id)["status"])
+
+
+def _read_tags(tags: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    return {tag["key"]: tag["value"] for tag in tags}
 
 
 def _tags(tags: Mapping[str, str]) -> list[dict[str, str]]:

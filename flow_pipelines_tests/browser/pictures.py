@@ -143,7 +143,7 @@ def buy(machine: Machine, nights_ago: Sequence[int]) -> str:
 
 
 def wait(machine: Machine, true: Callable[[], bool], what: str) -> None:
-    machine.services.wait_for(true, what, seconds=PATIENCE_SECONDS)
+    machine.children.wait_for(true, what, seconds=PATIENCE_SECONDS)
 
 
 def launch(machine: Machine, schedule: Schedule, nights_ago: int) -> Path:

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from flow_pipelines.cli.demo_nights import open_demo_ledger
 from flow_pipelines.cli.home import Home
-from flow_pipelines.cli.night import open_demo_ledger
-from flow_pipelines.cli.processes import Child, Children
-from flow_pipelines.cli.sandbox_process import RunningSandbox, start_sandbox
-from flow_pipelines.cli.services import DagsterServices, clean_environment
-from flow_pipelines.cli.signals import ended_by_signals
+from flow_pipelines.cli.processes import Child, Children, ended_by_signals
+from flow_pipelines.cli.services import (
+    DagsterServices,
+    RunningSandbox,
+    clean_environment,
+    start_sandbox,
+)
 from flow_pipelines.cli.webserver import Schedule, Webserver
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.ledger import RunLedger
@@ -58,7 +61,7 @@ class Machine:
         return self.requested(schedule)
 
     def wait_until(self, true: Callable[[], object], what: str) -> None:
-        self.services.wait_for(lambda: bool(true()), what, seconds=PATIENCE_SECONDS)
+        self.children.wait_for(lambda: bool(true()), what, seconds=PATIENCE_SECONDS)
 
     def is_collected(self, night: Night) -> bool:
         record = self.ledger.night(night)
@@ -107,9 +110,9 @@ def running_machine(
     home.prepare()
     with ended_by_signals(), Children(home.logs, clock) as children:
         environment = clean_environment(home, {})
-        sandbox = start_sandbox(home, children, environment, clock, "--median-seconds", "1")
+        sandbox = start_sandbox(home, children, environment, "--median-seconds", "1")
         found = sandbox.environment if rewire is None else rewire(sandbox)
-        services = DagsterServices(home, children, found, clock)
+        services = DagsterServices(home, children, found)
         code_server, daemon = services.start_code_server(), services.start_daemon()
         webserver = services.start_webserver()
         ledger = open_demo_ledger(home, clock)

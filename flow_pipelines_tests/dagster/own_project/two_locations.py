@@ -12,12 +12,16 @@ from pathlib import Path
 import dagster as dg
 import pandas as pd
 
+from flow_pipelines.cli.demo_nights import open_demo_ledger
 from flow_pipelines.cli.home import Home
-from flow_pipelines.cli.night import open_demo_ledger
-from flow_pipelines.cli.processes import Children, ServiceFailed, free_port, listens
-from flow_pipelines.cli.sandbox_process import RunningSandbox, start_sandbox
-from flow_pipelines.cli.services import clean_environment
-from flow_pipelines.cli.signals import ended_by_signals
+from flow_pipelines.cli.processes import (
+    Children,
+    ServiceFailed,
+    ended_by_signals,
+    free_port,
+    listens,
+)
+from flow_pipelines.cli.services import RunningSandbox, clean_environment, start_sandbox
 from flow_pipelines.cli.webserver import Webserver
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.ledger import RunLedger
@@ -136,7 +140,7 @@ def running_estate(folder: Path, installed: Installed) -> Iterator[TwoLocations]
     with ended_by_signals(), Children(home.logs, clock) as children:
         ours = {"PYTHONPATH": installed.python_path(), "GALLERY": str(folder / "gallery")}
         sandbox = start_sandbox(
-            home, children, clean_environment(home, ours), clock, "--median-seconds", "0.5"
+            home, children, clean_environment(home, ours), "--median-seconds", "0.5"
         )
         environment = clean_environment(home, {**ours, **sandbox.environment})
         start = partial(_start, children, environment)

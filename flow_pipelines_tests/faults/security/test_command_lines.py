@@ -12,8 +12,7 @@ import pytest
 
 from flow_pipelines.cli.home import Home
 from flow_pipelines.cli.processes import Children
-from flow_pipelines.cli.sandbox_process import start_sandbox
-from flow_pipelines.cli.services import DagsterServices
+from flow_pipelines.cli.services import DagsterServices, start_sandbox
 from flow_pipelines_tests.fakes import ManualClock
 
 SECRETS = {
@@ -43,10 +42,6 @@ class Recorded(Children):
             (self.home.root / "sandbox.json").write_text(json.dumps(told))
         return SimpleNamespace(name=name, check=lambda: None, log=self.home.logs / name)
 
-
-class Unwaited(DagsterServices):
-    """Waits for nobody: nothing was started."""
-
     def wait_for(self, ready: Any, what: str, *, seconds: float = 0) -> None:
         del ready, what, seconds
 
@@ -56,11 +51,11 @@ def test_no_key_is_on_a_command_line_or_in_a_file_that_dagster_reads(
 ) -> None:
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
-    home, clock = Home(tmp_path / "demo"), ManualClock()
+    home = Home(tmp_path / "demo")
     home.prepare()
     children = Recorded(home)
-    sandbox = start_sandbox(home, children, {}, clock, "--time-scale", "8")
-    Unwaited(home, children, sandbox.environment, clock).start(0)
+    sandbox = start_sandbox(home, children, {}, "--time-scale", "8")
+    DagsterServices(home, children, sandbox.environment).start(0)
 
     assert len(children.lines) == 4
     files = [home.workspace, *home.dagster.rglob("*.yaml")]

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from flow_pipelines.cli.doctor_runs import check_runs
+from flow_pipelines.cli.doctor_accounts import check_runs
 from flow_pipelines.cli.findings import Mark
 from flow_pipelines.cli.location import Accounts
 from flow_pipelines.clock import SystemClock

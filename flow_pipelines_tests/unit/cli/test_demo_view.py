@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flow_pipelines.cli.demo_view import print_result
+from flow_pipelines.cli.demo_nights import NightResult, print_result
 from flow_pipelines.cli.home import Home
-from flow_pipelines.cli.night import NightResult
 from flow_pipelines.model import Night
 from flow_pipelines.sandbox.meter import Reading
 

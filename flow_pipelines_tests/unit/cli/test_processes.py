@@ -11,8 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from flow_pipelines.cli.processes import Children, ServiceFailed, free_port, listens
-from flow_pipelines.cli.signals import ended_by_signals, signals_deferred
+from flow_pipelines.cli.processes import (
+    Children,
+    ServiceFailed,
+    ended_by_signals,
+    free_port,
+    listens,
+    signals_deferred,
+)
 from flow_pipelines.clock import SystemClock
 
 STUBBORN_WITH_A_CHILD = """

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from flow_pipelines.cli.watch import EVERY_SECONDS, watch
+from flow_pipelines.cli.show import REDRAW_SECONDS, watch
 from flow_pipelines.lifecycle import wait_for_night
 from flow_pipelines.model import RunReport, SubmissionState
 from flow_pipelines_tests.fakes import ManualClock
@@ -51,7 +51,7 @@ def test_it_draws_until_the_night_has_ended(harness: LifecycleHarness) -> None:
     )
     said, clock = watched(harness, lambda turn: poll(harness) if turn == 3 else None)
 
-    assert clock.slept == [EVERY_SECONDS] * 3
+    assert clock.slept == [REDRAW_SECONDS] * 3
     [line] = said.splitlines()
     assert line.startswith(f"{harness.night} ━")
     assert line.rstrip().endswith("3/3 1 failed, $0.03")

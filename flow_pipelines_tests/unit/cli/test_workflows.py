@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from flow_pipelines.batches.render import check_parameters
-from flow_pipelines.cli.workflow_yaml import batch_yaml
+from flow_pipelines.cli.workflows import batch_yaml
 from flow_pipelines.component import PromptBatchComponent
 from flow_pipelines.model import BatchSettings, ParameterSpec, Workflow
 from flow_pipelines_tests.unit.cli.conftest import GRAPH, Machine
