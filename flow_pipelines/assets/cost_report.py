@@ -24,7 +24,7 @@ from flow_pipelines.reports.cost_report import (
 )
 from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
-from flow_pipelines.resources.report_place import FOLDER, TABLE, ReportPlace, report_place
+from flow_pipelines.resources.io_manager import FOLDER, TABLE, ReportPlace, report_place
 from flow_pipelines.storage.contract import ImageStore
 
 if TYPE_CHECKING:

@@ -33,9 +33,9 @@ _SMALLEST = 24
 
 
 def small_pictures(
-    loads: Iterable[LoadPicture | None], side: int = LARGEST
+    loads: Iterable[LoadPicture | None],
 ) -> Iterator[Image | Broken | None]:
-    """Yield each picture, in order, with at most `side` pixels a side, flat on white.
+    """Yield each picture, in order, with at most 1,024 pixels a side, flat on white.
 
     A few are loaded ahead in threads, so that whole pictures of a handful are in memory at once,
     however many there are. "broken": bytes that are no picture. None: nothing to show.
@@ -44,7 +44,7 @@ def small_pictures(
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="pictures") as pool:
         try:
             for load in loads:
-                waiting.append(pool.submit(_loaded, load, side))
+                waiting.append(pool.submit(_loaded, load))
                 if len(waiting) > _AHEAD:
                     yield waiting.popleft().result()
             while waiting:
@@ -131,6 +131,6 @@ def data_url(content: bytes, media_type: str = "image/webp") -> str:
     return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def _loaded(load: LoadPicture | None, side: int) -> Image | Broken | None:
+def _loaded(load: LoadPicture | None) -> Image | Broken | None:
     content = load() if load is not None else None
-    return None if content is None else small_picture(content, side)
+    return None if content is None else small_picture(content, LARGEST)

@@ -1,7 +1,6 @@
 """Configuration in, ports out; our errors become Dagster's here and nowhere else."""
 
-from flow_pipelines.resources.by_provider import provider_resource
-from flow_pipelines.resources.defaults import default_resources
+from flow_pipelines.resources.by_provider import default_resources, provider_resource
 from flow_pipelines.resources.image_store import ImageStoreResource
 from flow_pipelines.resources.io_manager import IO_MANAGER_KEY, flow_pipelines_io_manager
 from flow_pipelines.resources.ports import OpenAccounts, open_accounts, open_ports

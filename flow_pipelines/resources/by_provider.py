@@ -1,11 +1,14 @@
-"""The resource class of each provider in the registry: written where there is more to say."""
+"""The resource class of each provider in the registry, and all resources at once."""
 
 from functools import cache
 from typing import Any, ClassVar, Final
 
 from pydantic import Field
 
-from flow_pipelines.providers import profile
+from flow_pipelines.providers import profile, provider_names
+from flow_pipelines.resources.environment import env_var
+from flow_pipelines.resources.image_store import BUCKET, PREFIX, ImageStoreResource
+from flow_pipelines.resources.io_manager import IO_MANAGER_KEY, flow_pipelines_io_manager
 from flow_pipelines.resources.provider import (
     ComflowyResource,
     FloImgResource,
@@ -13,6 +16,8 @@ from flow_pipelines.resources.provider import (
     FloyoResource,
     ProviderResource,
 )
+from flow_pipelines.resources.run_ledger import VARIABLE as LEDGER_URL
+from flow_pipelines.resources.run_ledger import RunLedgerResource
 
 _WRITTEN: Final = {
     kind.provider_name: kind
@@ -50,3 +55,23 @@ def provider_resource(name: str) -> type[ProviderResource]:
             **members,
         },
     )
+
+
+def default_resources() -> dict[str, Any]:
+    """Return every resource that prompt batches need, configured by the environment.
+
+    Nothing has to be set for a location to load: what is missing is an error, naming its
+    variable, when it is first used. Put your own over any of them::
+
+        dg.Definitions(resources={**default_resources(), "floyo": FloyoResource(...)})
+    """
+    providers = {
+        name: provider_resource(name)(api_key=env_var(profile(name).key_variable))
+        for name in provider_names()
+    }
+    return {
+        **providers,
+        "image_store": ImageStoreResource(bucket=env_var(BUCKET), prefix=env_var(PREFIX)),
+        "run_ledger": RunLedgerResource(url=env_var(LEDGER_URL)),
+        IO_MANAGER_KEY: flow_pipelines_io_manager,
+    }

@@ -16,14 +16,6 @@ def setting(value: str | None, variable: str, default: str | None = None) -> str
     return value or os.environ.get(variable) or default
 
 
-def required(value: str | None, variable: str, what: str) -> str:
-    """Return a setting that must be there. Raises: ConfigurationError, naming the variable."""
-    text = setting(value, variable)
-    if not text:
-        raise ConfigurationError(f"{variable} is not set: {what}")
-    return text
-
-
 def money(value: float | str | None, variable: str) -> Decimal | None:
     """Return an amount in USD, None when there is none. Raises: ConfigurationError.
 

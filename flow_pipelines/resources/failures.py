@@ -22,6 +22,7 @@ LEASE_SECONDS_TO_WAIT = 60.0
 """Longer than a dead process keeps its lease."""
 SECONDS_TO_WAIT = 30.0
 LONGEST_SECONDS_TO_WAIT = 300.0
+_SHOWN_OF_A_PROBLEM = ("file", "line", "column", "message")
 
 
 @contextmanager
@@ -82,14 +83,7 @@ def _facts(error: FlowPipelinesError) -> dict[str, dg.MetadataValue | str | int]
     if isinstance(error, InvalidBatch) and error.problems:
         facts["problems"] = dg.MetadataValue.table(
             [
-                dg.TableRecord(
-                    {
-                        "file": problem.file,
-                        "line": problem.line,
-                        "column": problem.column,
-                        "message": problem.message,
-                    }
-                )
+                dg.TableRecord({name: getattr(problem, name) for name in _SHOWN_OF_A_PROBLEM})
                 for problem in error.problems[:100]
             ]
         )

@@ -7,7 +7,7 @@ from pydantic import Field, PrivateAttr
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.lifecycle.inputs import MAX_INPUT_BYTES
 from flow_pipelines.model.errors import ConfigurationError
-from flow_pipelines.resources.environment import required, setting
+from flow_pipelines.resources.environment import setting
 from flow_pipelines.resources.input_places import InputPlaces
 from flow_pipelines.resources.safety import BoundedResource
 from flow_pipelines.storage.contract import ImageStore
@@ -69,7 +69,10 @@ class ImageStoreResource(BoundedResource):
         Raises: ConfigurationError, naming the variable, without a bucket.
         """
         if self._store is None:
-            bucket = required(self.bucket, BUCKET, "it names the S3 bucket that images go to")
+            bucket = setting(self.bucket, BUCKET)
+            if not bucket:
+                what = "it names the S3 bucket that images go to"
+                raise ConfigurationError(f"{BUCKET} is not set: {what}")
             self._store = S3ImageStore(
                 bucket,
                 setting(self.prefix, PREFIX) or DEFAULT_PREFIX,

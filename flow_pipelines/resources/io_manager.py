@@ -1,29 +1,59 @@
 """The IO manager of our own assets: DataFrames as Parquet, at fixed paths in the bucket.
 
-Users' assets load ours through it; a user's own `io_manager` is left alone.
+Users' assets load ours through it; a user's own `io_manager` is left alone. Each ledger under one
+bucket and prefix keeps a cost report of its own.
 """
 
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.model import UNPARTITIONED
 from flow_pipelines.model.errors import ConfigurationError
+from flow_pipelines.reports.cost_report import table_owner
 from flow_pipelines.resources.failures import failures
-from flow_pipelines.resources.report_place import FOLDER, TABLE, report_place
 from flow_pipelines.storage.contract import ImageStore
 from flow_pipelines.storage.tables import parquet_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
+
 
 PARQUET = "application/vnd.apache.parquet"
 IO_MANAGER_KEY = "flow_pipelines_io_manager"
+FOLDER = "cost_report"
+TABLE = "cost_report.parquet"
 _FILES = {"images": "manifest.parquet"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportPlace:
+    """The folder of one ledger's report."""
+
+    folder: tuple[str, ...]
+    other: str | None
+    """The ledger that the plain folder belongs to, where it is another one."""
+
+    def key(self, store: ImageStore, file_name: str) -> str:
+        """Return the full key of a file of the report."""
+        return store.key(*self.folder, file_name)
+
+
+def report_place(store: ImageStore, ledger_id: str) -> ReportPlace:
+    """Find a ledger's folder: the plain one belongs to the ledger whose table is there.
+
+    Another ledger's report lies beside it, in a folder of the ledger's id. Raises: StorageError.
+    """
+    owner = table_owner(store.get(store.key(FOLDER, TABLE)))
+    if owner in {None, ledger_id}:
+        return ReportPlace(folder=(FOLDER,), other=None)
+    return ReportPlace(folder=(FOLDER, ledger_id), other=owner)
 
 
 class ParquetIOManager(dg.IOManager):
@@ -76,7 +106,7 @@ class ParquetIOManager(dg.IOManager):
                 night = f" of {partition_key}" if partition_key else ""
                 what = asset_key.to_user_string() + night
                 raise ConfigurationError(f"{store.uri(key)} is not there: materialize {what} first")
-        return _from_parquet(content)
+        return to_frame(pq.read_table(io.BytesIO(content)))
 
     def _key(self, store: ImageStore, asset_key: dg.AssetKey, partition_key: str | None) -> str:
         if asset_key.path != [FOLDER] or self._get_ledger_id is None:
@@ -109,13 +139,12 @@ def flow_pipelines_io_manager(context: dg.InitResourceContext) -> dg.IOManager:
     )
 
 
-def to_frame(table: "pa.Table") -> "pd.DataFrame":
+def to_frame(table: pa.Table) -> "pd.DataFrame":
     """Return a DataFrame in which integers stay integers where some are missing.
 
     pandas would turn them into floats, and a seed above 2^53 into another seed.
     """
     import pandas as pd
-    import pyarrow as pa
 
     exact = {
         pa.int32(): pd.Int32Dtype(),
@@ -128,16 +157,9 @@ def to_frame(table: "pa.Table") -> "pd.DataFrame":
 
 def _to_parquet(value: Any) -> bytes:
     import pandas as pd
-    import pyarrow as pa
 
     if isinstance(value, pd.DataFrame):
         value = pa.Table.from_pandas(value, preserve_index=False)
     if not isinstance(value, pa.Table):
         raise ConfigurationError(f"{type(value).__name__} is no table: give a pandas DataFrame")
     return parquet_bytes(value)
-
-
-def _from_parquet(content: bytes) -> "pd.DataFrame":
-    import pyarrow.parquet as pq
-
-    return to_frame(pq.read_table(io.BytesIO(content)))

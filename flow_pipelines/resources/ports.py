@@ -1,4 +1,4 @@
-"""Ports for the rooms below, built from a step's or a tick's resources."""
+"""Ports for the floors below, built from the resources of a step, a tick or a command."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -9,14 +9,36 @@ import dagster as dg
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle import Ports
-from flow_pipelines.lifecycle.ports import ProcessCaches, no_account
+from flow_pipelines.lifecycle.callback_addresses import (
+    SECRET_VARIABLE,
+    URL_VARIABLE,
+    CallbackAddresses,
+    check_base_url,
+    read_secrets,
+)
+from flow_pipelines.lifecycle.ports import ProcessCaches, no_account, no_callback
 from flow_pipelines.model.errors import ConfigurationError
-from flow_pipelines.resources.callbacks import callback_url
+from flow_pipelines.provider import ProviderProfile
+from flow_pipelines.resources.environment import setting
 from flow_pipelines.resources.image_store import ImageStoreResource
 from flow_pipelines.resources.provider import IN_A_STEP, Patience, ProviderResource
 from flow_pipelines.resources.run_ledger import RunLedgerResource
 
 T = TypeVar("T")
+
+
+def callback_url(
+    profile: ProviderProfile, provider_url: str
+) -> Callable[[str, str | None], str | None]:
+    """Return what makes addresses for `profile` at `provider_url`: none unless both are set.
+
+    Raises: ConfigurationError, naming the variable that cannot be used as it is.
+    """
+    base_url, secret = setting(None, URL_VARIABLE), setting(None, SECRET_VARIABLE)
+    if profile.read_callback is None or not base_url or not secret:
+        return no_callback
+    check_base_url(base_url, provider_url=provider_url)
+    return CallbackAddresses(base_url, read_secrets(secret), profile.name).url
 
 
 class OpenAccounts:
@@ -111,7 +133,6 @@ def open_ports(
     account: str,
     log: Callable[[str], None],
     *,
-    patience: Patience = IN_A_STEP,
     key_required: bool = True,
     others: Mapping[str, dg.ResourceDefinition] | None = None,
 ) -> Ports:
@@ -119,7 +140,7 @@ def open_ports(
 
     Raises: ConfigurationError for whatever is missing, naming the variable; LedgerError.
     """
-    accounts = open_accounts(resources, log, patience=patience, others=others)
+    accounts = open_accounts(resources, log, others=others)
     return accounts.open(account, key_required=key_required)
 
 

@@ -26,7 +26,7 @@ from flow_pipelines.resources import (
     RunLedgerResource,
     open_ports,
 )
-from flow_pipelines.resources.callbacks import callback_url
+from flow_pipelines.resources.ports import callback_url
 from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness, harness
 from flow_pipelines_tests.webhooks.conftest import OURS
 

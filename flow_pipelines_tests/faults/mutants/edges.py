@@ -141,7 +141,7 @@ EDGES = (
         removed="another ledger's cost report is overwritten",
         edits=(
             Edit(
-                "resources/report_place.py",
+                "resources/io_manager.py",
                 "    if owner in {None, ledger_id}:\n",
                 "    if True:\n",
             ),
