@@ -105,10 +105,11 @@ class _Demo:
                 self.console.print(f"{night.night}: already bought; nothing is bought twice.")
         for night in missing:
             night.bought_now = True
-            night.run_id = webserver.launch(night.schedule, night.request)
+            webserver.launch(night.schedule, night.request)
             self.console.print(f"{night.night}: launched as {night.schedule.name} does.")
         deadline = self.clock.monotonic() + NIGHT_SECONDS
-        with Progress(self.console, missing) as progress:
+        progress = Progress(self.console, missing)
+        with progress.bars:
             while not all(night.is_done(ledger) for night in missing):
                 children.check()
                 progress.update(ledger)

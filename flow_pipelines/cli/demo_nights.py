@@ -1,4 +1,4 @@
-"""The nights of a demo: what the schedules ask for, and how far the ledger says each has come."""
+"""The nights of a demo: what schedules ask for, how far each has come, and what became of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Self
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
@@ -23,6 +23,8 @@ from flow_pipelines.providers import profile
 from flow_pipelines.resources.image_store import DEFAULT_PREFIX
 from flow_pipelines.resources.run_ledger import FILE_NAME
 from flow_pipelines.sandbox.meter import Reading
+
+_STEPS = ("submitted", "finished", "in the bucket")
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,6 @@ class NightOfDemo:
     schedule: Schedule
     request: RunRequest
     bought_now: bool = False
-    run_id: str | None = None
 
     def is_done(self, ledger: RunLedger) -> bool:
         """Return whether everything is bought, in the bucket and written into the tables."""
@@ -106,14 +107,11 @@ def is_cut(home: Home, clock: Clock) -> bool:
     return any(one.collected_at is None for one in succeeded)
 
 
-_STEPS = ("submitted", "finished", "in the bucket")
-
-
 class Progress:
     """Three bars a night, drawn from the ledger."""
 
     def __init__(self, console: Console, nights: Sequence[NightOfDemo]) -> None:
-        self._bars = Bars(
+        self.bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -122,36 +120,24 @@ class Progress:
         )
         self._tasks = {
             night.night: [
-                self._bars.add_task(f"{night.night} {step}", total=None) for step in _STEPS
+                self.bars.add_task(f"{night.night} {step}", total=None) for step in _STEPS
             ]
             for night in nights
         }
 
-    def __enter__(self) -> Self:
-        """Begin to draw."""
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Leave the last picture standing."""
-        self._bars.stop()
-
     def update(self, ledger: RunLedger) -> None:
         """Draw how far each night has come."""
         for night, tasks in self._tasks.items():
-            self._update(ledger, night, tasks)
-
-    def _update(self, ledger: RunLedger, night: Night, tasks: Sequence[TaskID]) -> None:
-        record = ledger.night(night)
-        if record is None:
-            return
-        counts = record.counts
-        total = sum(counts.values())
-        ended = sum(counts.get(state, 0) for state in ENDED)
-        stored = counts.get(SubmissionState.SUCCEEDED, 0) - record.uncollected
-        sent = total - counts.get(SubmissionState.PLANNED, 0)
-        for task, done in zip(tasks, (sent, ended, stored), strict=True):
-            self._bars.update(task, total=total, completed=done)
+            record = ledger.night(night)
+            if record is None:
+                continue
+            counts = record.counts
+            total = sum(counts.values())
+            ended = sum(counts.get(state, 0) for state in ENDED)
+            stored = counts.get(SubmissionState.SUCCEEDED, 0) - record.uncollected
+            sent = total - counts.get(SubmissionState.PLANNED, 0)
+            for task, done in zip(tasks, (sent, ended, stored), strict=True):
+                self.bars.update(task, total=total, completed=done)
 
 
 def print_result(
@@ -192,12 +178,12 @@ class _Session:
     def of(
         cls, provider: str, results: Sequence[NightResult], meters: Mapping[str, Reading]
     ) -> Self:
-        ours = [one for one in results if one.provider == provider and one.bought_now]
+        bought = [night for night in results if night.provider == provider and night.bought_now]
         return cls(
             provider,
             meters.get(provider, Reading()),
-            sum(one.runs for one in ours),
-            sum(one.flotime_ms for one in ours),
+            sum(night.runs for night in bought),
+            sum(night.flotime_ms for night in bought),
         )
 
     @property

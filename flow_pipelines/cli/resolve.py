@@ -12,14 +12,13 @@ from rich.table import Table
 from flow_pipelines.cli.location import Accounts
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.ledger import RunLedger
-from flow_pipelines.lifecycle import Ports
 from flow_pipelines.lifecycle.candidates import candidates, checked_receipt, proven
 from flow_pipelines.lifecycle.requests import submit_request
 from flow_pipelines.model import Receipt, Submission, SubmissionState
 from flow_pipelines.model.errors import ConfigurationError, IllegalTransition, ProviderError
 from flow_pipelines.model.wording import reported_problem
 from flow_pipelines.provider import Candidate, ListsCandidates
-from flow_pipelines.resources import ImageStoreResource, ProviderResource
+from flow_pipelines.resources import ProviderResource
 
 
 def attach(
@@ -123,9 +122,9 @@ def _print_choice(
     ]
     _print_table(console, "Runs that may be its; only you can tell", rows)
     if not rows or problem:
-        told = problem or f"No run that {submission.provider} lists here may be its."
+        says = problem or f"No run that {submission.provider} lists here may be its."
         console.print(
-            f"\n{told} Look at its own page, too: there may be one, and it is billed.",
+            f"\n{says} Look at its own page, too: there may be one, and it is billed.",
             highlight=False,
             markup=False,
         )
@@ -142,7 +141,8 @@ def _choice(
     """Ask the account that it was sent with; return what it lists, and why that is not all."""
     found: list[Candidate] = []
     try:
-        ports = _ports(ledger, submission, module)
+        accounts = Accounts.of(module).opened(ledger, click.echo)
+        ports = accounts.open(submission.resource)
         if not (ports.provider.capabilities.find or isinstance(ports.provider, ListsCandidates)):
             return (), f"{submission.provider} has no list of runs that could be asked for."
         request = submit_request(ports, submission, {})
@@ -155,20 +155,6 @@ def _choice(
         why = str(error).rstrip(".")
         return found, f"The runs at {submission.provider} could not be listed: {why}."
     return found, ""
-
-
-def _ports(ledger: RunLedger, submission: Submission, module: str | None) -> Ports:
-    accounts, clock = Accounts.of(module), SystemClock()
-    return Ports(
-        ledger=ledger,
-        resource=submission.resource,
-        provider=accounts.get(submission.resource, ProviderResource).get_provider(
-            ledger.pace, clock
-        ),
-        store=accounts.get("image_store", ImageStoreResource).get_store(),
-        clock=clock,
-        log=click.echo,
-    )
 
 
 def _print_table(console: Console, title: str, rows: Rows) -> None:

@@ -47,19 +47,6 @@ query($filter: RunsFilter, $limit: Int) { runsOrError(filter: $filter, limit: $l
   ... on Runs { results { runId jobName status tags { key value } } } } }
 """
 
-_BACKFILL = """
-mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
-  __typename
-  ... on PythonError { message }
-  ... on LaunchBackfillSuccess { backfillId } } }
-"""
-
-_BACKFILL_STATUS = """
-query($id: String!) { partitionBackfillOrError(backfillId: $id) { __typename
-  ... on PythonError { message }
-  ... on PartitionBackfill { status error { message } } } }
-"""
-
 UNFINISHED = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
 
 
@@ -209,18 +196,6 @@ class Webserver:
             Run(run["runId"], run["jobName"], run["status"], _read_tags(run["tags"]))
             for run in self.query(_RUNS, filter=chosen, limit=100)["results"]
         ]
-
-    def backfill(self, assets: Sequence[Sequence[str]], partition_keys: Sequence[str]) -> str:
-        """Start a backfill of these assets and partitions, as the UI does; return its id."""
-        params = {
-            "assetSelection": [{"path": list(path)} for path in assets],
-            "partitionNames": list(partition_keys),
-        }
-        return str(self.query(_BACKFILL, params=params)["backfillId"])
-
-    def backfill_status(self, backfill_id: str) -> str:
-        """Return REQUESTED, COMPLETED_SUCCESS, COMPLETED_FAILED, CANCELED, FAILED and so on."""
-        return str(self.query(_BACKFILL_STATUS, id=backfill_id)["status"])
 
 
 def _read_tags(tags: Sequence[Mapping[str, str]]) -> dict[str, str]:

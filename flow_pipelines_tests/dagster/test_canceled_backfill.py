@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import pytest
 
 from flow_pipelines.cli.webserver import UNFINISHED
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.model import Night
+from flow_pipelines_tests.dagster.backfills import backfill_status, start_backfill
 from flow_pipelines_tests.dagster.machine import BATCH, ROWS, Machine, running_machine
 from flow_pipelines_tests.dagster.test_end_to_end import EVERYTHING
 
@@ -25,13 +25,6 @@ _CANCEL = """
 mutation($id: String!) { cancelPartitionBackfill(backfillId: $id) { __typename
   ... on PythonError { message }
   ... on CancelBackfillSuccess { backfillId } } }
-"""
-
-_BACKFILL = """
-mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
-  __typename
-  ... on PythonError { message }
-  ... on LaunchBackfillSuccess { backfillId } } }
 """
 
 
@@ -78,21 +71,16 @@ def at_the_provider(machine: Machine) -> Mapping[str, int]:
 
 def end_of(machine: Machine, backfill: str) -> str:
     def ended() -> bool:
-        return machine.webserver.backfill_status(backfill) not in {"REQUESTED", "CANCELING"}
+        return backfill_status(machine.webserver, backfill) not in {"REQUESTED", "CANCELING"}
 
     machine.wait_until(ended, backfill)
-    return machine.webserver.backfill_status(backfill)
+    return backfill_status(machine.webserver, backfill)
 
 
 def regenerating(machine: Machine, night: Night, scope: str) -> str:
     """Start a backfill with a regeneration in the dialog's run config."""
-    config: dict[str, Any] = {"regenerate": scope}
-    params = {
-        "assetSelection": [{"path": list(path)} for path in EVERYTHING],
-        "partitionNames": [night.partition_key],
-        "runConfigData": {"ops": {f"{BATCH}__provider_runs": {"config": config}}},
-    }
-    return str(machine.webserver.query(_BACKFILL, params=params)["backfillId"])
+    run_config = {"ops": {f"{BATCH}__provider_runs": {"config": {"regenerate": scope}}}}
+    return start_backfill(machine.webserver, EVERYTHING, [night.partition_key], run_config)
 
 
 def test_canceling_a_backfill_ends_its_provider_runs_and_no_others(
@@ -104,7 +92,9 @@ def test_canceling_a_backfill_ends_its_provider_runs_and_no_others(
     for night, count in ((second, ENDLESS), (third, ROWS)):
         details = {"contains": night.partition_key, "count": count}
         control.add_fault("floyo", "create_run", "never_ends", **details)
-    backfill = machine.webserver.backfill(EVERYTHING, [night.partition_key for night in nights])
+    backfill = start_backfill(
+        machine.webserver, EVERYTHING, [night.partition_key for night in nights]
+    )
     machine.wait_until(lambda: machine.is_collected(first), str(first))
     machine.wait_until(
         lambda: (
@@ -145,7 +135,9 @@ def test_afterwards_what_had_ended_is_stored_and_all_is_still(
 def test_the_same_backfill_again_buys_nothing(machine: Machine, nights: list[Night]) -> None:
     bought = machine.meter().runs_billed
 
-    backfill = machine.webserver.backfill(EVERYTHING, [night.partition_key for night in nights])
+    backfill = start_backfill(
+        machine.webserver, EVERYTHING, [night.partition_key for night in nights]
+    )
 
     assert end_of(machine, backfill) == "COMPLETED_SUCCESS"
     assert machine.meter().runs_billed == bought

@@ -14,6 +14,7 @@ import pytest
 
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.model import Night, SubmissionState
+from flow_pipelines_tests.dagster.backfills import backfill_status, start_backfill
 from flow_pipelines_tests.dagster.machine import (
     BATCH,
     PATIENCE_SECONDS,
@@ -106,12 +107,12 @@ def test_a_backfill_of_three_nights_is_bought_once_and_stored_whole(
     with running_machine(first_demo.home) as machine:
         earlier = [machine.requested(machine.schedule(nights_ago=days)) for days in (3, 2, 1)]
 
-        backfill = machine.webserver.backfill(EVERYTHING, [key for _, key in earlier])
+        backfill = start_backfill(machine.webserver, EVERYTHING, [key for _, key in earlier])
         machine.wait_until(
-            lambda: machine.webserver.backfill_status(backfill).startswith("COMPLETED"), backfill
+            lambda: backfill_status(machine.webserver, backfill).startswith("COMPLETED"), backfill
         )
 
-        assert machine.webserver.backfill_status(backfill) == "COMPLETED_SUCCESS"
+        assert backfill_status(machine.webserver, backfill) == "COMPLETED_SUCCESS"
         assert_whole(machine, earlier)
         assert_billed_once(machine, earlier)
         assert all((machine.folder(night) / "contact_sheet.jpg").exists() for night in earlier)

@@ -11,6 +11,7 @@ from typing import Self
 import pytest
 
 from flow_pipelines.clock import SystemClock
+from flow_pipelines_tests.dagster.backfills import backfill_status, start_backfill
 from flow_pipelines_tests.dagster.machine import BATCH, Machine, running_machine
 from flow_pipelines_tests.dagster.test_end_to_end import (
     EVERYTHING,
@@ -88,7 +89,9 @@ def test_of_a_long_backfill_few_runs_wait_and_tonight_is_started_before_the_othe
     days = range(NIGHTS, 0, -1)
     nights = [machine.requested(machine.schedule(nights_ago=day)) for day in days]
     with Watch(machine) as watch:
-        backfill = machine.webserver.backfill(EVERYTHING, [night.partition_key for night in nights])
+        backfill = start_backfill(
+            machine.webserver, EVERYTHING, [night.partition_key for night in nights]
+        )
         mine = {"dagster/backfill": backfill}
         machine.wait_until(lambda: len(times(machine, mine)) == NIGHTS, "every run in the queue")
 
@@ -99,7 +102,8 @@ def test_of_a_long_backfill_few_runs_wait_and_tonight_is_started_before_the_othe
         for night in nights:
             machine.wait_until(lambda night=night: machine.is_collected(night), str(night))
         machine.wait_until(
-            lambda: machine.webserver.backfill_status(backfill) != "REQUESTED", "the backfill's end"
+            lambda: backfill_status(machine.webserver, backfill) != "REQUESTED",
+            "the backfill's end",
         )
 
     ended = times(machine, mine)
@@ -109,6 +113,6 @@ def test_of_a_long_backfill_few_runs_wait_and_tonight_is_started_before_the_othe
     assert all(start < (ended[run][0] or math.inf) for run in queued)
     assert most_at_once(ended) <= OF_BACKFILLS
     assert watch.most <= PLACES
-    assert machine.webserver.backfill_status(backfill) == "COMPLETED_SUCCESS"
+    assert backfill_status(machine.webserver, backfill) == "COMPLETED_SUCCESS"
     assert_whole(machine, [*nights, tonight])
     assert_billed_once(machine, [*nights, tonight])

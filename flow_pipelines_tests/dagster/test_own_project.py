@@ -15,6 +15,7 @@ import pytest
 from flow_pipelines.cli.home import Home
 from flow_pipelines.cli.services import clean_environment
 from flow_pipelines.model import Night
+from flow_pipelines_tests.dagster.backfills import backfill_status, start_backfill
 from flow_pipelines_tests.dagster.own_project.installed import Installed, install
 from flow_pipelines_tests.dagster.own_project.two_locations import TwoLocations, running_estate
 
@@ -77,7 +78,7 @@ def evening(two_locations: TwoLocations) -> Evening:
     chain = [("posters", name) for name in ("prompts", "provider_runs", "images", "contact_sheet")]
     covers, stamps = Night("covers", NIGHTS[0]), Night("stamps", NIGHTS[0])
     assets = [("marketing", "captions"), *chain, ("print_list",)]
-    backfill = two_locations.webserver.backfill(assets, NIGHTS)
+    backfill = start_backfill(two_locations.webserver, assets, NIGHTS)
     two_locations.launch("annex", stamps)
     return Evening(backfill, covers, two_locations.launch("gallery", covers), stamps)
 
@@ -165,9 +166,9 @@ def test_a_backfill_from_the_projects_own_captions_ends_in_its_own_list(
 ) -> None:
     backfill = evening.backfill
     two_locations.wait_until(
-        lambda: two_locations.webserver.backfill_status(backfill).startswith("COMPLETED"), backfill
+        lambda: backfill_status(two_locations.webserver, backfill).startswith("COMPLETED"), backfill
     )
-    assert two_locations.webserver.backfill_status(backfill) == "COMPLETED_SUCCESS"
+    assert backfill_status(two_locations.webserver, backfill) == "COMPLETED_SUCCESS"
     for key in NIGHTS:
         night = Night("posters", key)
         assert len(two_locations.images(night)) == PICTURES
