@@ -1,4 +1,4 @@
-"""`flow-pipelines cancel`: whom it is about, a person's yes, and what became of it in words."""
+"""`flow-pipelines cancel`: what it is about, a person's consent, and the outcome in words."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class Target:
         """Return a sentence on what would be canceled."""
         parts = [f"{self.planned} not sent yet"]
         for name, count in self.in_flight.items():
-            known = profile(name)
-            how = "" if known.capabilities.cancel else ", which go on: it has no way to cancel"
-            parts.append(f"{count} at {known.title}{how}")
+            provider = profile(name)
+            how = "" if provider.capabilities.cancel else ", which go on: it has no way to cancel"
+            parts.append(f"{count} at {provider.title}{how}")
         if self.unsettled:
             parts.append(f"{self.unsettled} of unknown outcome, which stay")
         return f"{self.record.night}: {'; '.join(parts)}"
@@ -62,8 +62,8 @@ def find_targets(
     """
     if keys:
         by_night: dict[Night, set[str]] = {}
-        for found in [find_submission(ledger, key) for key in keys]:
-            by_night.setdefault(found.night, set()).add(found.submission_key)
+        for submission in [find_submission(ledger, key) for key in keys]:
+            by_night.setdefault(submission.night, set()).add(submission.submission_key)
         return [_target(ledger, night, chosen) for night, chosen in by_night.items()]
     if batch is None:
         raise ConfigurationError("name submissions by their keys, or a batch with --batch")
@@ -77,14 +77,14 @@ def find_targets(
 def _target(ledger: RunLedger, night: Night, keys: Collection[str] | None) -> Target:
     record = night_record(ledger, night)
     chosen = [
-        one for one in ledger.submissions(night) if keys is None or one.submission_key in keys
+        row for row in ledger.submissions(night) if keys is None or row.submission_key in keys
     ]
-    states = [one.state for one in chosen]
+    states = [row.state for row in chosen]
     return Target(
         record=record,
         keys=None if keys is None else frozenset(keys),
         planned=states.count(SubmissionState.PLANNED),
-        in_flight=Counter(sorted(one.provider for one in chosen if one.state in IN_FLIGHT)),
+        in_flight=Counter(sorted(row.provider for row in chosen if row.state in IN_FLIGHT)),
         unsettled=sum(state in OUTCOME_UNKNOWN for state in states),
     )
 
@@ -98,7 +98,7 @@ def run_cancel(
     sure: bool,
     module: str | None,
 ) -> int:
-    """Cancel after a yes and give the exit code; 1: something goes on, or may.
+    """Cancel after a confirmation and return the exit code; 1: something goes on, or may.
 
     Raises: FlowPipelinesError; click.Abort, for a no.
     """

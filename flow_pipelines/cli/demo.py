@@ -40,7 +40,7 @@ INTERRUPTED = 130
 
 
 def run_demo(root: Path, *, port: int | None, leave: bool) -> int:
-    """Run the demo in `root` and give its exit code; 0: pictures, and none failed.
+    """Run the demo in `root` and return its exit code; 0: pictures, and none failed.
 
     Raises: ConfigurationError, ServiceFailed.
     """

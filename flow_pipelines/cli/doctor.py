@@ -20,7 +20,7 @@ from flow_pipelines.transport import MemoryPaceStore
 
 
 def run_doctor(*, module: str | None, as_json: bool) -> int:
-    """Check everything, print it, and give the exit code; 1: something is red.
+    """Check everything, print it, and return the exit code; 1: something is red.
 
     Raises: ConfigurationError, where `module` cannot be loaded.
     """

@@ -8,7 +8,12 @@ from collections.abc import Iterator
 from sqlalchemy import make_url
 
 from flow_pipelines.cli.doctor_accounts import Skews
-from flow_pipelines.cli.environment import BooksHere, ledger_url, missing_file, open_existing_ledger
+from flow_pipelines.cli.environment import (
+    LedgerAndBucket,
+    ledger_url,
+    missing_file,
+    open_existing_ledger,
+)
 from flow_pipelines.cli.findings import Finding, Mark
 from flow_pipelines.cli.location import Accounts
 from flow_pipelines.clock import Clock
@@ -32,7 +37,7 @@ def check_bucket(accounts: Accounts, skews: Skews, clock: Clock) -> Iterator[Fin
     """Write, read and delete a small object under the prefix."""
     try:
         store = accounts.get("image_store", ImageStoreResource).get_store()
-        yield _try(store)
+        yield _write_and_read(store)
         skews.note(f"the bucket {store.bucket}", store.server_time(), clock.now())
     except ConfigurationError as error:
         do = f"Set {BUCKET} to a bucket that exists and that this machine's credentials open."
@@ -42,7 +47,7 @@ def check_bucket(accounts: Accounts, skews: Skews, clock: Clock) -> Iterator[Fin
         yield Finding("bucket", Mark.RED, str(error), do)
 
 
-def _try(store: ImageStore) -> Finding:
+def _write_and_read(store: ImageStore) -> Finding:
     key = store.key("_doctor", f"{uuid.uuid4().hex}.txt")
     store.check()
     store.put(key, _CONTENT, media_type="text/plain")
@@ -139,9 +144,9 @@ def check_journal(accounts: Accounts, ledger: RunLedger, clock: Clock) -> Iterat
         store.check()
     except FlowPipelinesError:
         return
-    books = BooksHere(ledger=ledger, store=store, clock=clock, log=lambda _line: None)
+    both = LedgerAndBucket(ledger=ledger, store=store, clock=clock, log=lambda _line: None)
     try:
-        behind, whole = find_behind(books, seconds=_JOURNAL_SECONDS)
+        behind, whole = find_behind(both, seconds=_JOURNAL_SECONDS)
     except FlowPipelinesError as error:
         do = "`flow-pipelines ledger restore` compares all nights, and says which it cannot read."
         yield Finding("journal", Mark.RED, str(error), do)

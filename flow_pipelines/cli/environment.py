@@ -94,7 +94,7 @@ def upgrade_ledger() -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BooksHere:
+class LedgerAndBucket:
     """The ledger and the bucket of the environment, for comparing one with the other."""
 
     ledger: RunLedger
@@ -103,13 +103,13 @@ class BooksHere:
     log: Callable[[str], None]
 
 
-def books_here(log: Callable[[str], None]) -> BooksHere:
+def open_ledger_and_bucket(log: Callable[[str], None]) -> LedgerAndBucket:
     """Open the ledger, and the bucket. Raises: ConfigurationError, StorageError."""
     from flow_pipelines.resources.image_store import ImageStoreResource
 
     store = ImageStoreResource().get_store()
     store.check()
-    return BooksHere(ledger=open_existing_ledger(), store=store, clock=SystemClock(), log=log)
+    return LedgerAndBucket(ledger=open_existing_ledger(), store=store, clock=SystemClock(), log=log)
 
 
 def restore_batches(batches: Sequence[str], log: Callable[[str], None]) -> Iterator[str]:
@@ -121,12 +121,12 @@ def restore_batches(batches: Sequence[str], log: Callable[[str], None]) -> Itera
     from flow_pipelines.lifecycle.journal_scan import compare_batch, own_batches
     from flow_pipelines.storage.receipts import claim_owner
 
-    books = books_here(log)
-    notes = [(name, claim_owner(books.store, name, books.ledger.ledger_id)) for name in batches]
-    for batch, note in notes or own_batches(books):
-        nights = list(compare_batch(books, batch, note))
+    opened = open_ledger_and_bucket(log)
+    notes = [(name, claim_owner(opened.store, name, opened.ledger.ledger_id)) for name in batches]
+    for batch, note in notes or own_batches(opened):
+        nights = list(compare_batch(opened, batch, note))
         behind = [(night, taken) for night, taken in nights if taken]
-        yield from (in_words(night, taken, books.ledger) for night, taken in behind)
+        yield from (in_words(night, taken, opened.ledger) for night, taken in behind)
         counts = f"{len(nights)} journal(s) compared, {len(behind)} knew more than the ledger."
         yield f"{batch}: {counts}"
 
@@ -138,8 +138,8 @@ def adopt_batch(batch: str, *, sure: bool) -> str:
     """
     from flow_pipelines.storage.receipts import adopt_owner, read_owner
 
-    books = books_here(lambda _line: None)
-    ledger, store = books.ledger, books.store
+    opened = open_ledger_and_bucket(lambda _line: None)
+    ledger, store = opened.ledger, opened.store
     place = store.uri(store.key(batch, ""))
     try:
         note = read_owner(store, batch)

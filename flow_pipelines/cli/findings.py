@@ -14,7 +14,7 @@ from rich.table import Table
 
 
 class Mark(StrEnum):
-    """How a finding is to be taken."""
+    """How serious a finding is."""
 
     GREEN = "green"
     YELLOW = "yellow"
@@ -47,7 +47,7 @@ class Finding:
 
 def has_red(findings: Sequence[Finding]) -> bool:
     """Return whether a night would fail."""
-    return any(one.mark is Mark.RED for one in findings)
+    return any(finding.mark is Mark.RED for finding in findings)
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
@@ -56,16 +56,16 @@ def print_findings(findings: Sequence[Finding]) -> None:
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for one in findings:
-        dim = one.mark is Mark.NOT_SET_UP
-        says = f"[dim]{escape(one.says)}[/]" if dim else escape(one.says)
-        table.add_row(_SIGNS[one.mark], escape(one.check), says)
-        if one.do:
-            table.add_row("", "", f"→ {escape(one.do)}")
+    for finding in findings:
+        dim = finding.mark is Mark.NOT_SET_UP
+        says = f"[dim]{escape(finding.says)}[/]" if dim else escape(finding.says)
+        table.add_row(_SIGNS[finding.mark], escape(finding.check), says)
+        if finding.do:
+            table.add_row("", "", f"→ {escape(finding.do)}")
     Console().print(table)
 
 
 def print_findings_json(findings: Sequence[Finding]) -> None:
     """Print `{healthy, checks: [{check, mark, says, do}]}`."""
-    checks = [asdict(one) for one in findings]
+    checks = [asdict(finding) for finding in findings]
     click.echo(json.dumps({"healthy": not has_red(findings), "checks": checks}, indent=1))

@@ -84,7 +84,7 @@ class Accounts:
 
 
 def load_location(module: str) -> dg.Definitions:
-    """Import a module and give the definitions in it, as Dagster would. Runs the module's code.
+    """Import a module and return its definitions, as Dagster would. Runs the module's code.
 
     Raises: ConfigurationError, for a module without exactly one; whatever the module raises.
     """
@@ -112,32 +112,33 @@ def _definitions(module: str, names: Mapping[str, Any]) -> dg.Definitions:
             f"module {module} has {len(found)} definitions; one is needed: a function under "
             "@dg.definitions, or a dg.Definitions"
         )
-    given = found[0]
+    made_or_function = found[0]
     try:
-        definitions = given if isinstance(given, dg.Definitions) else given()
+        is_made = isinstance(made_or_function, dg.Definitions)
+        definitions = made_or_function if is_made else made_or_function()
     except Exception as error:
-        ours = _ours_within(error)
-        if ours is None:
+        own_error = _own_error_within(error)
+        if own_error is None:
             raise
-        raise ours from None
+        raise own_error from None
     if not isinstance(definitions, dg.Definitions):
         raise ConfigurationError(f"module {module} gives no dg.Definitions")
     return definitions
 
 
-def _ours_within(error: BaseException) -> FlowPipelinesError | None:
-    """Return what a batch has against itself, which Dagster wraps in errors of its own."""
-    now: BaseException | None = error
-    while now is not None and not isinstance(now, FlowPipelinesError):
-        now = now.__cause__ or now.__context__
-    return now
+def _own_error_within(error: BaseException) -> FlowPipelinesError | None:
+    """Return the error that is ours: Dagster wraps it in errors of its own."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, FlowPipelinesError):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 def batches_of(definitions: dg.Definitions) -> Sequence[Batch]:
     """Return every prompt batch that the components of a code location have built, by name."""
     tree = definitions.component_tree
     components = tree.get_all_components(of_type=BatchSource) if tree else []  # type: ignore[type-abstract]
-    batches = [batch for one in components for batch in one.built]
+    batches = [batch for component in components for batch in component.built]
     return sorted(batches, key=lambda batch: batch.name)
 
 

@@ -55,16 +55,16 @@ def show(ledger: RunLedger, submission: Submission, module: str | None) -> None:
     _print_table(console, "History", _history(ledger, submission))
     _print_table(console, "Outputs that belong to none any more", _detached(ledger, submission))
     if submission.state is SubmissionState.UNRESOLVED:
-        _print_choice(console, ledger, submission, module)
+        _print_possible_runs(console, ledger, submission, module)
 
 
-def _facts(one: Submission) -> Iterator[str]:
-    yield f"{one.submission_key}: {one.night} {one.prompt_id}.{one.copy}, {one.state}"
-    if one.submitting_at is not None:
-        yield f"sent {one.submitting_at:%Y-%m-%d %H:%M:%S} UTC with the account {one.resource}"
-    if one.provider_run_id is not None:
-        yield f"provider run {one.provider_run_id}"
-    why = reported_problem(one)
+def _facts(row: Submission) -> Iterator[str]:
+    yield f"{row.submission_key}: {row.night} {row.prompt_id}.{row.copy}, {row.state}"
+    if row.submitting_at is not None:
+        yield f"sent {row.submitting_at:%Y-%m-%d %H:%M:%S} UTC with the account {row.resource}"
+    if row.provider_run_id is not None:
+        yield f"provider run {row.provider_run_id}"
+    why = reported_problem(row)
     if why:
         yield " ".join(why.split())
 
@@ -72,18 +72,18 @@ def _facts(one: Submission) -> Iterator[str]:
 Rows = Sequence[dict[str, str]]
 
 
-def _second_runs(ledger: RunLedger, one: Submission) -> Rows:
+def _second_runs(ledger: RunLedger, submission: Submission) -> Rows:
     return [
         {
             "provider run": run.provider_run_id,
             "heard of": f"{run.heard_at:%Y-%m-%d %H:%M}",
             "settled": run.settled_why or "not yet: --settle-second",
         }
-        for run in ledger.second_runs([one.submission_key])
+        for run in ledger.second_runs([submission.submission_key])
     ]
 
 
-def _history(ledger: RunLedger, one: Submission) -> Rows:
+def _history(ledger: RunLedger, submission: Submission) -> Rows:
     return [
         {
             "at": f"{entry.at:%Y-%m-%d %H:%M}",
@@ -92,33 +92,33 @@ def _history(ledger: RunLedger, one: Submission) -> Rows:
             "by": entry.who,
             "why": " ".join(entry.why.split()),
         }
-        for entry in ledger.settlements(one.submission_key)
+        for entry in ledger.settlements(submission.submission_key)
     ]
 
 
-def _detached(ledger: RunLedger, one: Submission) -> Rows:
+def _detached(ledger: RunLedger, submission: Submission) -> Rows:
     return [
         {
             "provider run": output.provider_run_id,
             "output": output.output_id,
             "stored at": f"{output.bucket or ''}/{output.s3_key}" if output.s3_key else "nowhere",
         }
-        for output in ledger.detached_outputs(one.submission_key)
+        for output in ledger.detached_outputs(submission.submission_key)
     ]
 
 
-def _print_choice(
+def _print_possible_runs(
     console: Console, ledger: RunLedger, submission: Submission, module: str | None
 ) -> None:
-    found, problem = _choice(ledger, submission, module)
+    runs, problem = _possible_runs(ledger, submission, module)
     rows = [
         {
-            "provider run": one.provider_run_id,
-            "created (UTC)": f"{one.created_at:%Y-%m-%d %H:%M:%S}" if one.created_at else "–",
-            "cost USD": "–" if one.cost_usd is None else f"{one.cost_usd:f}",
-            "link": one.link or "–",
+            "provider run": run.provider_run_id,
+            "created (UTC)": f"{run.created_at:%Y-%m-%d %H:%M:%S}" if run.created_at else "–",
+            "cost USD": "–" if run.cost_usd is None else f"{run.cost_usd:f}",
+            "link": run.link or "–",
         }
-        for one in found
+        for run in runs
     ]
     _print_table(console, "Runs that may be its; only you can tell", rows)
     if not rows or problem:
@@ -135,7 +135,7 @@ def _print_choice(
     )
 
 
-def _choice(
+def _possible_runs(
     ledger: RunLedger, submission: Submission, module: str | None
 ) -> tuple[Sequence[Candidate], str]:
     """Ask the account that it was sent with; return what it lists, and why that is not all."""
@@ -147,8 +147,8 @@ def _choice(
             return (), f"{submission.provider} has no list of runs that could be asked for."
         request = submit_request(ports, submission, {})
         found += [
-            Candidate(provider_run_id=one.provider_run_id, created_at=one.created_at)
-            for one in proven(ports, submission, request)
+            Candidate(provider_run_id=receipt.provider_run_id, created_at=receipt.created_at)
+            for receipt in proven(ports, submission, request)
         ]
         found += candidates(ports, submission, request)
     except (ConfigurationError, ProviderError) as error:

@@ -57,8 +57,8 @@ def print_submissions(
     """
     outputs = _outputs_to_store(submissions, ledger)
     reasons = {
-        one.submission_key: _one_line(reported_problem(one, outputs.get(one.submission_key, ())))
-        for one in submissions
+        row.submission_key: _one_line(reported_problem(row, outputs.get(row.submission_key, ())))
+        for row in submissions
     }
     if not submissions:
         Console().print("Nothing in the ledger answers to that.")
@@ -70,19 +70,19 @@ def print_submissions(
     left_out = found - len(submissions)
     if left_out > 0:
         click.echo(f"{left_out} more left out: --limit shows more of them, --json all")
-    _print_second_runs(ledger.second_runs([one.submission_key for one in submissions]))
+    _print_second_runs(ledger.second_runs([row.submission_key for row in submissions]))
 
 
 def _outputs_to_store(
     submissions: Sequence[Submission], ledger: RunLedger
 ) -> Mapping[str, Sequence[Output]]:
     """Return the outputs of the runs that ended well and are not all stored, by submission."""
-    waiting = [one.submission_key for one in submissions if _waits(one)]
+    waiting = [row.submission_key for row in submissions if _waits(row)]
     return ledger.outputs_of(waiting) if waiting else {}
 
 
-def _waits(one: Submission) -> bool:
-    return one.state is SubmissionState.SUCCEEDED and one.collected_at is None
+def _waits(row: Submission) -> bool:
+    return row.state is SubmissionState.SUCCEEDED and row.collected_at is None
 
 
 def _table(submissions: Sequence[Submission]) -> Table:
@@ -91,13 +91,13 @@ def _table(submissions: Sequence[Submission]) -> Table:
         table.add_column(column, overflow="fold")
     for column in ("state", "cost USD", "key"):
         table.add_column(column, no_wrap=True, justify="right" if "cost" in column else "left")
-    for one in submissions:
+    for row in submissions:
         table.add_row(
-            escape(str(one.night)),
-            escape(_prompt(one)),
-            _state(one),
-            _cost(one),
-            one.submission_key[:SHORT_KEY],
+            escape(str(row.night)),
+            escape(_prompt(row)),
+            _state(row),
+            _cost(row),
+            row.submission_key[:SHORT_KEY],
         )
     return table
 
@@ -106,15 +106,15 @@ def _wide_table(submissions: Sequence[Submission], reasons: Mapping[str, str]) -
     table = Table(box=None, pad_edge=False)
     for column in _WIDE:
         table.add_column(column, no_wrap=True, justify="right" if "cost" in column else "left")
-    for one in submissions:
+    for row in submissions:
         table.add_row(
-            escape(str(one.night)),
-            escape(_prompt(one)),
-            _state(one),
-            escape(one.provider_run_id or "–"),
-            "–" if one.cost_usd is None else f"{one.cost_usd} ({one.cost_basis})",
-            one.submission_key,
-            escape(reasons[one.submission_key]),
+            escape(str(row.night)),
+            escape(_prompt(row)),
+            _state(row),
+            escape(row.provider_run_id or "–"),
+            "–" if row.cost_usd is None else f"{row.cost_usd} ({row.cost_basis})",
+            row.submission_key,
+            escape(reasons[row.submission_key]),
         )
     return table
 
@@ -133,32 +133,32 @@ def _print_notes(reasons: Mapping[str, str]) -> None:
 def _print_second_runs(runs: Sequence[SecondRun]) -> None:
     """Print a line for each second run that nobody has looked into."""
     console = Console()
-    for one in runs:
-        if one.settled_why is None:
-            key, run_id = one.submission_key[:SHORT_KEY], escape(one.provider_run_id)
+    for run in runs:
+        if run.settled_why is None:
+            key, run_id = run.submission_key[:SHORT_KEY], escape(run.provider_run_id)
             console.print(
                 f"[bold red]{key} has a second provider run, {run_id}: both may be billed[/]",
                 highlight=False,
             )
 
 
-def _prompt(one: Submission) -> str:
-    return f"{one.prompt_id}.{one.copy}" + (f" g{one.generation}" if one.generation else "")
+def _prompt(row: Submission) -> str:
+    return f"{row.prompt_id}.{row.copy}" + (f" g{row.generation}" if row.generation else "")
 
 
-def _state(one: Submission) -> str:
-    facts = ["stale"] if one.stale else []
-    if _waits(one):
+def _state(row: Submission) -> str:
+    facts = ["stale"] if row.stale else []
+    if _waits(row):
         facts.append("not stored")
     marks = f" ({', '.join(facts)})" if facts else ""
-    return f"[{_STYLES.get(one.state, 'cyan')}]{one.state}[/]{marks}"
+    return f"[{_STYLES.get(row.state, 'cyan')}]{row.state}[/]{marks}"
 
 
-def _cost(one: Submission) -> str:
+def _cost(row: Submission) -> str:
     """Return money with `~` where it is an estimate."""
-    if one.cost_usd is None:
+    if row.cost_usd is None:
         return "–"
-    return f"{'~' if one.cost_basis == 'estimated' else ''}{one.cost_usd:f}"
+    return f"{'~' if row.cost_basis == 'estimated' else ''}{row.cost_usd:f}"
 
 
 def _one_line(text: str) -> str:
@@ -174,20 +174,20 @@ def print_submissions_json(submissions: Iterable[Submission], ledger: RunLedger)
     before = "[\n"
     for page in chunks(submissions):
         outputs = _outputs_to_store(page, ledger)
-        for one in page:
-            waiting = outputs.get(one.submission_key, ())
+        for row in page:
+            waiting = outputs.get(row.submission_key, ())
             problems = {each.output_index: each.problem for each in waiting if each.problem}
-            record = {**_record(one), "not_stored": problems}
+            record = {**_record(row), "not_stored": problems}
             text = json.dumps(record, indent=1, default=_plain)
             click.echo(before + textwrap.indent(text, " "), nl=False)
             before = ",\n"
     click.echo("[]" if before == "[\n" else "\n]")
 
 
-def _record(one: Submission) -> dict[str, Any]:
-    record = {field.name: getattr(one, field.name) for field in dataclasses.fields(one)}
+def _record(row: Submission) -> dict[str, Any]:
+    record = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
     batch, partition_key = record.pop("night")
-    bound = {"run_ms_is_bound": one.run_ms_is_bound}
+    bound = {"run_ms_is_bound": row.run_ms_is_bound}
     return {"batch": batch, "partition_key": partition_key, **record, **bound}
 
 
@@ -249,20 +249,20 @@ class _Bars:
         )
 
     def draw(self, shown: Collection[NightProgress]) -> None:
-        for one in shown:
-            if one.night not in self._tasks:
-                self._tasks[one.night] = self.progress.add_task(str(one.night), facts="")
+        for bar in shown:
+            if bar.night not in self._tasks:
+                self._tasks[bar.night] = self.progress.add_task(str(bar.night), facts="")
             self.progress.update(
-                self._tasks[one.night], total=one.rows, completed=one.ended, facts=_facts(one)
+                self._tasks[bar.night], total=bar.rows, completed=bar.ended, facts=_facts(bar)
             )
 
 
-def _facts(one: NightProgress) -> str:
-    counts = ((one.failed, "failed"), (one.unresolved, "unresolved"), (one.skipped, "skipped"))
+def _facts(bar: NightProgress) -> str:
+    counts = ((bar.failed, "failed"), (bar.unresolved, "unresolved"), (bar.skipped, "skipped"))
     facts = [f"{count} {word}" for count, word in counts if count]
-    facts.append(money(one.cost_usd))
-    if one.expected_end_at is not None:
-        facts.append(f"ends about {one.expected_end_at:%H:%M} UTC")
+    facts.append(money(bar.cost_usd))
+    if bar.expected_end_at is not None:
+        facts.append(f"ends about {bar.expected_end_at:%H:%M} UTC")
     return ", ".join(facts)
 
 

@@ -26,9 +26,9 @@ _KEY = "submission-key"
 
 def run_trace(place: str) -> int:
     """Print where the file at a path or an S3 URI comes from; 1: nobody knows it."""
-    found = _object_at(place) if place.startswith(_S3) else None
-    sha256 = str(found.sha256) if found else _sha256_of_file(place)
-    metadata = {name: unquote(value) for name, value in (found.metadata if found else {}).items()}
+    stored = _object_at(place) if place.startswith(_S3) else None
+    sha256 = str(stored.sha256) if stored else _sha256_of_file(place)
+    metadata = {name: unquote(value) for name, value in (stored.metadata if stored else {}).items()}
     traced, why_no_ledger = _in_ledger(metadata, sha256)
     for number, lines in enumerate(traced):
         click.echo("\n" * (number > 0) + "\n".join(lines))
@@ -63,7 +63,7 @@ def _sha256_of_file(path: str) -> str:
 
 
 def _in_ledger(metadata: Mapping[str, str], sha256: str) -> tuple[list[list[str]], str | None]:
-    """Return a story for each output of this content, and why the ledger was of no use."""
+    """Return the origin of each output of this content, and why the ledger was of no use."""
     from flow_pipelines.cli.environment import open_existing_ledger
 
     try:
@@ -71,7 +71,7 @@ def _in_ledger(metadata: Mapping[str, str], sha256: str) -> tuple[list[list[str]
     except FlowPipelinesError as error:
         return [], str(error)
     with closing(ledger):
-        return [list(_story(ledger, one)) for one in _outputs(ledger, metadata, sha256)], None
+        return [list(_origin(ledger, one)) for one in _outputs(ledger, metadata, sha256)], None
 
 
 def _outputs(ledger: RunLedger, metadata: Mapping[str, str], sha256: str) -> Sequence[Output]:
@@ -87,13 +87,13 @@ def _outputs(ledger: RunLedger, metadata: Mapping[str, str], sha256: str) -> Seq
     return ledger.outputs_of([key]).get(key, ())[:1] or alike
 
 
-def _story(ledger: RunLedger, output: Output) -> Iterator[str]:
+def _origin(ledger: RunLedger, output: Output) -> Iterator[str]:
     submission = ledger.submission(output.submission_key)
     siblings = ledger.outputs_of([output.submission_key])[output.submission_key]
     yield from _table(_facts(submission, output, siblings))
     for one in siblings:
         if one.output_index != output.output_index:
-            yield f"sibling            {_named(one)}"
+            yield f"sibling            {_place_or_problem(one)}"
     for other in _generations(ledger, submission):
         yield (
             f"generation {other.generation:<7} {other.submission_key} {other.state.value}"
@@ -108,7 +108,7 @@ def _facts(
     shares = dict(zip(stored, cost_shares(submission.cost_usd, len(stored)), strict=True))
     share, facts = shares.get(output.output_index), output.stored
     return {
-        "file": _named(output),
+        "file": _place_or_problem(output),
         "provider file": output.file_name,
         "node": output.node,
         "verified": facts and facts.verified,
@@ -144,7 +144,7 @@ def _run_ms(submission: Submission) -> str | None:
     return f"{'at most ' if submission.run_ms_is_bound else ''}{submission.run_ms}"
 
 
-def _named(output: Output) -> str:
+def _place_or_problem(output: Output) -> str:
     facts = output.stored
     if facts is None:
         return f"output {output.output_index}, not stored: {output.problem or NOT_COLLECTED}"

@@ -72,16 +72,18 @@ def _print_all(
     resource: ProviderResource, found: Sequence[WorkflowListing], *, as_json: bool
 ) -> None:
     if as_json:
-        click.echo(json.dumps([asdict(one) for one in found[:MOST_LISTED]], indent=1))
+        click.echo(json.dumps([asdict(entry) for entry in found[:MOST_LISTED]], indent=1))
         return
     title, name = resource.profile.title, resource.provider_name
     if not found:
-        click.echo(f"# {title} gives this key no workflow.")
+        click.echo(f"# {title} gives this key no entry.")
         return
     click.echo(f"# {title}: `flow-pipelines workflows {name} ID` shows what one takes.")
-    for one in found[:MOST_LISTED]:
-        about = " ".join(f"{one.name}: {one.description}".split()) if one.description else one.name
-        click.echo(f"workflow: {one.reference}  # {about[:100]}")
+    for entry in found[:MOST_LISTED]:
+        about = entry.name
+        if entry.description:
+            about = " ".join(f"{about}: {entry.description}".split())
+        click.echo(f"workflow: {entry.reference}  # {about[:100]}")
     if len(found) > MOST_LISTED:
         click.echo(f"# … and more than {MOST_LISTED} in all")
 
@@ -134,8 +136,8 @@ def parameters_yaml(workflow: Workflow) -> Iterator[str]:
     """Return `parameters:`; what the workflow has a value of its own for is commented out."""
     if not workflow.parameters:
         example = '"<node id>::<field>"' if workflow.node_parameters else "<parameter>"
-        told = "; the provider does not tell which there are" if not workflow.closed else ""
-        yield f'  parameters: {{}}                  # {example}: "{{prompt}}"{told}'
+        unlisted = "; the provider does not tell which there are" if not workflow.closed else ""
+        yield f'  parameters: {{}}                  # {example}: "{{prompt}}"{unlisted}'
         return
     prompt = _prompt_parameter(workflow.parameters)
     written = [(spec, _template(spec, prompt)) for spec in workflow.parameters]

@@ -39,12 +39,12 @@ class TooLong(Exception):
 
 def make_app(handler: CallbackHandler, *, body_seconds: float = BODY_SECONDS) -> Starlette:
     """Make the application: callbacks at the addresses we gave away, and `GET /health`."""
-    door = _Door(handler, body_seconds)
+    receiver = _Receiver(handler, body_seconds)
     address = "/callbacks/{provider}/{name:path}/{token}"
     app = Starlette(
         routes=[
             Route("/health", _health, methods=["GET"]),
-            Route(address, door.open, methods=["POST"]),
+            Route(address, receiver.receive, methods=["POST"]),
         ]
     )
     app.router.redirect_slashes = False  # a redirect would repeat the token
@@ -57,13 +57,13 @@ async def _health(request: Request) -> Response:
     return PlainTextResponse("ok\n")
 
 
-class _Door:
+class _Receiver:
     def __init__(self, handler: CallbackHandler, body_seconds: float) -> None:
         self._handler, self._body_seconds = handler, body_seconds
-        self._inside = 0
+        self._in_progress = 0
         self._limiter: CapacityLimiter | None = None
 
-    async def open(self, request: Request) -> Response:
+    async def receive(self, request: Request) -> Response:
         """Answer one callback. Nothing is read, or asked of the ledger, before its token fits."""
         provider, name, token = (
             request.path_params[part] for part in ("provider", "name", "token")
@@ -80,16 +80,16 @@ class _Door:
         callback = self._handler.read(provider, headers, body)
         if callback is None:
             return _answer(Reply.REFUSED)
-        if self._inside >= MOST_WAITING:
+        if self._in_progress >= MOST_WAITING:
             return _answer(Reply.AGAIN)
-        self._inside += 1
+        self._in_progress += 1
         try:
             take = self._handler.take
             return _answer(
                 await to_thread.run_sync(take, provider, name, callback, limiter=self._workers())
             )
         finally:
-            self._inside -= 1
+            self._in_progress -= 1
 
     def _workers(self) -> CapacityLimiter:
         if self._limiter is None:

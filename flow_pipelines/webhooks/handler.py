@@ -1,4 +1,4 @@
-"""Decides about one callback: whose it is, whether it is genuine, whether it is news."""
+"""Decides about one callback: whose it is, whether it is genuine, whether it is new."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from flow_pipelines.redaction import Secret
 MARK_SECONDS = 10.0
 """A submission is marked as due no more often: whoever caught a callback could drain the limit."""
 EVENT_SECONDS = 3600.0
-"""An event is news once; providers deliver it again within minutes, if at all."""
+"""An event is new once; providers deliver it again within minutes, if at all."""
 _MOST_REMEMBERED = 10_000
 TRIES = 3
 BETWEEN_TRIES_SECONDS = 1.0
@@ -109,7 +109,7 @@ class CallbackHandler:
         if self._runs.get(run, now):
             return Reply.TAKEN
         try:
-            effect = self._tell(provider, name, callback)
+            effect = self._apply(provider, name, callback)
         except LedgerError as error:
             self._log(f"{name}: the ledger cannot be told now: {error}")
             return Reply.AGAIN
@@ -121,7 +121,7 @@ class CallbackHandler:
         self._log(f"callback of {provider} for {name}: {effect.name.lower()} ({reply})")
         return reply
 
-    def _tell(self, provider: str, name: str, callback: Callback) -> Effect:
+    def _apply(self, provider: str, name: str, callback: Callback) -> Effect:
         for left in reversed(range(TRIES)):
             effect = self._effects.take_in(provider, name, callback)
             if effect is not Effect.LATER:

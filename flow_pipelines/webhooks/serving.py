@@ -40,7 +40,7 @@ class BoundedProtocol(H11Protocol):
         super().connection_made(transport)
         self.began = self.loop.time()
         self._end = self.loop.call_later(self.lives_seconds, transport.close)
-        self._mind_head()
+        self._time_head()
         self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -53,12 +53,12 @@ class BoundedProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Take more of a request."""
         super().data_received(data)
-        self._mind_head()
+        self._time_head()
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
         super().on_response_complete()
-        self._mind_head()
+        self._time_head()
 
     @property
     def waits(self) -> bool:
@@ -66,7 +66,7 @@ class BoundedProtocol(H11Protocol):
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is None or cycle.response_complete
 
-    def _mind_head(self) -> None:
+    def _time_head(self) -> None:
         if not self.waits and self._head is not None:
             self._head.cancel()
             self._head = None
@@ -74,9 +74,9 @@ class BoundedProtocol(H11Protocol):
             self._head = self.loop.call_later(self.head_seconds, self.transport.abort)
 
     def _make_room(self) -> None:
-        others = [one for one in self.connections if isinstance(one, BoundedProtocol)]
-        waiting = sorted((one for one in others if one.waits), key=lambda one: one.began)
-        of_this_peer = [one for one in waiting if one.peer == self.peer]
+        others = [other for other in self.connections if isinstance(other, BoundedProtocol)]
+        waiting = sorted((other for other in others if other.waits), key=lambda other: other.began)
+        of_this_peer = [other for other in waiting if other.peer == self.peer]
         if len(of_this_peer) > MOST_WAITING_OF_A_PEER:
             of_this_peer[0].give_way()
         elif len(waiting) > MOST_WAITING:
