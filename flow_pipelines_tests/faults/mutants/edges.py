@@ -39,8 +39,8 @@ EDGES = (
         edits=(
             Edit(
                 "webhooks/serving.py",
-                "        self._mind_head()\n        self._make_room()\n",
-                "        self._mind_head()\n",
+                "        self._time_head()\n        self._make_room()\n",
+                "        self._time_head()\n",
             ),
         ),
         tests=(_WEBHOOKS,),
