@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from flow_pipelines.lifecycle import NightSummary
-from flow_pipelines.lifecycle.missing_files import MissingFiles
+from flow_pipelines.lifecycle.verify import MissingFiles
 from flow_pipelines.model import BatchSettings
 from flow_pipelines.model.wording import how_to_mend, money
 

@@ -185,7 +185,7 @@ class _Tick:
             budget_seconds=deadline - self.clock.monotonic(),
             location=self.location,
         )
-        yield from done.problems
+        yield from done.errors
         if done.unresolved:
             yield f"{done.unresolved} unresolved submission(s): see `flow-pipelines resolve`"
         yield from describe_unlisted_runs(

@@ -30,7 +30,7 @@ from flow_pipelines.lifecycle import (
     serve_night,
     wait_for_night,
 )
-from flow_pipelines.lifecycle.missing_files import missing_files
+from flow_pipelines.lifecycle.verify import missing_files
 from flow_pipelines.model import Night
 from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
@@ -117,7 +117,7 @@ def _collect(night: Night, ports: Ports, owner: str, wait_seconds: float) -> Nig
     While it waits, it holds the night's collect lease.
     """
     if wait_seconds <= 0:
-        for problem in serve_night(ports, night, owner=owner).problems:
+        for problem in serve_night(ports, night, owner=owner).errors:
             ports.log(f"{night}: {problem}")
         return collect_night(night, ports, owner=owner)
     lease = collect_lease(night)

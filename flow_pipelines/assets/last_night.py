@@ -15,7 +15,7 @@ import dagster as dg
 from flow_pipelines.assets.batch import Batch
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
-from flow_pipelines.lifecycle.night_status import NightStatus, night_status
+from flow_pipelines.lifecycle.progress import NightStatus, night_status
 from flow_pipelines.model import Night
 from flow_pipelines.resources.failures import failures
 from flow_pipelines.schedules import last_complete_partition

@@ -57,7 +57,7 @@ def _collect(night: Night, work: Workplace) -> bool:
     except FlowPipelinesError as error:
         click.echo(f"{night}: {error}", err=True)
         return False
-    for problem in done.problems:
+    for problem in done.errors:
         click.echo(f"{night}: {problem}", err=True)
     missing = _missing(summary)
     lacks = ", ".join(f"{count} {words}" for words, count in missing.items() if count)

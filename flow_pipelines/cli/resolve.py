@@ -145,7 +145,7 @@ def _possible_runs(
         ports = accounts.open(submission.resource)
         if not (ports.provider.capabilities.find or isinstance(ports.provider, ListsCandidates)):
             return (), f"{submission.provider} has no list of runs that could be asked for."
-        request = submit_request(ports, submission, {})
+        request = submit_request(ports, submission)
         found += [
             Candidate(provider_run_id=receipt.provider_run_id, created_at=receipt.created_at)
             for receipt in proven(ports, submission, request)

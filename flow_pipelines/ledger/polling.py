@@ -29,7 +29,7 @@ from flow_pipelines.model import (
     SubmissionState,
 )
 from flow_pipelines.model.errors import IllegalTransition, LedgerError, SubmissionNotFound
-from flow_pipelines.model.known_again import known_again
+from flow_pipelines.model.output import known_again
 from flow_pipelines.model.states import AT_PROVIDER
 
 _MILLISECOND = timedelta(milliseconds=1)

@@ -139,7 +139,7 @@ class Submitting:
     ) -> Submission:
         """submitting → failed: this row is at fault. The reservation is given back.
 
-        `refusal` says alike of what is the same fault (`model.refusals`) and stays with the row.
+        `refusal` is `RequestRejected.kind`: the same for the same fault; it stays with the row.
         The night's third of one kind since it was asked for (`note_ask`), with no acceptance
         since, stops the night: those three are planned again, here and in `settle_refused`.
         """

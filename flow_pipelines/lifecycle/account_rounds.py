@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from flow_pipelines.ledger.records import Outstanding
-from flow_pipelines.lifecycle.accounts import each_account
+from flow_pipelines.lifecycle.accounts import Problems, each_account
 from flow_pipelines.lifecycle.poll import poll_due
 from flow_pipelines.lifecycle.ports import Ports, Workplace
 from flow_pipelines.lifecycle.recover import recover
@@ -18,18 +18,11 @@ NIGHT_SECONDS = 60.0
 
 
 @dataclass(kw_only=True)
-class Round:
+class Round(Problems):
     """What a round came to."""
 
     unresolved: int = 0
     """Submissions whose outcome is still unknown."""
-    problems: list[str] = field(default_factory=list)
-    """One line for each kind of thing that went wrong."""
-
-    def note(self, line: str) -> None:
-        """Keep a line once."""
-        if line not in self.problems:
-            self.problems.append(line)
 
 
 def serve_accounts(

@@ -6,10 +6,10 @@ Spends nothing. Whether a canceled provider run is billed is for its provider to
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from flow_pipelines.lifecycle.accounts import by_account
-from flow_pipelines.lifecycle.poll import record_report
+from flow_pipelines.lifecycle.accounts import Problems, by_account, stop_if_rejected
+from flow_pipelines.lifecycle.poll import record_report, run_timeout_seconds
 from flow_pipelines.lifecycle.ports import Ports, Workplace
 from flow_pipelines.model import (
     ENDED,
@@ -17,7 +17,6 @@ from flow_pipelines.model import (
     Night,
     Submission,
     SubmissionState,
-    Workflow,
 )
 from flow_pipelines.model.errors import AccountRejected, ProviderError, ProviderUnavailable
 from flow_pipelines.model.states import OUTCOME_UNKNOWN
@@ -27,7 +26,7 @@ BUDGET_SECONDS = 600.0
 
 
 @dataclass(kw_only=True)
-class CancelSummary:
+class CancelSummary(Problems):
     """What became of the submissions that were to be canceled."""
 
     planned: int = 0
@@ -44,13 +43,6 @@ class CancelSummary:
     """Being sent just now, or of unknown outcome."""
     finished: int = 0
     """Ended before; left alone."""
-    errors: list[str] = field(default_factory=list)
-    """One line for each kind of thing that went wrong."""
-
-    def note(self, line: str) -> None:
-        """Keep a line once."""
-        if line not in self.errors:
-            self.errors.append(line)
 
 
 def cancel_night(
@@ -91,11 +83,10 @@ def _cancel_in_flight(
     """Cancel what is at providers, each run with the account that it was sent with."""
     deadline = ports.clock.monotonic() + budget_seconds
     summary.going_on = len(in_flight)
-    for account, mine in by_account(ports, in_flight, summary.note):
+    for account, submissions in by_account(ports, in_flight, summary.note):
         if account.provider.capabilities.cancel:
-            summary.going_on -= len(mine)
-            left = max(deadline - ports.clock.monotonic(), 0.0)
-            _Canceling(account, summary).run(mine, _timeout(ports, night), left)
+            summary.going_on -= len(submissions)
+            _Canceling(account, summary, night).run(submissions, deadline)
 
 
 def _chosen(
@@ -104,59 +95,45 @@ def _chosen(
     states: Collection[SubmissionState],
     keys: Collection[str] | None,
 ) -> Sequence[Submission]:
-    found = ports.ledger.submissions(night, states=states)
-    return [one for one in found if keys is None or one.submission_key in keys]
-
-
-def _timeout(ports: Workplace, night: Night) -> float:
-    record = ports.ledger.night(night)
-    return record.run_timeout_seconds if record else 0.0
+    submissions = ports.ledger.submissions(night, states=states)
+    return [row for row in submissions if keys is None or row.submission_key in keys]
 
 
 class _Canceling:
     """One pass over a night's provider runs."""
 
-    def __init__(self, ports: Ports, summary: CancelSummary) -> None:
+    def __init__(self, ports: Ports, summary: CancelSummary, night: Night) -> None:
         self._ports, self._summary = ports, summary
-        self._workflows: dict[str, Workflow] = {}
+        self._timeout_seconds = run_timeout_seconds(ports, night)
 
-    def run(
-        self, in_flight: Sequence[Submission], timeout_seconds: float, budget_seconds: float
-    ) -> None:
+    def run(self, in_flight: Sequence[Submission], deadline: float) -> None:
         """Cancel one after the other until the time is over or the provider will not listen."""
-        deadline = self._ports.clock.monotonic() + budget_seconds
         for done, submission in enumerate(in_flight):
             if self._ports.clock.monotonic() >= deadline:
                 self._summary.note("not done in the time that there was; repeat it for the rest")
-            elif self._cancel(submission, timeout_seconds):
+            elif self._cancel(submission):
                 continue
             self._summary.going_on += len(in_flight) - done
             return
 
-    def _cancel(self, submission: Submission, timeout_seconds: float) -> bool:
-        """Cancel one run; False: going on would be of no use now."""
+    def _cancel(self, submission: Submission) -> bool:
+        """Cancel one run; False: canceling others would be of no use now."""
         if submission.provider_run_id is None:
             return True
-        workflow = self._workflow(submission.workflow_version)
+        workflow = self._ports.workflow(submission.workflow_version)
         try:
             report = self._ports.provider.cancel(submission.provider_run_id, workflow)
         except (ProviderUnavailable, AccountRejected) as error:
-            self._refused(submission, error)
+            self._summary.note(str(error))
+            stop_if_rejected(self._ports, submission.resource, error)
             return False
         except ProviderError as error:
             self._summary.note(str(error))
             self._summary.going_on += 1
             return True
-        after = record_report(self._ports, submission, report, timeout_seconds)
+        after = record_report(self._ports, submission, report, self._timeout_seconds)
         self._count(after or self._ports.ledger.submission(submission.submission_key))
         return True
-
-    def _refused(self, submission: Submission, error: ProviderError) -> None:
-        self._summary.note(str(error))
-        if isinstance(error, AccountRejected):
-            self._ports.ledger.stop_account(
-                submission.resource, error.code or str(error.status), error.vendor_message
-            )
 
     def _count(self, after: Submission) -> None:
         if after.state is SubmissionState.CANCELED:
@@ -165,8 +142,3 @@ class _Canceling:
             self._summary.ended += 1
         else:
             self._summary.ending += 1
-
-    def _workflow(self, version: str) -> Workflow:
-        if version not in self._workflows:
-            self._workflows[version] = self._ports.ledger.workflow(version)
-        return self._workflows[version]

@@ -6,7 +6,7 @@ the ledger knows to be stored is not fetched again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from flow_pipelines.batches.keys import path_safe
@@ -17,7 +17,7 @@ from flow_pipelines.lifecycle.links import as_known, needs_links, unsealed_links
 from flow_pipelines.lifecycle.output_records import CompletedRun, PendingWrite, record_completed
 from flow_pipelines.lifecycle.ownership import refuse_old_tables
 from flow_pipelines.lifecycle.poll import record_report
-from flow_pipelines.lifecycle.ports import Ports, Workplace, collect_lease, held_lease
+from flow_pipelines.lifecycle.ports import Workplace, collect_lease, held_lease
 from flow_pipelines.lifecycle.summary import NightSummary, summarize_night
 from flow_pipelines.lifecycle.transfers import (
     CollectedRun,
@@ -28,7 +28,7 @@ from flow_pipelines.lifecycle.transfers import (
 )
 from flow_pipelines.model import Night, Output, Submission, SubmissionState
 from flow_pipelines.model.errors import ConfigurationError, ProviderError
-from flow_pipelines.model.known_again import names_nothing_else
+from flow_pipelines.model.output import names_nothing_else
 from flow_pipelines.storage.tables import (
     MANIFEST_SCHEMA,
     RUNS_SCHEMA,
@@ -68,21 +68,20 @@ def _store_outputs(night: Night, ports: Workplace) -> None:
     pages = ports.ledger.submission_pages(night, states={SubmissionState.SUCCEEDED}, size=PAGE)
     with ThreadPoolExecutor(TRANSFERS, thread_name_prefix="collect") as pool:
         for page in pages:
-            outputs = ports.ledger.outputs_of([one.submission_key for one in page])
-            todo = [one for one in page if _is_open(one, outputs.get(one.submission_key, ()))]
-            runs = [
-                CollectedRun(
-                    account, one, outputs.get(one.submission_key, ()), _pending_write(account, one)
-                )
-                for account, mine in by_account(ports, todo, ports.log)
-                for one in mine
-            ]
-            futures = [pool.submit(_collect, run) for run in runs if _is_to_do(run)]
+            futures = [pool.submit(_collect, run) for run in _runs_to_collect(ports, page)]
             record_completed(ports, night, futures)
 
 
-def _pending_write(ports: Ports, submission: Submission) -> PendingWrite:
-    return PendingWrite(ports, submission.submission_key)
+def _runs_to_collect(ports: Workplace, page: Sequence[Submission]) -> Iterator[CollectedRun]:
+    outputs = ports.ledger.outputs_of([submission.submission_key for submission in page])
+    unfinished = [row for row in page if _is_open(row, outputs.get(row.submission_key, ()))]
+    for account, submissions in by_account(ports, unfinished, ports.log):
+        for submission in submissions:
+            key = submission.submission_key
+            pending = PendingWrite(account, key)
+            run = CollectedRun(account, submission, outputs.get(key, ()), pending)
+            if submission.collected_at is None or run.missing() or run.damaged():
+                yield run
 
 
 def _is_open(submission: Submission, outputs: Sequence[Output]) -> bool:
@@ -90,10 +89,6 @@ def _is_open(submission: Submission, outputs: Sequence[Output]) -> bool:
     return submission.collected_at is None or any(
         output.stored is None or output.stored.is_damaged for output in outputs
     )
-
-
-def _is_to_do(run: CollectedRun) -> bool:
-    return run.submission.collected_at is None or bool(run.missing() or run.damaged())
 
 
 def _collect(run: CollectedRun) -> CompletedRun | None:
@@ -109,56 +104,74 @@ def _collect(run: CollectedRun) -> CompletedRun | None:
 
 
 def _store_run(run: CollectedRun) -> bool:
-    """Store what is missing of one run; False: something still is.
+    """Store what is missing of one run, and better copies of what is damaged.
 
-    A run that ended without any output is asked once more, now and at every later collection: its
-    list may have been empty only because we asked early.
+    Outputs with lasting ids are fetched by them. Where links open them, those at hand are tried
+    first, and the run is polled for fresh ones only for what these leave. False: some output is
+    still missing.
     """
-    missing, better = run.missing(), run.damaged()
-    ask = not run.outputs
-    if (missing or better) and needs_links(run.ports):
-        missing = _store_by_links_at_hand(run, missing)
-        ask = bool(missing or better)
-    fresh = _fresh_links(run) if ask else Links()
     if not run.outputs:
-        run = run._replace(outputs=_known(run))
-        missing = run.missing()
-    stored = [store_one(run, output, fresh) for output in missing]
-    replace_damaged(run, better, fresh)
-    return bool(run.outputs or stored) and all(stored)
+        return _store_late_outputs(run)
+    missing, links = run.missing(), Links()
+    if needs_links(run.ports):
+        missing = _store_by_links_at_hand(run, missing)
+        if missing or run.damaged():
+            links = _fresh_links(run)
+    return _store_all(run, missing, links)
+
+
+def _store_late_outputs(run: CollectedRun) -> bool:
+    """Poll a run that ended without any output once more, now and at every later collection.
+
+    Its list may have been empty only because it was polled early.
+    """
+    links = _fresh_links(run)
+    run = run._replace(outputs=_known(run))
+    return bool(run.outputs) and _store_all(run, run.missing(), links)
+
+
+def _store_all(run: CollectedRun, missing: Sequence[Output], links: Links) -> bool:
+    stored = [store_one(run, output, links) for output in missing]
+    replace_damaged(run, links)
+    return all(stored)
 
 
 def _store_by_links_at_hand(run: CollectedRun, missing: Sequence[Output]) -> list[Output]:
-    """Store what a poll of before gave links to; give what has to be asked for."""
+    """Store what links from earlier polls open; return the outputs that are left.
+
+    Links that a poll gave a moment ago are in memory; older ones are sealed in the ledger.
+    """
     recent = _recent_links(run, missing)
     if recent.refs:
         return [output for output in missing if not store_one(run, output, recent)]
-    kept = unsealed_links(run.ports, missing)
-    return [o for o in missing if not store_once(run, o, kept.get(o.output_index))]
+    sealed = unsealed_links(run.ports, missing)
+    return [
+        output for output in missing if not store_once(run, output, sealed.get(output.output_index))
+    ]
 
 
 def _recent_links(run: CollectedRun, missing: Sequence[Output]) -> Links:
     """Return the links of a poll of a moment ago, where it gave one for all that is missing."""
     ports = run.ports
     refs = ports.caches.links.get(run.submission.submission_key, ports.clock.monotonic())
-    found = as_known(refs or (), run.outputs)
-    return Links(found if all(output.output_index in found for output in missing) else {})
+    links = as_known(refs or (), run.outputs)
+    return Links(links if all(output.output_index in links for output in missing) else {})
 
 
 def _fresh_links(run: CollectedRun) -> Links:
-    """Poll an ended run once more: no link to what is missing is at hand that opens."""
+    """Poll an ended run for new links: none at hand opens what is missing."""
     ports, submission = run.ports, run.submission
     if submission.provider_run_id is None:
         return Links()
-    workflow = ports.ledger.workflow(submission.workflow_version)
+    workflow = ports.workflow(submission.workflow_version)
     try:
         report = ports.provider.poll(submission.provider_run_id, workflow)
     except ProviderError as error:
         ports.log(f"{submission.submission_key}: no fresh links: {error}")
         return Links(why_none=f"no fresh link to it: {error}")
     record_report(ports, submission, report, 0.0)
-    found = as_known(report.outputs, _known(run))
-    return Links(found, name_all=names_nothing_else(report.outputs, run.outputs))
+    links = as_known(report.outputs, _known(run))
+    return Links(links, name_all=names_nothing_else(report.outputs, run.outputs))
 
 
 def _known(run: CollectedRun) -> Sequence[Output]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from flow_pipelines.ledger.column_types import storable
 from flow_pipelines.lifecycle.ports import Ports
 from flow_pipelines.model import Output, OutputRef, RunReport, SubmissionState
-from flow_pipelines.model.known_again import known_again
+from flow_pipelines.model.output import known_again
 
 LONGEST_LINK = 4096
 """Characters; a longer one is not kept, and asked for again. Signed ones have some 500 to 2,000."""

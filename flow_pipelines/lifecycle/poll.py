@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from flow_pipelines.lifecycle.accounts import each_account
+from flow_pipelines.lifecycle.accounts import Problems, each_account, stop_if_rejected
 from flow_pipelines.lifecycle.links import needs_links, sealed_links
 from flow_pipelines.lifecycle.poll_intervals import is_given_up
 from flow_pipelines.lifecycle.poll_times import (
@@ -26,7 +26,6 @@ from flow_pipelines.model import (
     RunReport,
     Submission,
     SubmissionState,
-    Workflow,
 )
 from flow_pipelines.model.errors import (
     AccountRejected,
@@ -45,20 +44,11 @@ IDLE_SECONDS = 2.0
 
 
 @dataclass(kw_only=True)
-class PollSummary:
+class PollSummary(Problems):
     """What one pass over due provider runs did."""
 
     polled: int = 0
     ended: int = 0
-    errors: list[str] = field(default_factory=list)
-    """One line for each kind of thing that went wrong."""
-    run_timeout_seconds_of: dict[Night, float] = field(default_factory=dict, repr=False)
-    workflows: dict[str, Workflow] = field(default_factory=dict, repr=False)
-
-    def note(self, line: str) -> None:
-        """Keep a line once."""
-        if line not in self.errors:
-            self.errors.append(line)
 
 
 def poll_due(
@@ -116,68 +106,59 @@ def _use_spare_turns(ports: Ports, location: str | None) -> None:
 
 
 def _poll(ports: Ports, submission: Submission, summary: PollSummary) -> bool:
-    """Poll one run; False: asking on would be of no use now."""
+    """Poll one run; False: polling others would be of no use now."""
     if submission.provider_run_id is None:
         return True
-    version = submission.workflow_version
-    if version not in summary.workflows:
-        summary.workflows[version] = ports.ledger.workflow(version)
+    workflow = ports.workflow(submission.workflow_version)
     try:
-        report = ports.provider.poll(submission.provider_run_id, summary.workflows[version])
+        report = ports.provider.poll(submission.provider_run_id, workflow)
     except NoTurn as error:
-        # It was not asked, so it stays due: its age says nothing of when it is worth asking.
+        # Nothing was sent, so it stays due.
         summary.note(str(error))
         return False
     except (ProviderUnavailable, AccountRejected) as error:
-        _refused(ports, submission, error, summary)
+        stop_if_rejected(ports, submission.resource, error)
+        _postpone(ports, submission, error, summary)
         return False
     except ProviderError as error:
         if not (isinstance(error, NotFound) and is_given_up(submission, ports.clock.now())):
             _postpone(ports, submission, error, summary)
             return True
-        # Nobody has it any more; asking on would keep the night open for ever.
+        # The provider has deleted it: polling on would keep the night open for ever.
         report = RunReport(
             provider_run_id=submission.provider_run_id, state=None, provider_status="not found"
         )
     summary.polled += 1
     if report.state is SubmissionState.SUCCEEDED and needs_links(ports):
-        # Who collects in this process need not ask for links that were given just now.
+        # A collection in this process uses these links instead of polling for them again.
         now = ports.clock.monotonic()
         ports.caches.links.put(submission.submission_key, report.outputs, now)
-    after = record_report(ports, submission, report, _timeout(ports, submission, summary))
+    after = record_report(ports, submission, report, run_timeout_seconds(ports, submission.night))
     summary.ended += after is not None and after.state in ENDED
     return True
 
 
-def _timeout(ports: Ports, submission: Submission, summary: PollSummary) -> float:
-    night = submission.night
-    if night not in summary.run_timeout_seconds_of:
+def run_timeout_seconds(ports: Ports, night: Night) -> float:
+    """Return after how many seconds a run of this night is overdue."""
+
+    def read() -> float:
         record = ports.ledger.night(night)
-        summary.run_timeout_seconds_of[night] = record.run_timeout_seconds if record else 0.0
-    return summary.run_timeout_seconds_of[night]
+        return record.run_timeout_seconds if record else 0.0
 
-
-def _refused(
-    ports: Ports, submission: Submission, error: ProviderError, summary: PollSummary
-) -> None:
-    if isinstance(error, AccountRejected):
-        ports.ledger.stop_account(
-            submission.resource, error.code or str(error.status), error.vendor_message
-        )
-    _postpone(ports, submission, error, summary)
+    return ports.caches.run_timeouts.get_or(night, ports.clock.monotonic(), read)
 
 
 def _postpone(
     ports: Ports, submission: Submission, error: ProviderError, summary: PollSummary
 ) -> None:
     summary.note(str(error))
-    timeout = _timeout(ports, submission, summary)
+    timeout = run_timeout_seconds(ports, submission.night)
     at = poll_again_at(ports, submission, timeout, advice_seconds=error.retry_after_seconds)
     ports.ledger.postpone_poll(submission.submission_key, at, str(error))
 
 
 def record_report(
-    ports: Ports, submission: Submission, report: RunReport, run_timeout_seconds: float
+    ports: Ports, submission: Submission, report: RunReport, timeout_seconds: float
 ) -> Submission | None:
     """Write what a provider said about a run, with its cost; None: somebody else wrote it."""
     now = ports.clock.now()
@@ -203,7 +184,7 @@ def record_report(
         return ports.ledger.record_poll(
             submission.submission_key,
             report,
-            next_poll_at=poll_again_at(ports, submission, run_timeout_seconds, report),
+            next_poll_at=poll_again_at(ports, submission, timeout_seconds, report),
             cost_usd=cost.amount_usd,
             cost_basis=cost.basis,
             sealed_links=sealed_links(ports, submission.submission_key, report),
@@ -228,14 +209,14 @@ def wait_for_night(ports: Workplace, night: Night, *, owner: str, wait_seconds: 
     any size has about ten. The wait is bounded; nothing is lost when it ends early.
     """
     deadline = ports.clock.monotonic() + wait_seconds
-    told: object = None
+    reported: object = None
     missing: set[str] = set()
     while True:
-        waiting = [one for one in ports.ledger.outstanding(night=night) if one.in_flight]
+        waiting = [item for item in ports.ledger.outstanding(night=night) if item.in_flight]
         accounts = list(each_account(ports, waiting, missing.add))
         _poll_each(accounts, night, owner, deadline)
         in_flight = _in_flight(ports, night)
-        told = _tell(ports, night, told)
+        reported = _report_progress(ports, night, reported)
         if not in_flight or not accounts or ports.clock.monotonic() >= deadline:
             for line in sorted(missing):
                 ports.log(line)
@@ -253,11 +234,11 @@ def _poll_each(accounts: Sequence[Ports], night: Night, owner: str, deadline: fl
             ports.log(line)
 
 
-def _tell(ports: Workplace, night: Night, told: object) -> object:
-    """Log how far a night has come, where that is news; give what was told last."""
+def _report_progress(ports: Workplace, night: Night, reported: object) -> object:
+    """Log how far a night has come, unless that was `reported`; return what was reported last."""
     progress = night_progress(night, ports.ledger.tallies(night), ports.clock.now())
     now = (progress.generation, progress.percent // 10, progress.under_way)
-    if now != told:
+    if now != reported:
         ports.log(progress.in_words())
     return now
 

@@ -14,7 +14,7 @@ from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.ledger.records import Workload
 from flow_pipelines.lifecycle.durations import Durations
-from flow_pipelines.model import Night, OutputRef
+from flow_pipelines.model import Night, OutputRef, Workflow
 from flow_pipelines.model.errors import AccountMissing, ConfigurationError, LeaseLost
 from flow_pipelines.provider import Provider, Seal
 from flow_pipelines.storage.contract import ImageStore
@@ -30,20 +30,20 @@ def refuse_uri(uri: str) -> bytes:
     raise ConfigurationError(message)
 
 
-def no_callback(submission_key: str, ledger_id: str | None) -> str | None:
+def no_callback(_submission_key: str, _ledger_id: str | None) -> str | None:
     """Return no address: the provider is polled."""
-    del submission_key, ledger_id
     return None
 
 
 LINK_SECONDS = 600.0
 """How long a link from a poll is used before a fresh one is requested."""
 DURATIONS_SECONDS = 20.0
+WORKFLOW_SECONDS = 600.0
 WORKLOAD_SECONDS = 1.5
 
 
 class ProcessCaches:
-    """Measured durations and workload, and links from recent polls.
+    """What the ledger said a moment ago, and links from recent polls.
 
     Links open pictures: they are never printed, and leave this process only sealed.
     """
@@ -54,6 +54,8 @@ class ProcessCaches:
             DURATIONS_SECONDS, 200
         )
         self.workload: BoundedCache[str, Workload] = BoundedCache(WORKLOAD_SECONDS, 20)
+        self.workflows: BoundedCache[str, Workflow] = BoundedCache(WORKFLOW_SECONDS, 50)
+        self.run_timeouts: BoundedCache[Night, float] = BoundedCache(DURATIONS_SECONDS, 200)
         self.links: BoundedCache[str, Sequence[OutputRef]] = BoundedCache(LINK_SECONDS, 2000)
 
 
@@ -134,6 +136,11 @@ class Ports(Sources):
     """What this process measured or was told a moment ago."""
     others: Callable[[str], Ports] = field(default=no_account, repr=False, compare=False)
     """Resource key → another account's ports, opened once; raises ConfigurationError."""
+
+    def workflow(self, version: str) -> Workflow:
+        """Return a kept workflow; a version never changes. Raises: LedgerError."""
+        now = self.clock.monotonic()
+        return self.caches.workflows.get_or(version, now, lambda: self.ledger.workflow(version))
 
     def for_account(self, resource: str, provider: str) -> Ports:
         """Return the ports of the account that a submission was sent with; see `Workplace`."""

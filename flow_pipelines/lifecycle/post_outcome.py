@@ -18,7 +18,6 @@ from flow_pipelines.model.errors import (
     LedgerError,
     RequestRejected,
 )
-from flow_pipelines.model.refusals import kind_of
 
 ANSWER_TRIES = 5
 """Times that what an answer proved is offered to a busy ledger, which itself waits each time."""
@@ -54,7 +53,7 @@ class Answer:
 
     def refused(self, error: RequestRejected) -> None:
         """Mark it as failed: this row is at fault, or all are, and nothing was bought."""
-        code, message, kind = error.code, str(error), kind_of(error)
+        code, message, kind = error.code, str(error), error.kind
         self._leave(
             lambda: self._ledger.reject_submission(
                 self._key, code, message, sent=self._sent, refusal=kind

@@ -1,15 +1,18 @@
-"""How far a night has come: counts, money so far, and when it may be expected to end."""
+"""How far a night has come: counts, money, expected end, and whether it is complete."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from flow_pipelines.clock import Clock
+from flow_pipelines.ledger import RunLedger
 from flow_pipelines.ledger.records import Tally
-from flow_pipelines.model import ENDED, IN_FLIGHT, Night, SubmissionState
+from flow_pipelines.model import ENDED, IN_FLIGHT, Night, NightRecord, SubmissionState
+from flow_pipelines.model.states import UNDER_WAY
 from flow_pipelines.model.wording import money
 
 FEWEST_ENDED = 3
@@ -116,3 +119,61 @@ def _expected_end(tallies: Sequence[Tally], left: int, now: datetime) -> datetim
     last = max(one.last_end_at for one in tallies if one.last_end_at)
     wait = (last - first) / (ends - 1) * left
     return now + wait if timedelta(0) < wait <= LONGEST_FORECAST else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NightStatus:
+    """What the ledger knows of a night that should be there."""
+
+    night: Night
+    is_complete: bool
+    """Everything that was sent has ended, and the tables in the bucket say so. How well it went
+    does not matter here, and what waits for a person (`unresolved`) does not make it incomplete."""
+    describe: Callable[[], str] = field(repr=False, compare=False)
+    """Sums the night up: a sensor asks for the words only to report them."""
+
+    @property
+    def in_words(self) -> str:
+        """Return the status as text, from the ledger as it is now."""
+        return self.describe()
+
+
+def night_status(
+    record: NightRecord | None, night: Night, ledger: RunLedger, clock: Clock
+) -> NightStatus:
+    """Return the status of a night whose record was just read; None: it has none."""
+    is_complete = (
+        record is not None
+        and record.marked_at is not None
+        and not any(record.counts.get(state, 0) for state in UNDER_WAY)
+        and record.revision == record.collected_revision
+    )
+    return NightStatus(
+        night=night,
+        is_complete=is_complete,
+        describe=lambda: _describe(ledger, clock, night, record, is_complete=is_complete),
+    )
+
+
+def _describe(
+    ledger: RunLedger, clock: Clock, night: Night, record: NightRecord | None, *, is_complete: bool
+) -> str:
+    if record is None:
+        return _with_pause(ledger, f"{night} was not bought: no run ever planned it")
+    if record.marked_at is None:
+        return _with_pause(ledger, f"{night} was planned, and nothing of it was sent")
+    progress = night_progress(night, ledger.tallies(night), clock.now())
+    if is_complete:
+        return f"{progress.in_words()}, in the bucket"
+    if record.stopped is not None and progress.planned:
+        return _with_pause(ledger, f"{progress.in_words()}: stopped: {record.stopped}")
+    if progress.under_way:
+        return _with_pause(ledger, f"{progress.in_words()}: not ended yet")
+    return _with_pause(ledger, f"{progress.in_words()}: ended, and not in the bucket yet")
+
+
+def _with_pause(ledger: RunLedger, words: str) -> str:
+    pause = ledger.paused()
+    if pause is not None:
+        words += f". Submitting is paused by {pause.who}: {pause.why}"
+    return words

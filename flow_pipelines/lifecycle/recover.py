@@ -18,7 +18,7 @@ from flow_pipelines.lifecycle.poll_intervals import age_seconds
 from flow_pipelines.lifecycle.ports import Ports, Workplace
 from flow_pipelines.lifecycle.replay import is_due, may_replay, replay, replay_is_open
 from flow_pipelines.lifecycle.requests import submit_request
-from flow_pipelines.model import Night, Receipt, Submission, Workflow
+from flow_pipelines.model import Night, Receipt, Submission
 from flow_pipelines.model.errors import (
     FlowPipelinesError,
     KeyAlreadyKnown,
@@ -74,10 +74,9 @@ def recover(
 def _settle_due(ports: Ports, unresolved: Collection[Submission]) -> int:
     """Search for each due submission's run, then replay those that were not found."""
     now = ports.clock.now()
-    workflows: dict[str, Workflow] = {}
     settled, lost = 0, []
     for submission in [one for one in unresolved if is_due(one, now)][:LOOK_UPS]:
-        request = submit_request(ports, submission, workflows)
+        request = submit_request(ports, submission)
         found = _proven(ports, submission, request)
         if len(found) == 1:
             settled += _attach(ports, submission, found[0], "found at the provider by its name")

@@ -13,22 +13,17 @@ import hashlib
 
 from flow_pipelines.lifecycle.callback_addresses import name_of
 from flow_pipelines.lifecycle.ports import Ports
-from flow_pipelines.model import Night, Submission, SubmissionState, Workflow
+from flow_pipelines.model import Night, Submission, SubmissionState
 from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError, RequestRejected
 from flow_pipelines.provider import ApiRequest, Resend, SubmitRequest
 
 
-def submit_request(
-    ports: Ports, submission: Submission, workflows: dict[str, Workflow]
-) -> SubmitRequest:
+def submit_request(ports: Ports, submission: Submission) -> SubmitRequest:
     """Build the one request of a submission from what the ledger froze: the same every time."""
-    version = submission.workflow_version
-    if version not in workflows:
-        workflows[version] = ports.ledger.workflow(version)
     ledger_id = _named_by(ports, submission)
     return SubmitRequest(
         submission_key=submission.submission_key,
-        workflow=workflows[version],
+        workflow=ports.workflow(submission.workflow_version),
         parameters=submission.parameters,
         label=label_of(submission, ledger_id),
         idempotency_key=name_of(submission.submission_key, ledger_id),
@@ -100,4 +95,4 @@ def refuse_unsendable(night: Night, ports: Ports) -> None:
             )
         example = ports.ledger.submission(planned.example)
         with contextlib.suppress(RequestRejected):  # that row alone is at fault
-            prepared(ports, submit_request(ports, example, {}))
+            prepared(ports, submit_request(ports, example))

@@ -16,9 +16,9 @@ from itertools import chain, islice
 
 from flow_pipelines.ledger.contract import PAGE
 from flow_pipelines.ledger.database import chunks
+from flow_pipelines.lifecycle.accounts import check_identity, stop_if_rejected
 from flow_pipelines.lifecycle.candidates import candidates, in_words
 from flow_pipelines.lifecycle.estimate import price_of
-from flow_pipelines.lifecycle.identity import check_identity
 from flow_pipelines.lifecycle.inputs import with_inputs
 from flow_pipelines.lifecycle.journal import Journal
 from flow_pipelines.lifecycle.ownership import mark_bucket, refuse_forgotten, tell_bucket
@@ -43,7 +43,6 @@ from flow_pipelines.model import (
     Receipt,
     Submission,
     SubmissionState,
-    Workflow,
 )
 from flow_pipelines.model.errors import (
     AccountRejected,
@@ -63,7 +62,6 @@ from flow_pipelines.model.errors import (
     WaitsForAsk,
     WrongLedger,
 )
-from flow_pipelines.model.refusals import kind_of
 from flow_pipelines.provider import Purpose, SubmitRequest
 
 UNRESOLVED_IN_A_ROW = 3
@@ -169,7 +167,6 @@ class _Submitting:
         self.journal = Journal(ports, self.night)
         self.started_at = ports.clock.now()
         self.summary = SubmitSummary()
-        self.workflows: dict[str, Workflow] = {}
         self.rest: Iterator[Submission] = iter(())
         self.refusals: Counter[str] = Counter()
 
@@ -224,7 +221,7 @@ class _Submitting:
         return True
 
     def _request(self, submission: Submission) -> SubmitRequest:
-        request = submit_request(self.ports, submission, self.workflows)
+        request = submit_request(self.ports, submission)
         return with_inputs(self.ports, submission, request)
 
     def _not_sent(self, submission: Submission, error: ProviderError) -> None:
@@ -314,10 +311,10 @@ class _Submitting:
         """Write that a row was refused, and stop where the ledger finds that all are."""
         answer.refused(error)
         self.summary.failed += 1
-        self.refusals[kind_of(error)] += 1
+        self.refusals[error.kind] += 1
         if (stopped := _planned_night(self.night, self.ports).stopped) is not None:
             if self.ports.ledger.submission(sent.submission_key).state is SubmissionState.PLANNED:
-                self.summary.failed -= self.refusals[kind_of(error)]
+                self.summary.failed -= self.refusals[error.kind]
             self._stop(f"{stopped}; the rest stays planned", needs_person=True)
 
     def _stop_if_too_late(self, sent: Submission, answer: Answer) -> bool:
@@ -380,10 +377,7 @@ class _Submitting:
         return self.summary.stopped is not None
 
     def _account_level(self, error: ProviderError) -> None:
-        if isinstance(error, AccountRejected):
-            self.ports.ledger.stop_account(
-                self.settings.resource, error.code or str(error.status), error.vendor_message
-            )
+        stop_if_rejected(self.ports, self.settings.resource, error)
         self._stop(f"{error}; nothing more was sent, the rest stays planned", needs_person=True)
 
     def _skip_rest(self, first: Submission, error: BudgetExceeded) -> None:

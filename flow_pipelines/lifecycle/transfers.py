@@ -32,8 +32,7 @@ from flow_pipelines.model.errors import (
     StorageError,
     TransferError,
 )
-from flow_pipelines.model.known_again import is_named_by_link
-from flow_pipelines.model.output import NEVER
+from flow_pipelines.model.output import NEVER, is_named_by_link
 from flow_pipelines.provider import Download
 from flow_pipelines.storage.places import store_name
 from flow_pipelines.storage.promises import Promise
@@ -190,9 +189,9 @@ def _open(ports: Ports, ref: OutputRef) -> AbstractContextManager[Download]:
     return ports.provider.fetch(ref, max_bytes=ports.max_output_bytes)
 
 
-def replace_damaged(run: CollectedRun, damaged: Sequence[Output], links: Links) -> None:
-    """Look, once each, whether what is stored damaged can be had better now."""
-    for output in damaged:
+def replace_damaged(run: CollectedRun, links: Links) -> None:
+    """Try once, for each output that is stored damaged, to fetch a better copy."""
+    for output in run.damaged():
         ref = links.refs.get(output.output_index)
         if ref is None and not needs_links(run.ports):
             ref = plain_ref(output)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from flow_pipelines.model.batch import BatchSettings
 from flow_pipelines.model.journal import Decision, JournalEntry
 from flow_pipelines.model.output import Output, OutputRef, Receipt, RunReport, StoredFacts
 from flow_pipelines.model.states import ENDED, IN_FLIGHT, TRANSITIONS, SubmissionState
 from flow_pipelines.model.submission import (
     UNPARTITIONED,
+    BatchSettings,
     Cost,
     CostBasis,
     Night,

@@ -35,6 +35,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -176,8 +178,36 @@ class AccountRejected(ProviderError):
     """Nothing was accepted: key, rights, credit or balance. Every further row would fare alike."""
 
 
+_NODE = re.compile(r"\bnode\W{1,3}([\w:.-]+)", re.IGNORECASE)
+_PLACE = ("node", "field", "type")
+"""Members of a provider's `fields` that say where and what the fault is."""
+
+
 class RequestRejected(ProviderError):
     """Nothing was accepted: this request is at fault, and repeating it cannot help."""
+
+    @property
+    def kind(self) -> str:
+        """Return 16 hex digits that are the same for refusals that only quote other values.
+
+        Status and code count, then the node or field and the type of each fault; where the
+        provider names no type, its words do, without what they quote and without numbers.
+        """
+        faults = sorted(json.dumps(_fault(field), sort_keys=True) for field in self.fields)
+        typed = any("type" in field for field in self.fields)
+        words = "" if typed else PARTICULARS.sub("…", self.vendor_message)
+        nodes = [] if typed else _NODE.findall(self.vendor_message)
+        said = json.dumps([self.status, self.code, faults, nodes, words])
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
+def _fault(field: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "type" in field:
+        return {name: str(field[name]) for name in _PLACE if name in field}
+    return {
+        name: str(value) if name in _PLACE else PARTICULARS.sub("…", str(value))
+        for name, value in field.items()
+    }
 
 
 class NotFound(ProviderError):

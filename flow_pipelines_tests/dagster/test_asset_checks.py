@@ -10,7 +10,7 @@ import pytest
 from flow_pipelines.asset_checks import check_results, check_specs
 from flow_pipelines.assets.images import failures_table
 from flow_pipelines.lifecycle import NightSummary
-from flow_pipelines.lifecycle.missing_files import MissingFiles
+from flow_pipelines.lifecycle.verify import MissingFiles
 from flow_pipelines.model import BatchSettings, Night
 
 IMAGES = dg.AssetKey(["harbor", "images"])

@@ -161,11 +161,11 @@ def test_every_request_of_a_submission_has_the_same_address(harness: LifecycleHa
     plain = harness.ports
     ports = replace(plain, callback_url=addresses.url)
     [row] = harness.ledger.submissions(harness.night)
-    first, again = (submit_request(ports, row, {}) for _ in range(2))
+    first, again = (submit_request(ports, row) for _ in range(2))
     assert first == again
     assert first.callback_url == addresses.url(row.submission_key, harness.ledger.ledger_id)
     assert first.callback_url not in repr(first)
-    assert submit_request(plain, row, {}).callback_url is None
+    assert submit_request(plain, row).callback_url is None
 
 
 def test_what_tells_of_its_end_is_polled_less_often_and_still_polled(

@@ -269,7 +269,7 @@ def known_of(harness: CrashHarness) -> Known:
         planned = scenes.plan_night(harness.settings(), scenes.NIGHT.partition_key, ports)
         ports.provider.take_turn(Purpose.SUBMIT)
         first = next(ports.ledger.each_submission(scenes.NIGHT))
-        receipt = ports.provider.submit(submit_request(ports, first, {}))
+        receipt = ports.provider.submit(submit_request(ports, first))
         submit = harness.control.requests()[-1].operation
         harness.clock.advance(120)
         report = ports.provider.poll(receipt.provider_run_id, planned.workflow)

@@ -46,8 +46,8 @@ ACCOUNTS = (
         removed="another account buys under a resource key that stood for the first one",
         edits=(
             Edit(
-                "lifecycle/identity.py",
-                "    if told and kept.identity and told.isdisjoint(kept.identity):\n",
+                "lifecycle/accounts.py",
+                "    if identity and kept.identity and identity.isdisjoint(kept.identity):\n",
                 "    if False:\n",
             ),
         ),

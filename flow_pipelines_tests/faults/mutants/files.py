@@ -86,7 +86,7 @@ MUTANTS = (
     Mutant(
         guard=EVERY_FILE,
         removed="outputs that an older release named by their links are not known again",
-        edits=(Edit("model/known_again.py", "(_same_id, _former_id, _same_place)", "(_same_id,)"),),
+        edits=(Edit("model/output.py", "(_same_id, _former_id, _same_place)", "(_same_id,)"),),
         tests=(_UPGRADE,),
     ),
     Mutant(

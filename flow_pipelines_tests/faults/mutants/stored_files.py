@@ -80,7 +80,7 @@ STORED_FILES = (
         removed="the check `complete` does not look into the bucket",
         edits=(
             Edit(
-                "lifecycle/missing_files.py",
+                "lifecycle/verify.py",
                 "            elif sizes.get(facts.s3_key) != facts.size_bytes:\n"
                 "                files += 1\n",
             ),

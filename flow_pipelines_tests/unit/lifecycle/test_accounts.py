@@ -179,7 +179,7 @@ def test_an_account_that_is_gone_is_named_and_stops_no_other(harness: LifecycleH
     canceled = cancel_night(harness.night, ports, why="enough")
 
     said = "2 run(s) at floyo wait for the account 'floyo_b'"
-    assert said in " ".join(done.problems)
+    assert said in " ".join(done.errors)
     assert said in " ".join(harness.lines)
     assert said in " ".join(canceled.errors)
     assert (summary.images, summary.in_flight, canceled.going_on) == (1, 2, 2)

@@ -12,7 +12,7 @@ import pytest
 
 from flow_pipelines.ledger.records import Tally
 from flow_pipelines.lifecycle import collect_night, night_progress, wait_for_night
-from flow_pipelines.lifecycle.night_status import night_status
+from flow_pipelines.lifecycle.progress import night_status
 from flow_pipelines.model import Night, RunReport, Submission, SubmissionState
 from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness
 

@@ -43,7 +43,7 @@ def die_in_the_post(harness: LifecycleHarness, *, accepted: bool) -> None:
     if accepted:
         from flow_pipelines.lifecycle.requests import submit_request
 
-        harness.provider.accept(submit_request(harness.ports, submission, {}))
+        harness.provider.accept(submit_request(harness.ports, submission))
 
 
 def test_a_dead_submitters_run_is_found_and_not_bought_again(harness: LifecycleHarness) -> None:

@@ -38,11 +38,11 @@ def test_every_name_of_a_new_intent_holds_the_ledger_and_stays_the_same(
     ports = with_addresses(harness)
     harness.plan("a cat")
     [row] = harness.ledger.submissions(harness.night)
-    planned = submit_request(ports, row, {})
+    planned = submit_request(ports, row)
     lose(harness)
     [sent] = harness.ledger.submissions(harness.night)
 
-    assert submit_request(ports, sent, {}) == planned
+    assert submit_request(ports, sent) == planned
     name = f"{row.submission_key}.{harness.ledger.ledger_id}"
     assert names(planned) == (
         f"{harness.night} p0 #0.0 {name}",
@@ -61,7 +61,7 @@ def test_names_of_an_intent_of_before_are_what_they_were(harness: LifecycleHarne
     old = replace(sent, intent_ledger_id=None)
     key = sent.submission_key
 
-    assert names(submit_request(with_addresses(harness), old, {})) == (
+    assert names(submit_request(with_addresses(harness), old)) == (
         f"{harness.night} p0 #0.0 {key}",
         key,
         f"https://us/{key}/None",
@@ -73,7 +73,7 @@ def test_the_next_intent_of_a_row_of_before_is_a_new_one(harness: LifecycleHarne
     [sent] = harness.ledger.submissions(harness.night)
     planned = replace(sent, intent_ledger_id=None, state=SubmissionState.PLANNED)
 
-    request = submit_request(harness.ports, planned, {})
+    request = submit_request(harness.ports, planned)
 
     assert request.idempotency_key == f"{sent.submission_key}.{harness.ledger.ledger_id}"
 

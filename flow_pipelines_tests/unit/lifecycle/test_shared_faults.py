@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from flow_pipelines.lifecycle import agenda, plan_night, poll_due, regenerate, submit_lease
-from flow_pipelines.lifecycle.night_status import night_status
+from flow_pipelines.lifecycle.progress import night_status
 from flow_pipelines.lifecycle.summary import summarize_night
 from flow_pipelines.model import Receipt, RunReport, SubmissionState
 from flow_pipelines.model.errors import ProviderUnavailable, RequestRejected

@@ -7,9 +7,14 @@ from pathlib import Path
 import pytest
 
 from flow_pipelines.lifecycle import collect_night, poll_due
-from flow_pipelines.lifecycle.missing_files import MissingFiles, missing_files
 from flow_pipelines.lifecycle.output_records import LOST
-from flow_pipelines.lifecycle.verify import NightFiles, repair_night, verify_night
+from flow_pipelines.lifecycle.verify import (
+    MissingFiles,
+    NightFiles,
+    missing_files,
+    repair_night,
+    verify_night,
+)
 from flow_pipelines.model import Night
 from flow_pipelines_tests.before_0008 import BATCHES, WHOLE, Before
 from flow_pipelines_tests.buckets import BucketServer

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from flow_pipelines.model.errors import RequestRejected
-from flow_pipelines.model.refusals import kind_of
 
 
 def kind(
@@ -17,17 +16,15 @@ def kind(
     status: int = 400,
     code: str | None = "invalid",
 ) -> str:
-    return kind_of(
-        RequestRejected(
-            message,
-            provider="floyo",
-            operation="create_run",
-            status=status,
-            code=code,
-            fields=fields,
-            request_id=f"request of {message}",
-        )
-    )
+    return RequestRejected(
+        message,
+        provider="floyo",
+        operation="create_run",
+        status=status,
+        code=code,
+        fields=fields,
+        request_id=f"request of {message}",
+    ).kind
 
 
 def fault(node: str = "4", kind: str = "value_not_in_list", said: str = "") -> dict[str, str]:

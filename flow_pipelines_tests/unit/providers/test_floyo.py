@@ -19,7 +19,6 @@ from flow_pipelines.model.errors import (
     RequestRejected,
     SubmitOutcomeUnknown,
 )
-from flow_pipelines.model.refusals import kind_of
 from flow_pipelines.provider import Purpose
 from flow_pipelines_tests.unit.providers.floyo_harness import (
     FILE,
@@ -120,7 +119,7 @@ def test_a_graph_that_comfyui_refuses_is_told_by_node_and_type() -> None:
     assert one.code == "prompt_outputs_failed_validation"
     assert "Outputs failed; node 4: Value not in list: ckpt_name: 'a' not in ['sd15']" in str(one)
     assert [(field["node"], field["type"]) for field in one.fields] == [("4", "value_not_in_list")]
-    assert kind_of(one) == kind_of(other)
+    assert one.kind == other.kind
 
 
 def test_a_bad_key_is_the_accounts_fault() -> None:
