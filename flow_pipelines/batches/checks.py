@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from flow_pipelines.batches.cells import shown, text_fault
-from flow_pipelines.batches.defs_file import placed
 from flow_pipelines.batches.graphs import (
     is_node_parameter,
     link_fields,
@@ -15,6 +14,7 @@ from flow_pipelines.batches.graphs import (
     split_parameter,
 )
 from flow_pipelines.batches.keys import stable_hash
+from flow_pipelines.batches.positions import placed
 from flow_pipelines.batches.recipe import Recipe
 from flow_pipelines.batches.values import WrongType, check_bounds
 from flow_pipelines.model import BatchSettings, ParameterSpec, Workflow

@@ -7,7 +7,7 @@ from typing import Any
 
 from flow_pipelines.batches.cells import shown, text_fault
 from flow_pipelines.batches.graph_nodes import may_be_output
-from flow_pipelines.batches.positions import compose, find_position
+from flow_pipelines.batches.positions import compose, problem_at
 from flow_pipelines.model.errors import Problem
 
 _HOW_TO_EXPORT = "in ComfyUI choose Workflow > Export (API) and use that file"
@@ -37,11 +37,7 @@ def graph_problems(name: str, text: str, graph: Any) -> list[Problem]:
     if silent:
         return [Problem(silent, name)]
     document = compose(text) if faults else None
-    problems: list[Problem] = []
-    for path, message in faults:
-        line, column = find_position(document, path) or (None, None)
-        problems.append(Problem(message, name, line, None if column is None else str(column)))
-    return problems
+    return [problem_at(name, document, message, path) for path, message in faults]
 
 
 def _fault_of_the_whole(graph: Any) -> str | None:

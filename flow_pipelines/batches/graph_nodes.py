@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from flow_pipelines.batches.seeds import MAX_SEED
+from flow_pipelines.batches.keys import MAX_SEED
 
 
 class Bounds(NamedTuple):

@@ -15,7 +15,7 @@ from flow_pipelines.batches.graph_nodes import bounds_of
 from flow_pipelines.batches.keys import stable_hash
 from flow_pipelines.batches.sources import JsonFault, exact_json, raise_if_any, text_of
 from flow_pipelines.model import ParameterSpec, ParameterType
-from flow_pipelines.model.errors import ConfigurationError, InvalidBatch, Problem
+from flow_pipelines.model.errors import ConfigurationError, InvalidBatch
 
 _SEED_FIELDS = frozenset({"seed", "noise_seed", "rand_seed"})
 
@@ -32,8 +32,7 @@ def parse_graph(name: str, content: bytes) -> Mapping[str, Any]:
     try:
         graph = exact_json(text)
     except JsonFault as fault:
-        column = None if fault.column is None else str(fault.column)
-        raise InvalidBatch(name, [Problem(fault.message, name, fault.line, column)]) from None
+        raise InvalidBatch(name, [fault.problem(name)]) from None
     raise_if_any(name, graph_problems(name, text, graph))
     nodes: Mapping[str, Any] = graph
     return nodes

@@ -26,11 +26,15 @@ class PromptTable:
     lines: tuple[int, ...] | None = None
     """The line on which each row begins, 1-based; None for formats without lines."""
 
-    def line_of(self, row_number: int) -> int | None:
-        """Return the physical line on which a row (0-based) begins, where there are lines."""
-        if self.lines is None or not 0 <= row_number < len(self.lines):
-            return None
-        return self.lines[row_number]
+    def place_of(self, row_number: int) -> str:
+        """Return the line on which a row (0-based) begins, for people, or its number."""
+        return f"row {row_number + 1}" if self.lines is None else f"line {self.lines[row_number]}"
+
+    def problem(self, row_number: int, message: str, column: str | None = None) -> Problem:
+        """Return what is wrong with a row (0-based), with its line where there are lines."""
+        if self.lines is None:
+            return Problem(f"{self.place_of(row_number)}: {message}", self.name, None, column)
+        return Problem(message, self.name, self.lines[row_number], column)
 
 
 def too_many_rows(name: str, line: int | None = None) -> Problem:

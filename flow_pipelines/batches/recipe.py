@@ -19,7 +19,7 @@ from flow_pipelines.batches.pictures import (
     pictures_in,
     unread,
 )
-from flow_pipelines.batches.templates import Literal, PictureTemplate, Template, parse_parameter
+from flow_pipelines.batches.templates import Template, parse_parameter
 from flow_pipelines.batches.values import WrongType, check_bounds, typed_value
 from flow_pipelines.model import BatchSettings, ParameterSpec, PromptRow, Workflow
 
@@ -44,7 +44,7 @@ class Recipe:
     """The workflow's."""
     written: Mapping[str, Any]
     """The parameters as the person wrote them."""
-    parameters: Mapping[str, Template | Literal | PictureTemplate]
+    parameters: Mapping[str, Template]
     specs: Mapping[str, ParameterSpec]
     graph: Mapping[str, Any]
     """The workflow's, for messages; empty where it is none of ours to see."""
@@ -82,7 +82,7 @@ class Recipe:
             try:
                 rendered[name] = self._typed(name, template, values)
             except WrongType as fault:
-                faults.append(Fault(name, self._told(name, fault), template.columns))
+                faults.append(Fault(name, self._message(name, fault), template.columns))
         return rendered, faults
 
     def content_hash(self, row: PromptRow, parameters: Mapping[str, Any]) -> str:
@@ -106,15 +106,10 @@ class Recipe:
         """Hash a rendered request: what the provider gets to see, the seed included."""
         return stable_hash([self.version, dict(parameters)])
 
-    def _typed(
-        self,
-        name: str,
-        template: Template | Literal | PictureTemplate,
-        values: Mapping[str, Any],
-    ) -> Any:
+    def _typed(self, name: str, template: Template, values: Mapping[str, Any]) -> Any:
         value = template.render(values)
         spec = self.specs.get(name)
-        if isinstance(template, PictureTemplate):
+        if template.is_picture:
             return picture_named(value, self.look_up)
         if isinstance(value, Mapping) and PICTURE in value:
             raise WrongType(f"holds {PICTURE}, which is ours; a picture is {{file: …}}")
@@ -131,6 +126,6 @@ class Recipe:
             check_bounds(typed, spec)
         return typed
 
-    def _told(self, name: str, fault: WrongType) -> str:
+    def _message(self, name: str, fault: WrongType) -> str:
         node = node_of(self.graph, name)
         return f"{name} {fault}" + (f", in {node}" if node else "")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from flow_pipelines.batches.checks import at_parameters, check_parameters, did_you_mean
-from flow_pipelines.batches.keys import submission_key
+from flow_pipelines.batches.keys import seed_of, submission_key
 from flow_pipelines.batches.pictures import LookUp, unread
 from flow_pipelines.batches.prompt_table import PromptTable
 from flow_pipelines.batches.recipe import ALWAYS_THERE, Fault, Recipe
-from flow_pipelines.batches.seeds import seed_of
 from flow_pipelines.batches.sources import raise_if_any
 from flow_pipelines.model import BatchSettings, Night, PlannedRow, PromptRow, Workflow
 from flow_pipelines.model.errors import Problem
@@ -52,127 +50,93 @@ def render_rows(  # noqa: PLR0913 - what a request is made from, and the table f
     Raises: InvalidBatch, listing every problem of the parameters and of all rows.
     """
     recipe = Recipe.of(settings, workflow, look_up)
-    place = _Place(settings, table)
+    table = table or _table_of(settings, rows)
     problems = check_parameters(settings, workflow, cached_when_identical=cached_when_identical)
     sound = not problems  # only what can be written as JSON has a hash
-    copies = _Copies(night, generation, settings.runs_per_prompt)
     rendered = RenderedRows(rows=[], planned=[])
-    faults: dict[Problem, None] = {}
+    of_rows: dict[Problem, None] = {}
     for row in rows:
-        drafts = list(_drafts(recipe, row, copies))
-        faults |= dict.fromkeys(p for draft in drafts for p in place.problems(draft))
-        if not sound:
-            continue
-        content_hash = recipe.content_hash(row, drafts[-1].parameters)
-        rendered.rows.append(replace(row, content_hash=content_hash))
-        rendered.planned.extend(_planned(draft, content_hash, recipe, copies) for draft in drafts)
-    if not sound:  # a literal's faults were told with those of the batch
-        faults = {problem: None for problem in faults if problem not in problems}
-    problems += found
-    problems += _missing_columns(settings, recipe, rows, place)
-    problems += faults
+        drafts = list(_drafts(recipe, row, night, generation, settings.runs_per_prompt))
+        for draft, faults in drafts:
+            of_rows |= dict.fromkeys(_problems(settings, table, draft.row_number, faults))
+        if sound:
+            content_hash = recipe.content_hash(row, drafts[-1][0].parameters)
+            rendered.rows.append(replace(row, content_hash=content_hash))
+            rendered.planned.extend(_hashed(draft, content_hash, recipe) for draft, _ in drafts)
+    # A literal's faults are among those of the batch already.
+    problems += [*found, *_missing_columns(settings, recipe, table)] + [
+        problem for problem in of_rows if sound or problem not in problems
+    ]
     raise_if_any(settings.name, problems)
     if cached_when_identical and not settings.allow_identical:
-        raise_if_any(settings.name, list(_identical(rendered.planned, place)))
+        raise_if_any(settings.name, list(_identical(rendered.planned, table)))
     return rendered
 
 
-@dataclass(frozen=True)
-class _Copies:
-    night: Night
-    generation: int
-    runs_per_prompt: int
+def _table_of(settings: BatchSettings, rows: Sequence[PromptRow]) -> PromptTable:
+    """Stand in for the table of rows that were read some time ago: it has no lines any more."""
+    name = settings.prompts or settings.prompts_asset or settings.name
+    return PromptTable(name, tuple(dict.fromkeys(name for row in rows for name in row.values)), [])
 
 
-@dataclass(frozen=True)
-class _Draft:
-    """A submission in the making; worth nothing while it has faults."""
-
-    row: PromptRow
-    copy: int
-    seed: int | None
-    parameters: Mapping[str, Any]
-    faults: Sequence[Fault]
-
-
-def _drafts(recipe: Recipe, row: PromptRow, copies: _Copies) -> Iterator[_Draft]:
+def _drafts(
+    recipe: Recipe, row: PromptRow, night: Night, generation: int, copies: int
+) -> Iterator[tuple[PlannedRow, list[Fault]]]:
+    """Yield each copy of a row, still without hashes; it is worth nothing while it has faults."""
     seeded = row.seed is not None or "seed" in recipe.columns
-    for copy in range(copies.runs_per_prompt):
-        seed = seed_of(row, copies.night, copy, copies.generation) if seeded else None
+    for copy in range(copies):
+        seed = seed_of(row, night, copy, generation) if seeded else None
         values = {**row.values, "prompt_id": row.prompt_id, "seed": seed}
         parameters, faults = recipe.render(values)
-        yield _Draft(row, copy, seed, parameters, faults)
+        draft = PlannedRow(
+            submission_key=submission_key(night, row.prompt_id, copy, generation),
+            prompt_id=row.prompt_id,
+            row_number=row.row_number,
+            copy=copy,
+            generation=generation,
+            prompt=row.prompt,
+            seed=seed,
+            parameters=parameters,
+            content_hash="",
+            request_hash="",
+        )
+        yield draft, faults
 
 
-def _planned(draft: _Draft, content_hash: str, recipe: Recipe, copies: _Copies) -> PlannedRow:
-    row, generation = draft.row, copies.generation
-    return PlannedRow(
-        submission_key=submission_key(copies.night, row.prompt_id, draft.copy, generation),
-        prompt_id=row.prompt_id,
-        row_number=row.row_number,
-        copy=draft.copy,
-        generation=generation,
-        prompt=row.prompt,
-        seed=draft.seed,
-        parameters=draft.parameters,
-        content_hash=content_hash,
-        request_hash=recipe.request_hash(draft.parameters),
-    )
+def _hashed(draft: PlannedRow, content_hash: str, recipe: Recipe) -> PlannedRow:
+    request_hash = recipe.request_hash(draft.parameters)
+    return replace(draft, content_hash=content_hash, request_hash=request_hash)
 
 
-class _Place:
-    """Knows where a row was written."""
-
-    def __init__(self, settings: BatchSettings, table: PromptTable | None) -> None:
-        self._settings = settings
-        named = settings.prompts or settings.prompts_asset or settings.name
-        self.file = table.name if table else named
-        self.columns = table.columns if table else None
-        self._table = table
-
-    def line(self, row_number: int) -> int | None:
-        return self._table.line_of(row_number) if self._table else None
-
-    def words(self, row_number: int) -> str:
-        line = self.line(row_number)
-        return f"row {row_number + 1}" if line is None else f"line {line}"
-
-    def problem(self, row_number: int, message: str, column: str | None = None) -> Problem:
-        line = self.line(row_number)
-        if line is None:
-            message = f"row {row_number + 1}: {message}"
-        return Problem(message, self.file, line, column)
-
-    def problems(self, draft: _Draft) -> Iterator[Problem]:
-        for fault in draft.faults:
-            if fault.columns:
-                column = fault.columns[0] if len(fault.columns) == 1 else None
-                yield self.problem(draft.row.row_number, fault.message, column)
-            else:  # told where it was written
-                yield from at_parameters(self._settings, [(fault.parameter, fault.message)])
+def _problems(
+    settings: BatchSettings, table: PromptTable, row_number: int, faults: Sequence[Fault]
+) -> Iterator[Problem]:
+    for fault in faults:
+        if fault.columns:
+            column = fault.columns[0] if len(fault.columns) == 1 else None
+            yield table.problem(row_number, fault.message, column)
+        else:  # the same for every row: the place is where it was written
+            yield from at_parameters(settings, [(fault.parameter, fault.message)])
 
 
-def _missing_columns(
-    settings: BatchSettings, recipe: Recipe, rows: Sequence[PromptRow], place: _Place
-) -> list[Problem]:
-    columns = place.columns or tuple(dict.fromkeys(name for row in rows for name in row.values))
+def _missing_columns(settings: BatchSettings, recipe: Recipe, table: PromptTable) -> list[Problem]:
     faults: list[tuple[str | None, str]] = []
     for name, template in recipe.parameters.items():
         for column in template.columns:
-            if column not in columns and column not in ALWAYS_THERE:
-                message = f"{name} uses the column {column!r}, which {place.file} does not have"
-                faults.append((name, message + did_you_mean(column, columns)))
+            if column not in table.columns and column not in ALWAYS_THERE:
+                message = f"{name} uses the column {column!r}, which {table.name} does not have"
+                faults.append((name, message + did_you_mean(column, table.columns)))
     return at_parameters(settings, faults)
 
 
-def _identical(planned: Sequence[PlannedRow], place: _Place) -> Iterator[Problem]:
+def _identical(planned: Sequence[PlannedRow], table: PromptTable) -> Iterator[Problem]:
     first: dict[str, PlannedRow] = {}
     for row in planned:
         other = first.setdefault(row.request_hash, row)
         if other is not row:
-            yield place.problem(
+            yield table.problem(
                 row.row_number,
-                f"gives the same request as {place.words(other.row_number)}; the second answer "
+                f"gives the same request as {table.place_of(other.row_number)}; the second answer "
                 "would come from a cache, possibly with no output. Use {seed} in parameters, or "
                 "allow_identical: true if it is meant",
             )

@@ -19,7 +19,9 @@ _MAX_ID_CHARACTERS = 1000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def read_rows(settings: BatchSettings, table: PromptTable, night: Night) -> list[PromptRow]:
+def read_rows(
+    settings: BatchSettings, table: PromptTable, night: Night
+) -> tuple[list[PromptRow], list[Problem]]:
     """Assign each row its identity and its seed, and what people are shown of it.
 
     Three columns are special: `prompt_id`, `seed` (an empty cell: derived) and `prompt`.
@@ -29,19 +31,8 @@ def read_rows(settings: BatchSettings, table: PromptTable, night: Night) -> list
     it does not matter which one is the second.
 
     An explicit `prompt_id` stays as written, whatever it holds; `path_safe` makes it a path.
-    `content_hash` is left empty: rendering fills it.
-
-    Raises: InvalidBatch, with the line and column of every fault.
-    """
-    rows, problems = look_at_rows(settings, table, night)
-    raise_if_any(settings.name, problems)
-    return rows
-
-
-def look_at_rows(
-    settings: BatchSettings, table: PromptTable, night: Night
-) -> tuple[list[PromptRow], list[Problem]]:
-    """Read as `read_rows` does, and give the faults beside the rows: more may be found in them.
+    `content_hash` is left empty: rendering fills it. Faults come beside the rows, with line and
+    column: rendering may find more in the same rows.
 
     Raises: InvalidBatch, for a table without rows.
     """
@@ -87,9 +78,8 @@ class _RowReader:
         if fault:
             self._problem(number, "prompt_id", fault)
         elif first != number:
-            line = self._table.line_of(first)
-            where = f"row {first + 1}" if line is None else f"line {line}"
-            message = f"{shown(prompt_id)} is the prompt_id of {where} already"
+            place = self._table.place_of(first)
+            message = f"{shown(prompt_id)} is the prompt_id of {place} already"
             self._problem(number, "prompt_id", message)
         return prompt_id
 
@@ -103,10 +93,7 @@ class _RowReader:
             return None
 
     def _problem(self, number: int, column: str, message: str) -> None:
-        line = self._table.line_of(number)
-        if line is None:
-            message = f"row {number + 1}: {message}"
-        self.problems.append(Problem(message, self._table.name, line, column))
+        self.problems.append(self._table.problem(number, message, column))
 
 
 def _id_fault(prompt_id: str) -> str | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from flow_pipelines.batches.cells import cell_fault, shown
 from flow_pipelines.model.errors import InvalidBatch, Problem
+
+N = TypeVar("N", int, float)
 
 
 class JsonFault(ValueError):
@@ -17,6 +19,11 @@ class JsonFault(ValueError):
     def __init__(self, message: str, line: int | None = None, column: int | None = None) -> None:
         self.message, self.line, self.column = message, line, column
         super().__init__(message)
+
+    def problem(self, file: str, line: int | None = None) -> Problem:
+        """Return the fault as one of `file`; `line` is where the text begins, if not with it."""
+        column = None if self.column is None else str(self.column)
+        return Problem(self.message, file, line or self.line, column)
 
 
 def text_of(name: str, content: bytes) -> str:
@@ -58,15 +65,14 @@ def raise_if_any(batch: str, problems: Sequence[Problem]) -> None:
 
 def _integer(digits: str) -> int:
     # Python refuses to convert integers of thousands of digits, with a ValueError of its own.
-    number = int(digits) if len(digits) <= len(str(-(2**64))) else 2**64
-    fault = cell_fault(number)
-    if fault:
-        raise JsonFault(f"{shown(digits)} {fault}")
-    return number
+    return _sound(digits, int(digits) if len(digits) <= len(str(-(2**64))) else 2**64)
 
 
 def _finite(digits: str) -> float:
-    number = float(digits)
+    return _sound(digits, float(digits))
+
+
+def _sound(digits: str, number: N) -> N:
     fault = cell_fault(number)
     if fault:
         raise JsonFault(f"{shown(digits)} {fault}")

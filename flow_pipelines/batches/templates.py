@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,9 +24,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Template:
-    """A parsed template; `parts` are literal texts and columns, in order."""
+    """A parsed parameter; `parts` are literal texts and columns, in order.
 
-    parts: tuple[str | Column, ...]
+    What is no text in `parameters:` is the same for every row: the only part, as it was written.
+    """
+
+    parts: tuple[Column | Any, ...]
+    is_picture: bool = False
+    """The text names a picture to read: `{file: "pictures/{name}.png"}`."""
 
     @classmethod
     def parse(cls, text: str) -> Template:
@@ -55,51 +60,15 @@ class Template:
 
         Raises: KeyError, naming a column that `values` lacks.
         """
-        if len(self.parts) == 1 and isinstance(self.parts[0], Column):
-            return values[self.parts[0].name]
-        return "".join(
-            cell_text(values[part.name]) if isinstance(part, Column) else part
-            for part in self.parts
-        )
+        filled = [values[p.name] if isinstance(p, Column) else p for p in self.parts]
+        return filled[0] if len(filled) == 1 else "".join(cell_text(part) for part in filled)
 
 
-@dataclass(frozen=True)
-class Literal:
-    """A parameter's value that is the same for every row."""
-
-    value: Any
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Return no columns: a literal uses none."""
-        return ()
-
-    def render(self, values: Mapping[str, Any]) -> Any:  # noqa: ARG002 - Template's signature
-        """Return the value itself."""
-        return self.value
-
-
-@dataclass(frozen=True)
-class PictureTemplate:
-    """A template whose text names a picture to read: `{file: "pictures/{name}.png"}`."""
-
-    reference: Template
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Return the columns in use, each once."""
-        return self.reference.columns
-
-    def render(self, values: Mapping[str, Any]) -> Any:
-        """Fill in `values`. Raises: KeyError, naming a column that `values` lacks."""
-        return self.reference.render(values)
-
-
-def parse_parameter(value: Any) -> Template | Literal | PictureTemplate:
+def parse_parameter(value: Any) -> Template:
     """Read one value of `parameters:`. Only a text is a template; texts in lists are not.
 
     `{file: …}` alone is the template of a picture's file name or URI.
     """
     if isinstance(value, Mapping) and value.keys() == {"file"} and isinstance(value["file"], str):
-        return PictureTemplate(Template.parse(value["file"]))
-    return Template.parse(value) if isinstance(value, str) else Literal(value)
+        return replace(Template.parse(value["file"]), is_picture=True)
+    return Template.parse(value) if isinstance(value, str) else Template((value,))

@@ -14,7 +14,7 @@ from flow_pipelines.batches.cells import (
     cell_text,
     shown,
 )
-from flow_pipelines.batches.seeds import MAX_SEED
+from flow_pipelines.batches.keys import MAX_SEED
 from flow_pipelines.model import ParameterSpec, ParameterType
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")

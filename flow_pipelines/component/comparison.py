@@ -14,7 +14,7 @@ from flow_pipelines.assets.comparison import (
     comparison_asset,
     comparisons_sensor,
 )
-from flow_pipelines.batches.defs_file import placed
+from flow_pipelines.batches.positions import placed
 from flow_pipelines.component.comparison_checks import comparison_faults
 from flow_pipelines.component.fields import (
     STOP_AFTER_FAILURES,

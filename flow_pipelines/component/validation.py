@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from flow_pipelines.batches.checks import check_parameters
-from flow_pipelines.batches.defs_file import DefsPath, placed
+from flow_pipelines.batches.positions import DefsPath, placed
 from flow_pipelines.model import BatchSettings
 from flow_pipelines.model.errors import ConfigurationError, InvalidBatch, Problem
 from flow_pipelines.provider import (

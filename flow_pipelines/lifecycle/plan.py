@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flow_pipelines.batches.columnar_table import table_from_dataframe
+from flow_pipelines.batches.prompt_table import PromptTable
 from flow_pipelines.batches.render import check_parameters, render_rows
-from flow_pipelines.batches.rows import look_at_rows
-from flow_pipelines.batches.tables import PromptTable, read_table, table_from_dataframe
+from flow_pipelines.batches.rows import read_rows
+from flow_pipelines.batches.tables import read_table
 from flow_pipelines.ledger.records import PlanOutcome
 from flow_pipelines.lifecycle.inputs import MAX_INPUT_BYTES, PictureReader, read_below
 from flow_pipelines.lifecycle.ports import Ports, Sources
@@ -110,7 +112,7 @@ def render_night(
     workflow = read_workflow(settings, sources)
     prompts = _table(settings, night, sources, table)
     pictures = _pictures(settings, sources)
-    rows, found = look_at_rows(settings, prompts, night)
+    rows, found = read_rows(settings, prompts, night)
     rendered = render_rows(
         settings,
         workflow,

@@ -19,16 +19,15 @@ from flow_pipelines.batches.graphs import (
     set_parameters,
     split_parameter,
 )
-from flow_pipelines.batches.keys import path_safe, stable_hash, submission_key
-from flow_pipelines.batches.positions import yaml_position
+from flow_pipelines.batches.keys import derive_seed, path_safe, stable_hash, submission_key
+from flow_pipelines.batches.positions import compose, find_position
 from flow_pipelines.batches.render import render_rows
-from flow_pipelines.batches.rows import read_rows
-from flow_pipelines.batches.seeds import derive_seed
 from flow_pipelines.batches.tables import read_table
 from flow_pipelines.batches.templates import Column, Template
 from flow_pipelines.batches.values import WrongType, typed_value
 from flow_pipelines.model import BatchSettings, Night, ParameterType, Workflow
 from flow_pipelines.model.errors import ConfigurationError
+from flow_pipelines_tests.unit.batches.samples import sound_rows
 
 # A busy machine is no reason to fail.
 patient = settings(deadline=None, max_examples=150)
@@ -152,7 +151,7 @@ def test_a_csv_gives_back_every_cell_and_the_line_of_every_row(
     content = (b"\xef\xbb\xbf" if mark else b"") + sink.getvalue().encode()
     table = read_table("p.csv", content)
     assert [list(row.values()) for row in table.rows] == rows
-    assert [table.line_of(number) for number in range(len(rows))] == lines[1:]
+    assert table.lines == tuple(lines[1:])
 
 
 @patient
@@ -241,7 +240,7 @@ def test_a_damaged_table_is_read_or_refused_and_never_anything_else(
 ) -> None:
     try:
         table = read_table(*file)
-        rows = read_rows(_batch(), table, _NIGHT)
+        rows = sound_rows(_batch(), table, _NIGHT)
     except ConfigurationError as error:
         refused = str(error)
     else:
@@ -270,7 +269,7 @@ def test_a_damaged_graph_is_read_or_refused_and_never_anything_else(content: byt
 @patient
 @given(st.text(max_size=60), st.lists(st.text(max_size=3) | st.integers(0, 3), max_size=3))
 def test_any_text_can_be_asked_for_a_position(text: str, path: list[str | int]) -> None:
-    found = yaml_position(text, path)
+    found = find_position(compose(text), path)
     assert found is None or min(found) >= 1
 
 
@@ -307,7 +306,7 @@ def test_a_rows_key_depends_neither_on_its_place_nor_on_other_rows(
 
     def plan(written: list[str]) -> dict[str, str]:
         table = read_table("p.csv", "\n".join(["prompt", *written]).encode())
-        rows = read_rows(batch, table, _NIGHT)
+        rows = sound_rows(batch, table, _NIGHT)
         planned = render_rows(batch, flow, rows, _NIGHT, 0, table=table).planned
         return {p.submission_key: p.request_hash for p in planned}
 

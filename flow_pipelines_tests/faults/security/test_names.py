@@ -18,10 +18,10 @@ import pytest
 import yaml
 
 from flow_pipelines.assets.images import SHOWN_CHARACTERS, failures_table
-from flow_pipelines.batches import csv_table, jsonl_table
+from flow_pipelines.batches import tables
 from flow_pipelines.batches.graphs import parse_graph
 from flow_pipelines.batches.keys import path_safe
-from flow_pipelines.batches.positions import yaml_position
+from flow_pipelines.batches.positions import compose, find_position
 from flow_pipelines.batches.tables import read_table
 from flow_pipelines.ledger.records import CostLine
 from flow_pipelines.model import Night
@@ -215,15 +215,15 @@ def test_a_parquet_file_that_unpacks_to_gigabytes_is_refused_unread(
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "line"),
-    [(csv_table, "p.csv", "prompt\n" + "cat\n" * 30), (jsonl_table, "p.jsonl", '{"p": 1}\n' * 30)],
+    ("name", "text"),
+    [("p.csv", "prompt\n" + "cat\n" * 30), ("p.jsonl", '{"p": 1}\n' * 30)],
 )
 def test_a_table_with_more_rows_than_a_night_can_have_is_refused(
-    module: Any, name: str, line: str, monkeypatch: pytest.MonkeyPatch
+    name: str, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_ROWS", 20)
+    monkeypatch.setattr(tables, "MAX_ROWS", 20)
     with pytest.raises(InvalidBatch, match="split it into partitions"):
-        read_table(name, line.encode())
+        read_table(name, text.encode())
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_yaml_that_multiplies_itself_is_not_unfolded_to_find_a_line() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30)]
     text = "\n".join([*lines, "attributes: {name: a29}"])
-    assert yaml_position(text, ("attributes", "name")) == (31, 14)
-    assert yaml_position("[" * 5000, ("attributes",)) is None
-    assert yaml_position("a: b\n" * 300_000, ("a",)) is None
+    assert find_position(compose(text), ("attributes", "name")) == (31, 14)
+    assert find_position(compose("[" * 5000), ("attributes",)) is None
+    assert find_position(compose("a: b\n" * 300_000), ("a",)) is None
     assert isinstance(yaml.compose("a: 1"), yaml.MappingNode)

@@ -7,8 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from flow_pipelines.batches.graphs import graph_parameters, graph_version, parse_graph
-from flow_pipelines.batches.tables import PromptTable, read_table
-from flow_pipelines.model import BatchSettings, Night, ParameterSpec, Workflow
+from flow_pipelines.batches.prompt_table import PromptTable
+from flow_pipelines.batches.rows import read_rows
+from flow_pipelines.batches.sources import raise_if_any
+from flow_pipelines.batches.tables import read_table
+from flow_pipelines.model import BatchSettings, Night, ParameterSpec, PromptRow, Workflow
 
 NIGHT = Night("posters", "2026-11-21")
 
@@ -60,3 +63,10 @@ def batch(**changes: Any) -> BatchSettings:
 
 def table(text: str, name: str = "prompts.csv") -> PromptTable:
     return read_table(name, text.encode())
+
+
+def sound_rows(settings: BatchSettings, prompts: PromptTable, night: Night) -> list[PromptRow]:
+    """Read the rows of a table. Raises: InvalidBatch, with every fault."""
+    rows, faults = read_rows(settings, prompts, night)
+    raise_if_any(settings.name, faults)
+    return rows

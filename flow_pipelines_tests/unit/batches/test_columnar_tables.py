@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from flow_pipelines.batches.tables import read_table, table_from_dataframe
+from flow_pipelines.batches.columnar_table import table_from_dataframe
+from flow_pipelines.batches.tables import read_table
 from flow_pipelines.model.errors import InvalidBatch
 
 
@@ -37,7 +38,7 @@ def test_parquet_keeps_types_and_integers_beside_missing_ones() -> None:
         {"prompt": None, "seed": None, "n": None, "w": None, "on": None, "kind": "k"},
     ]
     assert type(table.rows[0]["n"]) is int
-    assert table.line_of(0) is None
+    assert table.lines is None
 
 
 def test_dates_and_exact_decimals_become_their_text() -> None:

@@ -11,10 +11,16 @@ import pytest
 from flow_pipelines.batches.graphs import graph_parameters, node_of, parse_graph
 from flow_pipelines.batches.prompt_table import PromptTable
 from flow_pipelines.batches.render import RenderedRows, check_parameters, render_rows
-from flow_pipelines.batches.rows import read_rows
 from flow_pipelines.model import ParameterSpec, Workflow
 from flow_pipelines.model.errors import InvalidBatch
-from flow_pipelines_tests.unit.batches.samples import NIGHT, batch, graph, table, workflow
+from flow_pipelines_tests.unit.batches.samples import (
+    NIGHT,
+    batch,
+    graph,
+    sound_rows,
+    table,
+    workflow,
+)
 
 BIG = 2**53 + 1
 
@@ -29,7 +35,9 @@ def _with(**inputs: Any) -> Workflow:
 def _render(prompts: PromptTable, **parameters: Any) -> RenderedRows:
     settings = batch(parameters={name.replace("_", "::"): v for name, v in parameters.items()})
     flow = _with(steps=20)
-    return render_rows(settings, flow, read_rows(settings, prompts, NIGHT), NIGHT, 0, table=prompts)
+    return render_rows(
+        settings, flow, sound_rows(settings, prompts, NIGHT), NIGHT, 0, table=prompts
+    )
 
 
 def _messages(prompts: PromptTable, **parameters: Any) -> list[str]:

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from flow_pipelines.batches.keys import path_safe, stable_hash, submission_key
-from flow_pipelines.batches.seeds import derive_seed, seed_of
+from flow_pipelines.batches.keys import derive_seed, path_safe, seed_of, stable_hash, submission_key
 from flow_pipelines.model import Night, PromptRow
 
 NIGHT = Night("posters", "2026-11-21")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from flow_pipelines.batches.positions import yaml_position
+from flow_pipelines.batches.positions import compose, find_position
 
 TEXT = """\
 type: flow_pipelines.PromptBatchComponent
@@ -38,11 +38,11 @@ attributes: {name: other, only_here: 1}
 def test_a_key_or_an_item_is_found_where_it_stands(
     path: Sequence[str | int], position: tuple[int, int] | None
 ) -> None:
-    assert yaml_position(TEXT, path) == position
+    assert find_position(compose(TEXT), path) == position
 
 
 @pytest.mark.parametrize(
     "text", ["", "a: [", "a: *nowhere", "\t", "\0", "- " * 5000, "x" * 2_000_000]
 )
 def test_what_cannot_be_read_has_no_positions(text: str) -> None:
-    assert yaml_position(text, ["a"]) is None
+    assert find_position(compose(text), ["a"]) is None

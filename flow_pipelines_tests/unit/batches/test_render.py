@@ -4,17 +4,16 @@ from typing import Any
 
 import pytest
 
-from flow_pipelines.batches.keys import submission_key
+from flow_pipelines.batches.keys import derive_seed, submission_key
+from flow_pipelines.batches.prompt_table import PromptTable
 from flow_pipelines.batches.render import RenderedRows, render_rows
-from flow_pipelines.batches.rows import read_rows
-from flow_pipelines.batches.seeds import derive_seed
-from flow_pipelines.batches.tables import PromptTable
 from flow_pipelines.model import BatchSettings, Night, ParameterSpec, Workflow
 from flow_pipelines.model.errors import InvalidBatch
 from flow_pipelines_tests.unit.batches.samples import (
     NIGHT,
     batch,
     graph,
+    sound_rows,
     table,
     technique,
     workflow,
@@ -29,7 +28,7 @@ def _render(
     generation: int = 0,
     **options: Any,
 ) -> RenderedRows:
-    rows = read_rows(settings, prompts, night)
+    rows = sound_rows(settings, prompts, night)
     return render_rows(
         settings, flow or workflow(), rows, night, generation, table=prompts, **options
     )
@@ -204,7 +203,7 @@ def test_a_missing_value_is_never_sent_to_a_parameter_of_unknown_type() -> None:
 
 def test_rows_can_be_rendered_without_their_table() -> None:
     settings = batch(parameters={"3::cfg": "{cfg}"})
-    rows = read_rows(settings, table("prompt,cfg\ncat,x\n"), NIGHT)
+    rows = sound_rows(settings, table("prompt,cfg\ncat,x\n"), NIGHT)
     with pytest.raises(InvalidBatch, match=r"prompts\.csv, column 'cfg': row 1: 3::cfg"):
         render_rows(settings, workflow(), rows, NIGHT, 0)
 

@@ -2,15 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from flow_pipelines.batches.rows import read_rows
-from flow_pipelines.batches.tables import PromptTable
+from flow_pipelines.batches.prompt_table import PromptTable
 from flow_pipelines.model import PromptRow
 from flow_pipelines.model.errors import InvalidBatch, Problem
-from flow_pipelines_tests.unit.batches.samples import NIGHT, batch, table
+from flow_pipelines_tests.unit.batches.samples import NIGHT, batch, sound_rows, table
 
 
 def _rows(text: str, name: str = "prompts.csv") -> list[PromptRow]:
-    return read_rows(batch(), table(text, name), NIGHT)
+    return sound_rows(batch(), table(text, name), NIGHT)
 
 
 def _problems(text: str, name: str = "prompts.csv") -> list[Problem]:
@@ -30,7 +29,7 @@ def test_a_row_without_an_id_is_named_by_its_content_wherever_it_stands() -> Non
 def test_a_row_keeps_its_id_when_other_rows_get_a_column_or_lose_a_number() -> None:
     before = PromptTable("a", ("n",), [{"n": 7}])
     after = PromptTable("a", ("n", "x", "y"), [{"n": 7.0, "x": None, "y": ""}])
-    first, second = (read_rows(batch(), t, NIGHT)[0].prompt_id for t in (before, after))
+    first, second = (sound_rows(batch(), t, NIGHT)[0].prompt_id for t in (before, after))
     assert first == second
 
 
@@ -55,7 +54,7 @@ def test_an_explicit_id_stays_as_written() -> None:
 def test_a_numeric_id_is_the_same_whether_or_not_pandas_made_it_a_float() -> None:
     whole = PromptTable("a", ("prompt_id",), [{"prompt_id": 7}])
     floating = PromptTable("a", ("prompt_id",), [{"prompt_id": 7.0}])
-    ids = [read_rows(batch(), t, NIGHT)[0].prompt_id for t in (whole, floating)]
+    ids = [sound_rows(batch(), t, NIGHT)[0].prompt_id for t in (whole, floating)]
     assert ids == ["7", "7"]
 
 
@@ -69,7 +68,7 @@ def test_an_id_given_twice_names_both_lines() -> None:
 def test_an_id_given_twice_in_a_table_without_lines_names_both_rows() -> None:
     twice = PromptTable("marketing/captions", ("prompt_id",), [{"prompt_id": "a"}] * 2)
     with pytest.raises(InvalidBatch, match="row 2: 'a' is the prompt_id of row 1 already"):
-        read_rows(batch(), twice, NIGHT)
+        sound_rows(batch(), twice, NIGHT)
 
 
 @pytest.mark.parametrize("cell", ["", "  ", '"a\nb"', "x" * 1001])
@@ -97,10 +96,10 @@ def test_any_other_seed_is_told_with_line_and_column(cell: str) -> None:
 
 def test_a_seed_column_that_pandas_made_float_is_read_where_it_is_still_exact() -> None:
     exact = PromptTable("a", ("seed",), [{"seed": 12.0}, {"seed": None}])
-    assert [row.seed for row in read_rows(batch(), exact, NIGHT)] == [12, None]
+    assert [row.seed for row in sound_rows(batch(), exact, NIGHT)] == [12, None]
     rounded = PromptTable("a", ("seed",), [{"seed": float(2**60)}])
     with pytest.raises(InvalidBatch, match="seed"):
-        read_rows(batch(), rounded, NIGHT)
+        sound_rows(batch(), rounded, NIGHT)
 
 
 @pytest.mark.parametrize("cell", ["true", "1.5", '"x"'])

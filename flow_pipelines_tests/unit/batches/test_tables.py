@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from flow_pipelines.batches.tables import PromptTable, read_table
+from flow_pipelines.batches.prompt_table import PromptTable
+from flow_pipelines.batches.tables import read_table
 from flow_pipelines.model.errors import InvalidBatch, Problem
 
 
@@ -46,13 +47,13 @@ def test_lines_are_physical_ones_also_after_quoted_line_breaks_and_blank_lines(
     ]
     table = _csv(text.replace('"five"', '"five",3'))
     assert table.rows[0]["prompt"] == f'one{newline}two, "three"'
-    assert [table.line_of(number) for number in (0, 1, 2, 3, -1)] == [2, 5, 6, None, None]
+    assert table.lines == (2, 5, 6)
 
 
 def test_a_cell_may_hold_a_line_separator_of_unicode() -> None:
     table = _csv("prompt\na\u2028b\nc\n")
     assert [row["prompt"] for row in table.rows] == ["a\u2028b", "c"]
-    assert table.line_of(1) == 3
+    assert table.place_of(1) == "line 3"
 
 
 def test_every_ragged_row_is_told_with_its_line() -> None:
@@ -119,13 +120,13 @@ def test_jsonl_keeps_types_and_large_integers() -> None:
     assert table.columns == ("prompt", "seed", "on", "w")
     assert table.rows[0] == {"prompt": "x", "seed": 2**64 - 1, "on": True, "w": None}
     assert table.rows[1] == {"prompt": None, "seed": None, "on": None, "w": 0.5}
-    assert table.line_of(1) == 3
+    assert table.place_of(1) == "line 3"
 
 
 def test_a_line_of_jsonl_ends_at_a_line_feed_and_nowhere_else() -> None:
     table = read_table("p.jsonl", '{"prompt": "a\u2028b\x85"}\n{"prompt": "c"}'.encode())
     assert [row["prompt"] for row in table.rows] == ["a\u2028b\x85", "c"]
-    assert table.line_of(1) == 2
+    assert table.place_of(1) == "line 2"
 
 
 def test_every_faulty_line_of_jsonl_is_told() -> None:

@@ -8,10 +8,9 @@ import pytest
 
 from flow_pipelines.batches.checks import check_parameters
 from flow_pipelines.batches.render import render_rows
-from flow_pipelines.batches.rows import read_rows
 from flow_pipelines.model import Workflow
 from flow_pipelines.model.errors import InvalidBatch
-from flow_pipelines_tests.unit.batches.samples import NIGHT, batch, table
+from flow_pipelines_tests.unit.batches.samples import NIGHT, batch, sound_rows, table
 from flow_pipelines_tests.unit.providers.floimg_harness import sample, workflow
 from flow_pipelines_tests.unit.transport.wire import Wire
 
@@ -59,7 +58,7 @@ def test_a_parameter_of_a_type_that_nobody_documents_takes_every_value(
 def test_one_message_lists_the_faults_of_all_rows() -> None:
     rows = table("prompt_id,prompt,width\na,a dog,64\nb,,64\nc,a cat,wide\n")
     settings = batch(provider="floimg", parameters={"prompt": "{prompt}", "width": "{width}"})
-    read = read_rows(settings, rows, NIGHT)
+    read = sound_rows(settings, rows, NIGHT)
     with Wire() as wire, pytest.raises(InvalidBatch) as caught:
         render_rows(settings, declared(PROMPT, WIDTH), read, NIGHT, 0, table=rows)
     assert wire.connections == 0
@@ -72,6 +71,6 @@ def test_one_message_lists_the_faults_of_all_rows() -> None:
 def test_values_take_the_declared_types() -> None:
     rows = table("prompt_id,prompt,width\na,12,64\n")
     settings = batch(provider="floimg", parameters={"prompt": "{prompt}", "width": "{width}"})
-    read = read_rows(settings, rows, NIGHT)
+    read = sound_rows(settings, rows, NIGHT)
     rendered = render_rows(settings, declared(PROMPT, WIDTH), read, NIGHT, 0, table=rows)
     assert rendered.planned[0].parameters == {"prompt": "12", "width": 64}
