@@ -18,11 +18,6 @@ if TYPE_CHECKING:
         provider_resource,
     )
 
-_HOMES = {
-    "PromptBatchComponent": "flow_pipelines.component",
-    "PromptComparisonComponent": "flow_pipelines.component",
-}
-
 __all__ = [
     "ComflowyResource",
     "FloImgResource",
@@ -41,7 +36,8 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: the lower floors work without Dagster."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES.get(name, "flow_pipelines.resources")), name)
+    home = "component" if name.endswith("Component") else "resources"
+    return getattr(import_module(f"flow_pipelines.{home}"), name)
 
 
 def __dir__() -> list[str]:

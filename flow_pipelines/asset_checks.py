@@ -1,4 +1,4 @@
-"""What has to hold for a collected partition, each as an asset check of `<name>/images`.
+"""The asset checks of `<name>/images`: what has to hold for a collected partition.
 
 None of them blocks: what was bought is stored and shown either way. ERROR says that rows have no
 picture and will get none by themselves, or that something was or may have been paid in vain; WARN
@@ -7,7 +7,8 @@ says that time will mend it, or that a person may want to look.
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import dagster as dg
 
@@ -25,14 +26,6 @@ _DESCRIPTIONS = {
     "within_budget": "The partition cost no more than budget_usd, and left no row out for it.",
     "prompts_current": "What was bought is what the prompt table says now.",
 }
-
-
-@dataclass(frozen=True)
-class _Finding:
-    passed: bool
-    description: str
-    severity: dg.AssetCheckSeverity
-    metadata: dict[str, int | float | dg.TableMetadataValue]
 
 
 def check_specs(
@@ -72,29 +65,28 @@ def check_results(
         "prompts_current": _prompts_current(summary),
     }
     return [
-        dg.AssetCheckResult(
-            asset_key=asset,
-            check_name=name,
-            passed=finding.passed,
-            severity=finding.severity,
-            description=finding.description,
-            metadata=finding.metadata,
-        )
-        for name, finding in findings.items()
+        finding._replace(asset_key=asset, check_name=name) for name, finding in findings.items()
     ]
 
 
-def _finding(description: str, *, passed: bool, **metadata: float) -> _Finding:
-    return _Finding(passed, description, dg.AssetCheckSeverity.ERROR, {**metadata})
+def _finding(
+    description: str,
+    *,
+    passed: bool,
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+    **metadata: float | dg.TableMetadataValue,
+) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=passed, severity=severity, description=description, metadata=metadata
+    )
 
 
-def _warning(description: str, *, passed: bool, **metadata: float) -> _Finding:
-    return _Finding(passed, description, dg.AssetCheckSeverity.WARN, {**metadata})
+_warning = partial(_finding, severity=dg.AssetCheckSeverity.WARN)
 
 
 def _complete(
     summary: NightSummary, failures: dg.TableMetadataValue | None, absent: MissingFiles
-) -> _Finding:
+) -> dg.AssetCheckResult:
     whole = summary.succeeded - summary.without_image
     missing = summary.rows - whole
     words = f"{whole} of {summary.rows} rows have all their images"
@@ -109,16 +101,17 @@ def _complete(
     # One that passes is an ERROR too: the UI marks all nights with the severity of the last one.
     by_itself = 0 < missing == summary.in_flight and not _waits_for_a_person(summary)
     judge = _warning if by_itself and not gone else _finding
-    found = judge(
+    table: dict[str, Any] = {}
+    if failures is not None and failures.records:
+        table["failures"] = failures
+    return judge(
         words,
         passed=not missing and not gone,
         missing=missing,
         in_flight=summary.in_flight,
         absent_files=gone,
+        **table,
     )
-    if failures is not None and failures.records:
-        found.metadata["failures"] = failures
-    return found
 
 
 def _gone_in_words(summary: NightSummary, absent: MissingFiles) -> str:
@@ -143,7 +136,7 @@ def _waits_for_a_person(summary: NightSummary) -> str:
     return ""
 
 
-def _no_failed_runs(summary: NightSummary) -> _Finding:
+def _no_failed_runs(summary: NightSummary) -> dg.AssetCheckResult:
     words = f"{summary.failed} failed, {summary.canceled} canceled"
     if summary.failed or summary.canceled:
         words += "; the check `complete` names them, with the reasons"
@@ -158,7 +151,7 @@ def _no_failed_runs(summary: NightSummary) -> _Finding:
     )
 
 
-def _no_unresolved_runs(summary: NightSummary) -> _Finding:
+def _no_unresolved_runs(summary: NightSummary) -> dg.AssetCheckResult:
     words = "the outcome of everything that was sent is known"
     if summary.submitting and not summary.unresolved:
         words = f"{summary.submitting} are being sent: their outcome is not known yet"
@@ -171,7 +164,7 @@ def _no_unresolved_runs(summary: NightSummary) -> _Finding:
     return _finding(words, passed=not summary.unresolved, unresolved=summary.unresolved)
 
 
-def _images_decodable(summary: NightSummary) -> _Finding:
+def _images_decodable(summary: NightSummary) -> dg.AssetCheckResult:
     count = summary.damaged
     words = f"{count} stored outputs are damaged"
     if count:
@@ -179,13 +172,13 @@ def _images_decodable(summary: NightSummary) -> _Finding:
     return _finding(words, passed=not count, damaged=count)
 
 
-def _no_duplicate_images(summary: NightSummary) -> _Finding:
+def _no_duplicate_images(summary: NightSummary) -> dg.AssetCheckResult:
     count = summary.duplicate_images
     words = f"{count} images repeat another one's content"
     return _warning(words, passed=not count, duplicate_images=count)
 
 
-def _within_budget(settings: BatchSettings, summary: NightSummary) -> _Finding:
+def _within_budget(settings: BatchSettings, summary: NightSummary) -> dg.AssetCheckResult:
     words = f"cost {money(summary.cost_usd)}"
     if summary.runs_cost_unknown:
         words += f", and {summary.runs_cost_unknown} run(s) of unknown cost"
@@ -202,7 +195,7 @@ def _within_budget(settings: BatchSettings, summary: NightSummary) -> _Finding:
     )
 
 
-def _prompts_current(summary: NightSummary) -> _Finding:
+def _prompts_current(summary: NightSummary) -> dg.AssetCheckResult:
     words = "what was bought is what the prompt table says"
     if summary.stale:
         words = (

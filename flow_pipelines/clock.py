@@ -1,4 +1,4 @@
-"""The one way this project tells and spends time."""
+"""The clock port: the one way this project reads the time and waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeps keys out of everything that people, logs, ledgers and buckets get to see."""
+"""Mask keys and tokens in everything that people, logs, the ledger and the bucket get to see."""
 
 from __future__ import annotations
 

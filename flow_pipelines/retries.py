@@ -1,4 +1,4 @@
-"""Repeats what may be repeated, within a budget."""
+"""Retry calls that are safe to repeat, within a budget."""
 
 from __future__ import annotations
 

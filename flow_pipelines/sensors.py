@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, cached_property
+from typing import Any
 
 import dagster as dg
 
@@ -28,8 +29,7 @@ from flow_pipelines.assets.last_night import (
     judge_all,
 )
 from flow_pipelines.assets.observations import observation, tenths_told
-from flow_pipelines.assets.sensor_cursor import SensorCursor
-from flow_pipelines.assets.tick_report import Item, TickReport
+from flow_pipelines.assets.sensor_tick import Item, SensorCursor, TickReport
 from flow_pipelines.assets.unlisted_runs import describe_unlisted_runs
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
@@ -98,21 +98,21 @@ class _SensedBatch:
 
 def batches_of(repository: dg.RepositoryDefinition | None) -> Mapping[str, _SensedBatch]:
     """Return the batches of this code location, found by their tags."""
-    found: dict[str, _SensedBatch] = {}
+    batches: dict[str, _SensedBatch] = {}
     if repository is None:
-        return found
+        return batches
     for node in repository.asset_graph.asset_nodes:
         is_images = len(node.key.path) > 1 and node.key.path[-1] == "images"
         if is_images and PROVIDER_TAG in node.tags and BATCH_TAG in node.tags:
             name, provider = node.tags[BATCH_TAG], node.tags[PROVIDER_TAG]
-            found[name] = _SensedBatch(
+            batches[name] = _SensedBatch(
                 name=name,
                 provider=provider,
                 resource=node.tags.get(RESOURCE_TAG, provider),
                 partitions_def=node.partitions_def,
                 expectation=expectation_of(repository.asset_graph, node, name),
             )
-    return found
+    return batches
 
 
 class _Tick:
@@ -229,22 +229,22 @@ class _Tick:
         holds = self._holds(batches)
         held = {name for name, batch in batches.items() if batch.resource in holds}
         yield from holds.values()
-        found = agenda(self.ledger, self.clock, batches=batches, held=held)
-        if found.pause is not None:
+        plan = agenda(self.ledger, self.clock, batches=batches, held=held)
+        if plan.pause is not None:
             yield (
-                f"submitting is paused by {found.pause.who}: {found.pause.why} "
+                f"submitting is paused by {plan.pause.who}: {plan.pause.why} "
                 "(`flow-pipelines resume`)"
             )
-        yield from found.waiting
-        under_way = {str(progress.night) for progress in found.progress}
+        yield from plan.waiting
+        under_way = {str(progress.night) for progress in plan.progress}
         self.cursor.observed = {
             night: last for night, last in self.cursor.observed.items() if night in under_way
         }
-        for progress in found.progress:
+        for progress in plan.progress:
             yield from self._observe(progress, batches[progress.night.batch])
-        for todo in found.todos:
+        for todo in plan.todos:
             yield _run_or_reason(todo, batches[todo.night.batch])
-        yield from self._cost_report(found.nights)
+        yield from self._cost_report(plan.nights)
 
     def _holds(self, batches: Mapping[str, _SensedBatch]) -> Mapping[str, str]:
         """Return the accounts that a 429 holds, each with a message."""
@@ -301,7 +301,7 @@ class _Tick:
         if verdict.due is None or not (verdict.passed or verdict.due.scheduled_at >= since):
             return
         if not verdict.passed:
-            yield verdict.in_words
+            yield verdict.describe()
         outcome = f"{verdict.due.partition_key} {'there' if verdict.passed else 'missing'}"
         if self.cursor.last_nights.get(batch) != outcome:
             yield evaluation(batch, verdict)
@@ -328,28 +328,28 @@ def run_request(todo: Todo, partition_key: str | None) -> dg.RunRequest:
     The attempt in the run key makes it new: Dagster never starts a key twice, failed or not.
     """
     night = todo.night
-    name = "provider_runs" if todo.kind == "submit" else "images"
-    assets = [name] if todo.kind == "submit" else [name, "contact_sheet"]
+    submits = todo.kind == "submit"
+    assets = ["provider_runs"] if submits else ["images", "contact_sheet"]
     parts = (night.batch, night.partition_key, todo.generation, todo.kind, todo.revision)
     tags = {BATCH_TAG: night.batch, PRIORITY_TAG: NIGHT_PRIORITY, **RUN_TAGS}
-    if todo.kind == "submit":
+    if submits:
         tags[GOES_ON_TAG] = "true"
     if todo.backfill_id:
         # Counts the run into the backfill that submitted: its page shows the night whole.
         tags |= {"dagster/backfill": todo.backfill_id, PRIORITY_TAG: SENSOR_PRIORITY}
-    config = {}
-    if todo.limit is not None:
+    config: dict[str, Any] = {}
+    if submits and todo.limit is not None:
         operation = f"{night.batch}__provider_runs"
         config = {"ops": {operation: {"config": {"limit": todo.limit}}}}
     return dg.RunRequest(
         run_key="/".join(str(part) for part in (*parts, todo.attempt)),
         asset_selection=[dg.AssetKey([night.batch, asset]) for asset in assets],
         partition_key=partition_key,
-        run_config=config if todo.kind == "submit" else {},
+        run_config=config,
         tags=tags,
     )
 
 
 def _fingerprint(records: Iterable[NightRecord]) -> str:
-    revisions = [[*one.night, one.revision, one.collected_revision] for one in records]
+    revisions = [[*night.night, night.revision, night.collected_revision] for night in records]
     return hashlib.sha256(json.dumps(revisions).encode()).hexdigest()[:16] if revisions else ""

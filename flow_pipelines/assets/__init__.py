@@ -5,15 +5,9 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from flow_pipelines.assets.batch import (
-    BATCH_TAG,
-    PROVIDER_TAG,
-    RESOURCE_TAG,
-    RUN_TAGS,
-    Batch,
-)
+from flow_pipelines.assets.batch import RUN_TAGS, Batch
 from flow_pipelines.assets.contact_sheet import contact_sheet_asset
-from flow_pipelines.assets.cost_report import COST_REPORT, cost_report_asset
+from flow_pipelines.assets.cost_report import cost_report_asset
 from flow_pipelines.assets.images import images_asset
 from flow_pipelines.assets.last_night import last_night_check
 from flow_pipelines.assets.prompts import prompts_asset
@@ -37,9 +31,7 @@ def batch_assets(
         prompts_asset(batch),
         provider_runs_asset(batch),
         images_asset(batch),
-        contact_sheet_asset(batch).map_asset_specs(
-            lambda spec: spec.replace_attributes(owners=batch.owners)
-        ),
+        contact_sheet_asset(batch),
     ]
 
 
@@ -61,10 +53,6 @@ def generation_job(batch: Batch) -> "UnresolvedAssetJobDefinition":
 
 
 __all__ = [
-    "BATCH_TAG",
-    "COST_REPORT",
-    "PROVIDER_TAG",
-    "RESOURCE_TAG",
     "Batch",
     "batch_assets",
     "batch_checks",

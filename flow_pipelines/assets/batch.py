@@ -1,4 +1,4 @@
-"""A prompt batch as the Dagster objects share it, and what they ask of a running step."""
+"""A prompt batch as its Dagster objects share it, and what assets read from a running step."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -55,6 +55,13 @@ class Batch:
             PROVIDER_TAG: self.settings.provider,
             RESOURCE_TAG: self.settings.resource,
         }
+
+    @property
+    def scheduled(self) -> tuple[str, dg.TimeWindowPartitionsDefinition] | None:
+        """Return its cron expression and time partitions; None: nothing is bought by itself."""
+        if self.schedule and isinstance(self.partitions_def, dg.TimeWindowPartitionsDefinition):
+            return self.schedule, self.partitions_def
+        return None
 
     @property
     def resource_keys(self) -> set[str]:
@@ -150,15 +157,15 @@ def retried_runs(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Sequence[s
 
     A re-execution that a person asked for is none: it asks anew.
     """
-    found: list[str] = []
-    now: dg.DagsterRun | None = run
-    while now is not None and _RETRY_NUMBER in now.tags and len(found) < _MOST_RETRIES:
-        parent = now.parent_run_id or now.tags.get(_PARENT)
+    parents: list[str] = []
+    current: dg.DagsterRun | None = run
+    while current is not None and _RETRY_NUMBER in current.tags and len(parents) < _MOST_RETRIES:
+        parent = current.parent_run_id or current.tags.get(_PARENT)
         if parent is None:
             break
-        found.append(parent)
-        now = instance.get_run_by_id(parent)
-    return found
+        parents.append(parent)
+        current = instance.get_run_by_id(parent)
+    return parents
 
 
 def asker_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:

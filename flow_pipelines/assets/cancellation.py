@@ -1,4 +1,4 @@
-"""What canceling a Dagster run means for its night: what can be canceled is."""
+"""Cancel a night's submissions when the Dagster run that works on them is canceled."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,16 +46,21 @@ def _took_too_long(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
     """Return whether Dagster's run monitoring cancels the run: its only sign is when it did."""
     run = record.dagster_run
     limit = float(run.tags.get(_MAX_RUNTIME_TAG) or instance.run_monitoring_max_runtime_seconds)
-    asked = instance.get_records_for_run(
+    requests = instance.get_records_for_run(
         run.run_id, of_type=dg.DagsterEventType.RUN_CANCELING, limit=1
     ).records
-    if not instance.run_monitoring_enabled or not limit or not asked or record.start_time is None:
+    if (
+        not instance.run_monitoring_enabled
+        or not limit
+        or not requests
+        or record.start_time is None
+    ):
         return False
-    return asked[0].timestamp - record.start_time > limit
+    return requests[0].timestamp - record.start_time > limit
 
 
 def _in_words(night: Night, summary: CancelSummary) -> str:
-    told = [
+    counts = [
         f"{count} {words}"
         for count, words in (
             (summary.planned, "not sent"),
@@ -67,4 +72,4 @@ def _in_words(night: Night, summary: CancelSummary) -> str:
         )
         if count
     ]
-    return f"{night} was canceled: {', '.join(told) or 'nothing was under way'}."
+    return f"{night} was canceled: {', '.join(counts) or 'nothing was under way'}."

@@ -1,4 +1,4 @@
-"""Tables as Dagster shows them beside an asset, and what their columns mean."""
+"""Column schemas of our assets as Dagster metadata, and tables shown beside materializations."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,17 +10,11 @@ from flow_pipelines.reports.comparison import COMPARISON_SCHEMA
 from flow_pipelines.reports.cost_report import COST_SCHEMA
 from flow_pipelines.storage.tables import MANIFEST_SCHEMA, RUNS_SCHEMA
 
-PROMPTS_SCHEMA = pa.schema([
-    ("prompt_id", pa.string()),
-    ("copy", pa.int32()),
-    ("generation", pa.int32()),
-    ("prompt", pa.string()),
-    ("seed", pa.uint64()),
-    ("parameters", pa.string()),
-    ("submission_key", pa.string()),
-    ("status", pa.string()),
-    ("stale", pa.bool_()),
-])  # fmt: skip
+_OF_PLANNING = (
+    "prompt_id", "copy", "generation", "prompt", "seed", "parameters", "submission_key", "status",
+    "stale",
+)  # fmt: skip
+PROMPTS_SCHEMA = pa.schema([RUNS_SCHEMA.field(name) for name in _OF_PLANNING])
 
 DESCRIPTIONS: Mapping[str, str] = {
     "batch": "Name of the prompt batch.",
@@ -82,37 +76,20 @@ _OF_COSTS: Mapping[str, str] = {
 }
 
 
-def prompts_columns() -> dict[str, Any]:
-    """Return the schema of `<name>/prompts` as metadata of its definition."""
-    return _metadata(PROMPTS_SCHEMA, DESCRIPTIONS)
-
-
-def runs_columns() -> dict[str, Any]:
-    """Return the schema of `<name>/provider_runs`, and of `runs.parquet`."""
-    return _metadata(RUNS_SCHEMA, DESCRIPTIONS)
-
-
-def manifest_columns() -> dict[str, Any]:
-    """Return the schema of `<name>/images`, the manifest."""
-    return _metadata(MANIFEST_SCHEMA, {**DESCRIPTIONS, **_OF_AN_IMAGE})
-
-
-def comparison_columns() -> dict[str, Any]:
-    """Return the schema of `<name>/comparison`."""
-    return _metadata(COMPARISON_SCHEMA, {**DESCRIPTIONS, **_OF_A_SIDE})
-
-
-def cost_columns() -> dict[str, Any]:
-    """Return the schema of `cost_report`."""
-    return _metadata(COST_SCHEMA, {**DESCRIPTIONS, **_OF_COSTS})
-
-
 def _metadata(schema: pa.Schema, descriptions: Mapping[str, str]) -> dict[str, Any]:
     columns = [
         dg.TableColumn(field.name, str(field.type), description=descriptions[field.name])
         for field in schema
     ]
     return {"dagster/column_schema": dg.TableSchema(columns=columns)}
+
+
+PROMPTS_COLUMNS = _metadata(PROMPTS_SCHEMA, DESCRIPTIONS)
+"""The schema of `<name>/prompts`, as metadata of its definition; the others likewise."""
+RUNS_COLUMNS = _metadata(RUNS_SCHEMA, DESCRIPTIONS)
+MANIFEST_COLUMNS = _metadata(MANIFEST_SCHEMA, {**DESCRIPTIONS, **_OF_AN_IMAGE})
+COMPARISON_COLUMNS = _metadata(COMPARISON_SCHEMA, {**DESCRIPTIONS, **_OF_A_SIDE})
+COST_COLUMNS = _metadata(COST_SCHEMA, {**DESCRIPTIONS, **_OF_COSTS})
 
 
 def shown_table(

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from flow_pipelines.assets.batch import RUN_TAGS, Batch, night_of
-from flow_pipelines.assets.columns import comparison_columns, shown_table
+from flow_pipelines.assets.columns import COMPARISON_COLUMNS, shown_table
 from flow_pipelines.assets.preview import stored_picture
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.ledger import RunLedger
@@ -109,7 +109,7 @@ def comparison_asset(comparison: Comparison) -> dg.AssetsDefinition:
         required_resource_keys={"image_store", "run_ledger"},
         group_name=comparison.name,
         owners=comparison.owners,
-        metadata=comparison_columns(),
+        metadata=COMPARISON_COLUMNS,
         kinds={"html", "parquet"},
         tags={COMPARISON_TAG: comparison.name},
         description=(
@@ -154,8 +154,9 @@ def _matched_rows(
 
 
 def _title(comparison: Comparison, night: Night) -> str:
-    whole = comparison.partitions_def is None
-    return comparison.name if whole else f"{comparison.name}, {night.partition_key}"
+    if comparison.partitions_def is None:
+        return comparison.name
+    return f"{comparison.name}, {night.partition_key}"
 
 
 def _pictures(store: ImageStore, page: str) -> StoredPictures:
@@ -168,13 +169,12 @@ def _pictures(store: ImageStore, page: str) -> StoredPictures:
 def _metadata(
     matched: MatchedRows, summaries: Sequence[ColumnSummary], sentence: str, store: ImageStore
 ) -> dict[str, Any]:
-    waiting = [
-        one
+    waiting = sum(
+        submission is not None and submission.state in UNDER_WAY
         for submissions in matched.by_row.values()
-        for one in submissions
-        if one and one.state in UNDER_WAY
-    ]
-    numbers: dict[str, int | float] = {"rows": len(matched.by_row), "waiting": len(waiting)}
+        for submission in submissions
+    )
+    numbers: dict[str, int | float] = {"rows": len(matched.by_row), "waiting": waiting}
     for side, summary in zip(matched.sides, summaries, strict=True):
         name = summary.column.name
         numbers |= {
@@ -187,15 +187,15 @@ def _metadata(
         }
     return {
         "preview": dg.MetadataValue.md(preview_markdown(_examples(matched, store), sentence)),
-        "cheapest": _named(one for one in summaries if one.cheapest),
-        "fastest": _named(one for one in summaries if one.fastest),
+        "cheapest": _named(side for side in summaries if side.cheapest),
+        "fastest": _named(side for side in summaries if side.fastest),
         "sides": _sides(matched, summaries),
         **numbers,
     }
 
 
 def _named(summaries: Iterator[ColumnSummary]) -> str:
-    return ", ".join(one.column.name for one in summaries) or "not known"
+    return ", ".join(side.column.name for side in summaries) or "not known"
 
 
 _COLUMNS = {
@@ -230,8 +230,8 @@ def _examples(matched: MatchedRows, store: ImageStore) -> Iterator[bytes]:
     """Return the pictures of the first row that every side has one of, side by side."""
     for submissions in matched.by_row.values():
         images = [
-            side.images(one) if one else []
-            for one, side in zip(submissions, matched.sides, strict=True)
+            side.images(submission) if submission else []
+            for submission, side in zip(submissions, matched.sides, strict=True)
         ]
         if all(images):
             for first, *_ in images:

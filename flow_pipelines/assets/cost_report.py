@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from flow_pipelines.assets.columns import cost_columns, shown_table
+from flow_pipelines.assets.columns import COST_COLUMNS, shown_table
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.providers import provider_names
 from flow_pipelines.reports.cost_chart import cost_chart, picture_markdown, trend_markdown
@@ -57,7 +57,7 @@ def cost_report_asset(batches: Sequence[str]) -> dg.AssetsDefinition:
         required_resource_keys={"image_store", "run_ledger"},
         group_name="cost",
         kinds={"parquet", "s3"},
-        metadata=cost_columns(),
+        metadata=COST_COLUMNS,
         description=(
             "What all batches in the ledger cost, by night, batch and provider, and in this UTC "
             "month. Money counts in the month in which it was sent out for. Free of charge."
@@ -110,11 +110,11 @@ def _costs(ledger: RunLedger, content: bytes | None, now: datetime) -> "pd.DataF
 
     None: every night is summed up.
     """
-    known = known_costs(content, ledger_id=ledger.ledger_id)
-    if known is None:
+    last = known_costs(content, ledger_id=ledger.ledger_id)
+    if last is None:
         return cost_frame(ledger.cost_lines())
-    since = min(known.as_of, now) - OVERLAP
-    return brought_up_to_date(known.frame, cost_frame(ledger.cost_lines(changed_since=since)))
+    since = min(last.as_of, now) - OVERLAP
+    return brought_up_to_date(last.frame, cost_frame(ledger.cost_lines(changed_since=since)))
 
 
 _COLUMNS = {

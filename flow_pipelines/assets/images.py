@@ -16,7 +16,7 @@ from flow_pipelines.assets.batch import (
     selected_with,
 )
 from flow_pipelines.assets.cancellation import canceled_with_run
-from flow_pipelines.assets.columns import manifest_columns, shown_table
+from flow_pipelines.assets.columns import MANIFEST_COLUMNS, shown_table
 from flow_pipelines.assets.preview import preview
 from flow_pipelines.assets.versions import CODE, stored_version
 from flow_pipelines.batches.keys import path_safe
@@ -78,7 +78,7 @@ def images_asset(batch: Batch) -> dg.AssetsDefinition:
         tags=batch.tags,
         owners=batch.owners,
         code_version=CODE,
-        metadata=manifest_columns(),
+        metadata=MANIFEST_COLUMNS,
         description=_DESCRIPTION.format(seconds=batch.settings.inline_wait_seconds),
     )
     # Dagster refuses the generic form beside checks.

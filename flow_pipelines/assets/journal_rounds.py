@@ -1,9 +1,9 @@
-"""A sensor's comparison of the ledger with the bucket's journal: at first, and then hourly."""
+"""Compare the ledger with the bucket's journal in a sensor's tick: at first, and then hourly."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from flow_pipelines.assets.sensor_cursor import SensorCursor
+from flow_pipelines.assets.sensor_tick import SensorCursor
 from flow_pipelines.lifecycle.journal_scan import compare_recent
 from flow_pipelines.lifecycle.ports import LedgerAndStore
 from flow_pipelines.model.errors import FlowPipelinesError
@@ -21,23 +21,23 @@ LONGEST_SECONDS = 10.0
 def compare_in_a_tick(
     cursor: SensorCursor, now: datetime, open_books: Callable[[], LedgerAndStore]
 ) -> Sequence[str]:
-    """Compare what is due, as far as the time goes; say what was found, or what was in the way."""
-    fresh = cursor.compared_at is not None and now - cursor.compared_at < EVERY
-    if fresh and not cursor.compare_after:
+    """Compare the nights that are due, for a few seconds; return messages on what was found."""
+    is_recent = cursor.compared_at is not None and now - cursor.compared_at < EVERY
+    if is_recent and not cursor.compare_after:
         return ()
     try:
         books = open_books()
-        found = within(
+        comparison = within(
             LONGEST_SECONDS, lambda: compare_recent(books, cursor.compare_after, seconds=SECONDS)
         )
     except TimeoutError:
         return _failed(cursor, now, "the bucket does not answer")
     except FlowPipelinesError as error:
         return _failed(cursor, now, str(error))
-    cursor.compare_after = found.after
-    if not found.after:
+    cursor.compare_after = comparison.after
+    if not comparison.after:
         cursor.compared_at = now
-    return found.words
+    return comparison.words
 
 
 def _failed(cursor: SensorCursor, now: datetime, why: str) -> Sequence[str]:

@@ -69,29 +69,23 @@ class Verdict:
 
     due: Due | None
     passed: bool
-    tell: Callable[[], str]
-    """Reads the night's submissions; most ticks of a sensor need no words."""
+    describe: Callable[[], str]
+    """Returns the verdict as text. Reads the night's submissions; most ticks need no words."""
 
     @property
-    def in_words(self) -> str:
-        """Return the verdict as text."""
-        return self.tell()
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """Return the night and its times as metadata."""
-        if self.due is None:
-            return {}
-        return {
+    def fields(self) -> dict[str, Any]:
+        """Return what a check's result and its evaluation by a sensor have in common."""
+        times = self.due and {
             "partition": self.due.partition_key,
             "scheduled_at": dg.MetadataValue.timestamp(self.due.scheduled_at.timestamp()),
             "deadline_at": dg.MetadataValue.timestamp(self.due.deadline_at.timestamp()),
         }
-
-
-def judge(expectation: Expectation, ledger: RunLedger, clock: Clock) -> Verdict:
-    """Judge the last night of one batch; see `judge_all`. Raises: LedgerError."""
-    return judge_all([expectation], ledger, clock)[expectation.batch]
+        return {
+            "passed": self.passed,
+            "severity": dg.AssetCheckSeverity.ERROR,
+            "description": self.describe(),
+            "metadata": times or {},
+        }
 
 
 def judge_all(
@@ -102,31 +96,36 @@ def judge_all(
     A newer night that is there already answers for an older one. Raises: LedgerError.
     """
     now = clock.now()
-    due = {one.batch: list(one.due(now)) for one in expectations}
-    nights = [Night(batch, one.partition_key) for batch, ones in due.items() for one in ones]
-    records = ledger.night_records(nights)
+    due_by_batch = {expectation.batch: list(expectation.due(now)) for expectation in expectations}
+    records = ledger.night_records(
+        [
+            Night(batch, due.partition_key)
+            for batch, all_due in due_by_batch.items()
+            for due in all_due
+        ]
+    )
 
-    def look(night: Night) -> NightStatus:
+    def status(night: Night) -> NightStatus:
         return night_status(records.get(night), night, ledger, clock)
 
-    return {batch: _judge(batch, ones, look, now) for batch, ones in due.items()}
+    return {batch: _judge(batch, all_due, status, now) for batch, all_due in due_by_batch.items()}
 
 
 def _judge(
-    batch: str, dues: Sequence[Due], look: Callable[[Night], NightStatus], now: datetime
+    batch: str, all_due: Sequence[Due], status_of: Callable[[Night], NightStatus], now: datetime
 ) -> Verdict:
-    for due in dues:
-        found = look(Night(batch, due.partition_key))
-        if found.is_complete:
-            return Verdict(due=due, passed=True, tell=found.describe)
+    for due in all_due:
+        status = status_of(Night(batch, due.partition_key))
+        if status.is_complete:
+            return Verdict(due=due, passed=True, describe=status.describe)
         if due.deadline_at <= now:
-            return _missing(found, due)
-    return Verdict(due=None, passed=True, tell=lambda: "no night is due yet")
+            return _missing(status, due)
+    return Verdict(due=None, passed=True, describe=lambda: "no night is due yet")
 
 
-def _missing(found: NightStatus, due: Due) -> Verdict:
+def _missing(status: NightStatus, due: Due) -> Verdict:
     late = f"It was due at {due.deadline_at:%Y-%m-%d %H:%M %Z}"
-    return Verdict(due=due, passed=False, tell=lambda: f"{found.in_words}. {late}")
+    return Verdict(due=due, passed=False, describe=lambda: f"{status.in_words}. {late}")
 
 
 def last_night_check(batch: Batch) -> dg.AssetChecksDefinition | None:
@@ -153,13 +152,8 @@ def last_night_check(batch: Batch) -> dg.AssetChecksDefinition | None:
     def last_night_exists(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         with failures():
             resource = context.resources.run_ledger
-            verdict = judge(expectation, resource.get_ledger(), resource.get_clock())
-            return dg.AssetCheckResult(
-                passed=verdict.passed,
-                severity=dg.AssetCheckSeverity.ERROR,
-                description=verdict.in_words,
-                metadata=verdict.metadata,
-            )
+            verdicts = judge_all([expectation], resource.get_ledger(), resource.get_clock())
+            return dg.AssetCheckResult(**verdicts[batch.name].fields)
 
     return last_night_exists
 
@@ -170,11 +164,11 @@ def expectation_of(graph: Any, node: Any, batch: str) -> Expectation | None:
         return None
     for key in node.check_keys:
         if key.name == LAST_NIGHT_EXISTS:
-            told = graph.get_check_spec(key).metadata
+            promised = graph.get_check_spec(key).metadata
             return Expectation(
                 batch=batch,
-                cron=str(told[_SCHEDULE]),
-                deadline=timedelta(seconds=float(told[_DEADLINE])),
+                cron=str(promised[_SCHEDULE]),
+                deadline=timedelta(seconds=float(promised[_DEADLINE])),
                 partitions_def=node.partitions_def,
             )
     return None
@@ -183,23 +177,17 @@ def expectation_of(graph: Any, node: Any, batch: str) -> Expectation | None:
 def evaluation(batch: str, verdict: Verdict) -> dg.AssetCheckEvaluation:
     """Return the event by which a sensor reports a verdict, without a run."""
     return dg.AssetCheckEvaluation(
-        asset_key=dg.AssetKey([batch, "images"]),
-        check_name=LAST_NIGHT_EXISTS,
-        passed=verdict.passed,
-        severity=dg.AssetCheckSeverity.ERROR,
-        description=verdict.in_words,
-        metadata=verdict.metadata,
+        asset_key=dg.AssetKey([batch, "images"]), check_name=LAST_NIGHT_EXISTS, **verdict.fields
     )
 
 
 def _expectation(batch: Batch) -> Expectation | None:
-    if batch.schedule is None or not isinstance(
-        batch.partitions_def, dg.TimeWindowPartitionsDefinition
-    ):
+    if batch.scheduled is None:
         return None
+    cron, partitions_def = batch.scheduled
     return Expectation(
         batch=batch.name,
-        cron=batch.schedule,
+        cron=cron,
         deadline=timedelta(seconds=batch.deadline_seconds),
-        partitions_def=batch.partitions_def,
+        partitions_def=partitions_def,
     )

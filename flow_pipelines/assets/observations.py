@@ -39,20 +39,20 @@ def tenths_told(
 
     A cursor can be reset, and a tick that died has stored its events but no cursor.
     """
-    found = instance.fetch_observations(
+    stored = instance.fetch_observations(
         dg.AssetRecordsFilter(
             asset_key=_asset(progress),
             asset_partitions=None if partition_key is None else [partition_key],
         ),
         limit=MOST,
     )
-    seen = [record.event_log_entry.asset_observation for record in found.records]
-    return max((_tenth(one, progress.generation) for one in seen if one), default=0)
+    events = [record.event_log_entry.asset_observation for record in stored.records]
+    return max((_tenth(event, progress.generation) for event in events if event), default=0)
 
 
-def _tenth(told: dg.AssetObservation, generation: int) -> int:
-    numbers = [told.metadata.get(name) for name in ("generation", "percent")]
-    known = [one.value for one in numbers if isinstance(one, dg.IntMetadataValue)]
+def _tenth(event: dg.AssetObservation, generation: int) -> int:
+    numbers = [event.metadata.get(name) for name in ("generation", "percent")]
+    known = [number.value for number in numbers if isinstance(number, dg.IntMetadataValue)]
     # Anybody may report an observation; one without these numbers is not ours.
     return (known[1] or 0) // MOST if len(known) == len(numbers) and known[0] == generation else 0
 

@@ -1,4 +1,4 @@
-"""What a materialization of `<name>/images` shows at a glance, and the pictures of reports."""
+"""The preview of a materialized `<name>/images`; reading stored pictures for reports."""
 
 from flow_pipelines.lifecycle import NightSummary
 from flow_pipelines.model import StoredFacts

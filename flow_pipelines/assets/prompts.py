@@ -1,7 +1,5 @@
 """`<name>/prompts`: the rows of a partition, rendered, validated and planned. Costs nothing."""
 
-import json
-from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -14,13 +12,14 @@ from flow_pipelines.assets.batch import (
     ports_of,
     row_count,
 )
-from flow_pipelines.assets.columns import PROMPTS_SCHEMA, prompts_columns
+from flow_pipelines.assets.columns import PROMPTS_COLUMNS, PROMPTS_SCHEMA
 from flow_pipelines.assets.versions import planned_version, planning_code
 from flow_pipelines.lifecycle import PlannedNight, Ports, plan_night
 from flow_pipelines.model import Night, Submission
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
+from flow_pipelines.storage.tables import runs_table
 
 _DESCRIPTION = """\
 A row a submission: what would be sent, rendered from the prompt table and validated against the
@@ -51,7 +50,7 @@ def prompts_asset(batch: Batch) -> dg.AssetsDefinition:
         tags=batch.tags,
         owners=batch.owners,
         code_version=planning_code(batch.settings),
-        metadata=prompts_columns(),
+        metadata=PROMPTS_COLUMNS,
         description=_DESCRIPTION,
     )
     def prompts(context: dg.AssetExecutionContext, **tables: Any) -> dg.MaterializeResult[Any]:
@@ -108,28 +107,8 @@ def _metadata(
 
 
 def _table_of(night: Night, ports: Ports) -> Any:
-    """Return the night's rows, read in pages."""
+    """Return the night's rows, read in pages: what the table of runs says of their planning."""
     import pyarrow as pa
 
-    pages = ports.ledger.submission_pages(night)
-    return pa.Table.from_batches([_rows(page) for page in pages], schema=PROMPTS_SCHEMA)
-
-
-def _rows(submissions: Sequence[Submission]) -> Any:
-    import pyarrow as pa
-
-    rows = [
-        {
-            "prompt_id": row.prompt_id,
-            "copy": row.copy,
-            "generation": row.generation,
-            "prompt": row.prompt,
-            "seed": row.seed,
-            "parameters": json.dumps(row.parameters),
-            "submission_key": row.submission_key,
-            "status": row.state.value,
-            "stale": row.stale,
-        }
-        for row in submissions
-    ]
-    return pa.RecordBatch.from_pylist(rows, schema=PROMPTS_SCHEMA)
+    pages = [[], *ports.ledger.submission_pages(night)]
+    return pa.concat_tables(runs_table(page, {}).select(PROMPTS_SCHEMA.names) for page in pages)

@@ -21,7 +21,7 @@ from flow_pipelines.assets.batch import (
     selected_with,
 )
 from flow_pipelines.assets.cancellation import canceled_with_run
-from flow_pipelines.assets.columns import runs_columns
+from flow_pipelines.assets.columns import RUNS_COLUMNS
 from flow_pipelines.assets.versions import CODE, bought_version
 from flow_pipelines.lifecycle import (
     Ports,
@@ -47,10 +47,6 @@ early: mend the graph or the table, then materialize `prompts` and this. While a
 made, observations say how far it is, at most ten a generation.
 """
 _WORDS = ("none", "failed", "changed", "all")
-_EXPECTED = (
-    "regenerate must be one of none, failed, changed, all, or {prompt_ids: [id, …]} with at least "
-    "one id"
-)
 
 
 class ProviderRunsConfig(dg.Config):
@@ -75,7 +71,10 @@ class ProviderRunsConfig(dg.Config):
             return value
         ids = value.get("prompt_ids") if isinstance(value, dict) and len(value) == 1 else None
         if not isinstance(ids, list) or not ids:
-            raise ValueError(_EXPECTED)
+            raise ValueError(
+                f"regenerate must be one of {', '.join(_WORDS)}, or {{prompt_ids: [id, …]}} with "
+                "at least one id"
+            )
         return {"prompt_ids": [str(prompt_id) for prompt_id in ids]}
 
 
@@ -94,7 +93,7 @@ def provider_runs_asset(batch: Batch) -> dg.AssetsDefinition:
         tags=batch.tags,
         owners=batch.owners,
         code_version=CODE,
-        metadata={**runs_columns(), **batch.links},
+        metadata={**RUNS_COLUMNS, **batch.links},
         description=_DESCRIPTION.format(
             title=batch.profile.title, documentation=batch.profile.documentation
         ),
@@ -150,20 +149,20 @@ def _left_of(
     if limit is None and not retried:
         return None
     sent = ports.ledger.each_submission(night, states=frozenset(SubmissionState) - NOT_SENT)
-    runs = Counter(one.dagster_run_id for one in sent)
-    mine = sum(runs[run_id] for run_id in {context.run.run_id, *retried})
+    sent_by = Counter(submission.dagster_run_id for submission in sent)
+    own = sum(sent_by[run_id] for run_id in {context.run.run_id, *retried})
     record = ports.ledger.night(night)
-    if not mine or record is None or record.submit_goal is None:
+    if not own or record is None or record.submit_goal is None:
         return limit
     # A sensor may have gone on for the run that died, as far as its limit went.
-    left = max(record.submit_goal - runs.total(), 0)
+    left = max(record.submit_goal - sent_by.total(), 0)
     if limit is None and not left:
         message = (
             f"{night} was stopped early, and Dagster has retried its run; nothing more was sent. "
             f"{_how_to_go_on(night, ports)}"
         )
         raise ConfigurationError(message)
-    return left if limit is None else max(min(limit - mine, left), 0)
+    return left if limit is None else max(min(limit - own, left), 0)
 
 
 def _table(night: Night, ports: Ports) -> Any:
@@ -189,13 +188,8 @@ def _regenerate(
 
 
 def _numbers(summary: SubmitSummary) -> dict[str, int]:
-    return {
-        "submitted": summary.submitted,
-        "failed": summary.failed,
-        "unresolved": summary.unresolved,
-        "skipped": summary.skipped,
-        "left_planned": summary.left_planned,
-    }
+    names = ("submitted", "failed", "unresolved", "skipped", "left_planned")
+    return {name: getattr(summary, name) for name in names}
 
 
 def _how_to_go_on(night: Night, ports: Ports) -> str:

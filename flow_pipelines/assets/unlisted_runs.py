@@ -1,4 +1,4 @@
-"""What a sensor's tick says of runs whose batch is not, or not as it was, in this code location."""
+"""Messages on runs whose batch is no longer defined here, or moved to another provider."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -22,21 +22,21 @@ def describe_unlisted_runs(
     that another sensor `serves`.
     """
     moved: Counter[tuple[str, str]] = Counter()
-    for one in waiting:
-        if one.batch in defined and one.batch not in batches:
-            moved[one.batch, one.provider] += one.runs
+    for group in waiting:
+        if group.batch in defined and group.batch not in batches:
+            moved[group.batch, group.provider] += group.runs
     for (batch, provider), runs in sorted(moved.items()):
         yield f"{batch}: {runs} run(s) at {provider}, where it was bought before, are polled"
-    at_ours = {one.batch for one in waiting}
+    polled = {group.batch for group in waiting}
     gone: dict[str, Counter[str]] = {}
     for record in nights:
-        if record.night.batch in at_ours or serves(record.provider):
+        if record.night.batch in polled or serves(record.provider):
             gone.setdefault(record.night.batch, Counter()).update(_left(record))
     for batch, left in sorted(gone.items()):
         if left.total():
-            told = ", ".join(f"{count} {word}" for word, count in left.items() if count)
+            parts = ", ".join(f"{count} {word}" for word, count in left.items() if count)
             yield (
-                f"no batch {batch!r} is in this code location any more: {told}; what is in flight "
+                f"no batch {batch!r} is in this code location any more: {parts}; what is in flight "
                 f"is polled, and `flow-pipelines collect {batch} --module MODULE` stores it (the "
                 "module of these definitions: it has the accounts)"
             )

@@ -1,4 +1,4 @@
-"""When Dagster shall show an asset as out of step with what it was made from.
+"""Code and data versions: when Dagster shows an asset as out of step with its inputs.
 
 A data version is a hash of what the next asset goes by, and of nothing that changes by itself:
 materializing again with nothing new leaves everything downstream in step.
@@ -19,24 +19,24 @@ CODE = "1"
 
 def planning_code(settings: BatchSettings) -> str:
     """Version what a `defs.yaml` says of the rows: a change of it asks for planning anew."""
-    told = (
+    written = (
         settings.workflow,
         settings.prompts or settings.prompts_asset,
         dict(settings.parameters),
         settings.runs_per_prompt,
     )
-    return f"{CODE}-{_hash(told)}"
+    return f"{CODE}-{_hash(written)}"
 
 
 def planned_version(submissions: Iterable[Submission]) -> dg.DataVersion:
     """Version the planned rows: what would be sent, and whether the table has moved on since."""
-    return _version((one.submission_key, one.request_hash, one.stale) for one in submissions)
+    return _version((row.submission_key, row.request_hash, row.stale) for row in submissions)
 
 
 def bought_version(submissions: Iterable[Submission]) -> dg.DataVersion:
     """Version what was bought: the provider runs, in whatever state they are."""
     return _version(
-        (one.submission_key, one.provider_run_id) for one in submissions if one.submitted_at
+        (row.submission_key, row.provider_run_id) for row in submissions if row.submitted_at
     )
 
 
@@ -44,11 +44,11 @@ def stored_version(night: Iterable[tuple[Submission, Sequence[Output]]]) -> dg.D
     """Version a night as it is stored: the state of every row, and the content of every image."""
     return _version(
         (
-            one.submission_key,
-            one.state.value,
+            row.submission_key,
+            row.state.value,
             [output.stored.sha256 for output in outputs if output.stored],
         )
-        for one, outputs in night
+        for row, outputs in night
     )
 
 
@@ -60,6 +60,6 @@ def _version(rows: Iterable[Any]) -> dg.DataVersion:
     return dg.DataVersion(_hash(total))
 
 
-def _hash(told: Any) -> str:
-    text = json.dumps(told, sort_keys=True, default=str)
+def _hash(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -46,11 +46,11 @@ def workflow_asset(batch: Batch) -> dg.AssetsDefinition:
                 context.log.info,
                 key_required=batch.planning_needs_key,
             )
-            found = read_workflow(settings, ports)
+            current = read_workflow(settings, ports)
         yield dg.ObserveResult(
             asset_key=spec.key,
-            data_version=dg.DataVersion(found.version),
-            metadata={"workflow_version": found.version, "parameters": len(found.parameters)},
+            data_version=dg.DataVersion(current.version),
+            metadata={"workflow_version": current.version, "parameters": len(current.parameters)},
         )
 
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Cells of prompt tables: which values are sound, and how people get to see them."""
+"""Cells of prompt tables: which values are valid, and how messages show them."""
 
 from __future__ import annotations
 

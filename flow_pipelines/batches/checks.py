@@ -1,4 +1,4 @@
-"""What can be wrong with a batch's parameters before a single row is read."""
+"""Validate a batch's parameters before any row of its table is read."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ def check_parameters(
     may give no output at all, so what would repeat every night or in every copy needs `{seed}`,
     unless `allow_identical` says that it is meant.
     """
-    faults = [*_faults_of_names(settings, workflow), *_faults_of_literals(settings, workflow)]
+    recipe = Recipe.of(settings, workflow)
+    faults = [*_faults_of_names(settings, workflow), *_faults_of_literals(settings, recipe)]
     faults += _faults_of_the_whole(settings, workflow)
     if cached_when_identical:
-        faults += _faults_of_seeds(settings)
+        faults += _faults_of_seeds(settings, recipe)
     return at_parameters(settings, faults)
 
 
@@ -54,8 +55,12 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
         return f"; did you mean {shown(close[0])}?"
     if not known:
         return "; there are none"
-    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
-    return "; there are " + ", ".join(shown(k) for k in known[:_LISTED]) + more
+    return f"; there are {_first_of([shown(k) for k in known])}"
+
+
+def _first_of(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
 
 
 def _faults_of_names(settings: BatchSettings, workflow: Workflow) -> Iterator[_Fault]:
@@ -84,15 +89,13 @@ def _unknown_in_graph(name: str, graph: Mapping[str, Any], known: Sequence[str])
     node_id, field = place
     if node_id not in graph:
         nodes = [f"{key} ({node['class_type']})" for key, node in graph.items()]
-        more = f" and {len(nodes) - _LISTED} more" if len(nodes) > _LISTED else ""
-        listed = ", ".join(nodes[:_LISTED]) + more
-        return f"{shown(name)}: the graph has no node {shown(node_id)}; it has {listed}"
+        return f"{shown(name)}: the graph has no node {shown(node_id)}; it has {_first_of(nodes)}"
     fields = [k.rpartition("::")[2] for k in known if k.rpartition("::")[0] == node_id]
     kind = graph[node_id]["class_type"]
     return f"node {node_id} ({kind}) has no field {shown(field)}" + did_you_mean(field, fields)
 
 
-def _faults_of_literals(settings: BatchSettings, workflow: Workflow) -> Iterator[_Fault]:
+def _faults_of_literals(settings: BatchSettings, recipe: Recipe) -> Iterator[_Fault]:
     unsound: dict[str, str] = {}
     for name, value in settings.parameters.items():
         try:
@@ -105,10 +108,10 @@ def _faults_of_literals(settings: BatchSettings, workflow: Workflow) -> Iterator
             unsound[name] = f"{name} {fault}"
     for name, message in unsound.items():
         yield str(name), message
-    _, wrong = Recipe.of(settings, workflow).render({})
-    for found in wrong:
-        if found.parameter not in unsound:
-            yield str(found.parameter), found.message
+    _, faults = recipe.render({})
+    for parameter, message, _ in faults:
+        if parameter not in unsound:
+            yield str(parameter), message
 
 
 def _faults_of_the_whole(settings: BatchSettings, workflow: Workflow) -> Iterator[_Fault]:
@@ -131,10 +134,9 @@ def _faults_of_default(spec: ParameterSpec, workflow: Workflow) -> Iterator[_Fau
         yield None, f"{spec.name} {fault}{where}; set it in parameters"
 
 
-def _faults_of_seeds(settings: BatchSettings) -> Iterator[_Fault]:
+def _faults_of_seeds(settings: BatchSettings, recipe: Recipe) -> Iterator[_Fault]:
     repeats = settings.time_partitioned or settings.runs_per_prompt > 1
-    uses_seed = "seed" in Recipe.of(settings, _NO_WORKFLOW).columns
-    if not repeats or uses_seed or settings.allow_identical:
+    if not repeats or "seed" in recipe.columns or settings.allow_identical:
         return
     each = "copy" if settings.runs_per_prompt > 1 else "night"
     message = (
@@ -143,6 +145,3 @@ def _faults_of_seeds(settings: BatchSettings) -> Iterator[_Fault]:
         'field to "{seed}", or allow_identical: true if it is meant'
     )
     yield None, message
-
-
-_NO_WORKFLOW = Workflow(reference="", version="", body={})

@@ -1,4 +1,4 @@
-"""What makes JSON a ComfyUI graph in API format, and how to get one if it is none."""
+"""Validate that JSON is a ComfyUI graph in API format, and say how to export one if it is not."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def is_link(value: Any) -> bool:
 
 def graph_problems(name: str, text: str, graph: Any) -> list[Problem]:
     """Find everything that keeps `graph`, parsed from `text`, from being run through the API."""
-    whole = _fault_of_the_whole(graph)
-    if whole:
-        return [Problem(whole, name)]
+    fault = _fault_of_the_whole(graph)
+    if fault:
+        return [Problem(fault, name)]
     faults = [fault for node_id in graph for fault in _node_faults(graph, node_id)]
-    silent = None if faults else _fault_of_the_end(graph)
-    if silent:
-        return [Problem(silent, name)]
+    no_output = None if faults else _fault_of_the_end(graph)
+    if no_output:
+        return [Problem(no_output, name)]
     document = compose(text) if faults else None
     return [problem_at(name, document, message, path) for path, message in faults]
 
@@ -62,8 +62,8 @@ def _fault_of_the_end(graph: Mapping[str, Any]) -> str | None:
     if any(may_be_output(kind, ends=node_id not in linked) for node_id, kind in kinds.items()):
         return None
     last = [f"{node_id} ({kind})" for node_id, kind in kinds.items() if node_id not in linked]
-    found = f"it ends in {', '.join(last[:_LISTED])}" if last else "it runs in a circle"
-    return f"has no output node, so there is nothing to run: {found}; add a SaveImage"
+    end = f"it ends in {', '.join(last[:_LISTED])}" if last else "it runs in a circle"
+    return f"has no output node, so there is nothing to run: {end}; add a SaveImage"
 
 
 def _is_ui_export(graph: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""ComfyUI's own nodes, as far as they are certain: which end nothing, what their numbers may be.
+"""Facts about ComfyUI's own nodes: which are never outputs, and the range of their numbers.
 
 Source: `nodes.py` and `comfy_extras` of github.com/comfyanonymous/ComfyUI. Where its releases
 differ, the widest range is taken: what one of them runs is not refused here.

@@ -1,4 +1,4 @@
-"""ComfyUI graphs in API format: what they are, what can be set in them.
+"""ComfyUI graphs in API format: parse them, list their parameters, set values.
 
 Source: docs.comfy.org/development/api-development/workflow-api-format; ComfyUI's
 `comfy_execution/graph_utils.py` (`is_link`) and `execution.py` (`validate_prompt`).

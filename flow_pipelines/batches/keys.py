@@ -1,4 +1,4 @@
-"""Names and seeds that never change: of submissions, of paths, of content."""
+"""Deterministic names and seeds: submission keys, path-safe names, content hashes."""
 
 from __future__ import annotations
 

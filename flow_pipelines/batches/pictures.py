@@ -1,4 +1,4 @@
-"""Parameters that take a picture: links, and pictures of ours by their content.
+"""Values of media parameters: https links, and our own pictures, named by their content.
 
 A person names a picture with `{file: …}`, by its file or URI; any other text is never read as one,
 for rows may come from anybody. What is frozen with a row is its content's
@@ -57,9 +57,9 @@ def pictures_in(parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _link(text: str, spec: ParameterSpec) -> str:
-    scheme, _, rest = text.partition("://")
+    scheme, _, address = text.partition("://")
     try:
-        host = urlsplit(f"//{rest}").hostname
+        host = urlsplit(f"//{address}").hostname
     except ValueError:
         host = None
     if host is None or scheme.lower() != "https":

@@ -37,8 +37,8 @@ def problem_at(
     file: str, document: yaml.Node | None, message: str, *paths: Sequence[str | int]
 ) -> Problem:
     """Return a problem with the position of the first of `paths` that is in the document."""
-    found = (find_position(document, path) for path in paths)
-    line, column = next(filter(None, found), (None, None))
+    positions = (find_position(document, path) for path in paths)
+    line, column = next(filter(None, positions), (None, None))
     return Problem(message, file, line, None if column is None else str(column))
 
 

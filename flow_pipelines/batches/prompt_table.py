@@ -1,4 +1,4 @@
-"""A prompt table as read, whatever it was read from."""
+"""A prompt table in memory, whatever format it was read from."""
 
 from __future__ import annotations
 

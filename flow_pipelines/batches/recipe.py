@@ -1,4 +1,4 @@
-"""How a batch turns a row into a request: its parsed templates and the types they must take."""
+"""Render one row into a request: parsed templates, and the types that values must take."""
 
 from __future__ import annotations
 

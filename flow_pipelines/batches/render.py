@@ -1,4 +1,4 @@
-"""From rows to what will be bought: typed parameters, keys, seeds and hashes."""
+"""Render a night's rows into planned submissions: parameters, keys, seeds and hashes."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def render_rows(  # noqa: PLR0913 - what a request is made from, and the table f
     table: PromptTable | None = None,
     cached_when_identical: bool = False,
     look_up: LookUp = unread,
-    found: Sequence[Problem] = (),
+    faults_of_rows: Sequence[Problem] = (),
 ) -> RenderedRows:
     """Render every row and copy of one generation of a night. Buys nothing.
 
     The same arguments give the same answer on every machine. `table` is where the rows came from:
     with it, problems name file and line. `cached_when_identical` (the provider's capability)
     also refuses two equal requests in one night, unless the batch allows them. `look_up` reads the
-    pictures that rows name; what it gives for one has to stay the same during a call. `found` are
-    faults of the same rows that are told together with those found here.
+    pictures that rows name; what it returns for one has to stay the same during a call.
+    `faults_of_rows` were found when the rows were read, and are reported with those found here.
 
     Raises: InvalidBatch, listing every problem of the parameters and of all rows.
     """
@@ -64,7 +64,7 @@ def render_rows(  # noqa: PLR0913 - what a request is made from, and the table f
             rendered.rows.append(replace(row, content_hash=content_hash))
             rendered.planned.extend(_hashed(draft, content_hash, recipe) for draft, _ in drafts)
     # A literal's faults are among those of the batch already.
-    problems += [*found, *_missing_columns(settings, recipe, table)] + [
+    problems += [*faults_of_rows, *_missing_columns(settings, recipe, table)] + [
         problem for problem in of_rows if sound or problem not in problems
     ]
     raise_if_any(settings.name, problems)

@@ -1,4 +1,4 @@
-"""From a prompt table to rows with an identity and a seed."""
+"""Read the rows of a prompt table: give each an identity and a seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that people write, read as text and JSON without losing a digit or a byte."""
+"""Decode text and JSON that people wrote, strictly and without losing a digit."""
 
 from __future__ import annotations
 

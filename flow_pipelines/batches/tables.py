@@ -1,6 +1,6 @@
-"""Prompt tables, from the formats that people keep them in.
+"""Read prompt tables from CSV, JSON Lines and Parquet.
 
-CSV and JSON Lines are read here; `columnar_table` reads what comes in columns.
+CSV and JSON Lines are read here, Parquet in `columnar_table`.
 """
 
 from __future__ import annotations

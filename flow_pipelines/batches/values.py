@@ -1,4 +1,4 @@
-"""The type that a value takes on its way to a provider."""
+"""Convert a value to the type of a provider's parameter, and check its bounds."""
 
 from __future__ import annotations
 

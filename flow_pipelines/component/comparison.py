@@ -1,11 +1,13 @@
-"""`PromptComparisonComponent`: the same prompts on two to four sides, and what came of them."""
+"""`PromptComparisonComponent`: the same prompts on two to four sides, compared."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
-from pydantic import ConfigDict, Field, PrivateAttr
+from pydantic import Field
 
 from flow_pipelines.assets import Batch
 from flow_pipelines.assets.comparison import (
@@ -15,26 +17,25 @@ from flow_pipelines.assets.comparison import (
     comparisons_sensor,
 )
 from flow_pipelines.batches.positions import placed
-from flow_pipelines.component.comparison_checks import comparison_faults
-from flow_pipelines.component.fields import (
-    STOP_AFTER_FAILURES,
-    Amount,
-    Partitions,
-    RawParameters,
-    RawTable,
-)
+from flow_pipelines.component.fields import Amount
 from flow_pipelines.component.prompt_batch import PromptBatchComponent
-from flow_pipelines.component.shared import BatchSource, Purchase, purchases_of
+from flow_pipelines.component.shared import (
+    BatchSource,
+    Purchase,
+    WorkflowFields,
+    purchases_of,
+    written_in,
+)
+from flow_pipelines.component.validation import Fault, name_faults
 from flow_pipelines.model import BatchSettings
 from flow_pipelines.model.errors import InvalidBatch
 
+FEWEST_SIDES, MOST_SIDES = 2, 4
 
-class ComparedSide(dg.Model, dg.Resolvable):
+
+class ComparedSide(WorkflowFields, dg.Resolvable):
     """One of the ways that the prompts go: a provider with a workflow."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
-
-    provider: str = Field(description="Which service runs it.", examples=["floyo"])
     name: str | None = Field(
         default=None,
         description=(
@@ -42,19 +43,8 @@ class ComparedSide(dg.Model, dg.Resolvable):
             "`<name of the comparison>_<name of the side>`."
         ),
     )
-    resource: str | None = Field(
-        default=None, description="Resource key of the account that pays; default: the provider."
-    )
-    workflow: str = Field(description="What is run, as in a prompt batch.")
-    parameters: RawParameters = Field(default_factory=dict)
     budget_usd: Amount = Field(
         default=None, description="Most to spend on one partition here; default: the comparison's."
-    )
-    price_usd_per_run: Amount = Field(
-        default=None, description="Price of a run, where the provider states none."
-    )
-    allow_identical: bool = Field(
-        default=False, description="Allow requests that the provider answers from its cache."
     )
 
     @property
@@ -63,7 +53,7 @@ class ComparedSide(dg.Model, dg.Resolvable):
         return self.name or self.provider
 
 
-class PromptComparisonComponent(BatchSource, dg.Model, dg.Resolvable):
+class PromptComparisonComponent(BatchSource, dg.Resolvable):
     """The same prompts through two to four providers or workflows, side by side.
 
     Every side is a prompt batch of its own, `<name>_<side>`, with all that belongs to one: assets,
@@ -71,55 +61,9 @@ class PromptComparisonComponent(BatchSource, dg.Model, dg.Resolvable):
     are there: a page with a row a prompt and a column a side, and a table of costs and durations.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
-
-    name: str = Field(
-        description="Name of the comparison, [a-z0-9_]+: its asset's key, its folder in S3.",
-        examples=["which_is_best"],
-    )
-    prompts: RawTable
     sides: Sequence[ComparedSide] = Field(
         description="Two to four ways to run every prompt: a provider and a workflow each."
     )
-    runs_per_prompt: int = Field(default=1, ge=1, description="Copies of each row, on each side.")
-    partitions_def: Partitions = None
-    schedule: str | None = Field(
-        default=None,
-        description=(
-            "Cron expression in the partitions' time zone, for the last complete partition of "
-            "every side. On from the start. Needs time partitions."
-        ),
-        examples=["0 2 * * *"],
-    )
-    deadline_seconds: float = Field(
-        default=4 * 3600.0,
-        gt=0,
-        description="From the schedule's time until a night has to be in the bucket.",
-    )
-    owners: list[str] = Field(
-        default_factory=list,
-        description="Whom to ask: e-mail addresses, or team:name; owners of every asset.",
-        examples=[["team:pictures", "ana@example.com"]],
-    )
-    budget_usd: Amount = Field(
-        default=None, description="Most to spend on one partition, on each side."
-    )
-    run_timeout_seconds: float = Field(
-        default=3600.0, gt=0, description="From submission; then a provider run is overdue."
-    )
-    inline_wait_seconds: float = Field(
-        default=600.0,
-        ge=0,
-        description="How long a run that includes a side's `images` waits for provider runs.",
-    )
-    stop_after_failures: int = Field(default=10, ge=1, description=STOP_AFTER_FAILURES)
-
-    _built: tuple[Batch, ...] = PrivateAttr(default=())
-
-    @property
-    def built(self) -> Sequence[Batch]:
-        """The sides' batches, once definitions were built of them."""
-        return self._built
 
     @classmethod
     def get_spec(cls) -> dg.ComponentTypeSpec:
@@ -145,7 +89,7 @@ class PromptComparisonComponent(BatchSource, dg.Model, dg.Resolvable):
         """Build every side and what compares them. Raises: InvalidBatch, with every problem."""
         batches = self._batches(Path(context.path))
         others = context.component_tree.get_all_components(of_type=PromptComparisonComponent)
-        names = sorted([one.name for one in others] or [self.name])
+        names = sorted([component.name for component in others] or [self.name])
         faults = comparison_faults(
             self.name, self.purchases(), purchases_of(context, self), comparisons=names
         )
@@ -167,28 +111,13 @@ class PromptComparisonComponent(BatchSource, dg.Model, dg.Resolvable):
 
     def _sides(self) -> Sequence[PromptBatchComponent]:
         """Return each side as the prompt batch that it is."""
-        return [
-            PromptBatchComponent(
-                name=self._batch_name(side),
-                provider=side.provider,
-                resource=side.resource,
-                workflow=side.workflow,
-                prompts=self.prompts,
-                parameters=side.parameters,
-                runs_per_prompt=self.runs_per_prompt,
-                partitions_def=self.partitions_def,
-                schedule=self.schedule,
-                deadline_seconds=self.deadline_seconds,
-                owners=self.owners,
-                budget_usd=self.budget_usd if side.budget_usd is None else side.budget_usd,
-                price_usd_per_run=side.price_usd_per_run,
-                run_timeout_seconds=self.run_timeout_seconds,
-                inline_wait_seconds=self.inline_wait_seconds,
-                allow_identical=side.allow_identical,
-                stop_after_failures=self.stop_after_failures,
-            )
-            for side in self.sides
-        ]
+        shared = {field: getattr(self, field) for field in BatchSource.model_fields}
+        return [PromptBatchComponent(**shared | self._of_side(side)) for side in self.sides]
+
+    def _of_side(self, side: ComparedSide) -> dict[str, Any]:
+        own = {field: getattr(side, field) for field in WorkflowFields.model_fields}
+        budget = self.budget_usd if side.budget_usd is None else side.budget_usd
+        return {**own, "name": self._batch_name(side), "budget_usd": budget}
 
     def _batches(self, path: Path) -> Sequence[Batch]:
         """Return the sides' batches, which know where in the file they are written."""
@@ -216,12 +145,41 @@ class PromptComparisonComponent(BatchSource, dg.Model, dg.Resolvable):
 
     def _written(self, path: Path) -> BatchSettings:
         """Return what tells where the comparison itself is written."""
-        folder = path if path.is_dir() else path.parent
-        file = folder / "defs.yaml"
         return BatchSettings(
             name=self.name,
             provider="",
             resource="",
             workflow="",
-            defs_file=str(file) if file.is_file() else None,
+            defs_file=written_in(path)[1],
         )
+
+
+def comparison_faults(
+    name: str,
+    sides: Sequence[Purchase],
+    batches: Sequence[Purchase],
+    *,
+    comparisons: Sequence[str],
+) -> Iterator[Fault]:
+    """Find what is wrong with a comparison; `batches` and `comparisons` are the location's."""
+    yield from name_faults(name)
+    counts = Counter(purchase.batch for purchase in batches)
+    if comparisons.count(name) > 1:
+        yield ("name",), f"two comparisons are called {name!r}"
+    if name in counts:
+        yield ("name",), f"{name!r} is the name of a prompt batch, too"
+    if not FEWEST_SIDES <= len(sides) <= MOST_SIDES:
+        message = f"a comparison has two to four sides, not {len(sides)}"
+        yield ("sides",), message
+    yield from _side_faults(sides, counts)
+
+
+def _side_faults(sides: Sequence[Purchase], counts: Counter[str]) -> Iterator[Fault]:
+    own = [side.batch for side in sides]
+    for number, batch in enumerate(own):
+        if batch in own[:number]:
+            message = f"another side is called like this one; give one of them a name: {batch}"
+            yield ("sides", number, "name"), message
+        elif counts[batch] > own.count(batch):
+            message = f"there is another prompt batch {batch!r}; give this side a name"
+            yield ("sides", number, "name"), message

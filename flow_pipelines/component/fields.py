@@ -1,4 +1,4 @@
-"""How the fields of a `defs.yaml` are read: raw where a person's text must arrive as written."""
+"""Types of the fields of a `defs.yaml`; raw where a person's text must arrive as written."""
 
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
@@ -20,12 +20,6 @@ class UpstreamTable(dg.Model):
 
     asset: str
     """Its key, parts separated by slashes."""
-
-
-STOP_AFTER_FAILURES = (
-    "When the first so many provider runs that ended all failed, nothing more of a partition is "
-    "sent until somebody materializes `provider_runs` again."
-)
 
 
 def _raw(_context: dg.ResolutionContext, value: Any) -> Any:

@@ -36,7 +36,6 @@ _GRAPH = {
     "7": {"class_type": "SaveImage", "inputs": {"images": ["6", 0], "filename_prefix": "image"}},
 }
 _PROMPTS = "prompt_id,prompt\nfirst,a lighthouse in the rain\nsecond,the same harbor at dawn\n"
-_NODES = ("2::text", "5::seed")
 _DEFS = """\
 # A row of {prompts} is a provider run. `flow-pipelines estimate {name}` says what a night takes.
 type: flow_pipelines.PromptBatchComponent
@@ -89,20 +88,19 @@ class PromptBatchScaffolder(dg.Scaffolder[ScaffoldParams]):
 
 
 def _runs_files(params: ScaffoldParams) -> bool:
-    known = profile(params.provider)
-    if not known.capabilities.workflow_is_file and params.workflow is None:
+    provider = profile(params.provider)
+    if not provider.capabilities.workflow_is_file and params.workflow is None:
         # Only click's errors are shown by `dg` without a traceback.
         raise click.UsageError(
-            f"{known.title} runs workflows that are saved there: name one with --workflow ID "
-            f"(`flow-pipelines workflows {known.name}` lists them, where the provider does)"
+            f"{provider.title} runs workflows that are saved there: name one with --workflow ID "
+            f"(`flow-pipelines workflows {provider.name}` lists them, where the provider does)"
         )
-    return known.capabilities.workflow_is_file and params.workflow is None
+    return provider.capabilities.workflow_is_file and params.workflow is None
 
 
 def _defs(folder: str, params: ScaffoldParams, is_file: bool) -> str:  # noqa: FBT001 - its one caller names it
     if is_file:
-        text, seed = _NODES
-        lines = [f'    "{text}": "{{prompt}}"', f'    "{seed}": "{{seed}}"']
+        lines = ['    "2::text": "{prompt}"', '    "5::seed": "{seed}"']
     else:
         how = f"`flow-pipelines workflows {params.provider} {params.workflow}` shows them"
         lines = [f"    # {how}", '    prompt: "{prompt}"']

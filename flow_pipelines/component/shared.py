@@ -1,12 +1,15 @@
-"""What spans the batches of a code location: its sensors, its cost report."""
+"""The components' common base and fields, and the definitions that span batches."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import dagster as dg
+from pydantic import ConfigDict, Field, PrivateAttr
 
 from flow_pipelines.assets import Batch, cost_report_asset
+from flow_pipelines.component.fields import Amount, Partitions, RawParameters, RawTable
 from flow_pipelines.sensors import provider_runs_sensor
 
 
@@ -19,17 +22,95 @@ class Purchase:
     resource: str
 
 
-class BatchSource(dg.Component):
-    """A component that brings prompt batches into a location."""
+class WorkflowFields(dg.Model):
+    """A provider with a workflow, and what a person says of them in YAML."""
+
+    provider: str = Field(description="Which service runs it.", examples=["floyo"])
+    resource: str | None = Field(
+        default=None, description="Resource key of the account that pays; default: the provider."
+    )
+    workflow: str = Field(
+        description=(
+            "What is run. floyo: a ComfyUI graph in API format, relative to this file or s3://; "
+            "elsewhere an id or slug at the provider."
+        ),
+        examples=["sd15_txt2img.json"],
+    )
+    parameters: RawParameters = Field(default_factory=dict)
+    price_usd_per_run: Amount = Field(
+        default=None, description="Price of a run, where the provider states none."
+    )
+    allow_identical: bool = Field(
+        default=False, description="Allow requests that the provider answers from its cache."
+    )
+
+
+class BatchSource(dg.Component, dg.Model):
+    """A component that brings prompt batches into a location, and the fields of all such."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    name: str = Field(
+        description="Name, [a-z0-9_]+: first part of its assets' keys, folder in S3.",
+        examples=["city_posters"],
+    )
+    prompts: RawTable
+    runs_per_prompt: int = Field(
+        default=1, ge=1, description="Copies of each row; of a comparison: on each side."
+    )
+    partitions_def: Partitions = None
+    schedule: str | None = Field(
+        default=None,
+        description=(
+            "Cron expression in the partitions' time zone, for the last complete partition (of "
+            "every side). On from the start. Needs time partitions."
+        ),
+        examples=["0 2 * * *"],
+    )
+    deadline_seconds: float = Field(
+        default=4 * 3600.0,
+        gt=0,
+        description=(
+            "From the schedule's time until a night has to be in the bucket; then the check "
+            "`last_night_exists` fails."
+        ),
+    )
+    owners: list[str] = Field(
+        default_factory=list,
+        description="Whom to ask: e-mail addresses, or team:name; owners of every asset.",
+        examples=[["team:pictures", "ana@example.com"]],
+    )
+    budget_usd: Amount = Field(
+        default=None,
+        description="Most to spend on one partition; of a comparison: on each side.",
+    )
+    run_timeout_seconds: float = Field(
+        default=3600.0, gt=0, description="From submission; then a provider run is overdue."
+    )
+    inline_wait_seconds: float = Field(
+        default=600.0,
+        ge=0,
+        description="How long a run that includes `images` waits for provider runs.",
+    )
+    stop_after_failures: int = Field(
+        default=10,
+        ge=1,
+        description=(
+            "When the first so many provider runs that ended all failed, nothing more of a "
+            "partition is sent until somebody materializes `provider_runs` again."
+        ),
+    )
+
+    _built: tuple[Batch, ...] = PrivateAttr(default=())
+
+    @property
+    def built(self) -> Sequence[Batch]:
+        """The batches that definitions were built of; none before."""
+        return self._built
 
     @abstractmethod
     def purchases(self) -> Sequence[Purchase]:
         """Return its batches, as they are written."""
-
-    @property
-    @abstractmethod
-    def built(self) -> Sequence[Batch]:
-        """The batches that definitions were built of; none before."""
 
     @abstractmethod
     def own_definitions(self, context: dg.ComponentLoadContext) -> dg.Definitions:
@@ -41,12 +122,19 @@ class BatchSource(dg.Component):
         return dg.Definitions.merge(own, shared_definitions(context, self))
 
 
+def written_in(path: Path) -> tuple[Path, str | None]:
+    """Return a component's folder and `defs.yaml`, if there is one; `path` is either of them."""
+    folder = path if path.is_dir() else path.parent
+    file = folder / "defs.yaml"
+    return folder, str(file) if file.is_file() else None
+
+
 def purchases_of(context: dg.ComponentLoadContext, component: BatchSource) -> Sequence[Purchase]:
     """Return every batch of the location as it is written, by name."""
     # A filter: mypy takes an abstract class for one that somebody makes.
     sources = context.component_tree.get_all_components(of_type=BatchSource)  # type: ignore[type-abstract]
-    found = [one for source in sources or [component] for one in source.purchases()]
-    return sorted(found, key=lambda one: one.batch)
+    purchases = [batch for source in sources or [component] for batch in source.purchases()]
+    return sorted(purchases, key=lambda purchase: purchase.batch)
 
 
 def shared_definitions(context: dg.ComponentLoadContext, component: BatchSource) -> dg.Definitions:
@@ -55,13 +143,13 @@ def shared_definitions(context: dg.ComponentLoadContext, component: BatchSource)
     Dagster makes a copy of every definition that comes out of YAML, so the very same object
     from two components would count as two of one name.
     """
-    found, mine = purchases_of(context, component), component.purchases()
+    of_location, own = purchases_of(context, component), component.purchases()
     sensors = []
-    for provider in sorted({one.provider for one in mine}):
-        siblings = [one for one in found if one.provider == provider]
-        if siblings[0] in mine:
-            accounts = frozenset(one.resource for one in siblings)
+    for provider in sorted({purchase.provider for purchase in own}):
+        siblings = [purchase for purchase in of_location if purchase.provider == provider]
+        if siblings[0] in own:
+            accounts = frozenset(purchase.resource for purchase in siblings)
             sensors.append(provider_runs_sensor(provider, accounts))
-    batches = tuple(one.batch for one in found)
-    reports = [cost_report_asset(batches)] if found[0] in mine else []
+    batches = tuple(purchase.batch for purchase in of_location)
+    reports = [cost_report_asset(batches)] if of_location[0] in own else []
     return dg.Definitions(assets=reports, sensors=sensors)

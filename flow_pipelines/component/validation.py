@@ -1,4 +1,4 @@
-"""What can be known to be wrong with a batch before anything runs, with file, line and column."""
+"""Validate a batch before anything runs; problems come with file, line and column."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -41,15 +41,15 @@ def check_batch(
     """
     faults = [
         *name_faults(settings.name),
-        *_provider(settings),
-        *_schedule(schedule, partitions_def),
-        *_prompts(settings),
-        *_amounts(settings),
-        *_owners(owners),
+        *_provider_faults(settings),
+        *_schedule_faults(schedule, partitions_def),
+        *_prompts_faults(settings),
+        *_amounts_faults(settings),
+        *_owners_faults(owners),
     ]
     problems = placed(settings, faults)
     if settings.provider in provider_names():
-        problems += _workflow(settings, profile(settings.provider))
+        problems += _workflow_problems(settings, profile(settings.provider))
     if problems:
         raise InvalidBatch(settings.name, problems)
 
@@ -64,13 +64,13 @@ def name_faults(name: str) -> Iterator[Fault]:
         yield ("name",), f"{name!r} is the name of an asset that spans batches"
 
 
-def _provider(settings: BatchSettings) -> Iterator[Fault]:
+def _provider_faults(settings: BatchSettings) -> Iterator[Fault]:
     known = provider_names()
     if settings.provider not in known:
         yield ("provider",), f"unknown provider {settings.provider!r}; known: {', '.join(known)}"
 
 
-def _schedule(
+def _schedule_faults(
     schedule: str | None, partitions_def: dg.PartitionsDefinition[str] | None
 ) -> Iterator[Fault]:
     if schedule is None:
@@ -91,7 +91,7 @@ def _is_cron(text: str) -> bool:
     return is_valid_cron_schedule(text)
 
 
-def _prompts(settings: BatchSettings) -> Iterator[Fault]:
+def _prompts_faults(settings: BatchSettings) -> Iterator[Fault]:
     if settings.prompts is None:
         key = settings.prompts_asset or ""
         if not all(re.fullmatch(r"[A-Za-z0-9_]+", part) for part in key.split("/")):
@@ -105,14 +105,14 @@ def _prompts(settings: BatchSettings) -> Iterator[Fault]:
             yield ("prompts",), f"{settings.prompts} does not exist beside this file"
 
 
-def _amounts(settings: BatchSettings) -> Iterator[Fault]:
+def _amounts_faults(settings: BatchSettings) -> Iterator[Fault]:
     for field in ("budget_usd", "price_usd_per_run"):
         value = getattr(settings, field)
         if value is not None and (not value.is_finite() or value < 0):
             yield (field,), f"must be an amount of USD, not {value}"
 
 
-def _owners(owners: Sequence[str]) -> Iterator[Fault]:
+def _owners_faults(owners: Sequence[str]) -> Iterator[Fault]:
     from dagster._core.definitions.utils import is_valid_owner
 
     for owner in owners:
@@ -120,23 +120,23 @@ def _owners(owners: Sequence[str]) -> Iterator[Fault]:
             yield ("owners",), f"{owner!r} is neither an e-mail address nor team:name"
 
 
-def _workflow(settings: BatchSettings, known: ProviderProfile) -> Sequence[Problem]:
+def _workflow_problems(settings: BatchSettings, provider: ProviderProfile) -> Sequence[Problem]:
     """Read a workflow that is a file here; others are read when the batch runs."""
-    if not known.capabilities.workflow_is_file or not _is_local(settings.workflow):
+    if not provider.capabilities.workflow_is_file or not _is_local(settings.workflow):
         return []
     try:
-        workflow = _offline(known).read_workflow(settings.workflow, _reader(settings))
+        workflow = _offline(provider).read_workflow(settings.workflow, _reader(settings))
     except InvalidBatch as error:
         return error.problems
     except ConfigurationError as error:
         return placed(settings, [(("workflow",), str(error))])
     return check_parameters(
-        settings, workflow, cached_when_identical=known.capabilities.cached_when_identical
+        settings, workflow, cached_when_identical=provider.capabilities.cached_when_identical
     )
 
 
-def _offline(known: ProviderProfile) -> Provider:
-    return known.connect(_NoTransport(), **known.urls)
+def _offline(provider: ProviderProfile) -> Provider:
+    return provider.connect(_NoTransport(), **provider.urls)
 
 
 class _NoTransport:

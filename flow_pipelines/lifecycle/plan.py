@@ -112,7 +112,7 @@ def render_night(
     workflow = read_workflow(settings, sources)
     prompts = _table(settings, night, sources, table)
     pictures = _pictures(settings, sources)
-    rows, found = read_rows(settings, prompts, night)
+    rows, faults = read_rows(settings, prompts, night)
     rendered = render_rows(
         settings,
         workflow,
@@ -122,7 +122,7 @@ def render_night(
         table=prompts,
         cached_when_identical=sources.provider.capabilities.cached_when_identical,
         look_up=pictures,
-        found=found,
+        faults_of_rows=faults,
     )
     return RenderedNight(
         night=night,

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from flow_pipelines.assets.journal_rounds import AGAIN, EVERY, compare_in_a_tick
-from flow_pipelines.assets.sensor_cursor import SensorCursor
+from flow_pipelines.assets.sensor_tick import SensorCursor
 from flow_pipelines.lifecycle.journal import journal_of
 from flow_pipelines.lifecycle.journal_scan import RECENT, compare_batch, compare_recent, own_batches
 from flow_pipelines.model import Night
