@@ -44,7 +44,7 @@ class Expectation:
     partitions_def: dg.TimeWindowPartitionsDefinition
 
     def due(self, now: datetime) -> Iterator[Due]:
-        """Return the nights that were due, the newest first, up to the first past its deadline.
+        """Yield the nights that were due, the newest first, up to the first past its deadline.
 
         Times of the schedule are those of the partitions' time zone, through changes of the
         clocks; the deadline is so many seconds later, however long that day is.
@@ -96,25 +96,20 @@ def judge_all(
     A newer night that is there already answers for an older one. Raises: LedgerError.
     """
     now = clock.now()
-    due_by_batch = {expectation.batch: list(expectation.due(now)) for expectation in expectations}
-    records = ledger.night_records(
-        [
-            Night(batch, due.partition_key)
-            for batch, all_due in due_by_batch.items()
-            for due in all_due
-        ]
-    )
+    dues = {expectation.batch: list(expectation.due(now)) for expectation in expectations}
+    nights = [Night(batch, due.partition_key) for batch in dues for due in dues[batch]]
+    records = ledger.night_records(nights)
 
     def status(night: Night) -> NightStatus:
         return night_status(records.get(night), night, ledger, clock)
 
-    return {batch: _judge(batch, all_due, status, now) for batch, all_due in due_by_batch.items()}
+    return {batch: _judge(batch, dues[batch], status, now) for batch in dues}
 
 
 def _judge(
-    batch: str, all_due: Sequence[Due], status_of: Callable[[Night], NightStatus], now: datetime
+    batch: str, dues: Sequence[Due], status_of: Callable[[Night], NightStatus], now: datetime
 ) -> Verdict:
-    for due in all_due:
+    for due in dues:
         status = status_of(Night(batch, due.partition_key))
         if status.is_complete:
             return Verdict(due=due, passed=True, describe=status.describe)

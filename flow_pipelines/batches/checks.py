@@ -125,7 +125,7 @@ def _faults_of_the_whole(settings: BatchSettings, workflow: Workflow) -> Iterato
 
 
 def _faults_of_default(spec: ParameterSpec, workflow: Workflow) -> Iterator[_Fault]:
-    """A workflow's own value counts, too, where nothing is put in its place."""
+    """Check the bounds of a parameter's default, which is sent when `parameters` has no value."""
     try:
         check_bounds(spec.default, spec)
     except WrongType as fault:

@@ -50,7 +50,7 @@ def media_value(value: Any, spec: ParameterSpec) -> str:
 
 
 def pictures_in(parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Return parameter and name of every picture of ours in frozen parameters."""
+    """Yield parameter and name of every picture of ours in frozen parameters."""
     for parameter, value in parameters.items():
         if isinstance(value, Mapping) and value.keys() == {PICTURE}:
             yield parameter, value[PICTURE]

@@ -73,7 +73,7 @@ def find_position(node: yaml.Node | None, path: Sequence[str | int]) -> tuple[in
 
 
 def _places(batch: DefsPath, path: DefsPath) -> Iterator[DefsPath]:
-    """Return where to look: in the batch's own part first, then in what it shares with others."""
+    """Yield where to look: in the batch's own part first, then in what it shares with others."""
     for keys in ((*batch, *path), path, (*batch, *path[:1]), path[:1], batch, ()):
         yield ("attributes", *keys)
 

@@ -54,18 +54,19 @@ def render_rows(  # noqa: PLR0913 - what a request is made from, and the table f
     problems = check_parameters(settings, workflow, cached_when_identical=cached_when_identical)
     sound = not problems  # only what can be written as JSON has a hash
     rendered = RenderedRows(rows=[], planned=[])
-    of_rows: dict[Problem, None] = {}
+    problems_of_rows: dict[Problem, None] = {}  # of all copies, each once
     for row in rows:
         drafts = list(_drafts(recipe, row, night, generation, settings.runs_per_prompt))
         for draft, faults in drafts:
-            of_rows |= dict.fromkeys(_problems(settings, table, draft.row_number, faults))
+            found = _problems(settings, table, draft.row_number, faults)
+            problems_of_rows |= dict.fromkeys(found)
         if sound:
             content_hash = recipe.content_hash(row, drafts[-1][0].parameters)
             rendered.rows.append(replace(row, content_hash=content_hash))
             rendered.planned.extend(_hashed(draft, content_hash, recipe) for draft, _ in drafts)
     # A literal's faults are among those of the batch already.
     problems += [*faults_of_rows, *_missing_columns(settings, recipe, table)] + [
-        problem for problem in of_rows if sound or problem not in problems
+        problem for problem in problems_of_rows if sound or problem not in problems
     ]
     raise_if_any(settings.name, problems)
     if cached_when_identical and not settings.allow_identical:

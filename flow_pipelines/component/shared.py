@@ -15,7 +15,7 @@ from flow_pipelines.sensors import provider_runs_sensor
 
 @dataclass(frozen=True, kw_only=True)
 class Purchase:
-    """A batch as its component names it, before anything is built."""
+    """A batch as written in YAML, before any definition is built: where it will buy."""
 
     batch: str
     provider: str
@@ -46,7 +46,7 @@ class WorkflowFields(dg.Model):
 
 
 class BatchSource(dg.Component, dg.Model):
-    """A component that brings prompt batches into a location, and the fields of all such."""
+    """Base of the components that define prompt batches, with the fields that they share."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
@@ -130,7 +130,7 @@ def written_in(path: Path) -> tuple[Path, str | None]:
 
 
 def purchases_of(context: dg.ComponentLoadContext, component: BatchSource) -> Sequence[Purchase]:
-    """Return every batch of the location as it is written, by name."""
+    """Return every batch of the code location as it is written, sorted by name."""
     # A filter: mypy takes an abstract class for one that somebody makes.
     sources = context.component_tree.get_all_components(of_type=BatchSource)  # type: ignore[type-abstract]
     purchases = [batch for source in sources or [component] for batch in source.purchases()]
