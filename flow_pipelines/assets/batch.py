@@ -18,12 +18,12 @@ PROVIDER_TAG = "flow_pipelines/provider"
 BATCH_TAG = "flow_pipelines/batch"
 RESOURCE_TAG = "flow_pipelines/resource"
 GOES_ON_TAG = "flow_pipelines/goes_on"
-"""Of runs by which a sensor goes on with what somebody asked to buy before."""
+"""Tag of the runs with which a sensor continues what somebody asked to buy before."""
 _BACKFILL = "dagster/backfill"
 _ROOT_BACKFILL = "dagster/root_backfill_id"
 RUN_TAGS = {"dagster/retry_on_asset_or_op_failure": "false"}
-"""Of runs that we define: what failed in a step was retried there, or waits for a person, and a
-run that is retried whole would only repeat it. A run that died is retried."""
+"""Tags of the runs that we define: what failed in a step was retried there, or waits for a person,
+so a retry of the whole run would only repeat it. A run that died is retried."""
 _PARENT = "dagster/parent_run_id"
 _RETRY_NUMBER = "dagster/retry_number"
 _MOST_RETRIES = 50
@@ -153,9 +153,9 @@ def requester_of(run: dg.DagsterRun) -> str:
 
 
 def retried_runs(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Sequence[str]:
-    """Return the runs that Dagster by itself started this one in the place of, the last first.
+    """Return the runs that Dagster's automatic retries led here from, the newest first.
 
-    A re-execution that a person asked for is none: it asks anew.
+    A re-execution by a person is no retry: it asks anew.
     """
     parents: list[str] = []
     current: dg.DagsterRun | None = run
@@ -169,10 +169,10 @@ def retried_runs(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Sequence[s
 
 
 def asker_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:
-    """Name the run by which a person, schedule or backfill asked to buy; None: a sensor goes on.
+    """Return the run with which a person, schedule or backfill asked to buy; None: a sensor's run.
 
-    What Dagster retries by itself asks for nothing new, a re-execution by a person does, also that
-    of a sensor's run, whose tags it copies.
+    An automatic retry asks for nothing new. A re-execution by a person does, also that of a
+    sensor's run, whose tags it copies.
     """
     retried = retried_runs(instance, run)
     first = instance.get_run_by_id(retried[-1]) if retried else run

@@ -15,11 +15,11 @@ def describe_unlisted_runs(
     defined: Collection[str],
     serves: Callable[[str], bool],
 ) -> Iterator[str]:
-    """Yield a line for each batch that the agenda of this provider says nothing of.
+    """Yield a line for each batch that is not among this provider's `batches`, but has work left.
 
-    `batches` are those of the provider, `defined` all of the code location; `waiting` is what the
-    sensor polls, and `nights` are those of batches that are not defined. Both may be of providers
-    that another sensor `serves`.
+    `defined` are all batches of the code location. `waiting` are the runs that the sensor polls,
+    `nights` those of batches that are not defined; a night counts where the sensor polls runs of
+    its batch, or `serves` its provider.
     """
     moved: Counter[tuple[str, str]] = Counter()
     for group in waiting:

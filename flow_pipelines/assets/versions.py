@@ -14,7 +14,7 @@ import dagster as dg
 from flow_pipelines.model import BatchSettings, Output, Submission
 
 CODE = "1"
-"""Raised when our assets come to make something else of the same; Dagster then shows it."""
+"""Raised when our assets make something else of the same inputs; Dagster then shows it."""
 
 
 def planning_code(settings: BatchSettings) -> str:
