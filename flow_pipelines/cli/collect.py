@@ -96,13 +96,13 @@ def run_verify(batch: str, partition_key: str | None, *, repair: bool, module: s
         opened = accounts.opened(ledger, click.echo)
         code, owner = 0, f"verify-{uuid.uuid4().hex[:12]}"
         for record in _records(ledger, batch, partition_key):
-            found = verify_night(record.night, ledger, opened.store)
-            _print(found)
-            if repair and any(one.kind == "missing" for one in found.problems):
-                found = repair_night(found, opened, owner=owner)
-                _print_fetched(found, opened.store)
-                _print(found)
-            code |= bool(found.problems)
+            checked = verify_night(record.night, ledger, opened.store)
+            _print(checked)
+            if repair and any(problem.kind == "missing" for problem in checked.problems):
+                checked = repair_night(checked, opened, owner=owner)
+                _print_fetched(checked, opened.store)
+                _print(checked)
+            code |= bool(checked.problems)
         return code
 
 
@@ -119,25 +119,26 @@ def _records(ledger: RunLedger, batch: str, partition_key: str | None) -> Iterat
         page = ledger.nights_of(batch, after=page[-1].night.partition_key)
 
 
-def _print_fetched(found: NightFiles, store: ImageStore) -> None:
-    folder = store.uri(store.key(found.night.batch, path_safe(found.night.partition_key)))
-    click.echo(f"repaired: {len(found.fetched)} fetched again; the tables are in {folder}/")
-    for uri in found.fetched[:SHOWN]:
+def _print_fetched(checked: NightFiles, store: ImageStore) -> None:
+    folder = store.uri(store.key(checked.night.batch, path_safe(checked.night.partition_key)))
+    click.echo(f"repaired: {len(checked.fetched)} fetched again; the tables are in {folder}/")
+    for uri in checked.fetched[:SHOWN]:
         click.echo(f"    {uri}")
-    if len(found.fetched) > SHOWN:
-        click.echo(f"    … and {len(found.fetched) - SHOWN} more")
+    if len(checked.fetched) > SHOWN:
+        click.echo(f"    … and {len(checked.fetched) - SHOWN} more")
 
 
-def _print(found: NightFiles) -> None:
-    if not found.problems:
-        click.echo(f"{found.night}: {found.files} files, all as they were stored")
+def _print(checked: NightFiles) -> None:
+    if not checked.problems:
+        click.echo(f"{checked.night}: {checked.files} files, all as they were stored")
         return
-    wrong = len(found.problems)
-    click.echo(f"{found.night}: {wrong} of {found.files} files are not as they were stored")
-    for kind, count in Counter(one.kind for one in found.problems).items():
+    wrong = len(checked.problems)
+    click.echo(f"{checked.night}: {wrong} of {checked.files} files are not as they were stored")
+    for kind, count in Counter(problem.kind for problem in checked.problems).items():
         click.echo(f"  {count} {_ADVICE[kind]}")
-    for one in found.problems[:SHOWN]:
-        key = one.output.submission_key[:8]
-        click.echo(f"    {one.kind}: {key} output {one.output.output_index}: {one.says}")
+    for problem in checked.problems[:SHOWN]:
+        key = problem.output.submission_key[:8]
+        index = problem.output.output_index
+        click.echo(f"    {problem.kind}: {key} output {index}: {problem.says}")
     if wrong > SHOWN:
         click.echo(f"    … and {wrong - SHOWN} more")

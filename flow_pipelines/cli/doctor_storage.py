@@ -122,13 +122,13 @@ def _contents(url: str, ledger: RunLedger) -> Iterator[Finding]:
 
 def _second_runs(ledger: RunLedger) -> Iterator[Finding]:
     """Name submissions that have two provider runs until a person has looked into each."""
-    found = ledger.unsettled_second_runs(limit=_COUNTED)
-    if found:
-        first = found[0]
+    second_runs = ledger.unsettled_second_runs(limit=_COUNTED)
+    if second_runs:
+        first = second_runs[0]
         key, run_id = first.submission_key, first.provider_run_id
         says = (
-            f"{len(found)} with a second provider run, such as {key} with {run_id}: both may be "
-            "billed"
+            f"{len(second_runs)} with a second provider run, such as {key} with {run_id}: "
+            "both may be billed"
         )
         do = f"`flow-pipelines resolve {key}` shows it; --settle-second {run_id} says what it was."
         yield Finding("second runs", Mark.RED, says, do)

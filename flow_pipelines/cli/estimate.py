@@ -60,23 +60,23 @@ def run_estimate(name: str, partition_key: str | None, *, module: str | None, as
     return int(estimate.refused is not None)
 
 
-def choose_partition(batch: Batch, given: str | None, clock: Clock) -> str:
+def choose_partition(batch: Batch, key: str | None, clock: Clock) -> str:
     """Return the partition key to work on; without one, the last complete one, as a schedule would.
 
     Raises: ConfigurationError, for a key that the batch has not, and will not have.
     """
     partitions = batch.partitions_def
     if partitions is None:
-        if given not in {None, UNPARTITIONED}:
+        if key not in {None, UNPARTITIONED}:
             raise ConfigurationError(f"{batch.name} has no partitions; leave --partition out")
         return UNPARTITIONED
-    if given is None and isinstance(partitions, dg.TimeWindowPartitionsDefinition):
-        given = partitions.get_last_partition_key()
-    if given is None:
+    if key is None and isinstance(partitions, dg.TimeWindowPartitionsDefinition):
+        key = partitions.get_last_partition_key()
+    if key is None:
         raise ConfigurationError(f"{batch.name} has partitions: choose one with --partition")
-    if not partitions.has_partition_key(given) and not _is_to_come(partitions, given, clock):
-        raise ConfigurationError(f"{batch.name} has no partition {given!r}")
-    return given
+    if not partitions.has_partition_key(key) and not _is_to_come(partitions, key, clock):
+        raise ConfigurationError(f"{batch.name} has no partition {key!r}")
+    return key
 
 
 def _is_to_come(partitions: dg.PartitionsDefinition[str], key: str, clock: Clock) -> bool:

@@ -59,19 +59,19 @@ class Accounts:
 
         Raises: ConfigurationError, where there is none of that kind, or a variable is not set.
         """
-        found = self._resources.get(key)
-        if not isinstance(found, kind):
+        resource = self._resources.get(key)
+        if not isinstance(resource, kind):
             known = ", ".join(sorted(self._resources))
             raise ConfigurationError(
                 f"no {kind.__name__} under the key {key!r}; known keys: {known}. Give --module, "
                 "if another module of definitions has it"
             )
         try:
-            ready = found.process_config_and_initialize()
+            ready = resource.process_config_and_initialize()
         except dg.DagsterInvalidConfigError as error:
-            message = "; ".join(one.message for one in error.errors)
+            message = "; ".join(fault.message for fault in error.errors)
             raise ConfigurationError(f"resource {key!r}: {message}") from None
-        return ready if isinstance(ready, kind) else found
+        return ready if isinstance(ready, kind) else resource
 
     def opened(self, ledger: RunLedger, log: Callable[[str], None]) -> OpenAccounts:
         """Return what opens these accounts on a ledger. Raises: ConfigurationError."""

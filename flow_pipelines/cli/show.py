@@ -92,13 +92,7 @@ def _table(submissions: Sequence[Submission]) -> Table:
     for column in ("state", "cost USD", "key"):
         table.add_column(column, no_wrap=True, justify="right" if "cost" in column else "left")
     for row in submissions:
-        table.add_row(
-            escape(str(row.night)),
-            escape(_prompt(row)),
-            _state(row),
-            _cost(row),
-            row.submission_key[:SHORT_KEY],
-        )
+        table.add_row(*_first_cells(row), _cost(row), row.submission_key[:SHORT_KEY])
     return table
 
 
@@ -108,9 +102,7 @@ def _wide_table(submissions: Sequence[Submission], reasons: Mapping[str, str]) -
         table.add_column(column, no_wrap=True, justify="right" if "cost" in column else "left")
     for row in submissions:
         table.add_row(
-            escape(str(row.night)),
-            escape(_prompt(row)),
-            _state(row),
+            *_first_cells(row),
             escape(row.provider_run_id or "–"),
             "–" if row.cost_usd is None else f"{row.cost_usd} ({row.cost_basis})",
             row.submission_key,
@@ -142,8 +134,10 @@ def _print_second_runs(runs: Sequence[SecondRun]) -> None:
             )
 
 
-def _prompt(row: Submission) -> str:
-    return f"{row.prompt_id}.{row.copy}" + (f" g{row.generation}" if row.generation else "")
+def _first_cells(row: Submission) -> tuple[str, str, str]:
+    """Return night, prompt and state, as both tables have them."""
+    generation = f" g{row.generation}" if row.generation else ""
+    return escape(str(row.night)), escape(f"{row.prompt_id}.{row.copy}{generation}"), _state(row)
 
 
 def _state(row: Submission) -> str:

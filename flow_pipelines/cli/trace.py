@@ -45,10 +45,10 @@ def _object_at(uri: str) -> StoredObject:
     from flow_pipelines.resources.image_store import ImageStoreResource
 
     bucket, _, key = uri.removeprefix(_S3).partition("/")
-    found = ImageStoreResource().at(bucket).inspect(key) if bucket and key else None
-    if found is None:
+    stored = ImageStoreResource().at(bucket).inspect(key) if bucket and key else None
+    if stored is None:
         raise ConfigurationError(f"There is no object at {uri}.")
-    return found
+    return stored
 
 
 def _sha256_of_file(path: str) -> str:
@@ -153,10 +153,9 @@ def _place_or_problem(output: Output) -> str:
 
 def _generations(ledger: RunLedger, submission: Submission) -> list[Submission]:
     row = (submission.prompt_id, submission.copy)
-    found = [
-        one for one in ledger.each_submission(submission.night) if (one.prompt_id, one.copy) == row
-    ]
-    return found if len(found) > 1 else []
+    night = ledger.each_submission(submission.night)
+    generations = [each for each in night if (each.prompt_id, each.copy) == row]
+    return generations if len(generations) > 1 else []
 
 
 def _table(facts: Mapping[str, object | None]) -> Iterator[str]:

@@ -36,19 +36,19 @@ def provider_resource(name: str) -> type[ProviderResource]:
     """
     if name in _WRITTEN:
         return _WRITTEN[name]
-    known = profile(name)
-    variables = {**known.url_variables, **known.other_variables}
-    fields = {word: what for word, what in variables.items() if word != "base_url"}
+    provider = profile(name)
+    variables = {**provider.url_variables, **provider.other_variables}
+    del variables["base_url"]  # a field of every provider
     members: dict[str, Any] = {
-        word: Field(default=None, description=f"Default: {variable}.")
-        for word, variable in fields.items()
+        field: Field(default=None, description=f"Default: {variable}.")
+        for field, variable in variables.items()
     }
-    annotations = {"provider_name": ClassVar[str], **dict.fromkeys(fields, str | None)}
+    annotations = {"provider_name": ClassVar[str], **dict.fromkeys(variables, str | None)}
     return type(
         f"{name.capitalize()}Resource",
         (ProviderResource,),
         {
-            "__doc__": f"{known.title}; see {known.documentation}.",
+            "__doc__": f"{provider.title}; see {provider.documentation}.",
             "__module__": __name__,
             "__annotations__": annotations,
             "provider_name": name,

@@ -71,7 +71,7 @@ def _advice(error: FlowPipelinesError) -> float:
 def _facts(error: FlowPipelinesError) -> dict[str, dg.MetadataValue | str | int]:
     facts: dict[str, dg.MetadataValue | str | int] = {"error": type(error).__name__}
     if isinstance(error, ProviderError):
-        known = {
+        details = {
             "provider": error.provider,
             "operation": error.operation,
             "http_status": error.status,
@@ -79,7 +79,7 @@ def _facts(error: FlowPipelinesError) -> dict[str, dg.MetadataValue | str | int]
             "request_id": error.request_id,
             "provider_run_id": error.provider_run_id,
         }
-        facts.update({name: value for name, value in known.items() if value is not None})
+        facts.update({name: value for name, value in details.items() if value is not None})
     if isinstance(error, InvalidBatch) and error.problems:
         facts["problems"] = dg.MetadataValue.table(
             [

@@ -7,9 +7,8 @@ from pydantic import Field, PrivateAttr
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.lifecycle.inputs import MAX_INPUT_BYTES
 from flow_pipelines.model.errors import ConfigurationError
-from flow_pipelines.resources.environment import setting
+from flow_pipelines.resources.environment import BoundedResource, setting
 from flow_pipelines.resources.input_places import InputPlaces
-from flow_pipelines.resources.safety import BoundedResource
 from flow_pipelines.storage.contract import ImageStore
 from flow_pipelines.storage.s3 import S3ImageStore
 from flow_pipelines.storage.s3_client import LateClient, make_client

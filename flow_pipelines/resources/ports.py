@@ -152,13 +152,14 @@ def _initialized(key: str, others: Mapping[str, dg.ResourceDefinition]) -> Any:
         with dg.build_resources({key: others[key]}) as ready:
             return getattr(ready, key)
     except dg.DagsterInvalidConfigError as error:
-        message = "; ".join(one.message for one in error.errors)
+        message = "; ".join(fault.message for fault in error.errors)
         raise ConfigurationError(f"resource {key!r}: {message}") from None
 
 
-def _expect(found: Any, key: str, kind: type[T]) -> T:
-    if not isinstance(found, kind):
+def _expect(resource: Any, key: str, kind: type[T]) -> T:
+    if not isinstance(resource, kind):
+        is_a = type(resource).__name__
         raise ConfigurationError(
-            f"the resource {key!r} is a {type(found).__name__}; a {kind.__name__} is needed there"
+            f"the resource {key!r} is a {is_a}; a {kind.__name__} is needed there"
         )
-    return found
+    return resource

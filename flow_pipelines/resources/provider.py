@@ -13,9 +13,8 @@ from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.provider import PaceStore, Provider, ProviderProfile, RateLimit
 from flow_pipelines.providers import profile
 from flow_pipelines.redaction import Secret
-from flow_pipelines.resources.environment import money, setting
+from flow_pipelines.resources.environment import BoundedResource, money, setting
 from flow_pipelines.resources.run_ledger import RunLedgerResource
-from flow_pipelines.resources.safety import BoundedResource
 from flow_pipelines.transport import (
     AccountReport,
     HttpTransport,

@@ -129,7 +129,7 @@ EDGES = (
         removed="a resource's bound that is written as nothing means none",
         edits=(
             Edit(
-                "resources/safety.py",
+                "resources/environment.py",
                 "            if value is None and not _FILLED_IN.get() and",
                 "            if False and",
             ),
