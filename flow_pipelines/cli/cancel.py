@@ -31,14 +31,14 @@ class Target:
 
     @property
     def provider(self) -> str:
-        """The providers that its runs are at, as they write themselves."""
+        """The providers that its runs are at, by their proper names."""
         return " and ".join(
             profile(name).title for name in self.in_flight or [self.record.provider]
         )
 
     @property
     def asks_provider(self) -> bool:
-        """Whether there is something to cancel at a provider, and a way to."""
+        """Whether a provider has runs of it and can cancel them."""
         return any(profile(name).capabilities.cancel for name in self.in_flight)
 
     def in_words(self) -> str:

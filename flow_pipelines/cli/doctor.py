@@ -1,4 +1,4 @@
-"""`flow-pipelines doctor`: is everything there that a night needs? Spends nothing."""
+"""`flow-pipelines doctor`: check everything that a night needs. Spends nothing."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from flow_pipelines.provider import PaceStore
 from flow_pipelines.resources import ProviderResource
 
 LARGEST_SKEW = timedelta(seconds=30)
-"""Beyond it, what a provider and we call the same moment differs enough to mislead a search."""
+"""A larger difference between a provider's clock and ours misleads a search by time."""
 UNPOLLED = timedelta(hours=1)
 """A run that was due so long ago is polled by nobody: sensors do within seconds."""
 _CORRECT = "Correct that variable, or the resource in your definitions."
@@ -45,7 +45,7 @@ class Skews:
             self.seen[whose] = now - their_time
 
     def finding(self) -> Finding:
-        """Judge the largest difference: other clocks may be wrong too, but rarely all."""
+        """Return a finding on the largest difference: other clocks may be wrong too, rarely all."""
         if not self.seen:
             says = "nobody was reached who tells the time"
             return Finding("clock", Mark.YELLOW, says)
@@ -61,7 +61,7 @@ class Skews:
 
 
 class AccountsDoctor:
-    """Asks each provider whose key is set whether it works."""
+    """Checks the key of every provider that has one."""
 
     def __init__(self, accounts: Accounts, pace: PaceStore, clock: Clock) -> None:
         self._accounts, self._pace, self._clock = accounts, pace, clock
@@ -160,7 +160,7 @@ def _unpolled(
 def _of_no_batch(
     ledger: RunLedger, accounts: Accounts, outstanding: Sequence[Outstanding]
 ) -> Iterator[Finding]:
-    """Name nights that no batch of the code location stores: only a person, or another one, does.
+    """Report nights that no batch of this code location stores: a person, or another one, has to.
 
     Without a module nobody knows which batches there are.
     """

@@ -29,7 +29,7 @@ from flow_pipelines.storage.contract import ImageStore
 _CONTENT = b"Written by `flow-pipelines doctor` to see whether it can be; may be deleted.\n"
 _COUNTED = 1000
 _JOURNAL_SECONDS = 20.0
-"""Of comparing: a night costs a few requests, and each work on a night compares it anyway."""
+"""Longest comparison: a night takes a few requests, and is compared anyway before work on it."""
 _UPGRADE = "`flow-pipelines ledger upgrade`"
 
 

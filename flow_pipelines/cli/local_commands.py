@@ -1,4 +1,4 @@
-"""Commands that need no account: everything runs on this machine, on stand-ins."""
+"""Commands that serve on this machine: demo and sandbox, which need no account, and webhooks."""
 
 from __future__ import annotations
 

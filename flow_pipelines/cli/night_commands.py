@@ -1,4 +1,4 @@
-"""Commands around a night: is everything ready for it, what will it cost, stop it."""
+"""Commands around a night: check what it needs, estimate, collect, verify and cancel it."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from flow_pipelines.redaction import RedactedLog, Secret, redact
 from flow_pipelines.webhooks import CallbackHandler, Sender, listen, make_app, make_server
 
 BUSY_SECONDS = 5.0
-"""Providers wait for an answer for some ten seconds; after this they are asked to come again."""
+"""Longest wait for a busy ledger: providers wait ten seconds or so, and then deliver again."""
 
 
 def serve_webhooks(host: str, port: int) -> None:

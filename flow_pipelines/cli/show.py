@@ -32,16 +32,16 @@ _STYLES = {
     SubmissionState.UNRESOLVED: "bold yellow",
 }
 _NOTES = 20
-"""Reasons that are told below a table; `--wide` and `--json` have them all."""
+"""Most reasons printed below a table; `--wide` and `--json` have them all."""
 _ONE_LINE = 10_000
 """Columns enough for any row: the terminal breaks the lines, or a pager scrolls."""
 _WIDE = ("night", "prompt", "state", "provider run", "cost USD", "submission key", "why")
 
 REDRAW_SECONDS = 2.0
 _LOOK_FOR_NIGHTS = 8
-"""Redrawings between two looks for nights that began meanwhile."""
+"""Nights that began meanwhile are looked for once in so many redraws."""
 _MOST_SUBMISSIONS = 1_000
-"""Of a state, that are looked through for nights under way."""
+"""Most submissions of a state that are searched for nights under way."""
 _MOST_NIGHTS = 20
 _OPEN = [state for state in SubmissionState if state not in {*ENDED, SubmissionState.UNRESOLVED}]
 

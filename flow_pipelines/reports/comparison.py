@@ -62,7 +62,7 @@ class ComparedRow:
     prompt_id: str
     prompt: str
     cells: Sequence[RowView | None]
-    """None: this prompt was not meant for that column. So are cells that are missing at the end."""
+    """None: this prompt is not bought for that column. Cells missing at the end are None, too."""
 
     @property
     def states(self) -> Sequence[str]:

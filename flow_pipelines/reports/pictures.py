@@ -26,7 +26,7 @@ _WHITE = (255, 255, 255)
 
 _GOOD, _FAIR = 78, 45
 _WORTH_LESS_QUALITY = 1.7
-"""What takes up to so many times its share fits with less quality; what takes more, with less
+"""A picture of up to so many times its share is encoded with less quality; a larger one gets fewer
 pixels."""
 _USUAL_BYTES_PER_PIXEL = 0.12
 _SMALLEST = 24

@@ -57,7 +57,7 @@ class ProviderResource(BoundedResource):
     """One account of one provider. A second account is a second resource under another key."""
 
     provider_name: ClassVar[str]
-    """As the registry knows the provider."""
+    """The provider's name in the registry."""
 
     api_key: str | None = Field(
         default=None,
@@ -87,7 +87,7 @@ class ProviderResource(BoundedResource):
 
     @property
     def profile(self) -> ProviderProfile:
-        """What the registry knows of the provider."""
+        """The provider's profile, from the registry."""
         return profile(self.provider_name)
 
     def get_provider(
@@ -236,7 +236,7 @@ class ComflowyResource(ProviderResource):
 
 
 class FloraResource(ProviderResource):
-    """FLORA: techniques, priced by FLORA. It tells no rate limit: 60 a minute is ours."""
+    """FLORA: techniques, priced by FLORA. It publishes no rate limit: 60 a minute is ours."""
 
     provider_name: ClassVar[str] = "flora"
 

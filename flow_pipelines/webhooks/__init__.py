@@ -1,4 +1,4 @@
-"""The receiver of callbacks: verifies what providers tell, and lets the ledger know when to ask."""
+"""The receiver of callbacks: verifies them, and marks in the ledger what is due to be polled."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ BODY_SECONDS = 10.0
 """As long as FLORA itself waits for an answer."""
 WORKERS = 4
 MOST_WAITING = 16
-"""Callbacks that are being taken in or wait for that; the next ones are to come again."""
+"""Callbacks in progress or waiting; further ones are answered with 503 and come again."""
 RETRY_AFTER_SECONDS = 10
 _TEXTS = {
     Reply.REFUSED: "refused",
@@ -29,7 +29,7 @@ _TEXTS = {
 
 
 class TooLong(Exception):
-    """A body of more bytes, or more seconds, than a callback takes; gives the answer to that."""
+    """A body that is too large or too slow, with the status of the answer."""
 
     def __init__(self, status: int, text: str) -> None:
         """Keep what to answer."""
@@ -38,7 +38,7 @@ class TooLong(Exception):
 
 
 def make_app(handler: CallbackHandler, *, body_seconds: float = BODY_SECONDS) -> Starlette:
-    """Make the application: callbacks at the addresses we gave away, and `GET /health`."""
+    """Make the application: callbacks at the addresses that providers have, and `GET /health`."""
     receiver = _Receiver(handler, body_seconds)
     address = "/callbacks/{provider}/{name:path}/{token}"
     app = Starlette(

@@ -21,7 +21,8 @@ from flow_pipelines.provider.callbacks import (
 from flow_pipelines.redaction import Secret
 
 MARK_SECONDS = 10.0
-"""A submission is marked as due no more often: whoever caught a callback could drain the limit."""
+"""A submission is marked as due this often at most: a caught callback that is sent again and again
+must not use up the rate limit."""
 EVENT_SECONDS = 3600.0
 """An event is new once; providers deliver it again within minutes, if at all."""
 _MOST_REMEMBERED = 10_000

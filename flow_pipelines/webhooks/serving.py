@@ -24,9 +24,9 @@ _LONGEST_HEAD_BYTES = 16 * 1024
 class BoundedProtocol(H11Protocol):
     """HTTP over a connection that ends after a while, whatever the other side does.
 
-    Uvicorn bounds how long a connection rests between requests, not how long one may dribble, and
-    refuses everybody when there are many connections. Here, one that is too many ends the oldest
-    that has no request under way.
+    Uvicorn bounds how long a connection is idle between requests, not how slowly a request may
+    arrive, and refuses everybody when there are many connections. Here, one that is too many ends
+    the oldest that has no request under way.
     """
 
     lives_seconds = 30.0
@@ -36,7 +36,7 @@ class BoundedProtocol(H11Protocol):
     _head: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin, plan the end, and make room."""
+        """Start the timers of a connection, and make room for it."""
         super().connection_made(transport)
         self.began = self.loop.time()
         self._end = self.loop.call_later(self.lives_seconds, transport.close)
@@ -44,7 +44,7 @@ class BoundedProtocol(H11Protocol):
         self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the planned end."""
+        """Cancel the timers."""
         self._end.cancel()
         if self._head is not None:
             self._head.cancel()
@@ -88,7 +88,7 @@ class BoundedProtocol(H11Protocol):
         return self.client[0] if self.client else ""
 
     def give_way(self) -> None:
-        """End at once, for another's sake."""
+        """Close at once, to make room for another connection."""
         self.connections.discard(self)  # the transport tells a moment later that it has ended
         self.transport.abort()
 
@@ -96,7 +96,7 @@ class BoundedProtocol(H11Protocol):
 def make_server(app: Starlette) -> uvicorn.Server:
     """Make a server whose `run(sockets=[listen(…)])` serves until SIGTERM or `should_exit`.
 
-    Addresses hold tokens, so it logs none; headers of a proxy are not believed.
+    Addresses hold tokens, so it logs none; headers of a proxy are not trusted.
     """
     config = uvicorn.Config(
         app,
