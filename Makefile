@@ -10,6 +10,8 @@ SOURCES := flow_pipelines flow_pipelines_tests $(wildcard benchmarks)
 
 # What a caller's shell may hold and would lead Python or pip astray.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV
+# Tests start a hundred Pythons; without bytecode each compiles all of this again.
+unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
@@ -30,10 +32,11 @@ test: check ## everything that has to pass, one of each kind: style, types, floo
 test-all: QUICK :=
 test-all: check ## the same, and the whole fault alphabet, 10,000 rows, 300 pictures: as .ci/run does
 
-# Nights in a whole Dagster mostly wait, so they run beside the other tests.
+# Nights in a whole Dagster mostly wait, so they run beside the other tests, two at a time.
 check: lint types
 	@mkdir -p .pytest_cache; \
-	$(BIN)/pytest -q -m 'end_to_end and not browser' >.pytest_cache/end_to_end.log 2>&1 & nights=$$!; \
+	$(BIN)/pytest -q -m 'end_to_end and not browser' -n 2 --dist loadfile flow_pipelines_tests/dagster \
+	  >.pytest_cache/end_to_end.log 2>&1 & nights=$$!; \
 	trap 'kill $$nights; wait $$nights' INT TERM HUP; \
 	status=0; \
 	$(BIN)/pytest -q -m 'not end_to_end and not kills and not browser $(QUICK)' -n 2 --dist worksteal || status=1; \

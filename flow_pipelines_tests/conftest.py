@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from flow_pipelines_tests.before_0008 import before_0008  # noqa: F401 - a fixture for all
@@ -28,4 +29,11 @@ if "TMPDIR" not in os.environ and (_folder := memory_folder()):
 settings.register_profile(
     "any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile("few", settings.get_profile("any_machine"), max_examples=25)
 settings.load_profile("any_machine")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Try few examples of each property where `make test` leaves out what is `exhaustive`."""
+    if "not exhaustive" in config.getoption("markexpr"):
+        settings.load_profile("few")

@@ -21,6 +21,7 @@ from flow_pipelines.resources import RunLedgerResource, default_resources
 from flow_pipelines.sandbox.control_client import ControlClient
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
+from flow_pipelines_tests import dagster_once  # noqa: F401 - projects load faster
 from flow_pipelines_tests.fakes import ManualClock
 
 OURS = ("AWS_", "COMFLOWY_", "DAGSTER_", "FLOIMG_", "FLORA_", "FLOW_PIPELINES_", "FLOYO_")

@@ -21,6 +21,7 @@ from flow_pipelines.model import BatchSettings, Night, SubmissionState
 from flow_pipelines.sandbox.control_client import ControlClient
 from flow_pipelines.sandbox.server import Sandbox
 from flow_pipelines.sandbox.settings import SandboxSettings, Tuning
+from flow_pipelines_tests import dagster_once  # noqa: F401 - projects load faster
 
 GRAPH = {
     "text": {"class_type": "CLIPTextEncode", "inputs": {"text": ""}},
