@@ -17,7 +17,7 @@ from flow_pipelines.ledger import RunLedger
 from flow_pipelines.model import Night
 from flow_pipelines.model.errors import OutputRefused, TransferError
 from flow_pipelines.provider import ApiRequest
-from flow_pipelines.providers import profile
+from flow_pipelines.providers import profile, provider_names
 from flow_pipelines.transport import HttpTransport
 from flow_pipelines.transport.addresses import AddressBook, AddressRefused, is_public
 from flow_pipelines_tests.dagster.conftest import NIGHT, Project, World, materialize
@@ -63,7 +63,7 @@ def book_of(provider: str, *more: str) -> AddressBook:
     return AddressBook(list(known.urls.values()), [*known.output_hosts, *more])
 
 
-@pytest.mark.parametrize("provider", ["floyo", "floimg", "comflowy", "flora"])
+@pytest.mark.parametrize("provider", provider_names())
 @pytest.mark.parametrize(
     "url",
     [
