@@ -27,6 +27,8 @@ sys.modules[__name__] = import_module("{name}")
 
 def install(copy: Path) -> None:
     """Move Lumen's files to their places in `copy`, and write its line into each registry."""
+    if (copy / MOVED["lumen.py"]).exists():
+        raise SystemExit(f"{copy} has Lumen already")
     here = copy / "flow_pipelines_tests" / "fifth_provider"
     for name, place in MOVED.items():
         (here / name).rename(copy / place)

@@ -20,8 +20,14 @@ def copy(tmp_path: Path) -> Path:
     (tmp_path / "flow_pipelines_tests/conformance/calls").mkdir(parents=True)
     for name in REGISTRIES:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
+        (tmp_path / name).write_text(_without_lumen((ROOT / name).read_text()))
     return tmp_path
+
+
+def _without_lumen(registry: str) -> str:
+    """Return a registry as it is before Lumen comes, also where this repository has it."""
+    lines = [line for line in registry.splitlines(keepends=True) if "lumen" not in line]
+    return "".join(lines).replace(", Lumen)", ")")
 
 
 def test_two_lines_are_all_that_is_edited(copy: Path) -> None:
@@ -36,3 +42,11 @@ def test_two_lines_are_all_that_is_edited(copy: Path) -> None:
     assert "from flow_pipelines.sandbox.lumen import Lumen" in dialects
     assert len(dialects) == 2
     assert any("Flora, Lumen)" in line for line in dialects)
+
+
+def test_it_is_not_installed_over_itself(copy: Path) -> None:
+    install(copy)
+    installed = {path: path.read_text() for path in copy.rglob("*.py")}
+    with pytest.raises(SystemExit, match="has Lumen already"):
+        install(copy)
+    assert {path: path.read_text() for path in copy.rglob("*.py")} == installed

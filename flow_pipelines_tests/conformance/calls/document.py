@@ -10,7 +10,7 @@ from flow_pipelines_tests.conformance.calls.table import Row, rows
 
 FILE = Path(__file__).parents[3] / "docs" / "CALLS.md"
 _HEAD = """\
-# Every call of the four APIs
+# Every call of the providers' APIs
 
 What each provider documents, the method of our typed client that speaks it, the route of the
 stand-in that answers it, and the tests that let the one talk to the other
