@@ -140,7 +140,7 @@ class Worker:
         ports.ledger.park_abandoned()
         waiting = [one for one in ports.ledger.outstanding() if one.provider == provider]
         done = serve_accounts(ports, waiting, owner=self._owner(), budget_seconds=60)
-        for line in done.problems:
+        for line in done.errors:
             self._note(f"tick: {line}")
         todos = agenda(ports.ledger, ports.clock, batches=[batch]).todos
         for todo in todos:
