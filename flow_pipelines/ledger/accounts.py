@@ -48,8 +48,8 @@ class Accounts:
     def provider_file(self, resource: str, sha256: str) -> str | None:
         """Return the name under which this account keeps this content, or None: never uploaded."""
         with self._database.read() as connection:
-            found = connection.execute(_name_of(resource, sha256)).one_or_none()
-        return None if found is None else str(found[0])
+            name = connection.execute(_name_of(resource, sha256)).one_or_none()
+        return None if name is None else str(name[0])
 
     def remember_file(self, resource: str, sha256: str, name: str) -> str:
         """Keep the name of an upload, unless there is one already; return the one that stands."""

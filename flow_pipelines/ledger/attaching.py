@@ -155,12 +155,12 @@ class Attaching:
 
     def second_runs(self, submission_keys: Collection[str]) -> Sequence[SecondRun]:
         """Return the second runs of these submissions, the oldest first."""
-        found: list[SecondRun] = []
+        runs: list[SecondRun] = []
         with self._database.read() as connection:
             for chunk in chunks(sorted(set(submission_keys))):
                 query = select(second_runs).where(second_runs.c.submission_key.in_(chunk))
-                found += [SecondRun(**row) for row in connection.execute(query).mappings()]
-        return sorted(found, key=lambda one: (one.heard_at, one.provider_run_id))
+                runs += [SecondRun(**row) for row in connection.execute(query).mappings()]
+        return sorted(runs, key=lambda run: (run.heard_at, run.provider_run_id))
 
     def unsettled_second_runs(self, limit: int = 100) -> Sequence[SecondRun]:
         """Return second runs that no person has looked into, the oldest first."""
@@ -307,15 +307,15 @@ def _refuse_detached(connection: Connection, submission_key: str, receipt: Recei
 
 def detach_outputs(change: NightChange, submission_key: str, run_id: str) -> None:
     """Detach a run's outputs from their row; what is stored stays in the bucket."""
-    mine = outputs.c.submission_key == submission_key
+    of_run = outputs.c.submission_key == submission_key
     kept = ("submission_key", "output_index", "output_id", "bucket", "s3_key", "sha256")
-    rows = change.connection.execute(select(*(outputs.c[name] for name in kept)).where(mine))
+    rows = change.connection.execute(select(*(outputs.c[name] for name in kept)).where(of_run))
     values = [
         {**row, "provider_run_id": run_id, "detached_at": change.now} for row in rows.mappings()
     ]
     if values:
         change.connection.execute(insert(detached_outputs), values)
-        change.connection.execute(delete(outputs).where(mine))
+        change.connection.execute(delete(outputs).where(of_run))
 
 
 def _settle_second(

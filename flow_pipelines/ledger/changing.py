@@ -96,13 +96,13 @@ class NightChange:
 
         Their rows have the columns that `move` and `write` account by, and no others.
         """
-        found: list[RowMapping] = []
+        rows: list[RowMapping] = []
         for chunk in chunks(sorted(keys)):
             query = _locking(select(*_ACCOUNTED), chunk, self.night)
             if state is not None:
                 query = query.where(submissions.c.state == state)
-            found += self.connection.execute(query).mappings().all()
-        return found
+            rows += self.connection.execute(query).mappings().all()
+        return rows
 
     def move(self, rows: Sequence[RowMapping], after: SubmissionState, **values: Any) -> None:
         """Change the state of locked `rows`, and `values` with it. Raises: IllegalTransition."""
@@ -242,8 +242,8 @@ _ACCOUNTED = (
 
 
 def _locking(query: Select[Any], keys: Collection[str], night: Night) -> Select[Any]:
-    found = query.where(_s.submission_key.in_(keys), *of_night(night))
-    return found.order_by(_s.submission_key).with_for_update()
+    narrowed = query.where(_s.submission_key.in_(keys), *of_night(night))
+    return narrowed.order_by(_s.submission_key).with_for_update()
 
 
 def utc_day(moment: datetime) -> str:

@@ -87,18 +87,18 @@ class Importing:
         asks. It is frozen, unless no row of it was planned here: then `plan` still adds the others.
         Safe to repeat, and to do twice at once.
         """
-        newest = max(entries, key=lambda one: (one.sent.generation, one.sent.intents))
+        newest = max(entries, key=lambda entry: (entry.sent.generation, entry.sent.intents))
         with self._database.write() as connection:
             for workflow in workflows:
                 keep_workflow(self._database, connection, workflow)
             ensure_night(self._database, connection, newest.plan)
             with locked_night(self._database, connection, night) as change:
                 _freeze_what_was_planned(change)
-                taken = [one for one in entries if _take(change, one)]
+                taken = [entry for entry in entries if _take(change, entry)]
                 self._regenerated(change, taken)
                 if taken:
-                    _hold(change, max(one.sent.generation for one in taken))
-                return [one.sent.submission_key for one in taken]
+                    _hold(change, max(entry.sent.generation for entry in taken))
+                return [entry.sent.submission_key for entry in taken]
 
     def note_place(self, night: Night, place: str) -> bool:
         """Note that a night is bought with the bucket and prefix `place`; True: `journaled`."""
@@ -134,7 +134,7 @@ class Importing:
             return {row[0]: row[1] for row in connection.execute(query)}
 
     def _regenerated(self, change: NightChange, taken: Sequence[JournalEntry]) -> None:
-        for again in {one.regeneration for one in taken if one.regeneration is not None}:
+        for again in {entry.regeneration for entry in taken if entry.regeneration is not None}:
             query = self._database.upsert(regenerations).values(regeneration_values(again))
             change.connection.execute(query.on_conflict_do_nothing())
 
@@ -188,9 +188,9 @@ def _remember_decisions(change: NightChange, entry: JournalEntry) -> None:
     query = select(columns.action, columns.at).where(columns.submission_key == key)
     known = {(row[0], row[1]) for row in change.connection.execute(query)}
     values = [
-        {"submission_key": key, **one._asdict()}
-        for one in entry.decisions
-        if (one.action, one.at) not in known
+        {"submission_key": key, **decision._asdict()}
+        for decision in entry.decisions
+        if (decision.action, decision.at) not in known
     ]
     if values:
         change.connection.execute(insert(settlements), values)

@@ -52,7 +52,7 @@ def follow_table(
 
 
 class _Table:
-    """The rows of the table as submissions, beside those that may follow it."""
+    """Submissions that may still change, each with the values that the table has for it now."""
 
     def __init__(
         self,
@@ -142,9 +142,9 @@ def _forget(
 
 
 def _mend_planned(change: NightChange, table: _Table) -> int:
-    found = table.loose[_S.PLANNED]
-    change.move([row for row, new in found if new is None], _S.CANCELED, reason=_LEFT)
-    changed = [(row, new) for row, new in found if new and _differs(row, new, _COMPARED)]
+    planned = table.loose[_S.PLANNED]
+    change.move([row for row, new in planned if new is None], _S.CANCELED, reason=_LEFT)
+    changed = [(row, new) for row, new in planned if new and _differs(row, new, _COMPARED)]
     anew = [row for row, new in changed if _differs(row, new, _REQUEST)]
     change.write(anew, waits_for=table.next_ask)
     change.rewrite([new for _, new in changed])
@@ -152,19 +152,19 @@ def _mend_planned(change: NightChange, table: _Table) -> int:
 
 
 def _mend_refused(change: NightChange, table: _Table) -> int:
-    found = table.loose[_S.FAILED]
+    refused = table.loose[_S.FAILED]
     cleared = {"error_code": None, "error_message": None}
-    gone = [row for row, new in found if new is None]
+    gone = [row for row, new in refused if new is None]
     change.move(gone, _S.PLANNED, **cleared)
     keys = [row["submission_key"] for row in gone]
     change.move(change.lock_submissions(keys), _S.CANCELED, reason=_LEFT)
-    there = [(row, new) for row, new in found if new]
-    mended = [(row, new) for row, new in there if _differs(row, new, _REFUSED_FOR)]
+    in_table = [(row, new) for row, new in refused if new]
+    mended = [(row, new) for row, new in in_table if _differs(row, new, _REFUSED_FOR)]
     rows = [row for row, _ in mended]
     change.move(rows, _S.PLANNED, reason=_MENDED, waits_for=table.next_ask, **cleared)
     change.lower_goal(len(gone) + len(rows))
     change.rewrite([new for _, new in mended])
-    same = [(row, new) for row, new in there if not _differs(row, new, _REFUSED_FOR)]
+    same = [(row, new) for row, new in in_table if not _differs(row, new, _REFUSED_FOR)]
     retold = [new for row, new in same if _differs(row, new, _OF_THE_ROW)]
     change.rewrite([{name: new[name] for name in _KEPT_TRUE} for new in retold])
     return len(mended)

@@ -1,4 +1,4 @@
-"""Polling: who has claimed which provider run, and what its reports change."""
+"""Claim provider runs that are due for a poll, and write what their reports change."""
 
 from __future__ import annotations
 

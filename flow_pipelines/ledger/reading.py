@@ -1,4 +1,4 @@
-"""Reading: submissions, nights, outputs and sums, as people and sensors ask for them."""
+"""Queries for submissions, nights and outputs."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Reading(Sums):
     def submission(self, submission_key: str) -> Submission:
         """Return one submission. Raises: SubmissionNotFound."""
         query = select(submissions).where(_s.submission_key == submission_key)
-        found = self._submissions(query)
-        if not found:
+        rows = self._submissions(query)
+        if not rows:
             raise SubmissionNotFound(f"no submission {submission_key} in this ledger")
-        return found[0]
+        return rows[0]
 
     def submissions(
         self, night: Night, *, states: Collection[SubmissionState] | None = None
@@ -120,8 +120,8 @@ class Reading(Sums):
         """
         query = self._search(wanted)
         with self._database.read() as connection:
-            found = connection.execute(query, execution_options={"yield_per": PAGE})
-            yield from (to_submission(row) for row in found.mappings())
+            rows = connection.execute(query, execution_options={"yield_per": PAGE})
+            yield from (to_submission(row) for row in rows.mappings())
 
     def count_found(self, **wanted: Unpack[Search]) -> int:
         """Return how many submissions `search_all` gives."""
@@ -189,19 +189,19 @@ class Reading(Sums):
 
     def night(self, night: Night) -> NightRecord | None:
         """Return a night with its counts; None when it was never planned."""
-        found = self._nights(select(nights).where(*of_night(night, nights)))
-        return found[0] if found else None
+        records = self._nights(select(nights).where(*of_night(night, nights)))
+        return records[0] if records else None
 
     def night_records(self, wanted: Collection[Night]) -> Mapping[Night, NightRecord]:
         """Return those of these nights that were ever planned, with their counts."""
-        found: dict[Night, NightRecord] = {}
+        records: dict[Night, NightRecord] = {}
         for chunk in chunks(sorted(set(wanted))):
             query = select(nights).where(
                 nights.c.batch.in_(sorted({night.batch for night in chunk})),
                 nights.c.partition_key.in_(sorted({night.partition_key for night in chunk})),
             )
-            found |= {record.night: record for record in self._nights(query)}
-        return {night: found[night] for night in wanted if night in found}
+            records |= {record.night: record for record in self._nights(query)}
+        return {night: records[night] for night in wanted if night in records}
 
     def nights_to_do(self, batches: Collection[str], limit: int = 200) -> Sequence[NightRecord]:
         """Return nights of these batches that have something planned, unsettled, in flight, not in
@@ -263,30 +263,30 @@ class Reading(Sums):
             .order_by(columns.submission_key, columns.output_index)
             .limit(limit)
         )
-        return [one for found in self._outputs(query).values() for one in found]
+        return [output for group in self._outputs(query).values() for output in group]
 
     def outputs_of(self, submission_keys: Collection[str]) -> Mapping[str, Sequence[Output]]:
         """Return the outputs of these submissions by their key, in their order."""
-        found: dict[str, Sequence[Output]] = {}
+        by_submission: dict[str, Sequence[Output]] = {}
         for chunk in chunks(sorted(submission_keys)):
             query = (
                 select(outputs)
                 .where(outputs.c.submission_key.in_(chunk))
                 .order_by(outputs.c.submission_key, outputs.c.output_index)
             )
-            found |= self._outputs(query)
-        return found
+            by_submission |= self._outputs(query)
+        return by_submission
 
     def _submissions(self, query: Select[Any]) -> Sequence[Submission]:
         with self._database.read() as connection:
             return [to_submission(row) for row in connection.execute(query).mappings()]
 
     def _outputs(self, query: Select[Any]) -> dict[str, Sequence[Output]]:
-        found: dict[str, list[Output]] = {}
+        by_submission: dict[str, list[Output]] = {}
         with self._database.read() as connection:
             for row in connection.execute(query).mappings():
-                found.setdefault(row["submission_key"], []).append(to_output(row))
-        return dict(found)
+                by_submission.setdefault(row["submission_key"], []).append(to_output(row))
+        return dict(by_submission)
 
     def _nights(self, query: Select[Any]) -> Sequence[NightRecord]:
         with self._database.read() as connection:

@@ -27,10 +27,10 @@ def count_for_ask(
 
     Stops the night when the first of them that ended all failed, as many as it says.
     """
-    mine = [row for row in rows if row["ask"] == change.value("asks")]
-    ended = [row for row in mine if _S(row["state"]) in IN_FLIGHT]
+    sent_for_ask = [row for row in rows if row["ask"] == change.value("asks")]
+    ended = [row for row in sent_for_ask if _S(row["state"]) in IN_FLIGHT]
     if after is _S.SUBMITTED:
-        _increment(change, "ask_accepted", len(mine))
+        _increment(change, "ask_accepted", len(sent_for_ask))
     elif after is _S.SUCCEEDED:
         _increment(change, "ask_succeeded", len(ended))
     elif after is _S.FAILED:
@@ -48,9 +48,11 @@ def check_asked_for(change: NightChange, row: RowMapping, planned: Submission | 
         raise WaitsForAsk(row["submission_key"], row["state"], _S.SUBMITTING)
 
 
-def refuse(change: NightChange, row: RowMapping, told: tuple[str | None, str, str | None]) -> None:
+def refuse(
+    change: NightChange, row: RowMapping, answer: tuple[str | None, str, str | None]
+) -> None:
     """Mark a row as failed; stop the night if all are. `told`: code, message, refusal kind."""
-    code, message, refusal = told
+    code, message, refusal = answer
     change.move(
         [row],
         _S.FAILED,

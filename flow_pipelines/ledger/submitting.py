@@ -1,4 +1,4 @@
-"""Submitting: intents, receipts, and what happens when there is none."""
+"""Write intents and receipts, and what becomes of a submission without a receipt."""
 
 from __future__ import annotations
 
@@ -198,12 +198,12 @@ class Submitting:
         if night is not None:
             query = query.where(*of_night(night, nights))
         with self._database.read() as connection:
-            found = [night_of(where) for where in connection.execute(query).mappings()]
+            submitting = [night_of(where) for where in connection.execute(query).mappings()]
         parked: list[Submission] = []
-        if found:
+        if submitting:
             with self._database.write() as connection:
-                for one in found:
-                    with locked_night(self._database, connection, one) as change:
+                for submitting_night in submitting:
+                    with locked_night(self._database, connection, submitting_night) as change:
                         parked += _park_abandoned(change, owner)
         return parked
 
@@ -340,10 +340,10 @@ def _park_abandoned(change: NightChange, owner: str) -> Sequence[Submission]:
 
 def _nights_of(connection: Connection, keys: Collection[str]) -> Sequence[Night]:
     columns = submissions.c
-    found: set[Night] = set()
+    nights_of_keys: set[Night] = set()
     for chunk in chunks(sorted(keys)):
         query = select(columns.batch, columns.partition_key).where(
             columns.submission_key.in_(chunk)
         )
-        found |= {Night(*row) for row in connection.execute(query.distinct())}
-    return sorted(found)
+        nights_of_keys |= {Night(*row) for row in connection.execute(query.distinct())}
+    return sorted(nights_of_keys)

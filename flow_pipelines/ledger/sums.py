@@ -42,8 +42,8 @@ class Sums:
         sums = (func.sum(nights.c[name]) for name in COUNT_COLUMNS.values())
         query = select(*sums).where(nights.c.batch.in_(sorted(batches)))
         with self._database.read() as connection:
-            found = connection.execute(query).one()
-        return {state: int(n) for state, n in zip(COUNT_COLUMNS, found, strict=True) if n}
+            counts = connection.execute(query).one()
+        return {state: int(n) for state, n in zip(COUNT_COLUMNS, counts, strict=True) if n}
 
     def tallies(self, night: Night) -> Sequence[Tally]:
         """Sum a night up, by generation and state."""
@@ -51,12 +51,12 @@ class Sums:
 
     def tallies_of(self, wanted: Collection[Night]) -> Mapping[Night, Sequence[Tally]]:
         """Sum up each of these nights; nothing where it has no submissions."""
-        found: dict[Night, list[Tally]] = {night: [] for night in wanted}
+        tallies: dict[Night, list[Tally]] = {night: [] for night in wanted}
         with self._database.read() as connection:
-            for chunk in chunks(sorted(found)):
+            for chunk in chunks(sorted(tallies)):
                 for row in connection.execute(_tallies_query(chunk)).mappings():
-                    found[night_of(row)].append(_tally(row))
-        return found
+                    tallies[night_of(row)].append(_tally(row))
+        return tallies
 
     def reserved_usd(self, resource: str, day: datetime) -> Decimal:
         """Return what counts against the account's daily budget on the UTC day of `day`."""
@@ -65,8 +65,8 @@ class Sums:
             columns.resource == resource, columns.day == utc_day(day)
         )
         with self._database.read() as connection:
-            found: Decimal | None = connection.execute(query).scalar_one_or_none()
-        return Decimal(0) if found is None else found
+            reserved: Decimal | None = connection.execute(query).scalar_one_or_none()
+        return Decimal(0) if reserved is None else reserved
 
     def cost_lines(
         self,
@@ -83,14 +83,14 @@ class Sums:
         query = _cost_query(batches, since)
         with self._database.read() as connection:
             if changed_since is None:
-                found = list(connection.execute(query).mappings())
+                rows = list(connection.execute(query).mappings())
             else:
                 # Batch by batch: a join, or pairs of names, would be looked for in every night.
-                found = []
+                rows = []
                 for batch, keys in _changed(connection, changed_since).items():
-                    for some in chunks(keys):
-                        of_batch = query.where(_s.batch == batch, _s.partition_key.in_(some))
-                        found += connection.execute(of_batch).mappings()
+                    for some_keys in chunks(keys):
+                        of_batch = query.where(_s.batch == batch, _s.partition_key.in_(some_keys))
+                        rows += connection.execute(of_batch).mappings()
         return [
             CostLine(
                 night=night_of(row),
@@ -101,7 +101,7 @@ class Sums:
                 bought_at=row["bought_at"],
                 **_sums(row),
             )
-            for row in found
+            for row in rows
         ]
 
     def spend(self, since: datetime, until: datetime) -> Sequence[SpendLine]:
@@ -117,9 +117,9 @@ class Sums:
             .order_by(*keys)
         )
         with self._database.read() as connection:
-            found = connection.execute(query).mappings().all()
+            rows = connection.execute(query).mappings().all()
         return [
-            SpendLine(provider=row["provider"], batch=row["batch"], **_sums(row)) for row in found
+            SpendLine(provider=row["provider"], batch=row["batch"], **_sums(row)) for row in rows
         ]
 
 
@@ -168,11 +168,11 @@ def _changed(connection: Connection, since: datetime) -> dict[str, list[str]]:
     """Return the partition keys of the nights that changed, by batch."""
     columns = nights.c
     query = select(columns.batch, columns.partition_key).where(columns.changed_at >= since)
-    found: dict[str, list[str]] = {}
+    partition_keys: dict[str, list[str]] = {}
     # Sorted here: ORDER BY makes the database scan the index from the first night.
     for batch, partition_key in sorted(tuple(row) for row in connection.execute(query)):
-        found.setdefault(batch, []).append(partition_key)
-    return found
+        partition_keys.setdefault(batch, []).append(partition_key)
+    return partition_keys
 
 
 def _cost_query(batches: Collection[str] | None, since: datetime | None) -> Select[Any]:

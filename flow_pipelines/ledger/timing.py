@@ -52,8 +52,8 @@ class Timing:
             columns.attention.is_(True), columns.resource == resource
         )
         with self._database.read() as connection:
-            found = connection.execute(query).one()
-        return Workload(waiting=int(found[0] or 0), in_flight=int(found[1] or 0))
+            counts = connection.execute(query).one()
+        return Workload(waiting=int(counts[0] or 0), in_flight=int(counts[1] or 0))
 
 
 def measure(
@@ -81,13 +81,13 @@ def measure(
 
 def _bounds(row: RowMapping, report: RunReport, since: datetime, now: datetime) -> dict[str, Any]:
     at_most = max((now - since) // _MILLISECOND, 0)
-    asked = row["asked_at"]
-    at_work = 0 if asked is None else (asked - since) // _MILLISECOND
+    at_work_at = row["asked_at"]
+    at_work = 0 if at_work_at is None else (at_work_at - since) // _MILLISECOND
     at_least = max(at_work, report.run_ms or 0, report.flotime_ms or 0)
     at_least = min(at_least, at_most)
     if report.finished_at is not None:
         # Their clock may not be ours: what polls saw is the frame.
-        told = (report.finished_at - since) // _MILLISECOND
-        if at_least <= told <= at_most:
-            at_least = at_most = told
+        reported_ms = (report.finished_at - since) // _MILLISECOND
+        if at_least <= reported_ms <= at_most:
+            at_least = at_most = reported_ms
     return {"at_least_ms": at_least, "at_most_ms": at_most}

@@ -51,7 +51,10 @@ def each_account(
 def by_account(
     work: Workplace, submissions: Iterable[Submission], note: Callable[[str], None]
 ) -> Iterator[tuple[Ports, Sequence[Submission]]]:
-    """Yield submissions with the ports of the account that they were sent with, as above."""
+    """Yield submissions grouped by the account that they were sent with, and its ports.
+
+    `note` gets a line for each that cannot be opened, as in `each_account`.
+    """
     sent_with: dict[tuple[str, str], list[Submission]] = {}
     for submission in submissions:
         sent_with.setdefault((submission.provider, submission.resource), []).append(submission)

@@ -153,9 +153,9 @@ def _is_worth_waiting(record: NightRecord, tallies: Sequence[Tally], now: dateti
         return True
     limit = timedelta(seconds=record.run_timeout_seconds)
     return any(
-        one.last_sent_at is not None and now - one.last_sent_at <= limit
-        for one in tallies
-        if one.state in IN_FLIGHT
+        tally.last_sent_at is not None and now - tally.last_sent_at <= limit
+        for tally in tallies
+        if tally.state in IN_FLIGHT
     )
 
 

@@ -30,8 +30,8 @@ def read_secrets(text: str, variable: str = SECRET_VARIABLE) -> tuple[Secret, ..
 
     Raises: ConfigurationError, naming `variable`, when there is none or one is short.
     """
-    secrets = tuple(Secret(one.strip()) for one in text.split(",") if one.strip())
-    if not secrets or any(len(one.reveal()) < SHORTEST_SECRET for one in secrets):
+    secrets = tuple(Secret(secret.strip()) for secret in text.split(",") if secret.strip())
+    if not secrets or any(len(secret.reveal()) < SHORTEST_SECRET for secret in secrets):
         raise ConfigurationError(
             f"{variable} needs {SHORTEST_SECRET} characters or more, such as from "
             "`openssl rand -hex 32`"
@@ -85,8 +85,8 @@ def name_of(submission_key: str, ledger_id: str | None) -> str:
 
 def read_name(name: str) -> tuple[str, str | None]:
     """Return the submission key and the ledger of what `name_of` made."""
-    found = _NAME.fullmatch(name)
-    return (name, None) if found is None else (found[1], found[2])
+    match = _NAME.fullmatch(name)
+    return (name, None) if match is None else (match[1], match[2])
 
 
 def is_ours(secrets: Sequence[Secret], provider: str, name: str, token: str) -> bool:
@@ -94,10 +94,10 @@ def is_ours(secrets: Sequence[Secret], provider: str, name: str, token: str) -> 
     if max(len(provider), len(name), len(token)) > _LONGEST_NAME:
         return False
     given = token.encode("utf-8", "replace")
-    found = [
+    matches = [
         hmac.compare_digest(_token(secret, provider, name).encode(), given) for secret in secrets
     ]
-    return any(found)
+    return any(matches)
 
 
 def _token(secret: Secret, provider: str, name: str) -> str:

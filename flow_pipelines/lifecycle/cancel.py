@@ -1,4 +1,4 @@
-"""Canceling: rows that were not sent are not sent, provider runs are ended where that is possible.
+"""Cancel a night: withdraw rows that were not sent, end provider runs where that is possible.
 
 Spends nothing. Whether a canceled provider run is billed is for its provider to say.
 """
@@ -65,7 +65,7 @@ def cancel_night(
     planned = _chosen(ports, night, {SubmissionState.PLANNED}, keys)
     finished = _chosen(ports, night, ENDED, keys)
     summary = CancelSummary(finished=len(finished))
-    summary.planned = ports.ledger.cancel_planned([one.submission_key for one in planned], why)
+    summary.planned = ports.ledger.cancel_planned([row.submission_key for row in planned], why)
     # Read afterwards: what was planned a moment ago may have been sent meanwhile.
     in_flight = _chosen(ports, night, IN_FLIGHT, keys)
     _cancel_in_flight(night, ports, in_flight, summary, budget_seconds)

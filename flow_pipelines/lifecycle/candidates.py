@@ -41,12 +41,12 @@ def proven(ports: Ports, submission: Submission, request: SubmitRequest) -> Sequ
     """
     if not ports.provider.capabilities.find:
         return ()
-    found = ports.provider.find(request, sent_since(submission) - timedelta(hours=1))
-    if not found:
+    receipts = ports.provider.find(request, sent_since(submission) - timedelta(hours=1))
+    if not receipts:
         return ()
     settled = ports.ledger.settlements(submission.submission_key)
     detached = {one.provider_run_id for one in settled if one.action == "detach"}
-    return [receipt for receipt in found if receipt.provider_run_id not in detached]
+    return [receipt for receipt in receipts if receipt.provider_run_id not in detached]
 
 
 def candidates(ports: Ports, submission: Submission, request: SubmitRequest) -> Sequence[Candidate]:
@@ -59,9 +59,9 @@ def candidates(ports: Ports, submission: Submission, request: SubmitRequest) -> 
         return ()
     last = submission.submitting_at or submission.planned_at
     until = last + SKEW + (LATEST if provider.capabilities.replays else timedelta())
-    found = provider.candidates(request, sent_since(submission) - SKEW, until)
-    known = ports.ledger.known_runs(provider.name, [one.provider_run_id for one in found])
-    return [one for one in found if one.provider_run_id not in known]
+    runs = provider.candidates(request, sent_since(submission) - SKEW, until)
+    known = ports.ledger.known_runs(provider.name, [run.provider_run_id for run in runs])
+    return [run for run in runs if run.provider_run_id not in known]
 
 
 def in_words(run_ids: Sequence[str], how: str = "may be its") -> str:

@@ -1,4 +1,4 @@
-"""From finished provider runs to objects in the bucket, and the night's two tables.
+"""Store the outputs of finished provider runs in the bucket, and write the night's two tables.
 
 Nothing here costs money, and everything can be repeated: an object is never overwritten, and what
 the ledger knows to be stored is not fetched again.
@@ -61,7 +61,7 @@ def collect_night(night: Night, ports: Workplace, *, owner: str) -> NightSummary
 
 
 def _store_outputs(night: Night, ports: Workplace) -> None:
-    """Store what is missing, and what was stored damaged and is there better now, page by page.
+    """Store what is missing, and better copies of what is damaged, page by page.
 
     Each run's outputs are fetched with the account that it was bought with.
     """

@@ -44,8 +44,8 @@ class Durations:
         if 1.0 - before < _NOTHING:
             return None
         wanted = before + share * (1.0 - before)
-        found = bisect_left(self._ended_by, wanted - _NOTHING)
-        return max(EDGES[min(found, _BINS - 1)], after_seconds)
+        last = bisect_left(self._ended_by, wanted - _NOTHING)
+        return max(EDGES[min(last, _BINS - 1)], after_seconds)
 
 
 def _span(shortest: float, longest: float) -> tuple[int, int]:

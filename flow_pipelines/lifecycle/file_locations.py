@@ -39,7 +39,7 @@ class FileLocations:
 
     def noted(self, outputs: Outputs) -> Outputs:
         """Return `outputs` with their bucket, noted in the ledger, where it can be told."""
-        placed = {key: [self._placed(one) for one in each] for key, each in outputs.items()}
+        placed = {key: [self._placed(output) for output in each] for key, each in outputs.items()}
         here = {key: _changed(outputs[key], each) for key, each in placed.items()}
         here = {key: indexes for key, indexes in here.items() if indexes}
         if here:

@@ -67,10 +67,10 @@ class PictureReader:
         """Return the name of a picture's content. Raises: WrongType, for what is no picture."""
         if reference not in self._seen:
             self._seen[reference] = self._look_at(reference)
-        found = self._seen[reference]
-        if isinstance(found, WrongType):
-            raise WrongType(str(found))
-        return found.name
+        picture = self._seen[reference]
+        if isinstance(picture, WrongType):
+            raise WrongType(str(picture))
+        return picture.name
 
     def keep(self, ports: Ports, batch: str) -> None:
         """Store every picture that was read in the bucket, unless it is there.

@@ -56,7 +56,7 @@ class Journal:
         ledger, place = self._ports.ledger, place_of(self._ports.store)
         if ledger.note_place(self._night, place) and complete:
             return
-        sent = (one for one in ledger.each_submission(self._night) if one.intents)
+        sent = (row for row in ledger.each_submission(self._night) if row.intents)
         with ThreadPoolExecutor(_WRITERS, thread_name_prefix="journal") as pool:
             for page in chunks(map(self._entry, sent)):
                 # Of before: one with another content is there from an earlier try, and as good.
@@ -95,8 +95,8 @@ class Journal:
 
     def _regeneration(self, generation: int) -> Regeneration | None:
         if generation and generation not in self._regenerations:
-            found = self._ports.ledger.regenerations(self._night)
-            self._regenerations = {one.generation: one for one in found}
+            regenerations = self._ports.ledger.regenerations(self._night)
+            self._regenerations = {one.generation: one for one in regenerations}
         return self._regenerations.get(generation)
 
     def _decisions(self, sent: Submission) -> tuple[Decision, ...]:

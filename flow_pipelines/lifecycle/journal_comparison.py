@@ -80,7 +80,7 @@ def compare_night(night: Night, books: LedgerAndStore, store: ImageStore | None 
     for page in chunks(_entries(journal, ahead), _PAGE):
         keys = books.ledger.import_intents(night, page, _workflows(store, page))
         taken += len(keys)
-        _attach(night, books, store, [one for one in page if one.sent.submission_key in keys])
+        _attach(night, books, store, [entry for entry in page if entry.sent.submission_key in keys])
     return Compared(taken, complete)
 
 
@@ -128,9 +128,9 @@ def _entries(journal: NightJournal, ahead: Mapping[str, int]) -> Iterator[Journa
 
 
 def _workflows(store: ImageStore, page: Sequence[JournalEntry]) -> Sequence[Workflow]:
-    versions = {(one.sent.night.batch, one.sent.workflow_version) for one in page}
-    found = [kept_workflow(store, batch, path_safe(version)) for batch, version in versions]
-    return [workflow for workflow in found if workflow is not None]
+    versions = {(entry.sent.night.batch, entry.sent.workflow_version) for entry in page}
+    workflows = [kept_workflow(store, batch, path_safe(version)) for batch, version in versions]
+    return [workflow for workflow in workflows if workflow is not None]
 
 
 def _attach(

@@ -53,15 +53,15 @@ def compare_recent(books: LedgerAndStore, after: str, *, seconds: float) -> Roun
     Goes on `after` where an earlier round ended, and looks at one night at least.
     Raises: StorageError, ConfigurationError, LedgerError.
     """
-    found = Round()
+    done = Round()
     give_up_at = books.clock.monotonic() + seconds
     for batch, folder, still in _folders(books, after, books.clock.now() - RECENT):
         if not still:
-            _compare_folder(books, batch, folder, found)
+            _compare_folder(books, batch, folder, done)
         if books.clock.monotonic() >= give_up_at:
-            found.after = f"{batch}/{folder}"
-            return found
-    return found
+            done.after = f"{batch}/{folder}"
+            return done
+    return done
 
 
 def find_behind(books: LedgerAndStore, *, seconds: float) -> tuple[Mapping[Night, int], bool]:
@@ -130,15 +130,15 @@ def _still(books: LedgerAndStore, batch: str, since: datetime) -> frozenset[str]
     return frozenset(path_safe(key) for key, changed_at in times if changed_at < since)
 
 
-def _compare_folder(books: LedgerAndStore, batch: str, folder: str, found: Round) -> None:
+def _compare_folder(books: LedgerAndStore, batch: str, folder: str, done: Round) -> None:
     try:
         night = _night(books.store, batch, folder)
         taken = compare_night(night, books).taken if night is not None else 0
     except WrongLedger as error:
-        found.words.append(str(error))
+        done.words.append(str(error))
         return
     if night is not None and taken:
-        found.words.append(in_words(night, taken, books.ledger))
+        done.words.append(in_words(night, taken, books.ledger))
 
 
 def _night(store: ImageStore, batch: str, folder: str) -> Night | None:

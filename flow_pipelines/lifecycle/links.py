@@ -42,16 +42,16 @@ def unsealed_links(ports: Ports, outputs: Iterable[Output]) -> dict[int, OutputR
 
     A link may have expired, or its provider may have forgotten it.
     """
-    found: dict[int, OutputRef] = {}
+    refs: dict[int, OutputRef] = {}
     for output in outputs:
         opens = _unsealed(ports, output)
         if opens is not None:
-            found[output.output_index] = replace(
+            refs[output.output_index] = replace(
                 plain_ref(output),
                 url=opens if output.kind == "file" else None,
                 text=opens if output.kind == "text" else None,
             )
-    return found
+    return refs
 
 
 def plain_ref(output: Output) -> OutputRef:

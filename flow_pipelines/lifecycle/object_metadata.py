@@ -1,4 +1,4 @@
-"""What each stored object says of itself, so that a picture found alone can be traced back."""
+"""Build the S3 metadata of a stored object, by which a picture found alone can be traced back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def object_metadata(
 
     `siblings` are all outputs of its run: they share the cost as the manifest will have it.
     """
-    told: dict[str, object | None] = {
+    facts: dict[str, object | None] = {
         "batch": submission.night.batch,
         "partition-key": submission.night.partition_key,
         "prompt-id": submission.prompt_id,
@@ -38,13 +38,13 @@ def object_metadata(
         **_cost(submission, output, siblings),
         "flotime-ms": submission.flotime_ms,
     }
-    return _fitted({name: _encoded(value) for name, value in told.items() if value is not None})
+    return _fitted({name: _encoded(value) for name, value in facts.items() if value is not None})
 
 
 def _cost(
     submission: Submission, output: Output, siblings: Sequence[Output]
 ) -> dict[str, object | None]:
-    sharing = sorted(one.output_index for one in siblings if one.settled_above is None)
+    sharing = sorted(sibling.output_index for sibling in siblings if sibling.settled_above is None)
     share = None
     if output.output_index in sharing:
         shares = cost_shares(submission.cost_usd, len(sharing))

@@ -31,7 +31,7 @@ class CompletedRun:
 
 
 class PendingWrite:
-    """What one collection carries of one run; it holds back the note of the latest output."""
+    """Holds back the ledger's record of a run's latest stored output, to be written with others."""
 
     def __init__(self, ports: Workplace, submission_key: str) -> None:
         """Hold nothing yet."""
@@ -107,8 +107,8 @@ def record_completed(
 
 
 def _completed_runs(ended: Iterable[Future[CompletedRun | None]]) -> Sequence[CompletedRun]:
-    told = (f.result() for f in ended if not f.cancelled() and f.exception() is None)
-    return [one for one in told if one is not None]
+    results = (f.result() for f in ended if not f.cancelled() and f.exception() is None)
+    return [run for run in results if run is not None]
 
 
 def _cancel(futures: set[Future[CompletedRun | None]]) -> None:
@@ -120,12 +120,12 @@ def _note(ports: Workplace, night: Night, runs: Sequence[CompletedRun]) -> None:
     """Note many at once; where the ledger refuses, each alone, so that one stops no other."""
     if not runs:
         return
-    found = {one.submission_key: _by_index(one) for one in runs}
+    latest = {run.submission_key: _by_index(run) for run in runs}
     try:
-        ports.ledger.record_collected(night, found)
+        ports.ledger.record_collected(night, latest)
     except LedgerError:
-        for one in runs:
-            _note_run(ports, one)
+        for run in runs:
+            _note_run(ports, run)
 
 
 def _by_index(run: CompletedRun) -> dict[int, StoredFacts]:

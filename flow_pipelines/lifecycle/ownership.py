@@ -127,7 +127,7 @@ def refuse_forgotten(record: NightRecord, ports: Workplace) -> None:
 
 def _planned_of(ports: Workplace, night: Night, keys: AbstractSet[str]) -> Sequence[str]:
     planned = ports.ledger.each_submission(night, states={SubmissionState.PLANNED})
-    return [one.submission_key for one in planned if one.submission_key in keys]
+    return [row.submission_key for row in planned if row.submission_key in keys]
 
 
 def claim_batch(ledger: RunLedger, batch: str, location: str) -> None:

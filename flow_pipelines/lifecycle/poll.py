@@ -1,4 +1,4 @@
-"""Polling provider runs within a time budget. Spends requests, never money."""
+"""Poll provider runs within a time budget. Spends requests, never money."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def durations(ports: Ports, submission: Submission) -> Durations | None:
 
     def measured() -> tuple[Durations | None]:
         times = ports.ledger.run_times(submission.provider, version)
-        bounds = [(one.at_least_seconds, one.at_most_seconds) for one in times]
+        bounds = [(run.at_least_seconds, run.at_most_seconds) for run in times]
         return (Durations(bounds) if len(bounds) >= FEWEST else None,)
 
     return ports.caches.durations.get_or(version, ports.clock.monotonic(), measured)[0]
@@ -123,8 +123,8 @@ def poll_sooner(ports: Ports, submission: Submission) -> None:
     first = submission.asked_at is None
     wait = _idle_interval(age, load)
     if first:
-        found = durations(ports, submission)
-        wait = (found and found.age_at(_FIRST[Demand.IDLE])) or poll_intervals.FIRST_SECONDS
+        measured = durations(ports, submission)
+        wait = (measured and measured.age_at(_FIRST[Demand.IDLE])) or poll_intervals.FIRST_SECONDS
     at = since + timedelta(seconds=wait)
     at = max(at, ports.clock.now())
     if at < submission.next_poll_at - timedelta(seconds=1):
@@ -139,27 +139,27 @@ def _called_back(ports: Ports, submission: Submission) -> bool:
 def _first_seconds(ports: Ports, submission: Submission) -> float:
     called_back = _called_back(ports, submission)
     plain = poll_intervals.first_poll_seconds(called_back=called_back)
-    found = durations(ports, submission)
+    measured = durations(ports, submission)
     if called_back:
-        nearly_all = found.age_at(_NEARLY_ALL) if found else None
+        nearly_all = measured.age_at(_NEARLY_ALL) if measured else None
         return max(plain, CALLBACK_FACTOR * (nearly_all or 0.0))
     wanted = demand(workload(ports, submission.resource))
-    if found is None:
+    if measured is None:
         return FIRST_UNMEASURED_SECONDS if wanted is Demand.BUSY else plain
-    return found.age_at(_FIRST[wanted]) or plain
+    return measured.age_at(_FIRST[wanted]) or plain
 
 
 def _next_seconds(
     ports: Ports, submission: Submission, report: RunReport, age: float
 ) -> float | None:
     """Return the seconds to wait, or None: nothing better than `poll_intervals` is known."""
-    load, found = workload(ports, submission.resource), durations(ports, submission)
+    load, measured = workload(ports, submission.resource), durations(ports, submission)
     wanted, left = demand(load), _left_by_progress(report, age)
     if wanted is Demand.IDLE:
         return max(_idle_interval(age, load), (left or 0.0) / 2)
     if left is not None:
         return max(left * 1.2, SHORTEST_SECONDS)
-    at = found.age_at(_NEXT[wanted], age) if found else None
+    at = measured.age_at(_NEXT[wanted], age) if measured else None
     if at is None:
         return None
     grown = age * poll_intervals.GROWTH if report.state is SubmissionState.QUEUED else 0.0

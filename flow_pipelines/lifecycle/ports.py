@@ -144,12 +144,12 @@ class Ports(Sources):
 
     def for_account(self, resource: str, provider: str) -> Ports:
         """Return the ports of the account that a submission was sent with; see `Workplace`."""
-        found = self if resource == self.resource else self.others(resource)
-        if found.provider.name != provider:
+        ports = self if resource == self.resource else self.others(resource)
+        if ports.provider.name != provider:
             raise AccountMissing(
-                f"the resource {resource!r} is {found.provider.name}'s here, not {provider}'s"
+                f"the resource {resource!r} is {ports.provider.name}'s here, not {provider}'s"
             )
-        return found
+        return ports
 
 
 def submit_lease(night: Night) -> str:

@@ -101,16 +101,16 @@ class Answer:
         """Write that no run came of it, or perhaps one, in the first way that is still open."""
 
         def write() -> None:
-            told = ""
+            reason = ""
             for way in ways:
                 try:
                     way()
                 except IllegalTransition as error:
-                    told = str(error)
+                    reason = str(error)
                 else:
                     return
             # Somebody settled it when our lease had ended, or looks into it.
-            self._ports.log(f"{self._key}: the answer to its submit arrived late: {told}")
+            self._ports.log(f"{self._key}: the answer to its submit arrived late: {reason}")
 
         self._offer(write)
 

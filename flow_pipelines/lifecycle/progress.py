@@ -73,21 +73,23 @@ class NightProgress:
             (self.submitting, "being sent"),
             (self.planned, "planned"),
         )
-        told = [f"{self.succeeded} of {self.rows} done"]
-        told += [f"{count} {word}" for count, word in counts if count]
-        told.append(f"{money(self.cost_usd)} so far" if self.under_way else money(self.cost_usd))
+        parts = [f"{self.succeeded} of {self.rows} done"]
+        parts += [f"{count} {word}" for count, word in counts if count]
+        parts.append(f"{money(self.cost_usd)} so far" if self.under_way else money(self.cost_usd))
         if self.expected_end_at is not None:
-            told.append(f"ends about {self.expected_end_at:%H:%M} UTC")
-        return f"{self.night}: {', '.join(told)}"
+            parts.append(f"ends about {self.expected_end_at:%H:%M} UTC")
+        return f"{self.night}: {', '.join(parts)}"
 
 
 def night_progress(night: Night, tallies: Sequence[Tally], now: datetime) -> NightProgress:
     """Count a night by its `tallies`, all generations of them."""
-    generation = max((one.generation for one in tallies), default=0)
-    current = [one for one in tallies if one.generation == generation or one.state not in ENDED]
+    generation = max((tally.generation for tally in tallies), default=0)
+    current = [
+        tally for tally in tallies if tally.generation == generation or tally.state not in ENDED
+    ]
     counts: Counter[SubmissionState] = Counter()
-    for one in current:
-        counts[one.state] += one.rows
+    for tally in current:
+        counts[tally.state] += tally.rows
     in_flight = sum(counts[state] for state in IN_FLIGHT)
     left = in_flight + counts[_S.PLANNED] + counts[_S.SUBMITTING]
     return NightProgress(
@@ -102,7 +104,7 @@ def night_progress(night: Night, tallies: Sequence[Tally], now: datetime) -> Nig
         in_flight=in_flight,
         planned=counts[_S.PLANNED],
         submitting=counts[_S.SUBMITTING],
-        cost_usd=sum((one.cost_usd for one in tallies), Decimal(0)),
+        cost_usd=sum((tally.cost_usd for tally in tallies), Decimal(0)),
         expected_end_at=_expected_end(current, left, now),
     )
 
@@ -112,11 +114,11 @@ def _expected_end(tallies: Sequence[Tally], left: int, now: datetime) -> datetim
 
     That pace is the provider's where runs queue there, and ours where sending is what takes time.
     """
-    ends = sum(one.ends for one in tallies)
+    ends = sum(tally.ends for tally in tallies)
     if not left or ends < FEWEST_ENDED:
         return None
-    first = min(one.first_end_at for one in tallies if one.first_end_at)
-    last = max(one.last_end_at for one in tallies if one.last_end_at)
+    first = min(tally.first_end_at for tally in tallies if tally.first_end_at)
+    last = max(tally.last_end_at for tally in tallies if tally.last_end_at)
     wait = (last - first) / (ends - 1) * left
     return now + wait if timedelta(0) < wait <= LONGEST_FORECAST else None
 

@@ -1,4 +1,4 @@
-"""Settling what processes before this one left behind, at every start of work on a night.
+"""Settle what earlier processes left behind, at every start of work on a night.
 
 What was being sent when a process died becomes unresolved; what is proven is attached. Every start
 of `provider_runs`, of `images` and of `flow-pipelines collect` comes through `open_night`.
@@ -75,18 +75,18 @@ def _settle_due(ports: Ports, unresolved: Collection[Submission]) -> int:
     """Search for each due submission's run, then replay those that were not found."""
     now = ports.clock.now()
     settled, lost = 0, []
-    for submission in [one for one in unresolved if is_due(one, now)][:LOOK_UPS]:
+    for submission in [row for row in unresolved if is_due(row, now)][:LOOK_UPS]:
         request = submit_request(ports, submission)
-        found = _proven(ports, submission, request)
-        if len(found) == 1:
-            settled += _attach(ports, submission, found[0], "found at the provider by its name")
+        receipts = _proven(ports, submission, request)
+        if len(receipts) == 1:
+            settled += _attach(ports, submission, receipts[0], "found at the provider by its name")
         elif may_replay(ports, submission):
             lost.append((submission, request))
         else:
             wait = min(max(age_seconds(submission, now), SHORTEST_SECONDS), LONGEST_SECONDS)
-            told = _choice(ports, submission, request, found)
-            _put_off(ports, submission, now + timedelta(seconds=wait), told)
-    return settled + sum(_replay(ports, *one) for one in lost[:REPLAYS])
+            choice = _choice(ports, submission, request, receipts)
+            _put_off(ports, submission, now + timedelta(seconds=wait), choice)
+    return settled + sum(_replay(ports, *row) for row in lost[:REPLAYS])
 
 
 def _proven(ports: Ports, submission: Submission, request: SubmitRequest) -> Sequence[Receipt]:
@@ -119,8 +119,8 @@ def _replay(ports: Ports, submission: Submission, request: SubmitRequest) -> boo
         receipt = replay(ports, submission, with_inputs(ports, submission, request))
     except KeyAlreadyKnown as error:
         ports.ledger.note_key_known(key, str(error))
-        told = "; ".join(filter(None, (str(error), _choice(ports, submission, request))))
-        _put_off(ports, submission, ports.ledger.submission(key).next_poll_at, told)
+        reason = "; ".join(filter(None, (str(error), _choice(ports, submission, request))))
+        _put_off(ports, submission, ports.ledger.submission(key).next_poll_at, reason)
         return False
     except (ProviderError, StorageError, LeaseLost) as error:
         ports.log(f"{key}: the copy's answer tells nothing of the first: {error}")
@@ -128,8 +128,8 @@ def _replay(ports: Ports, submission: Submission, request: SubmitRequest) -> boo
     return receipt is not None and _attach(ports, submission, receipt, "known by its key")
 
 
-def _put_off(ports: Ports, submission: Submission, until: datetime | None, told: str) -> None:
-    reason = told or submission.reason or "its outcome is unknown"
+def _put_off(ports: Ports, submission: Submission, until: datetime | None, why: str) -> None:
+    reason = why or submission.reason or "its outcome is unknown"
     ports.ledger.postpone_poll(submission.submission_key, until or ports.clock.now(), reason)
 
 
@@ -161,7 +161,7 @@ def open_night(night: Night, work: Workplace, *, owner: str) -> None:
             f"{night}: {len(parked)} submission(s) were being sent when their process ended; "
             "perhaps bought, so they are not sent again until that is known"
         )
-    waiting = [one for one in work.ledger.outstanding(night=night) if one.unresolved]
+    waiting = [item for item in work.ledger.outstanding(night=night) if item.unresolved]
     for ports in each_account(work, waiting, work.log):
         try:
             left = recover(ports, night=night).waiting

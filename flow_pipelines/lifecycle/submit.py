@@ -167,7 +167,7 @@ class _Submitting:
         self.journal = Journal(ports, self.night)
         self.started_at = ports.clock.now()
         self.summary = SubmitSummary()
-        self.rest: Iterator[Submission] = iter(())
+        self.remaining: Iterator[Submission] = iter(())
         self.refusals: Counter[str] = Counter()
 
     def submit(self, limit: int | None) -> SubmitSummary:
@@ -176,8 +176,8 @@ class _Submitting:
             return self.summary
         if not self._account_is_unchanged():
             return self.summary
-        self.rest = islice(to_send(self.ports.ledger, self.record, PAGE), limit)
-        for submission in self.rest:
+        self.remaining = islice(to_send(self.ports.ledger, self.record, PAGE), limit)
+        for submission in self.remaining:
             while self.summary.stopped is None and not self._attempt(submission):
                 pass
             if self.summary.stopped is not None:
@@ -338,11 +338,11 @@ class _Submitting:
         """Park what an earlier intent may have bought: that its key is known proves no run."""
         answer.key_known(str(error))
         try:
-            found = [one.provider_run_id for one in candidates(self.ports, sent, request)]
+            run_ids = [run.provider_run_id for run in candidates(self.ports, sent, request)]
         except ProviderError as problem:
             self.ports.log(f"{sent.submission_key}: no candidates could be listed: {problem}")
-            found = []
-        self._park(sent, answer, "; ".join(filter(None, (str(error), in_words(found)))))
+            run_ids = []
+        self._park(sent, answer, "; ".join(filter(None, (str(error), in_words(run_ids)))))
 
     def _park(self, sent: Submission, answer: Answer, reason: str) -> None:
         answer.unknown(reason)
@@ -382,7 +382,7 @@ class _Submitting:
 
     def _skip_rest(self, first: Submission, error: BudgetExceeded) -> None:
         # Only what was asked for: rows beyond a limit stay planned.
-        for page in chunks(chain([first], self.rest), PAGE):
+        for page in chunks(chain([first], self.remaining), PAGE):
             keys = [submission.submission_key for submission in page]
             self.summary.skipped += self.ports.ledger.skip(keys, str(error))
         self.summary.over_budget = True

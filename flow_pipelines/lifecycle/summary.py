@@ -136,9 +136,9 @@ def summarize_night(ledger: RunLedger, night: Night) -> NightSummary:
 def _newest(ledger: RunLedger, night: Night) -> Mapping[tuple[str, int], int]:
     """Return the latest generation of each row and copy."""
     newest: Counter[tuple[str, int]] = Counter()
-    for one in ledger.each_submission(night):
-        row = (one.prompt_id, one.copy)
-        newest[row] = max(newest[row], one.generation)
+    for submission in ledger.each_submission(night):
+        row = (submission.prompt_id, submission.copy)
+        newest[row] = max(newest[row], submission.generation)
     return newest
 
 

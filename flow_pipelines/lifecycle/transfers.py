@@ -111,7 +111,7 @@ def _note_nameless(run: CollectedRun, output: Output, links: Links) -> bool:
     A version before took a picture whose link was signed anew in its path for one more picture, of
     the same file name. An answer that merely leaves a picture out proves nothing of the kind.
     """
-    named = {one.file_name for one in run.outputs if one.output_index in links.refs}
+    named = {known.file_name for known in run.outputs if known.output_index in links.refs}
     if links.name_all and is_named_by_link(output) and output.file_name in named - {None}:
         why = "it is a picture of this run that is known under another output already"
         record_problem(run.ports, output, why, settled_above=NEVER)

@@ -61,14 +61,14 @@ def verify_night(night: Night, ledger: RunLedger, store: ImageStore) -> NightFil
     files, looks = 0, _Looks(store)
     with ThreadPoolExecutor(LOOKS, thread_name_prefix="verify") as pool:
         for _, outputs in pages_with_locations(ledger, store, night):
-            each = [one for found in outputs.values() for one in found if _counts(one)]
+            each = [output for group in outputs.values() for output in group if _counts(output)]
             files += len(each)
             problems += [problem for problem in pool.map(looks.look, each) if problem]
     problems = list(_noted(night, ledger, store, problems))
     return NightFiles(night=night, files=files, problems=problems)
 
 
-def repair_night(found: NightFiles, ports: Workplace, *, owner: str) -> NightFiles:
+def repair_night(checked: NightFiles, ports: Workplace, *, owner: str) -> NightFiles:
     """Collect again what is missing, through the accounts it was bought with; look once more.
 
     It and the night's tables go to the bucket and prefix of now, wherever they were before.
@@ -78,16 +78,16 @@ def repair_night(found: NightFiles, ports: Workplace, *, owner: str) -> NightFil
     ConfigurationError.
     """
     missing: dict[str, dict[int, StoredFacts]] = defaultdict(dict)
-    for output in (one.output for one in found.problems if one.kind == "missing"):
+    for output in (problem.output for problem in checked.problems if problem.kind == "missing"):
         if output.stored is not None:
             missing[output.submission_key][output.output_index] = output.stored
     if not missing:
-        return found
-    lease = collect_lease(found.night)
+        return checked
+    lease = collect_lease(checked.night)
     with held_lease(ports, lease, owner, wait_seconds=LEASE_WAIT_SECONDS):
         for key, each in missing.items():
             ports.ledger.record_missing(key, each, f"{LOST}it is not in the bucket any more")
-        collect_night(found.night, ports, owner=owner)
+        collect_night(checked.night, ports, owner=owner)
     now = ports.ledger.outputs_of(list(missing))
     fetched = [
         uri_of(output.stored) or output.stored.s3_key
@@ -95,7 +95,7 @@ def repair_night(found: NightFiles, ports: Workplace, *, owner: str) -> NightFil
         for output in now.get(key, ())
         if output.stored is not None and output.output_index in each
     ]
-    return replace(verify_night(found.night, ports.ledger, ports.store), fetched=fetched)
+    return replace(verify_night(checked.night, ports.ledger, ports.store), fetched=fetched)
 
 
 def _counts(output: Output) -> bool:
@@ -117,39 +117,37 @@ class _Looks:
         bucket = facts.bucket or self._store.bucket
         if bucket not in self._closed:
             try:
-                there = store_of(self._store, facts).inspect(facts.s3_key)
+                stored_object = store_of(self._store, facts).inspect(facts.s3_key)
             except (StorageError, ConfigurationError) as error:
                 self._closed[bucket] = str(error)
             else:
-                return _compared(output, facts, there)
+                return _compared(output, facts, stored_object)
         says = f"s3://{bucket}/{facts.s3_key}: {self._closed[bucket]}"
         return FileProblem(kind="unseen", output=output, says=says)
 
 
-def _compared(output: Output, facts: StoredFacts, there: StoredObject | None) -> FileProblem | None:
+def _compared(output: Output, facts: StoredFacts, seen: StoredObject | None) -> FileProblem | None:
     uri = uri_of(facts)
     if uri is None:
-        return _of_unknown_place(output, facts, there)
-    if there is None:
+        return _of_unknown_place(output, facts, seen)
+    if seen is None:
         return FileProblem(kind="missing", output=output, says=uri)
-    if _same(facts, there):
+    if _same(facts, seen):
         return None
     says = (
-        f"{uri} has {there.size_bytes} bytes, SHA-256 {str(there.sha256)[:12]}…; stored were "
+        f"{uri} has {seen.size_bytes} bytes, SHA-256 {str(seen.sha256)[:12]}…; stored were "
         f"{facts.size_bytes} bytes, {facts.sha256[:12]}…"
     )
     return FileProblem(kind="differs", output=output, says=says)
 
 
-def _same(facts: StoredFacts, there: StoredObject) -> bool:
-    return (there.size_bytes, there.sha256) == (facts.size_bytes, facts.sha256)
+def _same(facts: StoredFacts, seen: StoredObject) -> bool:
+    return (seen.size_bytes, seen.sha256) == (facts.size_bytes, facts.sha256)
 
 
-def _of_unknown_place(
-    output: Output, facts: StoredFacts, there: StoredObject | None
-) -> FileProblem:
+def _of_unknown_place(output: Output, facts: StoredFacts, seen: StoredObject | None) -> FileProblem:
     """Return whether a file that may be anywhere is here: `says` is empty then."""
-    here = there is not None and _same(facts, there)
+    here = seen is not None and _same(facts, seen)
     says = "" if here else f"{facts.s3_key}: stored by an earlier release, in a bucket not noted"
     return FileProblem(kind="unknown", output=output, says=says)
 
@@ -159,11 +157,11 @@ def _noted(
 ) -> Iterator[FileProblem]:
     """Note the bucket of files that turned out to be here; return the other problems."""
     here: dict[str, list[int]] = defaultdict(list)
-    for one in problems:
-        if one.says:
-            yield one
+    for problem in problems:
+        if problem.says:
+            yield problem
         else:
-            here[one.output.submission_key].append(one.output.output_index)
+            here[problem.output.submission_key].append(problem.output.output_index)
     if here:
         ledger.note_bucket(night, here, store.bucket)
 
@@ -187,7 +185,8 @@ def missing_files(night: Night, ledger: RunLedger, store: ImageStore) -> Missing
     folders = _Folders(store)
     files = unseen = 0
     for _, outputs in pages_with_locations(ledger, store, night):
-        for facts in (one.stored for each in outputs.values() for one in each if one.stored):
+        stored = [output.stored for each in outputs.values() for output in each if output.stored]
+        for facts in stored:
             sizes = folders.sizes(facts)
             if sizes is None:
                 unseen += 1
@@ -214,7 +213,7 @@ class _Folders:
 
     def _list(self, store: ImageStore, folder: str) -> Mapping[str, int] | None:
         try:
-            return {found.key: found.size_bytes for found in store.list_objects(folder)}
+            return {listed.key: listed.size_bytes for listed in store.list_objects(folder)}
         except (StorageError, ConfigurationError) as error:
             self.why_unseen = str(error)
             return None

@@ -72,7 +72,7 @@ class JournalEntry:
             "run_timeout_seconds": self.run_timeout_seconds,
             "location": self.location,
             "regeneration": None if again is None else _of_regeneration(again),
-            "decisions": [[*one[:3], _written(one.at)] for one in self.decisions],
+            "decisions": [[*decision[:3], _written(decision.at)] for decision in self.decisions],
         }
         return json.dumps(data, sort_keys=True, indent=1) + "\n"
 

@@ -43,10 +43,10 @@ def identifier(value: Any) -> str | None:
 
 def path_part(value: Any) -> str:
     """Return an id as a part of a path. Raises: ConfigurationError, for what could be two parts."""
-    found = identifier(value)
-    if found is None:
+    part = identifier(value)
+    if part is None:
         raise ConfigurationError(f"{value!r} is not an id: letters, digits, - and _ only")
-    return found
+    return part
 
 
 def count(value: Any) -> int | None:
@@ -60,10 +60,10 @@ def amount(value: Any) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        found = Decimal(str(value))
+        parsed = Decimal(str(value))
     except (InvalidOperation, ValueError):
         return None
-    return found if found.is_finite() and 0 <= found < _TOO_MUCH else None
+    return parsed if parsed.is_finite() and 0 <= parsed < _TOO_MUCH else None
 
 
 def epoch_ms(value: Any) -> datetime | None:
@@ -79,10 +79,10 @@ def epoch_ms(value: Any) -> datetime | None:
 def moment(value: Any) -> datetime | None:
     """Read ISO 8601 with an offset; without one it could be any moment of a day."""
     try:
-        found = datetime.fromisoformat(value)
+        parsed = datetime.fromisoformat(value)
     except (ValueError, TypeError):
         return None
-    return found if found.tzinfo else None
+    return parsed if parsed.tzinfo else None
 
 
 def members(value: Any) -> Mapping[str, Any]:
@@ -115,8 +115,8 @@ def _said(part: Any) -> str:
     if isinstance(part, str):
         return part
     named = {name: part.get(name) for name in _MESSAGES + _CODES} if isinstance(part, dict) else {}
-    told = [found for found in named.values() if isinstance(found, str) and found]
-    if not told or len(told) < len(part):
+    words = [word for word in named.values() if isinstance(word, str) and word]
+    if not words or len(words) < len(part):
         return json.dumps(part)
-    message, *codes = told
+    message, *codes = words
     return f"{message} ({', '.join(codes)})" if codes else message

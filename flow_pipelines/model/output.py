@@ -195,14 +195,16 @@ def known_again(refs: Iterable[OutputRef], known: Sequence[Output]) -> dict[int,
     its path, by its place among the outputs. An output is named once, however often the answer
     names it.
     """
-    found: dict[int, OutputRef] = {}
+    recognized: dict[int, OutputRef] = {}
     left = list(refs)
     for test in (_same_id, _former_id, _same_place):
-        named = {ref.output_id for ref in found.values()}
+        named = {ref.output_id for ref in recognized.values()}
         unnamed = [ref for ref in left if ref.output_id not in named]
-        for index, ref in _pairs(unnamed, [o for o in known if o.output_index not in found], test):
-            found.setdefault(index, ref)
-    return found
+        for index, ref in _pairs(
+            unnamed, [o for o in known if o.output_index not in recognized], test
+        ):
+            recognized.setdefault(index, ref)
+    return recognized
 
 
 def names_nothing_else(refs: Iterable[OutputRef], known: Sequence[Output]) -> bool:

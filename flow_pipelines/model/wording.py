@@ -58,7 +58,7 @@ def how_to_mend(batch: str) -> str:
 
 def reported_problem(submission: Submission, outputs: Sequence[Output] = ()) -> str:
     """Return what went wrong, the provider's words before ours; empty where nothing was noted."""
-    problems = [one.problem for one in outputs if one.stored is None and one.problem]
+    problems = [output.problem for output in outputs if output.stored is None and output.problem]
     return "; ".join(filter(None, [submission.error_message or submission.reason, *problems]))
 
 

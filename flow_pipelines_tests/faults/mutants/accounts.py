@@ -17,8 +17,8 @@ ACCOUNTS = (
         edits=(
             Edit(
                 "lifecycle/ports.py",
-                "found = self if resource == self.resource else self.others(resource)",
-                "found = self",
+                "ports = self if resource == self.resource else self.others(resource)",
+                "ports = self",
             ),
         ),
         tests=(_ACCOUNTS,),

@@ -38,9 +38,9 @@ STORED_FILES = (
                 "lifecycle/verify.py",
                 "                self._closed[bucket] = str(error)\n"
                 "            else:\n"
-                "                return _compared(output, facts, there)\n",
-                "                there = None\n"
-                "            return _compared(output, facts, there)\n",
+                "                return _compared(output, facts, stored_object)\n",
+                "                stored_object = None\n"
+                "            return _compared(output, facts, stored_object)\n",
             ),
         ),
         tests=(_VERIFY,),
@@ -51,8 +51,8 @@ STORED_FILES = (
         edits=(
             Edit(
                 "lifecycle/verify.py",
-                "return (there.size_bytes, there.sha256) == (facts.size_bytes, facts.sha256)",
-                "return there.size_bytes == facts.size_bytes",
+                "return (seen.size_bytes, seen.sha256) == (facts.size_bytes, facts.sha256)",
+                "return seen.size_bytes == facts.size_bytes",
             ),
         ),
         tests=(_VERIFY,),
@@ -63,8 +63,8 @@ STORED_FILES = (
         edits=(
             Edit(
                 "lifecycle/verify.py",
-                'if one.kind == "missing"):',
-                'if one.kind in {"missing", "differs"}):',
+                'if problem.kind == "missing"):',
+                'if problem.kind in {"missing", "differs"}):',
             ),
         ),
         tests=(_VERIFY,),
