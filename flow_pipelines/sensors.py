@@ -28,7 +28,7 @@ from flow_pipelines.assets.last_night import (
     expectation_of,
     judge_all,
 )
-from flow_pipelines.assets.observations import observation, tenths_told
+from flow_pipelines.assets.observations import last_observed_tenth, observation
 from flow_pipelines.assets.sensor_tick import Item, SensorCursor, TickReport
 from flow_pipelines.assets.unlisted_runs import describe_unlisted_runs
 from flow_pipelines.clock import Clock
@@ -138,7 +138,7 @@ class _Tick:
         return self.report.result(self.cursor)
 
     def _parts(self) -> Iterator[Item]:
-        """Yield whose batches are left alone, after which each part is added on its own."""
+        """Yield other locations' batches, then run each part; an error of one leaves the others."""
         deadline = self.clock.monotonic() + BUDGET_SECONDS - RESERVE_SECONDS
         defined = batches_of(self.context.repository_def)
         batches = {key: batch for key, batch in defined.items() if batch.provider == self.provider}
@@ -168,16 +168,16 @@ class _Tick:
     def _poll(
         self, batches: Mapping[str, _SensedBatch], defined: Collection[str], deadline: float
     ) -> Iterator[str]:
-        """Poll everything that this code location has at the provider, of batches defined or not.
+        """Poll all runs that this code location has at the provider, of batches defined or not.
 
-        Of all accounts that it was sent with; and what is at providers that no sensor is left for.
+        With every account that they were sent with; also runs at providers without a sensor here.
         """
         accounts, ledger = self._accounts, self.ledger
         ledger.park_abandoned(location=self.location)
         outstanding = ledger.outstanding(location=self.location)
         waiting = [group for group in outstanding if self._serves(group.provider)]
         yield from self._closed_accounts(batches, waiting)
-        done = serve_accounts(
+        polled = serve_accounts(
             accounts,
             waiting,
             # Two ticks may overlap when one was cut off; a claim is to keep them apart.
@@ -185,9 +185,9 @@ class _Tick:
             budget_seconds=deadline - self.clock.monotonic(),
             location=self.location,
         )
-        yield from done.errors
-        if done.unresolved:
-            yield f"{done.unresolved} unresolved submission(s): see `flow-pipelines resolve`"
+        yield from polled.errors
+        if polled.unresolved:
+            yield f"{polled.unresolved} unresolved submission(s): see `flow-pipelines resolve`"
         yield from describe_unlisted_runs(
             waiting,
             ledger.nights_besides(defined, location=self.location),
@@ -250,7 +250,7 @@ class _Tick:
         """Return the accounts that a 429 holds, each with a message."""
         holds: dict[str, str] = {}
         for resource in sorted({batch.resource for batch in batches.values()}):
-            # What is wrong with an account is told by whoever polls with it.
+            # An account that cannot be opened is reported by `_poll`.
             with suppress(FlowPipelinesError):
                 until = self._accounts.open(resource).held_until()
                 if until is not None:
@@ -270,7 +270,7 @@ class _Tick:
         if generation != progress.generation:
             observed = 0
         if tenth > observed:
-            observed = tenths_told(self.context.instance, progress, key)
+            observed = last_observed_tenth(self.context.instance, progress, key)
             if tenth > observed:
                 yield observation(progress, key)
             observed = max(tenth, observed)

@@ -32,7 +32,7 @@ def observation(progress: NightProgress, partition_key: str | None) -> dg.AssetO
     )
 
 
-def tenths_told(
+def last_observed_tenth(
     instance: dg.DagsterInstance, progress: NightProgress, partition_key: str | None
 ) -> int:
     """Return the last tenth of this generation that the event log has already.

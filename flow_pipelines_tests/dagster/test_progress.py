@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from flow_pipelines.assets.observations import MOST, observation, tenths_told
+from flow_pipelines.assets.observations import MOST, last_observed_tenth, observation
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.ledger.contract import MAX_COLLECTIONS
 from flow_pipelines.lifecycle import NightProgress, night_progress
@@ -114,9 +114,9 @@ def test_a_regeneration_begins_to_count_anew(instance: dg.DagsterInstance) -> No
     instance.report_runless_asset_event(observation(first, NIGHT))
     instance.report_runless_asset_event(dg.AssetObservation(RUNS, partition=NIGHT))
 
-    assert tenths_told(instance, first, NIGHT) == 8
-    assert tenths_told(instance, first, "2026-11-03") == 0
-    assert tenths_told(instance, progress_of(generation=1, percent=10), NIGHT) == 0
+    assert last_observed_tenth(instance, first, NIGHT) == 8
+    assert last_observed_tenth(instance, first, "2026-11-03") == 0
+    assert last_observed_tenth(instance, progress_of(generation=1, percent=10), NIGHT) == 0
 
 
 def test_a_night_that_is_only_planned_is_not_observed(
