@@ -157,8 +157,8 @@ class DocumentedCall:
     """The provider's page that documents it."""
 
 
-def documented(source: str, calls: Mapping[str, str]) -> tuple[DocumentedCall, ...]:
-    """Return the calls of one page; `calls`: client's method → method and path as documented."""
+def documented(source: str, **calls: str) -> tuple[DocumentedCall, ...]:
+    """Return the calls of one page: client's method = method and path as documented."""
     return tuple(
         DocumentedCall(call=call, operation=operation, source=source)
         for operation, call in calls.items()

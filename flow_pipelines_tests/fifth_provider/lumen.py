@@ -368,24 +368,17 @@ def sign(secret: Secret, sent: str, body: bytes) -> bytes:
 
 # -- the profile: what the rooms above know before they use it --
 
-CALLS = (
-    *documented(
-        JOBS_PAGE,
-        {
-            "create_job": "POST /jobs",
-            "get_job": "GET /jobs/{id}",
-            "stop_job": "DELETE /jobs/{id}",
-            "get_preset": "GET /presets/{name}",
-            "get_account": "GET /account",
-        },
-    ),
-    *documented(
-        FILES_PAGE,
-        {
-            "upload_picture": "POST {files_url}/uploads",
-            "open_picture": "GET {files_url}/pictures/{id}",
-        },
-    ),
+CALLS = documented(
+    JOBS_PAGE,
+    create_job="POST /jobs",
+    get_job="GET /jobs/{id}",
+    stop_job="DELETE /jobs/{id}",
+    get_preset="GET /presets/{name}",
+    get_account="GET /account",
+) + documented(
+    FILES_PAGE,
+    upload_picture="POST {files_url}/uploads",
+    open_picture="GET {files_url}/pictures/{id}",
 )
 
 PROFILE = ProviderProfile(

@@ -25,19 +25,17 @@ VERDICTS: Mapping[int | str, Verdict] = {WORKFLOW_FAILED: Verdict.REJECTED}
 
 CALLS = documented(
     ENDPOINTS,
-    {
-        "execute_workflow": "POST /workflows/execute",
-        "get_execution": "GET /workflows/executions/{executionId}",
-        "list_workflows": "GET /workflows",
-        "get_workflow": "GET /workflows/{workflowId}",
-        "upload_image": "POST /storage/upload",
-        "list_images": "GET /storage/images",
-        "get_image": "GET /storage/images/{imageId}",
-        "delete_image": "DELETE /storage/images/{imageId}",
-        "list_projects": "GET /projects",
-        "create_project": "POST /projects",
-        "open_output": "GET {output.url}",
-    },
+    execute_workflow="POST /workflows/execute",
+    get_execution="GET /workflows/executions/{executionId}",
+    list_workflows="GET /workflows",
+    get_workflow="GET /workflows/{workflowId}",
+    upload_image="POST /storage/upload",
+    list_images="GET /storage/images",
+    get_image="GET /storage/images/{imageId}",
+    delete_image="DELETE /storage/images/{imageId}",
+    list_projects="GET /projects",
+    create_project="POST /projects",
+    open_output="GET {output.url}",
 )
 """Methods of the client that bear the names of FloImg's headings, `Get Image` and the like."""
 

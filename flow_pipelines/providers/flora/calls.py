@@ -34,40 +34,34 @@ WAIT_AFTER_429_SECONDS = 5.0  # where no `retry-after` is given; as FLORA's own 
 
 
 CALLS = (
-    *documented(
+    documented(
         API_PAGE,
-        {
-            "list_workspaces": "GET /workspaces",
-            "list_projects": "GET /projects",
-            "create_project": "POST /projects",
-            "retrieve_project": "GET /projects/{project_id}",
-            "list_models": "GET /models",
-            "list_techniques": "GET /techniques",
-            "retrieve_technique": "GET /techniques/{slug or technique_id}",
-        },
-    ),
-    *documented(
-        IDEMPOTENCY_PAGE, {"create_technique_run": "POST /techniques/{slug or technique_id}/runs"}
-    ),
-    *documented(
+        list_workspaces="GET /workspaces",
+        list_projects="GET /projects",
+        create_project="POST /projects",
+        retrieve_project="GET /projects/{project_id}",
+        list_models="GET /models",
+        list_techniques="GET /techniques",
+        retrieve_technique="GET /techniques/{slug or technique_id}",
+    )
+    + documented(
+        IDEMPOTENCY_PAGE, create_technique_run="POST /techniques/{slug or technique_id}/runs"
+    )
+    + documented(
         API_PAGE,
-        {
-            "retrieve_technique_run": "GET /techniques/{slug or technique_id}/runs/{run_id}",
-            "list_technique_runs": "GET /technique-runs",
-        },
-    ),
-    *documented(OUTPUTS_PAGE, {"download_output": "GET {outputs[].url}"}),
-    *documented(
+        retrieve_technique_run="GET /techniques/{slug or technique_id}/runs/{run_id}",
+        list_technique_runs="GET /technique-runs",
+    )
+    + documented(OUTPUTS_PAGE, download_output="GET {outputs[].url}")
+    + documented(
         ASSETS_PAGE,
-        {
-            "create_asset": "POST /assets",
-            "upload_file": "POST {upload.url}",
-            "complete_asset": "POST /assets/{asset_id}/complete",
-            "retry_asset": "POST /assets/{asset_id}/retry",
-            "list_assets": "GET /assets",
-            "retrieve_asset": "GET /assets/{asset_id}",
-        },
-    ),
+        create_asset="POST /assets",
+        upload_file="POST {upload.url}",
+        complete_asset="POST /assets/{asset_id}/complete",
+        retry_asset="POST /assets/{asset_id}/retry",
+        list_assets="GET /assets",
+        retrieve_asset="GET /assets/{asset_id}",
+    )
 )
 
 

@@ -14,18 +14,16 @@ from flow_pipelines.providers.floyo.client import FloyoClient
 
 CDN = "https://cdn.floyo.ai"
 CALLS = (
-    *documented(
+    documented(
         RUNS_PAGE,
-        {
-            "create_run": "POST /runs",
-            "retrieve_run": "GET /runs/{runId}",
-            "cancel_run": "POST /runs/{runId}/cancel",
-        },
-    ),
-    *documented(FILES_PAGE, {"retrieve_file": "GET /files/{fileId}"}),
-    *documented(DEMO, {"download_file": f"GET {CDN}/{{fileId}}/download"}),
-    *documented(FILES_PAGE, {"open_presigned_url": f"GET {CDN}/{{fileId}}?token=…"}),
-    *documented(DEMO, {"upload_file": f"POST {CDN}/upload"}),
+        create_run="POST /runs",
+        retrieve_run="GET /runs/{runId}",
+        cancel_run="POST /runs/{runId}/cancel",
+    )
+    + documented(FILES_PAGE, retrieve_file="GET /files/{fileId}")
+    + documented(DEMO, download_file=f"GET {CDN}/{{fileId}}/download")
+    + documented(FILES_PAGE, open_presigned_url=f"GET {CDN}/{{fileId}}?token=…")
+    + documented(DEMO, upload_file=f"POST {CDN}/upload")
 )
 """`search_runs` is missing: nobody but clients shows that call."""
 
