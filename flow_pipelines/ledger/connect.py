@@ -7,6 +7,7 @@ import threading
 import uuid
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from alembic import command
@@ -71,7 +72,7 @@ def open_ledger(
 def upgrade(url: str, clock: Clock | None = None) -> str:
     """Bring the ledger's schema up to date and give its revision. Safe to repeat."""
     open_ledger(url, clock).close()
-    return _scripts(_config()).get_current_head() or ""
+    return _scripts().get_current_head() or ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,7 @@ def schema_facts(url: str, *, busy_seconds: float = BUSY_SECONDS) -> SchemaFacts
     Raises: as `open_ledger`.
     """
     engine = _make_engine(_address(url), busy_seconds)
-    scripts = _scripts(_config())
+    scripts = _scripts()
     try:
         with failures_in_our_words(), engine.connect() as connection:
             current = MigrationContext.configure(connection).get_current_revision()
@@ -212,8 +213,7 @@ def _switched(engine: Engine) -> bool:
 
 
 def _upgrade(connection: Connection) -> None:
-    config = _config()
-    scripts = _scripts(config)
+    scripts = _scripts()
     current = MigrationContext.configure(connection).get_current_revision()
     if current == scripts.get_current_head():
         return
@@ -223,6 +223,7 @@ def _upgrade(connection: Connection) -> None:
             f"the ledger's schema ({current}) is newer than this flow-pipelines; "
             "use the release that upgraded it, or a later one"
         )
+    config = _config()
     config.attributes["connection"] = connection
     with _alembic:
         command.upgrade(config, "head")
@@ -234,8 +235,10 @@ def _config() -> Config:
     return config
 
 
-def _scripts(config: Config) -> ScriptDirectory:
-    return ScriptDirectory.from_config(config)
+@cache
+def _scripts() -> ScriptDirectory:
+    """Read the migrations, once a process: they are a file each."""
+    return ScriptDirectory.from_config(_config())
 
 
 def _ledger_id(connection: Connection) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
@@ -46,9 +47,10 @@ def test_postgresql_remembers_what_the_model_remembers(postgres_server: Postgres
     assert reached > {S.PLANNED, S.SUBMITTING, S.SUBMITTED}
 
 
+@pytest.mark.parametrize("examples", [10, pytest.param(40, marks=pytest.mark.exhaustive)])
 def test_nights_that_share_faults_are_remembered_likewise(
-    sqlite_ledgers: Callable[[], str],
+    sqlite_ledgers: Callable[[], str], examples: int
 ) -> None:
-    reached = _run(sqlite_ledgers(), 40, 40, FaultsMachine)
+    reached = _run(sqlite_ledgers(), examples, 40, FaultsMachine)
 
     assert reached > {S.PLANNED, S.SUBMITTING, S.SUBMITTED, S.FAILED, S.CANCELED}

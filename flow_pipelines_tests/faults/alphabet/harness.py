@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -23,7 +23,14 @@ from flow_pipelines.lifecycle import (
 )
 from flow_pipelines.lifecycle.ports import LEASE_SECONDS
 from flow_pipelines.model import BatchSettings, Night
-from flow_pipelines.provider import Provider
+from flow_pipelines.provider import (
+    ApiAnswer,
+    ApiRequest,
+    Download,
+    Provider,
+    Purpose,
+    Transport,
+)
 from flow_pipelines.providers import profile
 from flow_pipelines.redaction import Secret
 from flow_pipelines.sandbox.control_client import ControlClient
@@ -56,6 +63,27 @@ class LeasedClock(ManualClock):
             self.renew()
             seconds -= _SLICE_SECONDS
         super().sleep(seconds)
+
+
+class ImpatientTransport:
+    """A transport that waits for the answers to one operation for so long only."""
+
+    def __init__(self, transport: Transport, operation: str, read_seconds: float) -> None:
+        self._transport, self._operation, self._seconds = transport, operation, read_seconds
+
+    def take_turn(self, purpose: Purpose) -> None:
+        self._transport.take_turn(purpose)
+
+    def send(self, request: ApiRequest) -> ApiAnswer:
+        return self._transport.send(self._hurried(request))
+
+    def open(self, request: ApiRequest, *, max_bytes: int) -> AbstractContextManager[Download]:
+        return self._transport.open(self._hurried(request), max_bytes=max_bytes)
+
+    def _hurried(self, request: ApiRequest) -> ApiRequest:
+        if request.operation != self._operation:
+            return request
+        return replace(request, read_seconds=self._seconds)
 
 
 @dataclass
@@ -115,8 +143,12 @@ class AlphabetHarness:
         if lease is not None:
             self.ledger.acquire_lease(lease.name, lease.owner, LEASE_SECONDS)
 
-    def connect(self, *, read_seconds: float = 30.0, attempts: int = 2) -> None:
-        """Begin anew as another process does: with no token, and no connection."""
+    def connect(self, *, impatient: Call | None = None, read_seconds: float = 30.0) -> None:
+        """Begin anew as another process does: with no token, and no connection.
+
+        `impatient` is a call that is answered within `read_seconds` or not at all, tried once;
+        others get the time that a busy machine takes.
+        """
         known, given = profile(self.name), self.environment
         urls = {word: given[name] for word, name in known.url_variables.items()}
         transport = HttpTransport(
@@ -128,12 +160,19 @@ class AlphabetHarness:
             pace_key=self.name,
             rate_limit=known.rate_limit,
             sign_in=known.sign_in,
-            retry=RetryBudget(attempts=attempts, total_seconds=60),
-            timeouts=Timeouts(connect_seconds=5.0, read_seconds=read_seconds),
+            retry=RetryBudget(attempts=1 if impatient else 2, total_seconds=60),
+            # The transport signs in by itself: the token's request passes no wrapper.
+            timeouts=Timeouts(
+                connect_seconds=5.0,
+                read_seconds=read_seconds if impatient in {None, Call.TOKEN} else 30.0,
+            ),
             allowed_output_hosts=known.output_hosts,
             jitter=lambda: 1.0,
         )
-        self.provider: Provider = known.connect(transport, **urls)
+        operation = self.operation(impatient) if impatient else ""
+        self.provider: Provider = known.connect(
+            ImpatientTransport(transport, operation, read_seconds), **urls
+        )
 
     @property
     def ports(self) -> Ports:

@@ -82,7 +82,7 @@ class Story:
                 yield
             return
         if way is Way.PATIENCE:
-            self.harness.connect(read_seconds=PATIENCE_SECONDS, attempts=1)
+            self.harness.connect(impatient=self.call, read_seconds=PATIENCE_SECONDS)
         if way is Way.LATE:
             self.harness.clock.advance(HOURS)
         elif not self.fault.at_birth:

@@ -18,7 +18,7 @@ from flow_pipelines_tests.faults.crash.night import by_sensors
 _NAME = "warming"
 
 # An engine holds the statements that it has compiled; those of one file share it, and its children.
-for _made_once in ("_make_engine", "_config", "_scripts"):
+for _made_once in ("_make_engine", "_config"):
     setattr(connect, _made_once, functools.cache(getattr(connect, _made_once)))
 
 
