@@ -192,7 +192,7 @@ def test_a_dripping_answer_ends_and_is_asked_for_again(transport: Make) -> None:
     wire = Wire(wire.drip(b"HTTP/1.1 200 OK\r\n", 0.02), answer(200, {"id": 2}))
     with wire:
         sender = transport(
-            wire.url, clock=SystemClock(), timeouts=Timeouts(read_seconds=0.15), jitter=lambda: 0.0
+            wire.url, clock=SystemClock(), timeouts=Timeouts(read_seconds=1.0), jitter=lambda: 0.0
         )
         assert sender.send(ask(wire)).json() == {"id": 2}
 
