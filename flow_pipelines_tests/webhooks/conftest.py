@@ -56,7 +56,7 @@ class Post:
             },
             log=self.lines.append,
         )
-        self.app: Starlette = make_app(self.handler, body_seconds=0.05)
+        self.app: Starlette = make_app(self.handler)
 
     def path(self, key: str, provider: str = PROVIDER, secret: Secret = OURS) -> str:
         return self.path_of(key, self.ledger.ledger.ledger_id, provider, secret)

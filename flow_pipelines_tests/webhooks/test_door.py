@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from flow_pipelines.lifecycle.callback_addresses import is_ours, name_of
 from flow_pipelines.redaction import Secret, redact
 from flow_pipelines.webhooks import Sender
-from flow_pipelines.webhooks.app import MAX_BODY_BYTES
+from flow_pipelines.webhooks.app import MAX_BODY_BYTES, make_app
 from flow_pipelines_tests.conformance.ledger.ledger_driver import PROVIDER, S, key_of, new_night
 from flow_pipelines_tests.webhooks.asgi import Answer, ask
 from flow_pipelines_tests.webhooks.conftest import OURS, SIGNING, Post, signed
@@ -144,7 +144,8 @@ def test_a_body_has_a_limit_announced_or_not(post: Post, key: str) -> None:
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(post: Post, key: str) -> None:
-    answer = ask(post.app, post.path(key), b'{"run":', stays_open=True)
+    impatient = make_app(post.handler, body_seconds=0.05)
+    answer = ask(impatient, post.path(key), b'{"run":', stays_open=True)
     assert (answer.status, answer.headers["connection"]) == (408, "close")
     assert ask(post.app, post.path(key), b'{"run":', leaves=True).status == 400
 
