@@ -108,3 +108,10 @@ def test_every_suppressed_warning_says_why() -> None:
             if marker and " - " not in rest:
                 silent.append(f"{names_of(path)}:{number}")
     assert silent == []
+
+
+def test_what_starts_a_whole_dagster_lies_where_make_test_looks_for_it() -> None:
+    mark = "pytest.mark." + "end_to_end"
+    marked = [path for path in modules(TESTS) if mark in path.read_text(encoding="utf-8")]
+    assert marked
+    assert {path.parent for path in marked} == {TESTS / "dagster"}
