@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,12 @@ class Before:
         """Open the ledger with the code of today, which upgrades it."""
         return open_ledger(self.ledger_url, self.clock)
 
+    @cached_property
+    def _s3(self) -> Any:
+        return make_client()
+
     def store(self, bucket: str = BUCKET, prefix: str = PREFIX) -> S3ImageStore:
-        return S3ImageStore(bucket, prefix, make_client(), self.clock)
+        return S3ImageStore(bucket, prefix, self._s3, self.clock)
 
     def settings(self, provider: str, *, single: bool = False) -> BatchSettings:
         """Return the batch's settings as they were."""
