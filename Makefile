@@ -32,10 +32,11 @@ test: check ## everything that has to pass, one of each kind: style, types, floo
 test-all: QUICK :=
 test-all: check ## the same, and the whole fault alphabet, 10,000 rows, 300 pictures: as .ci/run does
 
-# Nights in a whole Dagster mostly wait, so they run beside the other tests, two at a time.
+# Nights in a whole Dagster mostly wait, so they run beside the other tests, a file of them on each of
+# two processes; in the files' order, the first and the last take as long as the one between.
 check: lint types
 	@mkdir -p .pytest_cache; \
-	$(BIN)/pytest -q -m 'end_to_end and not browser' -n 2 --dist loadfile flow_pipelines_tests/dagster \
+	$(BIN)/pytest -q -m 'end_to_end and not browser' -n 2 --dist loadfile --no-loadscope-reorder flow_pipelines_tests/dagster \
 	  >.pytest_cache/end_to_end.log 2>&1 & nights=$$!; \
 	trap 'kill $$nights; wait $$nights' INT TERM HUP; \
 	status=0; \
