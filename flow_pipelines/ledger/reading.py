@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from itertools import chain
 from typing import Any, Unpack
 
-from sqlalchemy import Select, case, func, select, tuple_
+from sqlalchemy import Select, case, func, literal, select, tuple_
 
 from flow_pipelines.ledger.changing import of_night
 from flow_pipelines.ledger.contract import PAGE
@@ -68,7 +68,7 @@ class Reading(Sums):
             # Each generation is rendered from one table, so no two rows share this place.
             last = page[-1]
             after = (last.row_number, last.copy, last.generation)
-            page = self._submissions(query.where(tuple_(*_BY_ROW) > tuple_(*after)))
+            page = self._submissions(query.where(tuple_(*_BY_ROW) > tuple_(*map(literal, after))))
 
     def each_submission(
         self,
