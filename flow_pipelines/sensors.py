@@ -33,6 +33,7 @@ from flow_pipelines.assets.sensor_tick import Item, SensorCursor, TickReport
 from flow_pipelines.assets.unlisted_runs import describe_unlisted_runs
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
+from flow_pipelines.ledger.contract import LARGEST_SKEW
 from flow_pipelines.ledger.records import Outstanding
 from flow_pipelines.lifecycle import (
     NightProgress,
@@ -121,7 +122,6 @@ class _Tick:
     def __init__(self, context: dg.SensorEvaluationContext, provider: str) -> None:
         """Read the cursor; the ledger and accounts are opened when they are needed."""
         self.context, self.provider = context, provider
-        self.clock: Clock = context.resources.run_ledger.get_clock()
         origin = context.code_location_origin
         self.location = None if origin is None else origin.location_name
         self.cursor = SensorCursor.read(context.cursor)
@@ -132,16 +132,29 @@ class _Tick:
         ledger: RunLedger = self.context.resources.run_ledger.get_ledger()
         return ledger
 
+    @property
+    def clock(self) -> Clock:
+        return self.ledger.clock
+
     def evaluate(self) -> dg.SensorResult:
         """Poll, then request the Dagster runs that nights need."""
         self.report.add(self._parts())
         return self.report.result(self.cursor)
 
     def _parts(self) -> Iterator[Item]:
-        """Yield other locations' batches, then run each part; an error of one leaves the others."""
+        """Yield other locations' batches, then run each part; an error of one leaves the others.
+
+        Its clock is the ledger's: where that cannot be opened, the tick ends here, with one message
+        instead of one from each part.
+        """
         deadline = self.clock.monotonic() + BUDGET_SECONDS - RESERVE_SECONDS
         defined = batches_of(self.context.repository_def)
         batches = {key: batch for key, batch in defined.items() if batch.provider == self.provider}
+        if abs(skew := self.ledger.skew()) > LARGEST_SKEW:
+            yield (
+                f"This host's clock is {skew.total_seconds():+.0f} s off the ledger's database: "
+                "schedules start by it. Let it be kept by NTP"
+            )
         for name, owner in self._owners_elsewhere(batches).items():
             yield batch_owner_message(name, owner, str(self.location))
             del batches[name]
@@ -151,11 +164,7 @@ class _Tick:
         self.report.add(self._last_nights(batches))
 
     def _owners_elsewhere(self, batches: Collection[str]) -> Mapping[str, str]:
-        """Return the batches of another code location: it has other keys and settings.
-
-        It asks the ledger without a location, too: where that cannot be opened, the tick ends here
-        with one message instead of one from each part.
-        """
+        """Return the batches of another code location: it has other keys and settings."""
         owners = self.ledger.batch_locations(batches)
         return {name: owner for name, owner in owners.items() if self.location not in {None, owner}}
 

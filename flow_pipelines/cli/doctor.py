@@ -37,9 +37,11 @@ def check_all(accounts: Accounts, clock: Clock) -> Iterator[Finding]:
         doctor = AccountsDoctor(accounts, pace, clock)
         yield from doctor.check_accounts()
         yield from check_bucket(accounts, doctor.skews, clock)
+        if ledger is not None:
+            doctor.skews.seen["the ledger's database"] = ledger.skew()
         yield doctor.skews.finding()
         if ledger is not None:
-            yield from check_runs(ledger, accounts, clock.now())
-            yield from check_journal(accounts, ledger, clock)
+            yield from check_runs(ledger, accounts, ledger.now())
+            yield from check_journal(accounts, ledger, ledger.clock)
     yield from check_ledger()
     yield from check_dagster()

@@ -12,6 +12,7 @@ from flow_pipelines.cli.findings import Finding, Mark
 from flow_pipelines.cli.location import Accounts
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
+from flow_pipelines.ledger.contract import LARGEST_SKEW
 from flow_pipelines.ledger.records import Outstanding
 from flow_pipelines.lifecycle.accounts import waits_for
 from flow_pipelines.model.errors import (
@@ -24,8 +25,6 @@ from flow_pipelines.model.errors import (
 from flow_pipelines.provider import PaceStore
 from flow_pipelines.resources import ProviderResource
 
-LARGEST_SKEW = timedelta(seconds=30)
-"""A larger difference between a provider's clock and ours misleads a search by time."""
 UNPOLLED = timedelta(hours=1)
 """A run that was due so long ago is polled by nobody: sensors do within seconds."""
 _CORRECT = "Correct that variable, or the resource in your definitions."

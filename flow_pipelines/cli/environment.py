@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from flow_pipelines.clock import Clock, SystemClock
+from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger, open_ledger, schema_facts, upgrade
 from flow_pipelines.ledger.connect import BUSY_SECONDS
 from flow_pipelines.model import Night, NightRecord, Submission
@@ -52,7 +52,7 @@ def open_existing_ledger(*, busy_seconds: float = BUSY_SECONDS) -> RunLedger:
     if missing is not None:
         message = f"There is no ledger at {missing} (from {VARIABLE} or DAGSTER_HOME)."
         raise ConfigurationError(message)
-    return open_ledger(url, SystemClock(), busy_seconds=busy_seconds)
+    return open_ledger(url, busy_seconds=busy_seconds)
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def upgrade_ledger() -> str:
     """Create or upgrade the ledger; say what it is now."""
     url = ledger_url()
     revision = upgrade(url)
-    ledger_id = open_ledger(url, SystemClock()).ledger_id
+    ledger_id = open_ledger(url).ledger_id
     return f"Ledger {ledger_id} at {make_url(url)!r} has schema {revision}."
 
 
@@ -109,7 +109,8 @@ def open_ledger_and_bucket(log: Callable[[str], None]) -> LedgerAndBucket:
 
     store = ImageStoreResource().get_store()
     store.check()
-    return LedgerAndBucket(ledger=open_existing_ledger(), store=store, clock=SystemClock(), log=log)
+    ledger = open_existing_ledger()
+    return LedgerAndBucket(ledger=ledger, store=store, clock=ledger.clock, log=log)
 
 
 def restore_batches(batches: Sequence[str], log: Callable[[str], None]) -> Iterator[str]:

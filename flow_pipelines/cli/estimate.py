@@ -42,12 +42,12 @@ def run_estimate(name: str, partition_key: str | None, *, module: str | None, as
 
     Raises: FlowPipelinesError.
     """
-    clock = SystemClock()
     try:
         location = load_location(module or OURS)
         batch = find_batch(location, name)
-        night = Night(name, choose_partition(batch, partition_key, clock))
         with ledger_as_it_is() as ledger:
+            clock = SystemClock() if ledger is None else ledger.clock
+            night = Night(name, choose_partition(batch, partition_key, clock))
             accounts = Accounts(location.resources or {})
             estimate = _estimate(batch, night, accounts, ledger, clock)
     except InvalidBatch as error:

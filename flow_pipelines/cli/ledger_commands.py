@@ -51,14 +51,13 @@ def runs(  # noqa: PLR0913 - a filter an option
 
     from flow_pipelines.cli.environment import open_existing_ledger
     from flow_pipelines.cli.show import print_submissions, print_submissions_json, watch
-    from flow_pipelines.clock import SystemClock
 
     if watched and (state or wide or as_json):
         raise click.UsageError("--watch takes --batch, --partition and --provider only.")
     ledger = open_existing_ledger()
     wanted: dict[str, Any] = {"batch": batch, "partition_key": partition_key, "provider": provider}
     if watched:
-        watch(ledger, SystemClock(), Console(), **wanted)
+        watch(ledger, ledger.clock, Console(), **wanted)
         return
     in_state = SubmissionState(state) if state else None
     if as_json:

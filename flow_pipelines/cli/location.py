@@ -11,7 +11,6 @@ from typing import Any, Self, TypeVar
 import dagster as dg
 
 from flow_pipelines.assets import Batch
-from flow_pipelines.clock import SystemClock
 from flow_pipelines.component import BatchSource
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError
@@ -80,7 +79,7 @@ class Accounts:
         def find(key: str) -> ProviderResource:
             return self.get(key, ProviderResource)
 
-        return OpenAccounts(ledger, SystemClock(), image_store, find, log)
+        return OpenAccounts(ledger, ledger.clock, image_store, find, log)
 
 
 def load_location(module: str) -> dg.Definitions:

@@ -10,7 +10,6 @@ import click
 
 from flow_pipelines.cli.environment import open_existing_ledger
 from flow_pipelines.cli.processes import ended_by_signals
-from flow_pipelines.clock import SystemClock
 from flow_pipelines.lifecycle.callback_addresses import SECRET_VARIABLE, URL_VARIABLE, read_secrets
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.provider import ProviderProfile
@@ -32,7 +31,7 @@ def serve_webhooks(host: str, port: int) -> None:
     ledger = open_existing_ledger(busy_seconds=BUSY_SECONDS)
     try:
         handler = CallbackHandler(
-            ledger=ledger, clock=SystemClock(), secrets=secrets, senders=senders, log=_say
+            ledger=ledger, clock=ledger.clock, secrets=secrets, senders=senders, log=_say
         )
         with listen(host, port) as listener, ended_by_signals():
             _announce(listener.getsockname()[1], host, senders)

@@ -10,7 +10,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from flow_pipelines.cli.location import Accounts
-from flow_pipelines.clock import SystemClock
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.candidates import candidates, checked_receipt, proven
 from flow_pipelines.lifecycle.requests import submit_request
@@ -40,7 +39,7 @@ def attach(
     receipt = Receipt(provider_run_id=provider_run_id)
     if accounts is not None:
         account = accounts.get(submission.resource, ProviderResource)
-        provider = account.get_provider(ledger.pace, SystemClock())
+        provider = account.get_provider(ledger.pace, ledger.clock)
         receipt = checked_receipt(ledger, provider, submission, provider_run_id)
     ledger.attach(key, receipt, who=who, why=why, by_person=True)
     return f"{key} is {provider_run_id}; it will be polled and stored."

@@ -29,6 +29,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from flow_pipelines.clock import Clock, SystemClock
 from flow_pipelines.ledger.database import WRITES, Database, failures_in_our_words, is_busy
+from flow_pipelines.ledger.database_clock import DatabaseClock
 from flow_pipelines.ledger.run_ledger import RunLedger
 from flow_pipelines.ledger.schema import ledger_meta
 from flow_pipelines.model.errors import ConfigurationError, LedgerBusy, LedgerError
@@ -50,23 +51,36 @@ _alembic = threading.Lock()
 
 
 def open_ledger(
-    url: str, clock: Clock | None = None, *, busy_seconds: float = BUSY_SECONDS
+    url: str,
+    clock: Clock | None = None,
+    *,
+    host: Clock | None = None,
+    busy_seconds: float = BUSY_SECONDS,
 ) -> RunLedger:
     """Open the ledger at a SQLAlchemy URL (SQLite file or PostgreSQL); create or upgrade it first.
 
-    Safe to call from many processes at once. `busy_seconds` bounds the wait for a lock.
+    Safe to call from many processes at once. `busy_seconds` bounds the wait for a lock. Its time is
+    `clock`'s where one is given; else PostgreSQL's own, and on SQLite that of `host`, which is this
+    machine's clock.
 
     Raises: ConfigurationError, for an address that cannot be one or a driver that is missing;
         LedgerError, when the database refuses or its schema is newer than this code; LedgerBusy.
     """
-    clock = clock or SystemClock()
+    host = host or SystemClock()
     engine = _make_engine(_address(url), busy_seconds)
     try:
-        ledger_id = _prepare(engine, clock, busy_seconds)
+        ledger_id = _prepare(engine, clock or host, busy_seconds)
+        return RunLedger(Database(engine, clock or _clock(engine, host)), ledger_id)
     except BaseException:
         engine.dispose()
         raise
-    return RunLedger(Database(engine, clock), ledger_id)
+
+
+def _clock(engine: Engine, host: Clock) -> Clock:
+    if engine.dialect.name != "postgresql":
+        return host
+    with failures_in_our_words():
+        return DatabaseClock(engine, host)
 
 
 def upgrade(url: str, clock: Clock | None = None) -> str:

@@ -5,7 +5,8 @@ The ledger is the only durable memory of what was bought. Four rules hold for ev
 1. One method is one transaction: it happens wholly or not at all, also when the process dies.
 2. A change of state goes through `model.states.check_transition`, inside the transaction, on the
    row as it is then. An illegal one raises `IllegalTransition` and changes nothing.
-3. Times come from the injected clock, never from the database. They are UTC-aware.
+3. Times come from `RunLedger.clock`, which all hosts share: PostgreSQL's own time; on SQLite, which
+   serves one host, that host's. They are UTC-aware.
 4. Every query that can meet many rows is answered by an index; every list has a `limit` or
    belongs to one night.
 
@@ -34,6 +35,9 @@ from datetime import timedelta
 
 OURSELVES = "flow-pipelines"
 """Who a settlement is by that no person made."""
+
+LARGEST_SKEW = timedelta(seconds=5)
+"""People are told of a host whose clock is further off: its schedules start at another moment."""
 
 PAGE = 500
 """Submissions that are read at a time where a night is read in pages: about a MB."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from flow_pipelines.clock import Clock
+from flow_pipelines.ledger.database_clock import DatabaseClock
 from flow_pipelines.model.errors import LedgerBusy, LedgerError
 
 Item = TypeVar("Item")
@@ -42,6 +44,8 @@ class Database:
         Raises: LedgerBusy, LedgerError.
         """
         with failures_in_our_words(), self._writer.begin() as connection:
+            if isinstance(self.clock, DatabaseClock):
+                self.clock.read(connection)
             yield connection
 
     @contextmanager
@@ -49,6 +53,20 @@ class Database:
         """Open a transaction that only reads. Raises: LedgerBusy, LedgerError."""
         with failures_in_our_words(), self.engine.begin() as connection:
             yield connection
+
+    def now(self) -> datetime:
+        """Return the ledger's time, read anew: also after this process or host stood still.
+
+        Raises: LedgerBusy, LedgerError.
+        """
+        if isinstance(self.clock, DatabaseClock):
+            with self.read() as connection:
+                return self.clock.read(connection)
+        return self.clock.now()
+
+    def skew(self) -> timedelta:
+        """Return how far this host's clock is ahead of the ledger's time; negative: behind it."""
+        return self.clock.skew() if isinstance(self.clock, DatabaseClock) else timedelta(0)
 
     def upsert(self, table: Table) -> Any:
         """Return an INSERT that knows ON CONFLICT; both dialects spell it alike."""

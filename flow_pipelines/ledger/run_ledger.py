@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Self
 
+from flow_pipelines.clock import Clock
 from flow_pipelines.ledger.accounts import Accounts
 from flow_pipelines.ledger.attaching import Attaching
 from flow_pipelines.ledger.collecting import Collecting
@@ -41,6 +43,22 @@ class RunLedger(
         self._database = database
         self.ledger_id = ledger_id
         self.pace = SqlPaceStore(database)
+
+    @property
+    def clock(self) -> Clock:
+        """The time that this ledger goes by: the database's on PostgreSQL, the host's on SQLite.
+
+        Whatever is compared with a time in the ledger has to be read from it.
+        """
+        return self._database.clock
+
+    def now(self) -> datetime:
+        """Return that time, read anew. Raises: LedgerBusy, LedgerError."""
+        return self._database.now()
+
+    def skew(self) -> timedelta:
+        """Return how far this host's clock is ahead of that time; negative: behind it."""
+        return self._database.skew()
 
     def close(self) -> None:
         """Close every connection; the ledger opens new ones when it is used again."""

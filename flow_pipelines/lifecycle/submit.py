@@ -319,7 +319,7 @@ class _Submitting:
 
     def _stop_if_too_late(self, sent: Submission, answer: Answer) -> bool:
         """Tell, send nothing and stop, when this process was suspended after its intent."""
-        age = self.ports.clock.now() - (sent.submitting_at or self.started_at)
+        age = self.ports.ledger.now() - (sent.submitting_at or self.started_at)
         if age <= MAX_INTENT_AGE:
             return False
         reason = f"this process stood still for {age.total_seconds():.0f} s before sending it"

@@ -8,7 +8,7 @@ from dagster._core.launcher import DefaultRunLauncher
 from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
 from pydantic import Field, PrivateAttr
 
-from flow_pipelines.clock import Clock, SystemClock
+from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources.environment import setting
@@ -71,8 +71,11 @@ class RunLedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # s
             self._ledger.close()
 
     def get_clock(self) -> Clock:
-        """Return the clock of the ledger, and of whatever works with it: they must agree."""
-        return SystemClock()
+        """Return the clock of the ledger, and of whatever works with it: they must agree.
+
+        Raises: as `get_ledger`.
+        """
+        return self.get_ledger().clock
 
     def get_ledger(self) -> RunLedger:
         """Open the ledger, creating or upgrading a SQLite one. The same one at every call.
@@ -80,8 +83,11 @@ class RunLedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # s
         Raises: ConfigurationError.
         """
         if self._ledger is None:
-            self._ledger = open_ledger(self._url(), self.get_clock())
+            self._ledger = self._open(self._url())
         return self._ledger
+
+    def _open(self, url: str) -> RunLedger:
+        return open_ledger(url)
 
     def _url(self) -> str:
         url = setting(self.url, VARIABLE)

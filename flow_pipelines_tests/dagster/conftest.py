@@ -15,7 +15,6 @@ import dagster as dg
 import pytest
 from dagster.components.testing.utils import create_defs_folder_sandbox
 
-from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.resources import RunLedgerResource, default_resources
 from flow_pipelines.sandbox.control_client import ControlClient
@@ -69,8 +68,8 @@ CLOCK = ManualClock()
 class ManualLedgerResource(RunLedgerResource):
     """Tells time by a clock on which waiting costs nothing."""
 
-    def get_clock(self) -> Clock:
-        return CLOCK
+    def _open(self, url: str) -> RunLedger:
+        return open_ledger(url, CLOCK)
 
 
 @dataclass

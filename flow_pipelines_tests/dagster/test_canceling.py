@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import dagster as dg
 import pytest
 
-from flow_pipelines.clock import Clock
-from flow_pipelines.ledger import RunLedger
+from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.model import Night
 from flow_pipelines_tests.dagster.conftest import (
     CLOCK,
@@ -51,8 +50,8 @@ class InterruptingClock:
 
 
 class InterruptedLedgerResource(ManualLedgerResource):
-    def get_clock(self) -> Clock:
-        return INTERRUPTING[0]
+    def _open(self, url: str) -> RunLedger:
+        return open_ledger(url, INTERRUPTING[0])
 
 
 INTERRUPTING: list[InterruptingClock] = []

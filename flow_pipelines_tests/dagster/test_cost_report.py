@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flow_pipelines.clock import Clock
+from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.providers import provider_names
 from flow_pipelines_tests.dagster.conftest import (
     BATCH,
@@ -150,8 +150,8 @@ def test_a_table_that_cannot_be_read_is_made_anew(
 class NextMonth(ManualLedgerResource):
     """The same ledger, forty days on."""
 
-    def get_clock(self) -> Clock:
-        return ManualClock(CLOCK.now() + timedelta(days=40))
+    def _open(self, url: str) -> RunLedger:
+        return open_ledger(url, ManualClock(CLOCK.now() + timedelta(days=40)))
 
 
 def test_a_new_month_begins_at_nothing(

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from flow_pipelines.assets.last_night import Expectation
-from flow_pipelines.clock import Clock
+from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.resources import RunLedgerResource
 from flow_pipelines_tests.dagster.conftest import BATCH, Project, World, materialize
 from flow_pipelines_tests.dagster.test_sensor import run_asked_for
@@ -87,8 +87,8 @@ class Nightly(RunLedgerResource):
 
     clock: ClassVar[ManualClock]
 
-    def get_clock(self) -> Clock:
-        return self.clock
+    def _open(self, url: str) -> RunLedger:
+        return open_ledger(url, self.clock)
 
     def to(self, day: int, hour: int) -> None:
         at = datetime(2026, 11, day, hour, tzinfo=UTC)

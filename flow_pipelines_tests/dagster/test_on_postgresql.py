@@ -1,4 +1,4 @@
-"""Dagster's own storage on PostgreSQL, with the locked drivers: a night, in each documented form."""
+"""Dagster's own storage on PostgreSQL, by the locked drivers, in each documented form."""
 
 from __future__ import annotations
 
