@@ -129,7 +129,9 @@ class _Tick:
 
     @cached_property
     def ledger(self) -> RunLedger:
-        ledger: RunLedger = self.context.resources.run_ledger.get_ledger()
+        ledger: RunLedger = self.context.resources.run_ledger.of_location(
+            self.context.code_location_origin
+        )
         return ledger
 
     @property

@@ -13,6 +13,7 @@ from flow_pipelines.provider import ProviderProfile
 from flow_pipelines.providers import profile
 from flow_pipelines.resources.ports import open_ports
 from flow_pipelines.storage.contract import ImageStore
+from flow_pipelines.storage.receipts import refuse_other_ledger
 
 PROVIDER_TAG = "flow_pipelines/provider"
 BATCH_TAG = "flow_pipelines/batch"
@@ -110,8 +111,10 @@ def ports_of(
 ) -> Ports:
     """Open the ports of a step that plans, buys or stores, in the name of its code location.
 
-    Raises: ConfigurationError, also when the batch is another location's; LedgerError.
+    Raises: ConfigurationError, also when the batch is another location's; WrongLedger, when the
+    bucket says that it is another ledger's; LedgerError, StorageError.
     """
+    context.resources.run_ledger.of_step(context)
     ports = open_ports(
         context.resources,
         batch.settings.resource,
@@ -120,6 +123,7 @@ def ports_of(
         others=context.job_def.resource_defs,
     )
     claim_batch(ports.ledger, batch.name, location_of(context.run))
+    refuse_other_ledger(ports.store, batch.name, ports.ledger.ledger_id)
     return ports
 
 

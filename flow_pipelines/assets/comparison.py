@@ -30,6 +30,7 @@ from flow_pipelines.reports.row_view import StoredPictures
 from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
 from flow_pipelines.storage.contract import ImageStore
+from flow_pipelines.storage.receipts import refuse_other_ledger
 
 COMPARISON_TAG = "flow_pipelines/comparison"
 SENSOR = "comparisons_sensor"
@@ -120,8 +121,10 @@ def comparison_asset(comparison: Comparison) -> dg.AssetsDefinition:
     def compare(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         with failures():
             nights = [night_of(side.batch, context) for side in comparison.sides]
-            ledger = context.resources.run_ledger.get_ledger()
+            ledger = context.resources.run_ledger.of_step(context)
             store = context.resources.image_store.get_store()
+            for night in nights:
+                refuse_other_ledger(store, night.batch, ledger.ledger_id)
             matched = _matched_rows(ledger, store, comparison, nights)
             page = store.key(comparison.name, path_safe(nights[0].partition_key), "comparison.html")
             rows = matched.rows(_pictures(store, page))

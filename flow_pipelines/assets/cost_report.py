@@ -1,7 +1,7 @@
 """`cost_report`: what every batch cost, by night, batch and provider. Free of charge."""
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -9,6 +9,7 @@ from pydantic import Field
 
 from flow_pipelines.assets.columns import COST_COLUMNS, shown_table
 from flow_pipelines.ledger import RunLedger
+from flow_pipelines.model.errors import WrongLedger
 from flow_pipelines.providers import provider_names
 from flow_pipelines.reports.cost_chart import cost_chart, picture_markdown, trend_markdown
 from flow_pipelines.reports.cost_report import (
@@ -26,6 +27,7 @@ from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
 from flow_pipelines.resources.io_manager import FOLDER, TABLE, ReportPlace, report_place
 from flow_pipelines.storage.contract import ImageStore
+from flow_pipelines.storage.receipts import refuse_other_ledger
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +36,8 @@ COST_REPORT = dg.AssetKey("cost_report")
 OVERLAP = timedelta(hours=1)
 """What changed shortly before the last report is read again: clocks differ, and a change counts
 from when its transaction began."""
+_EVER = datetime(1970, 1, 2, tzinfo=UTC)
+"""Of a table without some batches: the next one is summed up anew, should they be back."""
 SHOWN_DAYS, SHOWN_ROWS = 31, 100
 """Of the table beside a materialization; each of them keeps its copy."""
 
@@ -67,22 +71,27 @@ def cost_report_asset(batches: Sequence[str]) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: CostReportConfig
     ) -> dg.MaterializeResult[Any]:
         with failures():
-            ledger: RunLedger = context.resources.run_ledger.get_ledger()
+            ledger: RunLedger = context.resources.run_ledger.of_step(context)
             store: ImageStore = context.resources.image_store.get_store()
-            now: datetime = context.resources.run_ledger.get_clock().now()
+            now = ledger.clock.now()
             place = report_place(store, ledger.ledger_id)
             content = None if config.rebuild else store.get(place.key(store, TABLE))
             frame = _costs(ledger, content, now)
-            month = MonthToDate(now=now, lines=ledger.spend(MonthToDate.start(now), now))
+            others = _batches_of_others(store, ledger.ledger_id, set(frame["batch"]))
+            frame = frame[~frame["batch"].isin(others)]
+            spent = ledger.spend(MonthToDate.start(now), now)
+            month = MonthToDate(now=now, lines=[line for line in spent if line.batch not in others])
             chart = cost_chart(frame, month)
             key = place.key(store, "cost_report.png")
             store.put(key, chart, media_type="image/png")
             picture = picture_markdown(chart, "cost by night")
             return dg.MaterializeResult(
-                value=cost_table(frame, ledger_id=ledger.ledger_id, as_of=now),
+                value=cost_table(frame, ledger_id=ledger.ledger_id, as_of=_EVER if others else now),
                 metadata={
                     "preview": dg.MetadataValue.md(
-                        _beside(store, place) + trend_markdown(frame, cost_sentence(frame, month))
+                        _beside(store, place)
+                        + _left_out(others)
+                        + trend_markdown(frame, cost_sentence(frame, month))
                     ),
                     "report": dg.MetadataValue.md(f"{picture}\n\n{cost_markdown(frame, month)}"),
                     "chart": dg.MetadataValue.path(store.uri(key)),
@@ -92,6 +101,26 @@ def cost_report_asset(batches: Sequence[str]) -> dg.AssetsDefinition:
             )
 
     return cost_report
+
+
+def _batches_of_others(store: ImageStore, ledger_id: str, batches: Iterable[str]) -> Sequence[str]:
+    """Return the batches of which the bucket does not say that they are this ledger's."""
+    others = []
+    for batch in sorted(batches):
+        try:
+            refuse_other_ledger(store, batch, ledger_id)
+        except WrongLedger:
+            others.append(batch)
+    return others
+
+
+def _left_out(batches: Sequence[str]) -> str:
+    if not batches:
+        return ""
+    return (
+        f"**Left out: {', '.join(batches)}.** The bucket says that another ledger buys for it, and "
+        "what this ledger knows of its costs may be the smaller part.\n\n"
+    )
 
 
 def _beside(store: ImageStore, place: ReportPlace) -> str:

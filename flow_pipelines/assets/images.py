@@ -31,7 +31,8 @@ from flow_pipelines.lifecycle import (
     wait_for_night,
 )
 from flow_pipelines.lifecycle.verify import missing_files
-from flow_pipelines.model import Night
+from flow_pipelines.model import Night, SubmissionState
+from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
 
@@ -90,6 +91,7 @@ def images_asset(batch: Batch) -> dg.AssetsDefinition:
             seconds = batch.settings.inline_wait_seconds if wait else 0.0
             with canceled_with_run(context, night, ports) if wait else nullcontext():
                 open_night(night, ports, owner=context.run.run_id)
+                _refuse_unsent(night, ports)
                 summary = _collect(night, ports, context.run.run_id, seconds)
             without = failures_table(summary.failures)
             return dg.MaterializeResult(
@@ -109,6 +111,24 @@ def images_asset(batch: Batch) -> dg.AssetsDefinition:
             )
 
     return images
+
+
+def _refuse_unsent(night: Night, ports: Ports) -> None:
+    """Raise ConfigurationError for a night of which nothing was ever sent: there is no picture.
+
+    Another host's ledger, or a step that was left out, would else end green and without images.
+    """
+    record = ports.ledger.night(night)
+    if record is None:
+        known = "this ledger knows nothing of it"
+    elif set(record.counts) - {SubmissionState.PLANNED} or not record.counts:
+        return
+    else:
+        known = "nothing of it was sent yet"
+    raise ConfigurationError(
+        f"{night}: {known}, so there is nothing to collect. Materialize {night.batch}/prompts and "
+        f"{night.batch}/provider_runs first"
+    )
 
 
 def _collect(night: Night, ports: Ports, owner: str, wait_seconds: float) -> NightSummary:

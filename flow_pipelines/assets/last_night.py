@@ -146,8 +146,8 @@ def last_night_check(batch: Batch) -> dg.AssetChecksDefinition | None:
     )
     def last_night_exists(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         with failures():
-            resource = context.resources.run_ledger
-            verdicts = judge_all([expectation], resource.get_ledger(), resource.get_clock())
+            ledger = context.resources.run_ledger.of_step(context)
+            verdicts = judge_all([expectation], ledger, ledger.clock)
             return dg.AssetCheckResult(**verdicts[batch.name].fields)
 
     return last_night_exists

@@ -12,6 +12,7 @@ from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources.environment import setting
+from flow_pipelines.transport.addresses import is_loopback
 
 VARIABLE = "FLOW_PIPELINES_LEDGER_URL"
 FILE_NAME = "flow_pipelines_ledger.sqlite"
@@ -41,6 +42,21 @@ def leaves_this_host(instance: dg.DagsterInstance) -> bool:
     return not isinstance(instance.run_launcher, DefaultRunLauncher | SyncInMemoryRunLauncher)
 
 
+def is_file(url: str | None) -> bool:
+    """Return whether a ledger's URL, or none at all, stands for a file on this machine."""
+    return not url or url.startswith("sqlite")
+
+
+_LOCAL_EXECUTORS = {"execute_in_process_executor"} | frozenset(
+    executor.name
+    for executor in (
+        dg.in_process_executor,
+        dg.multiprocess_executor,
+        dg.multi_or_in_process_executor,
+    )
+)
+
+
 class RunLedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # stands for itself
     """The durable memory of what was bought, on SQLite or PostgreSQL."""
 
@@ -53,14 +69,16 @@ class RunLedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # s
         ),
     )
 
-    _remote_launcher: str | None = PrivateAttr(default=None)
+    _elsewhere: str | None = PrivateAttr(default=None)
+    """Why runs, steps or ticks may work on other machines than this one."""
     _ledger: RunLedger | None = PrivateAttr(default=None)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Note where runs are launched. Opens nothing, so a location without settings works."""
         instance = context.instance
         if instance is not None and leaves_this_host(instance):
-            self._remote_launcher = type(instance.run_launcher).__name__
+            launcher = type(instance.run_launcher).__name__
+            self._elsewhere = f"{launcher} may start runs on other machines"
 
     def teardown_after_execution(
         self,
@@ -80,22 +98,35 @@ class RunLedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # s
     def get_ledger(self) -> RunLedger:
         """Open the ledger, creating or upgrading a SQLite one. The same one at every call.
 
-        Raises: ConfigurationError.
+        Raises: ConfigurationError, for a file where other machines would each make their own.
         """
+        url = setting(self.url, VARIABLE)
+        if self._elsewhere and is_file(url):
+            raise ConfigurationError(
+                f"{self._elsewhere}, each of which would have a ledger file of its own and buy "
+                f"everything again: set {VARIABLE} to a PostgreSQL database"
+            )
         if self._ledger is None:
-            self._ledger = self._open(self._url())
+            self._ledger = self._open(url or default_ledger_url())
         return self._ledger
+
+    def of_step(
+        self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext
+    ) -> RunLedger:
+        """Open the ledger for a step, whose executor may have brought it here; see `get_ledger`."""
+        executor = context.job_def.executor_def.name
+        if executor not in _LOCAL_EXECUTORS:
+            self._elsewhere = f"the executor {executor!r} may run steps on other machines"
+        origin = context.run.remote_job_origin
+        return self.of_location(origin and origin.repository_origin.code_location_origin)
+
+    def of_location(self, origin: object) -> RunLedger:
+        """Open the ledger in a code location; see `get_ledger`."""
+        # Only the origin of a code server that somebody else started has a host.
+        host = getattr(origin, "host", None)
+        if host and not is_loopback(host):
+            self._elsewhere = f"the code server {host} is reached by other machines"
+        return self.get_ledger()
 
     def _open(self, url: str) -> RunLedger:
         return open_ledger(url)
-
-    def _url(self) -> str:
-        url = setting(self.url, VARIABLE)
-        if url:
-            return url
-        if self._remote_launcher:
-            raise ConfigurationError(
-                f"{self._remote_launcher} may start runs on other machines, which would each get "
-                f"a ledger file of their own: set {VARIABLE} to a PostgreSQL database"
-            )
-        return default_ledger_url()

@@ -69,16 +69,28 @@ def claim_owner(
         store.create_json(store.key(batch, _OWNER), _document(OwnerNote(ledger_id, tuple(places))))
         note = read_owner(store, batch)
     if note is None or note.ledger_id != ledger_id:
-        place = store.uri(store.key(batch, ""))
-        raise WrongLedger(
-            f"Batch {batch!r} in {place} belongs to ledger {_short(note)}; the ledger at hand is "
-            f"{ledger_id[:8]} and does not know what was bought. Nothing was submitted. Point "
-            "FLOW_PIPELINES_LEDGER_URL to the batch's ledger. If that one is lost, "
-            f"`flow-pipelines ledger adopt` hands the batch over."
-        )
+        raise _wrong_ledger(store, batch, note, ledger_id)
     if set(places) <= set(note.earlier_places):
         return note
     return adopt_owner(store, batch, ledger_id, places)
+
+
+def refuse_other_ledger(store: ImageStore, batch: str, ledger_id: str) -> None:
+    """Raise WrongLedger for a batch that another ledger owns; one without an owner passes."""
+    note = read_owner(store, batch)
+    if note is not None and note.ledger_id != ledger_id:
+        raise _wrong_ledger(store, batch, note, ledger_id)
+
+
+def _wrong_ledger(
+    store: ImageStore, batch: str, note: OwnerNote | None, ledger_id: str
+) -> WrongLedger:
+    return WrongLedger(
+        f"Batch {batch!r} in {store.uri(store.key(batch, ''))} belongs to ledger {_short(note)}; "
+        f"the ledger at hand is {ledger_id[:8]} and does not know what was bought. Nothing was "
+        "submitted. Point FLOW_PIPELINES_LEDGER_URL to the batch's ledger. If that one is lost, "
+        "`flow-pipelines ledger adopt` hands the batch over."
+    )
 
 
 def adopt_owner(

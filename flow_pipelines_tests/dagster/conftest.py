@@ -79,6 +79,7 @@ class Project:
     batches: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     pictures: dict[str, bytes] = field(default_factory=dict)
+    executor: dg.ExecutorDefinition = dg.in_process_executor
 
     def add(self, folder: str, yaml: str = BATCH, **files: str) -> None:
         self.batches[folder] = textwrap.dedent(yaml)
@@ -105,7 +106,7 @@ class Project:
                         "run_ledger": ManualLedgerResource(),
                         **resources,
                     },
-                    executor=dg.in_process_executor,
+                    executor=self.executor,
                 )
                 yield dg.Definitions.merge(defs, own)
 

@@ -1,0 +1,175 @@
+"""A ledger in a file serves one host: wherever work may go to another, it is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.execution.retries import RetryMode
+from dagster._core.executor.in_process import InProcessExecutor
+
+from flow_pipelines.ledger import RunLedger
+from flow_pipelines.resources import RunLedgerResource
+from flow_pipelines_tests.dagster.conftest import NIGHT, Project, World, materialize
+from flow_pipelines_tests.dagster.in_process import in_process_dagster, recommended_instance
+
+BOUGHT = ("harbor/prompts", "harbor/provider_runs")
+WHOLE = (*BOUGHT, "harbor/images", "harbor/contact_sheet")
+
+
+def executor(name: str) -> dg.ExecutorDefinition:
+    """Make an executor of this name; it stays here, which its name does not say."""
+
+    @dg.executor(name=name, requirements=[])
+    def made(_context: dg.InitExecutorContext) -> InProcessExecutor:
+        return InProcessExecutor(retries=RetryMode.DISABLED)
+
+    return made
+
+
+def failures_of(result: dg.ExecuteInProcessResult) -> list[str]:
+    failed = [event for event in result.all_events if event.is_step_failure]
+    return [str(event.step_failure_data.error) for event in failed]
+
+
+def hand_over(world: World, ledger_id: str) -> None:
+    """Let the bucket name a ledger as the batch's."""
+    (world.bucket / "harbor" / "_ledger.json").write_text(json.dumps({"ledger_id": ledger_id}))
+
+
+@pytest.fixture
+def recommended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with recommended_instance(tmp_path / "dagster_home") as instance:
+        yield instance
+
+
+@pytest.mark.case(
+    "with celery_executor and no address of a ledger each worker made a file of its own: twenty "
+    "runs were bought, and `images` ended green without one",
+    "a ledger file is refused where the executor, the launcher or the code server may be elsewhere",
+)
+def test_a_step_that_an_executor_may_have_sent_away_gets_no_file(
+    project: Project, recommended: dg.DagsterInstance, world: World
+) -> None:
+    project.add("harbor")
+    keys = [dg.AssetKey(asset.split("/")) for asset in WHOLE]
+    project.executor = executor("celery")
+    with project.load() as defs, in_process_dagster(defs, recommended) as here:
+        run = here.launch(dg.RunRequest(asset_selection=keys, partition_key=NIGHT))
+        here.queue_turn()
+        log = "".join(str(entry) for entry in recommended.all_logs(run))
+    assert "the executor 'celery' may run steps on other machines" in log
+    assert world.bought() == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "refused"),
+    [
+        (None, "codeserver", True),
+        ("sqlite:////srv/shared/ledger.sqlite", "10.0.0.7", True),
+        (None, "localhost", False),
+        (None, "127.0.0.1", False),
+        (None, None, False),
+    ],
+)
+def test_a_code_server_that_other_machines_reach_gets_no_file(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    url: str | None,
+    host: str | None,
+    refused: bool,
+) -> None:
+    from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
+
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    origin = None if host is None else GrpcServerCodeLocationOrigin(host=host, port=4000)
+    resource = RunLedgerResource(url=url)
+    if refused:
+        with pytest.raises(Exception, match=r"reached by other machines.*PostgreSQL"):
+            resource.of_location(origin)
+    else:
+        with resource.of_location(origin) as ledger:
+            assert ledger.ledger_id
+
+
+def test_a_launcher_elsewhere_is_refused_a_file_that_was_asked_for_by_name(tmp_path: Path) -> None:
+    far = {"module": "dagster._core.test_utils", "class": "ExplodingRunLauncher"}
+    with dg.instance_for_test(overrides={"run_launcher": far}) as instance:
+        context = dg.build_init_resource_context(instance=instance)
+        given = RunLedgerResource(url=f"sqlite:///{tmp_path / 'named.sqlite'}")
+        with (
+            given.from_resource_context_cm(context) as resource,
+            pytest.raises(Exception, match="a ledger file of its own"),
+        ):
+            resource.get_ledger()
+
+
+@pytest.mark.case(
+    "a step on another host, with another ledger, worked on a batch as if nothing had been bought",
+    "any step that meets a batch whose bucket names another ledger fails before it works",
+)
+@pytest.mark.parametrize("asset", ["prompts", "provider_runs", "images", "contact_sheet"])
+def test_every_step_refuses_a_batch_of_another_ledger(
+    project: Project, instance: dg.DagsterInstance, world: World, asset: str
+) -> None:
+    project.add("harbor")
+    with project.load() as defs:
+        assert materialize(defs, instance, *WHOLE).success
+        hand_over(world, "f" * 32)
+        [error] = failures_of(materialize(defs, instance, f"harbor/{asset}"))
+    assert "belongs to ledger ffffffff" in error
+    assert world.bought() == 3
+
+
+@pytest.mark.case(
+    "`images` on a host whose ledger did not know the night ended green, with 0 of 20 done",
+    "it fails, and says what to materialize first; so it does when nothing was sent",
+)
+@pytest.mark.parametrize(
+    ("before", "says"),
+    [((), "knows nothing of it"), (("harbor/prompts",), "nothing of it was sent yet")],
+)
+def test_images_of_a_night_that_was_never_sent_fail(
+    project: Project,
+    instance: dg.DagsterInstance,
+    world: World,
+    before: tuple[str, ...],
+    says: str,
+) -> None:
+    project.add("harbor")
+    with project.load() as defs:
+        if before:
+            assert materialize(defs, instance, *before).success
+        [error] = failures_of(materialize(defs, instance, "harbor/images"))
+    assert says in error
+    assert "harbor/provider_runs first" in error
+
+
+@pytest.mark.case(
+    "a cost report summed up the few rows that a second ledger knew of another's batch",
+    "it leaves such a batch out and says so; handed back, it is whole again",
+)
+def test_a_cost_report_leaves_the_batches_of_other_ledgers_out(
+    project: Project, instance: dg.DagsterInstance, world: World, ledger: RunLedger
+) -> None:
+    project.add("harbor")
+    with project.load() as defs:
+        assert materialize(defs, instance, *WHOLE).success
+
+        def report() -> dg.AssetMaterialization:
+            result = materialize(defs, instance, "cost_report", partition_key=None)
+            [event] = result.asset_materializations_for_node("cost_report")
+            return event
+
+        hand_over(world, "f" * 32)
+        without = report()
+        hand_over(world, ledger.ledger_id)
+        whole = report()
+    assert "Left out: harbor" in str(without.metadata["preview"].value)
+    assert without.metadata["images"].value == 0
+    assert "Left out" not in str(whole.metadata["preview"].value)
+    assert whole.metadata["images"].value == 3
