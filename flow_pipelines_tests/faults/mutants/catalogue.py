@@ -5,6 +5,7 @@ from __future__ import annotations
 from flow_pipelines_tests.faults.mutants.accounts import ACCOUNTS
 from flow_pipelines_tests.faults.mutants.edges import EDGES
 from flow_pipelines_tests.faults.mutants.files import MUTANTS as FILES
+from flow_pipelines_tests.faults.mutants.hosts import HOSTS
 from flow_pipelines_tests.faults.mutants.journal import JOURNAL
 from flow_pipelines_tests.faults.mutants.mutant import Edit, Mutant
 from flow_pipelines_tests.faults.mutants.proofs import PROOFS
@@ -379,6 +380,7 @@ MUTANTS = (
     *JOURNAL,
     *STORED_FILES,
     *PROOFS,
+    *HOSTS,
     *ACCOUNTS,
     *EDGES,
     *FILES,

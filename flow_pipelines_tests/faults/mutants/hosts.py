@@ -1,0 +1,74 @@
+"""The guards of hosts that share a ledger, and how each is taken out."""
+
+from __future__ import annotations
+
+from flow_pipelines_tests.faults.mutants.mutant import Edit, Mutant
+
+TIME = "Hosts of one ledger go by its time"
+FILE = "A ledger file serves one host"
+
+_SHARED_TIME = "faults/processes/test_shared_time.py"
+_TWO_HOSTS = "dagster/test_two_hosts.py"
+
+HOSTS = (
+    Mutant(
+        guard=TIME,
+        removed="a ledger on PostgreSQL goes by each host's own clock",
+        edits=(Edit("ledger/connect.py", "clock or _clock(engine, host)", "clock or host"),),
+        tests=(_SHARED_TIME,),
+    ),
+    Mutant(
+        guard=TIME,
+        removed="before a POST the age of the intent is told by what the host counts",
+        edits=(
+            Edit(
+                "ledger/database.py",
+                "                return self.clock.read(connection)\n",
+                "                return self.clock.now()\n",
+            ),
+        ),
+        tests=(_SHARED_TIME,),
+    ),
+    Mutant(
+        guard=TIME,
+        removed="a transaction that writes does not read the time",
+        edits=(
+            Edit(
+                "ledger/database.py",
+                "                self.clock.read(connection)\n            yield",
+                "                pass\n            yield",
+            ),
+        ),
+        tests=(_SHARED_TIME,),
+    ),
+    Mutant(
+        guard=FILE,
+        removed="a step that an executor sent elsewhere may open a file",
+        edits=(
+            Edit(
+                "resources/run_ledger.py",
+                "        if executor not in _LOCAL_EXECUTORS:\n",
+                "        if False:\n",
+            ),
+        ),
+        tests=(_TWO_HOSTS,),
+    ),
+    Mutant(
+        guard=FILE,
+        removed="a step works on a batch of another ledger",
+        edits=(
+            Edit(
+                "storage/receipts.py",
+                "    if note is not None and note.ledger_id != ledger_id:\n",
+                "    if False:\n",
+            ),
+        ),
+        tests=(_TWO_HOSTS,),
+    ),
+    Mutant(
+        guard=FILE,
+        removed="images of a night that was never sent end green",
+        edits=(Edit("assets/images.py", "                _refuse_unsent(night, ports)\n"),),
+        tests=(_TWO_HOSTS,),
+    ),
+)
