@@ -1,4 +1,4 @@
-"""Accounts: what a resource key stands for, and which pictures its provider keeps for runs."""
+"""Which provider account a resource key stands for, and which input images were uploaded to it."""
 
 from __future__ import annotations
 

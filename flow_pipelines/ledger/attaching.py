@@ -1,4 +1,4 @@
-"""Attach provider runs to submissions, detach them, and record surplus runs and decisions."""
+"""Attach and detach provider runs; record second runs and settlements (who decided what, why)."""
 
 from __future__ import annotations
 

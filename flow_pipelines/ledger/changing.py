@@ -1,4 +1,4 @@
-"""Transactions that change submissions together with their night's counts, sums and budgets.
+"""Lock a night, change its submissions, and update its counts and reservations with them.
 
 Locks are taken in one order everywhere, so that no two transactions wait for each other: night by
 night in the order of their names, each before its submissions, those by key; then leases; then

@@ -1,4 +1,4 @@
-"""Record which outputs are stored; count the submit and collect runs that sensors requested."""
+"""Record stored outputs and failed attempts; number the runs that sensors request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the ledger keeps money, times, seeds, JSON and words, alike on every database."""
+"""Column types, alike on every database: money, times, seeds, JSON, redacted messages."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""The ledger's contract, in prose. `flow_pipelines_tests/conformance` proves it on each database.
+"""The ledger's contract in prose, and limits that it shares with its callers (stop, retry, page).
 
-The ledger is the only durable memory of what was bought. Four rules hold for every method:
+The ledger is the only durable memory of what was bought. Four rules hold for every method;
+`flow_pipelines_tests/conformance` proves them on each database:
 
 1. One method is one transaction: it happens wholly or not at all, also when the process dies.
 2. A change of state goes through `model.states.check_transition`, inside the transaction, on the

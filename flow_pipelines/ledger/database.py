@@ -1,4 +1,4 @@
-"""Transactions on the ledger's database, and its failures in our words."""
+"""Open transactions; read the ledger's time; raise LedgerBusy, LedgerError for driver errors."""
 
 from __future__ import annotations
 

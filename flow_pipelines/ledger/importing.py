@@ -1,4 +1,4 @@
-"""Import intents from the bucket's journal into the ledger, and record where nights were bought."""
+"""Import intents from the bucket's journal; record the bucket and prefix of each night."""
 
 from __future__ import annotations
 

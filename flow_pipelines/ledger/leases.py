@@ -1,4 +1,4 @@
-"""Leases, code location of each batch, the global pause, and accounts that a provider refused."""
+"""Leases, code location of each batch, stop switch, and the last refusal of each account."""
 
 from __future__ import annotations
 

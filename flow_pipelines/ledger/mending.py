@@ -1,4 +1,4 @@
-"""Replanning: update rows that no provider accepted from the prompt table; freeze the others."""
+"""Replan a night: add, rewrite or drop rows that no provider accepted; leave accepted ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plan nights and regenerations, keep their workflows, and record who asks to buy them."""
+"""Plan nights and regenerations; record requests to buy (each new one lifts the night's stop)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stop a night when its first rows are all refused alike or its first runs all fail."""
+"""Decide when a night is stopped: equal refusals, or its first runs to end all failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write intents and receipts, and what becomes of a submission without a receipt."""
+"""Write intents (checks lease, stop switch, budgets), receipts and lost or refused answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accounts: group work by the account it was sent with; refuse one that is another now."""
+"""Group work by provider account; verify its identity; stop one that its provider rejects."""
 
 from __future__ import annotations
 

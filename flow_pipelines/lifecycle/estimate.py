@@ -1,4 +1,4 @@
-"""Estimate what buying a night would take: requests, minutes, money, GPU time. Changes nothing."""
+"""Estimate what buying a night takes; refuse a budget where no price is known. Changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Input images: read and validated at planning, uploaded once per account, put into the request.
+"""Input images: validated and kept in the bucket at planning, uploaded per account at submit.
 
 Planning reads every picture that a row names, proves that it is one, and keeps it in the bucket by
 its content. So what was planned is bought, even when the file has changed or gone since.

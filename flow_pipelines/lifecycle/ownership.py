@@ -1,4 +1,4 @@
-"""Checks against the bucket before buying, and the owner of a batch (ledger and code location).
+"""Refuse to buy, or write tables, where bucket or code location says the batch is not ours.
 
 A ledger that was lost, replaced or restored from an old copy does not know what the bucket knows;
 buying that again would pay twice.

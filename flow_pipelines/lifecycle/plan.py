@@ -1,4 +1,4 @@
-"""From a prompt table to planned submissions: read, render, validate, plan. Costs nothing."""
+"""Plan a night from its prompt table, and choose the rows of a regeneration. Costs nothing."""
 
 from __future__ import annotations
 

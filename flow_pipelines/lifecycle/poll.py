@@ -1,4 +1,4 @@
-"""Poll provider runs within a time budget. Spends requests, never money."""
+"""Poll provider runs within a time budget, or wait for a night; record state, cost, outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Poll intervals from a run's age alone: short at first, growing, longest when overdue."""
+"""Next poll from a run's age alone; when a run is overdue, and when it is given up (7 days)."""
 
 from __future__ import annotations
 

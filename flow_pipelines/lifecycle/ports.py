@@ -1,4 +1,4 @@
-"""The parts that lifecycle functions get passed in: ledger, provider, bucket, clock; and leases."""
+"""Dataclasses of dependencies (ledger, provider, bucket, clock), and leases held by a thread."""
 
 from __future__ import annotations
 

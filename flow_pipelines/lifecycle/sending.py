@@ -1,4 +1,4 @@
-"""Select the planned submissions that one run may send, in order; the summary of such a run."""
+"""Order the planned submissions that may be sent now; SubmitSummary. Sends nothing itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Store one output of one run in the bucket, whatever it is, or record why it is not there.
+"""Download one output of a run and hand it to `storage.transfer`; retries and doubtful answers.
 
 An answer that does not look like the output is downloaded again. It is stored as received once the
 same bytes have come twice, or, for text in the place of a picture, after a day.

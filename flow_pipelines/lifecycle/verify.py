@@ -1,4 +1,4 @@
-"""Compare stored files with the bucket: by checksum (a request each), or by listings alone.
+"""Compare stored files with the bucket (checksums or listings); collect missing ones again.
 
 What is missing can be fetched again. Nothing is ever overwritten: an object that differs from what
 was stored stays as it is, for a person to look at.
