@@ -20,10 +20,6 @@ class Clock(Protocol):
         """Let `seconds` pass; zero and less return at once."""
 
 
-# Linux alone has one that counts the time of a suspended machine.
-_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
 class SystemClock:
     """The machine's own clock."""
 
@@ -32,8 +28,8 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return seconds on a clock that never goes back, nor stops while the machine sleeps."""
-        return time.clock_gettime(_STEADY)
+        """Return seconds on a clock that never goes back."""
+        return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
         """Block this thread for `seconds`."""

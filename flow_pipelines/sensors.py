@@ -152,7 +152,8 @@ class _Tick:
         deadline = self.clock.monotonic() + BUDGET_SECONDS - RESERVE_SECONDS
         defined = batches_of(self.context.repository_def)
         batches = {key: batch for key, batch in defined.items() if batch.provider == self.provider}
-        if abs(skew := self.ledger.skew()) > LARGEST_SKEW:
+        skew = self.ledger.skew()
+        if skew is not None and abs(skew) > LARGEST_SKEW:
             yield (
                 f"This host's clock is {skew.total_seconds():+.0f} s off the ledger's database: "
                 "schedules start by it. Let it be kept by NTP"

@@ -11,7 +11,7 @@ from flow_pipelines.model import UNPARTITIONED, BatchSettings, Night
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.provider import ProviderProfile
 from flow_pipelines.providers import profile
-from flow_pipelines.resources.ports import open_ports
+from flow_pipelines.resources.ports import open_ports, step_ledger
 from flow_pipelines.storage.contract import ImageStore
 from flow_pipelines.storage.receipts import refuse_other_ledger
 
@@ -114,7 +114,7 @@ def ports_of(
     Raises: ConfigurationError, also when the batch is another location's; WrongLedger, when the
     bucket says that it is another ledger's; LedgerError, StorageError.
     """
-    context.resources.run_ledger.of_step(context)
+    step_ledger(context)
     ports = open_ports(
         context.resources,
         batch.settings.resource,

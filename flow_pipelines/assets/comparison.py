@@ -29,6 +29,7 @@ from flow_pipelines.reports.preview import preview_markdown
 from flow_pipelines.reports.row_view import StoredPictures
 from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
+from flow_pipelines.resources.ports import step_ledger
 from flow_pipelines.storage.contract import ImageStore
 from flow_pipelines.storage.receipts import refuse_other_ledger
 
@@ -121,7 +122,7 @@ def comparison_asset(comparison: Comparison) -> dg.AssetsDefinition:
     def compare(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         with failures():
             nights = [night_of(side.batch, context) for side in comparison.sides]
-            ledger = context.resources.run_ledger.of_step(context)
+            ledger = step_ledger(context)
             store = context.resources.image_store.get_store()
             for night in nights:
                 refuse_other_ledger(store, night.batch, ledger.ledger_id)

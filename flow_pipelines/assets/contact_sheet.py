@@ -14,6 +14,7 @@ from flow_pipelines.lifecycle.plan import latest
 from flow_pipelines.reports.gallery import NightReport
 from flow_pipelines.reports.row_view import StoredPictures, night_views
 from flow_pipelines.resources.failures import failures
+from flow_pipelines.resources.ports import step_ledger
 from flow_pipelines.storage.receipts import refuse_other_ledger
 
 _DESCRIPTION = """\
@@ -42,7 +43,7 @@ def contact_sheet_asset(batch: Batch) -> dg.AssetsDefinition:
     def contact_sheet(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         with failures():
             night = night_of(batch, context)
-            ledger = context.resources.run_ledger.of_step(context)
+            ledger = step_ledger(context)
             store = context.resources.image_store.get_store()
             refuse_other_ledger(store, night.batch, ledger.ledger_id)
             folder = store.key(night.batch, path_safe(night.partition_key))

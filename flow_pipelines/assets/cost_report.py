@@ -1,6 +1,7 @@
 """`cost_report`: what every batch cost, by night, batch and provider. Free of charge."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,9 @@ from flow_pipelines.reports.cost_report import (
 from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
 from flow_pipelines.resources.io_manager import FOLDER, TABLE, ReportPlace, report_place
+from flow_pipelines.resources.ports import step_ledger
 from flow_pipelines.storage.contract import ImageStore
-from flow_pipelines.storage.receipts import refuse_other_ledger
+from flow_pipelines.storage.receipts import read_owner
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +73,7 @@ def cost_report_asset(batches: Sequence[str]) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: CostReportConfig
     ) -> dg.MaterializeResult[Any]:
         with failures():
-            ledger: RunLedger = context.resources.run_ledger.of_step(context)
+            ledger = step_ledger(context)
             store: ImageStore = context.resources.image_store.get_store()
             now = ledger.clock.now()
             place = report_place(store, ledger.ledger_id)
@@ -104,13 +106,13 @@ def cost_report_asset(batches: Sequence[str]) -> dg.AssetsDefinition:
 
 
 def _batches_of_others(store: ImageStore, ledger_id: str, batches: Iterable[str]) -> Sequence[str]:
-    """Return the batches of which the bucket does not say that they are this ledger's."""
+    """Return the batches that the bucket says are another ledger's."""
     others = []
     for batch in sorted(batches):
-        try:
-            refuse_other_ledger(store, batch, ledger_id)
-        except WrongLedger:
-            others.append(batch)
+        with suppress(WrongLedger):  # a note that cannot be read names nobody
+            note = read_owner(store, batch)
+            if note is not None and note.ledger_id != ledger_id:
+                others.append(batch)
     return others
 
 

@@ -114,17 +114,15 @@ def images_asset(batch: Batch) -> dg.AssetsDefinition:
 
 
 def _refuse_unsent(night: Night, ports: Ports) -> None:
-    """Raise ConfigurationError for a night of which nothing was ever sent: there is no picture.
+    """Raise ConfigurationError for a night that nobody asked to buy: there is no picture.
 
-    Another host's ledger, or a step that was left out, would else end green and without images.
+    Another host's ledger, or a step that was left out, would else end green and without images. Of
+    a night that was stopped before its first row was accepted, the checks say why.
     """
     record = ports.ledger.night(night)
-    if record is None:
-        known = "this ledger knows nothing of it"
-    elif set(record.counts) - {SubmissionState.PLANNED} or not record.counts:
+    if record is not None and (record.asks or set(record.counts) != {SubmissionState.PLANNED}):
         return
-    else:
-        known = "nothing of it was sent yet"
+    known = "this ledger knows nothing of it" if record is None else "nothing of it was sent yet"
     raise ConfigurationError(
         f"{night}: {known}, so there is nothing to collect. Materialize {night.batch}/prompts and "
         f"{night.batch}/provider_runs first"

@@ -18,6 +18,7 @@ from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.progress import NightStatus, night_status
 from flow_pipelines.model import Night
 from flow_pipelines.resources.failures import failures
+from flow_pipelines.resources.ports import step_ledger
 from flow_pipelines.schedules import last_complete_partition
 
 LAST_NIGHT_EXISTS = "last_night_exists"
@@ -146,7 +147,7 @@ def last_night_check(batch: Batch) -> dg.AssetChecksDefinition | None:
     )
     def last_night_exists(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         with failures():
-            ledger = context.resources.run_ledger.of_step(context)
+            ledger = step_ledger(context)
             verdicts = judge_all([expectation], ledger, ledger.clock)
             return dg.AssetCheckResult(**verdicts[batch.name].fields)
 

@@ -8,7 +8,8 @@ import dagster as dg
 from flow_pipelines.assets.batch import Batch
 from flow_pipelines.lifecycle import read_workflow
 from flow_pipelines.resources.failures import failures
-from flow_pipelines.resources.ports import open_ports
+from flow_pipelines.resources.ports import open_ports, step_ledger
+from flow_pipelines.storage.receipts import refuse_other_ledger
 
 _DESCRIPTION = """\
 The workflow `{workflow}`, as [{title}]({documentation}) would run it now.
@@ -40,12 +41,14 @@ def workflow_asset(batch: Batch) -> dg.AssetsDefinition:
 
     def workflow(context: dg.AssetExecutionContext) -> Iterator[dg.ObserveResult]:
         with failures():
+            step_ledger(context)
             ports = open_ports(
                 context.resources,
                 settings.resource,
                 context.log.info,
                 key_required=batch.planning_needs_key,
             )
+            refuse_other_ledger(ports.store, batch.name, ports.ledger.ledger_id)
             current = read_workflow(settings, ports)
         yield dg.ObserveResult(
             asset_key=spec.key,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flow_pipelines.cli.doctor_accounts import AccountsDoctor, check_runs
+from flow_pipelines.cli.doctor_accounts import AccountsDoctor, Skews, check_runs
 from flow_pipelines.cli.doctor_dagster import check_dagster
 from flow_pipelines.cli.doctor_storage import check_bucket, check_journal, check_ledger
 from flow_pipelines.cli.environment import ledger_as_it_is
@@ -16,6 +16,7 @@ from flow_pipelines.cli.findings import (
 )
 from flow_pipelines.cli.location import Accounts
 from flow_pipelines.clock import Clock, SystemClock
+from flow_pipelines.ledger.contract import LARGEST_SKEW
 from flow_pipelines.transport import MemoryPaceStore
 
 
@@ -37,9 +38,9 @@ def check_all(accounts: Accounts, clock: Clock) -> Iterator[Finding]:
         doctor = AccountsDoctor(accounts, pace, clock)
         yield from doctor.check_accounts()
         yield from check_bucket(accounts, doctor.skews, clock)
-        if ledger is not None:
-            doctor.skews.seen["the ledger's database"] = ledger.skew()
         yield doctor.skews.finding()
+        if ledger is not None and (skew := ledger.skew()) is not None:
+            yield Skews({"the ledger's database": skew}, largest=LARGEST_SKEW).finding()
         if ledger is not None:
             yield from check_runs(ledger, accounts, ledger.now())
             yield from check_journal(accounts, ledger, ledger.clock)

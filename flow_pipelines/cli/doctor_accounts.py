@@ -12,7 +12,6 @@ from flow_pipelines.cli.findings import Finding, Mark
 from flow_pipelines.cli.location import Accounts
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
-from flow_pipelines.ledger.contract import LARGEST_SKEW
 from flow_pipelines.ledger.records import Outstanding
 from flow_pipelines.lifecycle.accounts import waits_for
 from flow_pipelines.model.errors import (
@@ -25,6 +24,8 @@ from flow_pipelines.model.errors import (
 from flow_pipelines.provider import PaceStore
 from flow_pipelines.resources import ProviderResource
 
+LARGEST_SKEW = timedelta(seconds=30)
+"""A larger difference between a provider's clock and ours misleads a search by time."""
 UNPOLLED = timedelta(hours=1)
 """A run that was due so long ago is polled by nobody: sensors do within seconds."""
 _CORRECT = "Correct that variable, or the resource in your definitions."
@@ -37,6 +38,7 @@ class Skews:
     """How far this machine's clock is from others'."""
 
     seen: dict[str, timedelta] = field(default_factory=dict)
+    largest: timedelta = LARGEST_SKEW
 
     def note(self, whose: str, their_time: datetime | None, now: datetime) -> None:
         """Keep the difference to a clock that told its time just now."""
@@ -50,7 +52,7 @@ class Skews:
             return Finding("clock", Mark.YELLOW, says)
         whose, skew = max(self.seen.items(), key=lambda item: abs(item[1]))
         seconds = abs(skew.total_seconds())
-        if abs(skew) <= LARGEST_SKEW:
+        if abs(skew) <= self.largest:
             says = f"within {seconds:.0f} s of {', '.join(self.seen)}"
             return Finding("clock", Mark.GREEN, says)
         way = "ahead of" if skew > timedelta(0) else "behind"

@@ -10,7 +10,7 @@ import dagster as dg
 from flow_pipelines.cli.findings import Finding, Mark
 from flow_pipelines.resources.environment import setting
 from flow_pipelines.resources.run_ledger import VARIABLE as LEDGER_URL
-from flow_pipelines.resources.run_ledger import leaves_this_host
+from flow_pipelines.resources.run_ledger import is_file, leaves_this_host
 
 _BACKFILL = "dagster/backfill"
 _START = "Start `dagster-daemon run`, or `dg dev` while developing, with this DAGSTER_HOME."
@@ -43,11 +43,16 @@ def _storage(instance: dg.DagsterInstance, home: str) -> Finding:
 
 
 def _launcher(instance: dg.DagsterInstance) -> Iterator[Finding]:
-    if leaves_this_host(instance) and not setting(None, LEDGER_URL):
+    if not is_file(setting(None, LEDGER_URL)):
+        return
+    do = f"Set {LEDGER_URL} to a PostgreSQL database that every host reaches."
+    if leaves_this_host(instance):
         launcher = type(instance.run_launcher).__name__
         says = f"{launcher} may start runs elsewhere, where a ledger in a file is another one"
-        do = f"Set {LEDGER_URL} to a PostgreSQL database that every host reaches."
         yield Finding("launcher", Mark.RED, says, do)
+    elif "Sqlite" not in type(instance.run_storage).__name__:
+        says = "Dagster's own storage is not a file, and the ledger is: that is for one host only"
+        yield Finding("ledger", Mark.YELLOW, says, do)
 
 
 def check_queue(instance: dg.DagsterInstance) -> Finding:

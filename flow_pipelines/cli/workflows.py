@@ -35,7 +35,7 @@ def run_workflows(
     accounts = Accounts.of(module)
     resource = accounts.get(account, ProviderResource)
     with ledger_as_it_is() as ledger:
-        clock = SystemClock()
+        clock = SystemClock() if ledger is None else ledger.clock
         pace = MemoryPaceStore(clock) if ledger is None else ledger.pace
         is_file = resource.profile.capabilities.workflow_is_file
         provider = resource.get_provider(pace, clock, key_required=not is_file)
@@ -76,7 +76,7 @@ def _print_all(
         return
     title, name = resource.profile.title, resource.provider_name
     if not found:
-        click.echo(f"# {title} gives this key no entry.")
+        click.echo(f"# {title} gives this key no workflow.")
         return
     click.echo(f"# {title}: `flow-pipelines workflows {name} ID` shows what one takes.")
     for entry in found[:MOST_LISTED]:

@@ -52,6 +52,8 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """Open a transaction that only reads. Raises: LedgerBusy, LedgerError."""
         with failures_in_our_words(), self.engine.begin() as connection:
+            if isinstance(self.clock, DatabaseClock) and self.clock.is_old():
+                self.clock.read(connection)
             yield connection
 
     def now(self) -> datetime:
@@ -64,9 +66,12 @@ class Database:
                 return self.clock.read(connection)
         return self.clock.now()
 
-    def skew(self) -> timedelta:
-        """Return how far this host's clock is ahead of the ledger's time; negative: behind it."""
-        return self.clock.skew() if isinstance(self.clock, DatabaseClock) else timedelta(0)
+    def skew(self) -> timedelta | None:
+        """Return how far this host's clock is ahead of the ledger's time; negative: behind it.
+
+        None: the ledger goes by this very clock.
+        """
+        return self.clock.skew() if isinstance(self.clock, DatabaseClock) else None
 
     def upsert(self, table: Table) -> Any:
         """Return an INSERT that knows ON CONFLICT; both dialects spell it alike."""

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import SQLAlchemyError
 
-from flow_pipelines.clock import Clock
+from flow_pipelines.clock import Clock, SystemClock
 
 KEPT_SECONDS = 60.0
-"""How long a reading is counted on from by the host's monotonic clock, if nothing is written."""
+"""How long a reading is counted on from before a transaction that only reads reads it anew."""
+_LONGEST_SECONDS = 1.0
+"""A reading that took longer tells little of when it was made."""
+_TRIES = 3
 # now() would stand still for as long as a transaction takes.
 _READ = text("SELECT clock_timestamp()")
+# Linux alone has a clock that goes on while the machine sleeps.
+_SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class DatabaseClock:
     """Time as the database tells it. Safe to share between threads.
 
     Every writing transaction reads it anew, so a lease is judged by no host's own clock; in between
-    the host's monotonic clock is counted on. `sleep` and `monotonic` are the host's.
+    the host's stop watch is counted on, so `now` never waits. `sleep` and `monotonic` are the
+    host's.
     """
 
     def __init__(self, engine: Engine, host: Clock) -> None:
         """Read the time. Raises: SQLAlchemyError."""
-        self._engine, self.host = engine, host
+        self.host = host
         self.monotonic, self.sleep = host.monotonic, host.sleep
+        self._count = _since_boot if isinstance(host, SystemClock) else host.monotonic
+        self._reading: tuple[float, datetime] = 0.0, datetime.min.replace(tzinfo=UTC)
         self._lock = threading.Lock()
         with engine.connect() as connection:
             self.read(connection)
@@ -34,25 +42,37 @@ class DatabaseClock:
     def now(self) -> datetime:
         """Return the present as an aware datetime in UTC."""
         with self._lock:
-            at, read = self._at, self._read
-        if self.monotonic() - at > KEPT_SECONDS:
-            try:
-                with self._engine.connect() as connection:
-                    return self.read(connection)
-            except SQLAlchemyError:
-                pass  # whoever needs the database next says so; the host's quartz is exact enough
-        return read + timedelta(seconds=self.monotonic() - at)
+            at, read = self._reading
+        return read + timedelta(seconds=self._count() - at)
+
+    def is_old(self) -> bool:
+        """Return whether the latest reading should be replaced when that costs little."""
+        with self._lock:
+            return self._count() - self._reading[0] > KEPT_SECONDS
 
     def read(self, connection: Connection) -> datetime:
         """Read the time anew, within a transaction or not."""
-        before = self.monotonic()
+        for _ in range(_TRIES - 1):
+            if self._read_once(connection) <= _LONGEST_SECONDS:
+                break
+        else:
+            self._read_once(connection)
+        return self.now()
+
+    def _read_once(self, connection: Connection) -> float:
+        """Return how many seconds it took."""
+        before = self._count()
         read: datetime = connection.execute(_READ).scalar_one()
-        after = self.monotonic()
+        took = self._count() - before
         with self._lock:
             # The answer is from some moment in between.
-            self._at, self._read = (before + after) / 2, read.astimezone(UTC)
-        return self._read + timedelta(seconds=after - self._at)
+            self._reading = before + took / 2, read.astimezone(UTC)
+        return took
 
     def skew(self) -> timedelta:
         """Return how far the host's own clock is ahead; negative: behind."""
         return self.host.now() - self.now()
+
+
+def _since_boot() -> float:
+    return time.clock_gettime(_SINCE_BOOT)

@@ -22,17 +22,17 @@ class Leases:
 
     def acquire_lease(self, name: str, owner: str, ttl_seconds: float) -> bool:
         """Take or renew a lease. False: another owner holds it."""
-        now = self._database.clock.now()
-        query = self._database.upsert(leases).values(
-            name=name, owner=owner, expires_at=now + timedelta(seconds=ttl_seconds)
-        )
-        query = query.on_conflict_do_update(
-            index_elements=["name"],
-            set_={"owner": query.excluded.owner, "expires_at": query.excluded.expires_at},
-            where=or_(leases.c.owner == owner, leases.c.expires_at <= now),
-        ).returning(leases.c.name)
+        insert = self._database.upsert(leases)
         with self._database.write() as connection:
-            return connection.execute(query).one_or_none() is not None
+            now = self._database.clock.now()  # read within the transaction, never before it
+            query = insert.values(
+                name=name, owner=owner, expires_at=now + timedelta(seconds=ttl_seconds)
+            ).on_conflict_do_update(
+                index_elements=["name"],
+                set_={"owner": insert.excluded.owner, "expires_at": insert.excluded.expires_at},
+                where=or_(leases.c.owner == owner, leases.c.expires_at <= now),
+            )
+            return connection.execute(query.returning(leases.c.name)).one_or_none() is not None
 
     def release_lease(self, name: str, owner: str) -> None:
         """Release a lease; nothing happens when `owner` does not hold it."""
@@ -95,14 +95,14 @@ class Leases:
 
     def stop_account(self, resource: str, code: str, message: str) -> None:
         """Note that the provider refused this account just now."""
-        values = {"code": code, "message": message, "at": self._database.clock.now()}
-        query = self._database.upsert(account_stops).values(resource=resource, **values)
-        query = query.on_conflict_do_update(
-            index_elements=["resource"],
-            set_=values,
-            where=account_stops.c.at <= query.excluded.at,
-        )
+        insert = self._database.upsert(account_stops)
         with self._database.write() as connection:
+            values = {"code": code, "message": message, "at": self._database.clock.now()}
+            query = insert.values(resource=resource, **values).on_conflict_do_update(
+                index_elements=["resource"],
+                set_=values,
+                where=account_stops.c.at <= insert.excluded.at,
+            )
             connection.execute(query)
 
     def account_stop(self, resource: str, since: datetime) -> AccountStop | None:

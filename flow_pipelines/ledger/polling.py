@@ -58,18 +58,19 @@ class Polling:
         A claim hides them from every other `owner` for `ttl_seconds`, until `record_poll` or
         `release_claims`. PostgreSQL: concurrent claims do not wait for each other.
         """
-        now = self._database.clock.now()
         columns = submissions.c
-        due = _in_flight(select(submissions), provider, resource, location, night).where(
-            columns.next_poll_at <= now,
-            or_(
-                columns.claimed_by.is_(None),
-                columns.claimed_by == owner,
-                columns.claim_expires_at <= now,
-            ),
-        )
-        due = due.limit(limit).with_for_update(skip_locked=True)
+        in_flight = _in_flight(select(submissions), provider, resource, location, night)
         with self._database.write() as connection:
+            now = self._database.clock.now()
+            due = in_flight.where(
+                columns.next_poll_at <= now,
+                or_(
+                    columns.claimed_by.is_(None),
+                    columns.claimed_by == owner,
+                    columns.claim_expires_at <= now,
+                ),
+            )
+            due = due.limit(limit).with_for_update(skip_locked=True)
             rows = connection.execute(due).mappings().all()
             expires_at = now + timedelta(seconds=ttl_seconds)
             claim = {"claimed_by": owner, "claim_expires_at": expires_at}
@@ -181,7 +182,7 @@ class Polling:
         is left as it is. False: a poll of it is under way, and may miss what was said; mark it
         again when that has ended. Raises: SubmissionNotFound.
         """
-        columns, now = submissions.c, self._database.clock.now()
+        columns = submissions.c
         known = (
             select(
                 columns.state, columns.next_poll_at, columns.claimed_by, columns.claim_expires_at
@@ -190,6 +191,7 @@ class Polling:
             .with_for_update()
         )
         with self._database.write() as connection:
+            now = self._database.clock.now()
             row = connection.execute(known).mappings().one_or_none()
             if row is None:
                 raise SubmissionNotFound(f"no submission {submission_key} in this ledger")

@@ -56,8 +56,8 @@ class RunLedger(
         """Return that time, read anew. Raises: LedgerBusy, LedgerError."""
         return self._database.now()
 
-    def skew(self) -> timedelta:
-        """Return how far this host's clock is ahead of that time; negative: behind it."""
+    def skew(self) -> timedelta | None:
+        """Return how far this host's clock is ahead of that time; None: it is that time."""
         return self._database.skew()
 
     def close(self) -> None:

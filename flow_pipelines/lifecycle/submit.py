@@ -51,6 +51,7 @@ from flow_pipelines.model.errors import (
     IllegalTransition,
     KeyAlreadyKnown,
     LeaseLost,
+    LedgerError,
     NightStopped,
     NotFound,
     Paused,
@@ -166,6 +167,7 @@ class _Submitting:
         self.owner, self.estimate, self.purpose = owner, estimate, purpose
         self.journal = Journal(ports, self.night)
         self.started_at = ports.clock.now()
+        self.age = timedelta(0)
         self.summary = SubmitSummary()
         self.remaining: Iterator[Submission] = iter(())
         self.refusals: Counter[str] = Counter()
@@ -215,7 +217,7 @@ class _Submitting:
             answer = Answer(self.ports, sent)
             return (
                 self._journal_failed(sent, answer)
-                or self._stop_if_too_late(sent, answer)
+                or self._stop_if_too_late(answer)
                 or self._post(sent, answer, request)
             )
         return True
@@ -292,13 +294,15 @@ class _Submitting:
         return True
 
     def _journal_failed(self, sent: Submission, answer: Answer) -> bool:
-        """Write the intent to the journal; if that fails, report it, send nothing and stop."""
+        """Write the intent to the journal, tell its age; where one fails, send nothing and stop."""
         try:
             self.journal.write(sent)
+            # Read anew: this process, or its host, may have stood still since.
+            self.age = self.ports.ledger.now() - (sent.submitting_at or self.started_at)
         except WrongLedger as error:
             answer.not_accepted(f"not sent: {error}")
             raise
-        except (StorageError, ConfigurationError) as error:
+        except (StorageError, ConfigurationError, LedgerError) as error:
             answer.not_accepted(f"not sent: {error}")
             self._stop(f"{error}; the rest stays planned", needs_person=False)
             return True
@@ -317,12 +321,11 @@ class _Submitting:
                 self.summary.failed -= self.refusals[error.kind]
             self._stop(f"{stopped}; the rest stays planned", needs_person=True)
 
-    def _stop_if_too_late(self, sent: Submission, answer: Answer) -> bool:
+    def _stop_if_too_late(self, answer: Answer) -> bool:
         """Tell, send nothing and stop, when this process was suspended after its intent."""
-        age = self.ports.ledger.now() - (sent.submitting_at or self.started_at)
-        if age <= MAX_INTENT_AGE:
+        if self.age <= MAX_INTENT_AGE:
             return False
-        reason = f"this process stood still for {age.total_seconds():.0f} s before sending it"
+        reason = f"this process stood still for {self.age.total_seconds():.0f} s before sending it"
         answer.not_accepted(f"not sent: {reason}")
         self._stop(f"{reason}; the rest stays planned", needs_person=False)
         return True

@@ -128,6 +128,12 @@ def open_accounts(
     )
 
 
+def step_ledger(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> RunLedger:
+    """Open the ledger for a step; see `RunLedgerResource.of_step`."""
+    resource = _expect(context.resources.run_ledger, "run_ledger", RunLedgerResource)
+    return resource.of_step(context)
+
+
 def open_ports(
     resources: Any,
     account: str,

@@ -144,7 +144,7 @@ class ProviderResource(BoundedResource):
         Raises: ConfigurationError, naming the variable, when the key is missing.
         """
         if self._client is None:
-            provider: Any = self.get_provider(_default_pace(), SystemClock())
+            provider: Any = self.get_provider(*_default_pace())
             self._client = provider.client
         return self._client
 
@@ -256,8 +256,11 @@ def _account(provider: str, key: str | None) -> str:
     return f"{provider}:{digest[:16]}"
 
 
-def _default_pace() -> PaceStore:
+def _default_pace() -> tuple[PaceStore, Clock]:
+    """Return where turns are kept, and the clock that they are told by."""
     try:
-        return RunLedgerResource().get_ledger().pace
+        ledger = RunLedgerResource().get_ledger()
     except ConfigurationError:
-        return MemoryPaceStore(SystemClock())
+        clock = SystemClock()
+        return MemoryPaceStore(clock), clock
+    return ledger.pace, ledger.clock

@@ -1,9 +1,12 @@
 """The ledger as a Dagster resource."""
 
 import os
+import socket
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.executor.in_process import InProcessExecutor
+from dagster._core.executor.multiprocess import MultiprocessExecutor
 from dagster._core.launcher import DefaultRunLauncher
 from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
 from pydantic import Field, PrivateAttr
@@ -12,7 +15,6 @@ from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources.environment import setting
-from flow_pipelines.transport.addresses import is_loopback
 
 VARIABLE = "FLOW_PIPELINES_LEDGER_URL"
 FILE_NAME = "flow_pipelines_ledger.sqlite"
@@ -47,14 +49,36 @@ def is_file(url: str | None) -> bool:
     return not url or url.startswith("sqlite")
 
 
-_LOCAL_EXECUTORS = {"execute_in_process_executor"} | frozenset(
-    executor.name
+_LOCAL_EXECUTORS = frozenset(
+    executor.executor_creation_fn
     for executor in (
         dg.in_process_executor,
         dg.multiprocess_executor,
         dg.multi_or_in_process_executor,
     )
 )
+
+
+def _steps_stay(executor: dg.ExecutorDefinition) -> bool:
+    """Return whether an executor is known to run steps on this machine, however it is named."""
+    make = executor.executor_creation_fn
+    if executor.name == "execute_in_process_executor" or make in _LOCAL_EXECUTORS:
+        return True
+    # What `Definitions` makes of an executor that is ready.
+    given = executor.name == "__executor__" and make is not None
+    return given and isinstance(make(None), InProcessExecutor | MultiprocessExecutor)  # type: ignore[arg-type,misc]
+
+
+def _is_this_machine(host: str) -> bool:
+    """Return whether a name stands for this machine alone; one for several is none of it."""
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+        for family, kind, protocol, _, address in found:
+            with socket.socket(family, kind, protocol) as trial:
+                trial.bind(address)  # only a machine's own address can be bound
+    except OSError:
+        return False
+    return True
 
 
 class RunLedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # stands for itself
@@ -114,9 +138,9 @@ class RunLedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # s
         self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext
     ) -> RunLedger:
         """Open the ledger for a step, whose executor may have brought it here; see `get_ledger`."""
-        executor = context.job_def.executor_def.name
-        if executor not in _LOCAL_EXECUTORS:
-            self._elsewhere = f"the executor {executor!r} may run steps on other machines"
+        executor = context.job_def.executor_def
+        if not _steps_stay(executor):
+            self._elsewhere = f"the executor {executor.name!r} may run steps on other machines"
         origin = context.run.remote_job_origin
         return self.of_location(origin and origin.repository_origin.code_location_origin)
 
@@ -124,8 +148,8 @@ class RunLedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # s
         """Open the ledger in a code location; see `get_ledger`."""
         # Only the origin of a code server that somebody else started has a host.
         host = getattr(origin, "host", None)
-        if host and not is_loopback(host):
-            self._elsewhere = f"the code server {host} is reached by other machines"
+        if host and is_file(setting(self.url, VARIABLE)) and not _is_this_machine(host):
+            self._elsewhere = f"the code server's name, {host}, stands for other machines"
         return self.get_ledger()
 
     def _open(self, url: str) -> RunLedger:

@@ -88,7 +88,7 @@ def _wrong_ledger(
     return WrongLedger(
         f"Batch {batch!r} in {store.uri(store.key(batch, ''))} belongs to ledger {_short(note)}; "
         f"the ledger at hand is {ledger_id[:8]} and does not know what was bought. Nothing was "
-        "submitted. Point FLOW_PIPELINES_LEDGER_URL to the batch's ledger. If that one is lost, "
+        "done. Point FLOW_PIPELINES_LEDGER_URL to the batch's ledger. If that one is lost, "
         "`flow-pipelines ledger adopt` hands the batch over."
     )
 

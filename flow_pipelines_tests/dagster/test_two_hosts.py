@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from dagster._core.executor.in_process import InProcessExecutor
 
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.resources import RunLedgerResource
+from flow_pipelines.resources.run_ledger import _steps_stay
 from flow_pipelines_tests.dagster.conftest import NIGHT, Project, World, materialize
 from flow_pipelines_tests.dagster.in_process import in_process_dagster, recommended_instance
 
@@ -67,12 +69,39 @@ def test_a_step_that_an_executor_may_have_sent_away_gets_no_file(
 
 
 @pytest.mark.parametrize(
+    ("given", "stays"),
+    [
+        (dg.in_process_executor, True),
+        (dg.multiprocess_executor.configured({"max_concurrent": 2}, name="two"), True),
+        (dg.multi_or_in_process_executor, True),
+        (InProcessExecutor(retries=RetryMode.DISABLED), True),
+        (executor("celery"), False),
+        (executor("in_process"), False),
+    ],
+)
+def test_an_executor_is_known_by_what_it_is_not_by_its_name(
+    given: dg.ExecutorDefinition | InProcessExecutor, stays: bool
+) -> None:
+    @dg.asset
+    def picture() -> None:
+        """Stand for any asset."""
+
+    defs = dg.Definitions(assets=[picture], executor=given)
+    made = defs.resolve_implicit_global_asset_job_def().executor_def
+    assert _steps_stay(made) is stays
+
+
+@pytest.mark.parametrize(
     ("url", "host", "refused"),
     [
-        (None, "codeserver", True),
-        ("sqlite:////srv/shared/ledger.sqlite", "10.0.0.7", True),
+        (None, "192.0.2.7", True),
+        (None, "no-such-host.invalid", True),
+        ("sqlite:////srv/shared/ledger.sqlite", "192.0.2.7", True),
         (None, "localhost", False),
         (None, "127.0.0.1", False),
+        (None, "0.0.0.0", False),
+        (None, "::ffff:127.0.0.1", False),
+        (None, socket.gethostname(), False),
         (None, None, False),
     ],
 )
@@ -89,7 +118,7 @@ def test_a_code_server_that_other_machines_reach_gets_no_file(
     origin = None if host is None else GrpcServerCodeLocationOrigin(host=host, port=4000)
     resource = RunLedgerResource(url=url)
     if refused:
-        with pytest.raises(Exception, match=r"reached by other machines.*PostgreSQL"):
+        with pytest.raises(Exception, match=r"stands for other machines.*PostgreSQL"):
             resource.of_location(origin)
     else:
         with resource.of_location(origin) as ledger:
@@ -173,3 +202,19 @@ def test_a_cost_report_leaves_the_batches_of_other_ledgers_out(
     assert without.metadata["images"].value == 0
     assert "Left out" not in str(whole.metadata["preview"].value)
     assert whole.metadata["images"].value == 3
+
+
+@pytest.mark.case(
+    "a note in the bucket that could not be read took its batch out of the cost report",
+    "only a note that names another ledger does",
+)
+def test_a_note_that_cannot_be_read_takes_no_batch_out_of_the_cost_report(
+    project: Project, instance: dg.DagsterInstance, world: World
+) -> None:
+    project.add("harbor")
+    with project.load() as defs:
+        assert materialize(defs, instance, *WHOLE).success
+        (world.bucket / "harbor" / "_ledger.json").write_text("no note")
+        result = materialize(defs, instance, "cost_report", partition_key=None)
+    [event] = result.asset_materializations_for_node("cost_report")
+    assert event.metadata["images"].value == 3

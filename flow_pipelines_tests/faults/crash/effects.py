@@ -40,6 +40,8 @@ LEDGER_READS = frozenset(
         "cost_lines",
         "count_found",
         "count_to_send",
+        "now",
+        "skew",
         "counts_by_state",
         "detached_outputs",
         "each_submission",

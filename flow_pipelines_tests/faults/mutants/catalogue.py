@@ -61,7 +61,7 @@ MUTANTS = (
             Edit(
                 _IN_THE_LIFE,
                 "                self._journal_failed(sent, answer)\n"
-                "                or self._stop_if_too_late(sent, answer)\n"
+                "                or self._stop_if_too_late(answer)\n"
                 "                or self._post(sent, answer, request)\n",
                 "                self._post(sent, answer, request)\n",
             ),

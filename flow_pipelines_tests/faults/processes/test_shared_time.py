@@ -139,6 +139,30 @@ def test_a_pause_that_stops_the_hosts_clocks_is_seen(url: str) -> None:
         assert ledger.clock.now() > before
 
 
+@pytest.mark.case(
+    "after a pause of its host a process took a lease that had ended when it was written",
+    "the time of a lease, a claim and a stop is read within their transaction",
+)
+def test_a_lease_taken_after_a_pause_lasts_as_long_as_any(url: str, open_host: OpenHost) -> None:
+    paused = ManualClock()
+    with open_ledger(url, host=paused) as ledger:
+        paused.advance(-3600)  # an hour that the host has not noticed
+        assert ledger.acquire_lease("a", "paused", 45)
+        held = open_host(0.0).lease("a")
+    assert held is not None
+    assert held.owner == "paused"
+
+
+def test_a_transaction_that_only_reads_renews_an_old_reading(url: str) -> None:
+    host = ManualClock()
+    with open_ledger(url, host=host) as ledger:
+        true = ledger.clock.now()
+        host.advance(3600)
+        assert ledger.clock.now() == true + timedelta(hours=1)
+        ledger.paused()
+        assert abs(ledger.clock.now() - true) < timedelta(minutes=1)
+
+
 def test_a_writing_transaction_reads_the_time_anew(url: str) -> None:
     with open_ledger(url, host=ManualClock()) as ledger:
         before = ledger.clock.now()

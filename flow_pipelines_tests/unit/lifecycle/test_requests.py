@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
+from flow_pipelines.ledger import RunLedger
+from flow_pipelines.lifecycle import submit_night
 from flow_pipelines.lifecycle.requests import submit_request
 from flow_pipelines.model import SubmissionState
-from flow_pipelines.model.errors import ConfigurationError, SubmitOutcomeUnknown
+from flow_pipelines.model.errors import ConfigurationError, LedgerBusy, SubmitOutcomeUnknown
 from flow_pipelines.provider import ApiRequest, Resend, SubmitRequest
 from flow_pipelines_tests.fake_provider import FakeProvider
 from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness
@@ -96,5 +100,37 @@ def test_a_purchase_that_is_declared_safe_to_repeat_is_never_sent(
     harness.plan("a cat")
     with pytest.raises(ConfigurationError, match="what is billed never is"):
         harness.submit()
+    assert harness.states() == ["planned"]
+    assert harness.provider.posts == []
+
+
+class LedgerWithoutTime:
+    """A ledger that cannot be asked for its time any more."""
+
+    def __init__(self, ledger: RunLedger, error: BaseException) -> None:
+        self._ledger, self._error = ledger, error
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._ledger, name)
+
+    def now(self) -> datetime:
+        raise self._error
+
+
+@pytest.mark.case(
+    "the database failed between an intent and its POST: a row that was surely not sent stayed as "
+    "one that may have been",
+    "it is planned again, and the run stops",
+)
+@pytest.mark.parametrize("error", [LedgerBusy("locked"), KeyboardInterrupt()])
+def test_a_ledger_that_cannot_tell_the_time_before_a_post_leaves_the_row_planned(
+    harness: LifecycleHarness, error: BaseException
+) -> None:
+    harness.plan("a cat")
+    ledger = LedgerWithoutTime(harness.ledger, error)
+    ports = replace(harness.ports, ledger=ledger)  # type: ignore[arg-type]  # stands in for it
+    with suppress(KeyboardInterrupt):
+        summary = submit_night(harness.settings, harness.night, ports, owner="run-1")
+        assert "locked" in str(summary.stopped)
     assert harness.states() == ["planned"]
     assert harness.provider.posts == []
