@@ -35,11 +35,39 @@ HOSTS = (
         edits=(
             Edit(
                 "ledger/database.py",
-                "            if isinstance(self.clock, DatabaseClock):\n                self.clock.read(",
+                "            if isinstance(self.clock, DatabaseClock):\n"
+                "                self.clock.read(",
                 "            if False:\n                self.clock.read(",
             ),
         ),
         tests=(_SHARED_TIME,),
+    ),
+    Mutant(
+        guard=TIME,
+        removed="the time of a lease is read before its transaction",
+        edits=(
+            Edit(
+                "ledger/leases.py",
+                "        with self._database.write() as connection:\n"
+                "            now = self._database.clock.now()  # read within the transaction, "
+                "never before it\n",
+                "        now = self._database.clock.now()\n"
+                "        with self._database.write() as connection:\n",
+            ),
+        ),
+        tests=(_SHARED_TIME,),
+    ),
+    Mutant(
+        guard=TIME,
+        removed="a ledger that cannot tell the time before a POST is not caught",
+        edits=(
+            Edit(
+                "lifecycle/submit.py",
+                "(StorageError, ConfigurationError, LedgerError) as",
+                "(StorageError, ConfigurationError) as",
+            ),
+        ),
+        tests=("unit/lifecycle/test_requests.py",),
     ),
     Mutant(
         guard=FILE,
@@ -49,6 +77,18 @@ HOSTS = (
                 "resources/run_ledger.py",
                 "        if not _steps_stay(executor):\n",
                 "        if False:\n",
+            ),
+        ),
+        tests=(_TWO_HOSTS,),
+    ),
+    Mutant(
+        guard=FILE,
+        removed="a code server whose name stands for other machines may open a file",
+        edits=(
+            Edit(
+                "resources/run_ledger.py",
+                "is_file(setting(self.url, VARIABLE)) and not _is_this_machine(host)",
+                "False",
             ),
         ),
         tests=(_TWO_HOSTS,),
