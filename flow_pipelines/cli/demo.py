@@ -11,6 +11,7 @@ from rich.console import Console
 from flow_pipelines.cli.demo_nights import (
     NightOfDemo,
     Progress,
+    bought_meanwhile,
     find_nights,
     is_cut,
     open_demo_ledger,
@@ -73,8 +74,13 @@ class _Demo:
             webserver = services.start(port)
             ledger = open_demo_ledger(self.home, self.clock)
             self.console.print(f"Dagster's UI: [link={webserver.url}]{webserver.url}[/link]")
+            left_over = {run.run_id for run in webserver.runs(statuses=UNFINISHED)}
             nights = find_nights(webserver)
             complete = self._follow(webserver, ledger, nights, children)
+            if complete:
+                self._settle(webserver, left_over)
+                nights += (later := bought_meanwhile(nights, find_nights(webserver), ledger))
+                complete = self._watch(webserver, ledger, later, children)
             fine = self._show(ledger, nights, sandbox) and complete
             if leave:
                 return 0 if fine else 1
@@ -98,7 +104,6 @@ class _Demo:
         children: Children,
     ) -> bool:
         """Launch what is not bought yet and watch it; False: it was not done in time."""
-        left_over = {run.run_id for run in webserver.runs(statuses=UNFINISHED)}
         missing = [night for night in nights if not night.is_done(ledger)]
         for night in nights:
             if night not in missing:
@@ -107,10 +112,20 @@ class _Demo:
             night.bought_now = True
             webserver.launch(night.schedule, night.request)
             self.console.print(f"{night.night}: launched as {night.schedule.name} does.")
+        return self._watch(webserver, ledger, missing, children)
+
+    def _watch(
+        self,
+        webserver: Webserver,
+        ledger: RunLedger,
+        nights: Sequence[NightOfDemo],
+        children: Children,
+    ) -> bool:
+        """Watch nights until they are done; False: they were not in time."""
         deadline = self.clock.monotonic() + NIGHT_SECONDS
-        progress = Progress(self.console, missing)
+        progress = Progress(self.console, nights)
         with progress.bars:
-            while not all(night.is_done(ledger) for night in missing):
+            while not all(night.is_done(ledger) for night in nights):
                 children.check()
                 progress.update(ledger)
                 if self.clock.monotonic() > deadline:
@@ -118,7 +133,6 @@ class _Demo:
                     return False
                 self.clock.sleep(0.5)
             progress.update(ledger)
-        self._settle(webserver, left_over)
         return True
 
     def _settle(self, webserver: Webserver, left_over: set[str]) -> None:

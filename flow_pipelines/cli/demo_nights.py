@@ -77,7 +77,7 @@ class NightOfDemo:
         )
 
 
-def find_nights(webserver: Webserver) -> Sequence[NightOfDemo]:
+def find_nights(webserver: Webserver) -> list[NightOfDemo]:
     """Return the nights that the schedules asked for, or would have, when they were due last."""
     return [
         NightOfDemo(
@@ -89,6 +89,17 @@ def find_nights(webserver: Webserver) -> Sequence[NightOfDemo]:
         for request in webserver.evaluate(schedule)
         if request.partition_key
     ]
+
+
+def bought_meanwhile(
+    known: Sequence[NightOfDemo], due: Sequence[NightOfDemo], ledger: RunLedger
+) -> list[NightOfDemo]:
+    """Return the nights that schedules bought while others were watched: their hour had come."""
+    before = {night.night for night in known}
+    later = [one for one in due if one.night not in before and ledger.night(one.night) is not None]
+    for one in later:
+        one.bought_now = True
+    return later
 
 
 def open_demo_ledger(home: Home, clock: Clock) -> RunLedger:

@@ -18,10 +18,13 @@ _STATES = [state.value for state in SubmissionState]
 
 def me() -> str:
     """Return the name under which the ledger remembers a person's word."""
+    from flow_pipelines.ledger.contract import OURSELVES
+
     try:
-        return getpass.getuser()
+        name = getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name
         return "unknown user"
+    return f"user {name}" if name == OURSELVES else name
 
 
 @click.command()

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Connection, Engine, Table, func
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from flow_pipelines.clock import Clock
@@ -24,6 +24,9 @@ WRITES = "ledger_writes"
 """Execution option of a connection whose transaction takes SQLite's write lock at its start."""
 
 _SQLITE_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+# What a restart or a fail-over answers: admin_shutdown, crash_shutdown, cannot_connect_now, and
+# too_many_connections. A connection that broke, or was refused, has no code, or one of class 08.
+_POSTGRES_AWAY = frozenset({"57P01", "57P02", "57P03", "53300"})
 # lock_not_available, deadlock_detected, query_canceled (statement timeout), serialization_failure
 _POSTGRES_BUSY = frozenset({"55P03", "40P01", "57014", "40001"})
 
@@ -100,7 +103,17 @@ def _in_our_words(error: DBAPIError) -> LedgerError:
     lines = str(cause).strip().splitlines() or [type(cause).__name__]
     if is_busy(cause):
         return LedgerBusy(f"the ledger stayed locked past its deadline ({lines[0]}); try again")
+    if _is_away(error):
+        return LedgerBusy(f"the ledger's database cannot be reached ({lines[0]}); try again")
     return LedgerError(f"the ledger's database refused or failed: {lines[0]}")
+
+
+def _is_away(error: DBAPIError) -> bool:
+    """Return whether PostgreSQL was not there, or went away: it may be back in seconds."""
+    if not isinstance(error, OperationalError) or isinstance(error.orig, sqlite3.Error):
+        return False
+    code = getattr(error.orig, "sqlstate", None)
+    return code is None or code.startswith("08") or code in _POSTGRES_AWAY
 
 
 def is_busy(cause: BaseException | None) -> bool:

@@ -26,6 +26,7 @@ _COMPARED = (*_REQUEST, "workflow_version", "content_hash", "row_number", "promp
 _REFUSED_FOR = ("request_hash", "provider")
 """A refused row that differs in none of these would be refused again."""
 _OF_THE_ROW = ("content_hash", "row_number", "prompt")
+_PERSONS_WORD = "on_a_persons_word"
 _KEPT_TRUE = ("submission_key", *_OF_THE_ROW)
 
 
@@ -74,6 +75,8 @@ class _Table:
         self.loose = defaultdict(list)
         for row in (row for row in loose if row["generation"] in rendered):
             new = wanted.get(row["submission_key"])
+            if new is not None and row[_PERSONS_WORD]:
+                continue
             values = None if new is None else planned_values(new, self.plan)
             self.loose[_S(row["state"])].append((row, values))
 
@@ -82,12 +85,12 @@ def _never_accepted(change: NightChange) -> Iterator[RowMapping]:
     """Yield, locked, planned rows and refused rows that no newer generation replaced.
 
     What a person said was not created may have been, and its answer may come yet: such a row keeps
-    what its last intent was sent with.
+    what its last intent was sent with, while it is in the table.
     """
     query: Select[Any] = (
-        select(submissions)
+        select(submissions, _on_a_persons_word().label(_PERSONS_WORD))
         .where(*of_night(change.night), _s.state.in_((_S.FAILED, _S.PLANNED)))
-        .where(_s.provider_run_id.is_(None), ~_on_a_persons_word())
+        .where(_s.provider_run_id.is_(None))
         .order_by(_s.submission_key)
         .with_for_update()
     )

@@ -80,6 +80,8 @@ class Planning:
           (`render` gives the table's rows for another than 0); its intents stay counted;
         - a refused row becomes planned when its request differs from the refused one, else stays;
         - either is canceled, with that reason, when its row has left the table;
+        - one that a person settled as not created keeps the request that it was sent with, while
+          its row is in the table: its run may turn up;
         - while a night has such rows, it takes this NightPlan, and new rows are planned; in a
           night without them they are counted as stale.
 

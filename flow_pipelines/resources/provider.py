@@ -257,7 +257,7 @@ def _account(provider: str, key: str | None) -> str:
 
 
 def _default_pace() -> tuple[PaceStore, Clock]:
-    """Return where turns are kept, and the clock that they are told by."""
+    """Return the store of the account's turns, and the clock that it goes by."""
     try:
         ledger = RunLedgerResource().get_ledger()
     except ConfigurationError:

@@ -15,6 +15,7 @@ from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources.environment import setting
+from flow_pipelines.transport.addresses import is_loopback
 
 VARIABLE = "FLOW_PIPELINES_LEDGER_URL"
 FILE_NAME = "flow_pipelines_ledger.sqlite"
@@ -74,6 +75,8 @@ def _is_this_machine(host: str) -> bool:
     try:
         found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
         for family, kind, protocol, _, address in found:
+            if is_loopback(str(address[0])):  # this machine's, also where IPv6 is off
+                continue
             with socket.socket(family, kind, protocol) as trial:
                 trial.bind(address)  # only a machine's own address can be bound
     except OSError:

@@ -42,6 +42,19 @@ class Machine:
     ledger: RunLedger
     code_server: Child
     daemon: Child
+    due_at_start: Night | None = None
+    """The night that the schedule had asked for last when everything had started."""
+
+    def scheduled_meanwhile(self) -> Sequence[Night]:
+        """Return the night that the schedule bought since then, once it is stored.
+
+        There is one only where the schedule's hour came while a test was running.
+        """
+        due = self.requested(self.schedule())
+        if due == self.due_at_start or self.ledger.night(due) is None:
+            return []
+        self.wait_until(lambda: self.is_collected(due), str(due))
+        return [due]
 
     def schedule(self, *, nights_ago: int = 0) -> Schedule:
         """The batch's schedule, as if it had been due last so many nights earlier."""
@@ -116,4 +129,6 @@ def running_machine(
         code_server, daemon = services.start_code_server(), services.start_daemon()
         webserver = services.start_webserver()
         ledger = open_demo_ledger(home, clock)
-        yield Machine(home, children, sandbox, services, webserver, ledger, code_server, daemon)
+        machine = Machine(home, children, sandbox, services, webserver, ledger, code_server, daemon)
+        machine.due_at_start = machine.requested(machine.schedule())
+        yield machine

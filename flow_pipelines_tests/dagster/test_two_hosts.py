@@ -14,7 +14,7 @@ from dagster._core.executor.in_process import InProcessExecutor
 
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.resources import RunLedgerResource
-from flow_pipelines.resources.run_ledger import _steps_stay
+from flow_pipelines.resources.run_ledger import _is_this_machine, _steps_stay
 from flow_pipelines_tests.dagster.conftest import NIGHT, Project, World, materialize
 from flow_pipelines_tests.dagster.in_process import in_process_dagster, recommended_instance
 
@@ -123,6 +123,19 @@ def test_a_code_server_that_other_machines_reach_gets_no_file(
     else:
         with resource.of_location(origin) as ledger:
             assert ledger.ledger_id
+
+
+def test_localhost_is_this_machine_where_ipv6_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    def both(*_arguments: object, **_named: object) -> list[tuple[object, ...]]:
+        kind = socket.SOCK_STREAM
+        # The second of them cannot be bound anywhere: it stands for a family that is off.
+        return [
+            (socket.AF_INET, kind, 0, "", ("127.0.0.1", 0)),
+            (-1, kind, 0, "", ("::1", 0, 0, 0)),
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    assert _is_this_machine("localhost")
 
 
 def test_a_launcher_elsewhere_is_refused_a_file_that_was_asked_for_by_name(tmp_path: Path) -> None:

@@ -362,3 +362,26 @@ def test_what_only_a_person_says_was_not_created_keeps_what_it_was_sent_with(
     late = Receipt(provider_run_id=f"late {key}")
     row = shared_driver.ledger.attach_proven(key, late, who="callback", why="its token")
     assert (row.resource, row.content_hash.split("-")[0]) == ("floyo", "first")
+
+
+@pytest.mark.case(
+    "a row that a person called not created stayed planned, and was bought, after it had left the "
+    "table; and beside it no new row was planned",
+    "it is canceled like any other, and new rows are planned",
+    area="shared faults",
+)
+def test_what_a_person_called_not_created_leaves_with_its_row_and_stops_no_new_one(
+    shared_driver: LedgerDriver,
+) -> None:
+    night = half_sent(shared_driver, 0, 1)
+    key = key_of(night, 1)
+    shared_driver.begin(key)
+    shared_driver.ledger.park_submission(key, "lost")
+    shared_driver.settle_not_created(key)
+
+    shared_driver.plan(night, [0, 1, 3], content="second")
+    assert content(shared_driver, night)["p1"] == ("first", S.PLANNED)
+    assert content(shared_driver, night)["p3"] == ("second", S.PLANNED)
+
+    shared_driver.plan(night, [0, 3], content="second")
+    assert content(shared_driver, night)["p1"][1] is S.CANCELED

@@ -191,3 +191,22 @@ def _hold(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
         connection.exec_driver_sql("SELECT * FROM nights FOR UPDATE")
+
+
+@pytest.mark.case(
+    "a database that was restarted while a receipt was written counted as broken for good",
+    "it counts as busy: what an answer proved is offered again, and the step is retried",
+)
+def test_a_database_that_goes_away_may_be_back(postgres_server: PostgresServer) -> None:
+    url = postgres_server.ledger_database()
+    with open_ledger(url) as ledger:
+        with (
+            pytest.raises(LedgerBusy, match=r"cannot be reached.*try again"),
+            ledger._database.write() as connection,
+        ):
+            connection.execute(sa.text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        assert ledger.paused() is None
+    nobody = sa.make_url(url).set(host="127.0.0.1", port=9, query={})
+    with pytest.raises(LedgerBusy, match="cannot be reached"):
+        open_ledger(nobody.render_as_string(hide_password=False))
+    postgres_server.drop(url)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flow_pipelines.cli.demo_nights import NightResult, print_result
+from flow_pipelines.cli.demo_nights import NightOfDemo, NightResult, bought_meanwhile, print_result
 from flow_pipelines.cli.home import Home
 from flow_pipelines.model import Night
 from flow_pipelines.sandbox.meter import Reading
@@ -82,3 +82,28 @@ def test_only_floyo_is_asked_for_flotime() -> None:
 
 def test_without_a_night_there_is_nothing_to_be_proud_of() -> None:
     assert not print_result(Console(file=io.StringIO()), [], {}, Home(Path("demo")))
+
+
+class Known:
+    """A ledger that knows some nights."""
+
+    def __init__(self, *nights: Night) -> None:
+        self._nights = nights
+
+    def night(self, night: Night) -> Night | None:
+        return night if night in self._nights else None
+
+
+@pytest.mark.case(
+    "a demo that ran at the hour of a schedule said that meter and ledger do not agree",
+    "what schedules bought meanwhile is watched and counted as well",
+)
+def test_a_night_that_a_schedule_bought_meanwhile_counts() -> None:
+    known, bought, only_due = (
+        NightOfDemo(Night("posters", f"2026-11-{day}"), None, None)  # type: ignore[arg-type]  # unused
+        for day in (20, 21, 22)
+    )
+    ledger = Known(known.night, bought.night)
+    later = bought_meanwhile([known], [known, bought, only_due], ledger)  # type: ignore[arg-type]
+    assert later == [bought]
+    assert bought.bought_now
