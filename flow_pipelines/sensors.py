@@ -144,7 +144,7 @@ class _Tick:
         return self.report.result(self.cursor)
 
     def _parts(self) -> Iterator[Item]:
-        """Yield other locations' batches, then run each part; an error of one leaves the others.
+        """Yield a wrong clock and other locations' batches, then run each part, even if one fails.
 
         Its clock is the ledger's: where that cannot be opened, the tick ends here, with one message
         instead of one from each part.
@@ -305,7 +305,7 @@ class _Tick:
     def _last_nights(self, batches: Mapping[str, _SensedBatch]) -> Iterator[Item]:
         """Report whether each scheduled batch has its last night, when that has changed."""
         expected = [batch.expectation for batch in batches.values() if batch.expectation]
-        for batch, verdict in judge_all(expected, self.ledger, self.clock).items():
+        for batch, verdict in judge_all(expected, self.ledger).items():
             yield from self._last_night(batch, verdict)
 
     def _last_night(self, batch: str, verdict: Verdict) -> Iterator[Item]:

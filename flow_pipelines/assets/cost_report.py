@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
 COST_REPORT = dg.AssetKey("cost_report")
 OVERLAP = timedelta(hours=1)
-"""What changed shortly before the last report is read again: clocks differ, and a change counts
-from when its transaction began."""
+"""What changed shortly before the last report is read again: a change counts from
+when its transaction began."""
 _EVER = datetime(1970, 1, 2, tzinfo=UTC)
-"""Of a table without some batches: the next one is summed up anew, should they be back."""
+"""`as_of` of a table that left batches out: the next report sums everything up again."""
 SHOWN_DAYS, SHOWN_ROWS = 31, 100
 """Of the table beside a materialization; each of them keeps its copy."""
 

@@ -13,7 +13,6 @@ from typing import Any
 import dagster as dg
 
 from flow_pipelines.assets.batch import Batch
-from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.progress import NightStatus, night_status
 from flow_pipelines.model import Night
@@ -89,20 +88,18 @@ class Verdict:
         }
 
 
-def judge_all(
-    expectations: Sequence[Expectation], ledger: RunLedger, clock: Clock
-) -> Mapping[str, Verdict]:
+def judge_all(expectations: Sequence[Expectation], ledger: RunLedger) -> Mapping[str, Verdict]:
     """Judge each batch's last night: it is there, it still has time, or it is missing.
 
     A newer night that is there already answers for an older one. Raises: LedgerError.
     """
-    now = clock.now()
+    now = ledger.clock.now()
     dues = {expectation.batch: list(expectation.due(now)) for expectation in expectations}
     nights = [Night(batch, due.partition_key) for batch in dues for due in dues[batch]]
     records = ledger.night_records(nights)
 
     def status(night: Night) -> NightStatus:
-        return night_status(records.get(night), night, ledger, clock)
+        return night_status(records.get(night), night, ledger)
 
     return {batch: _judge(batch, dues[batch], status, now) for batch in dues}
 
@@ -121,7 +118,7 @@ def _judge(
 
 def _missing(status: NightStatus, due: Due) -> Verdict:
     late = f"It was due at {due.deadline_at:%Y-%m-%d %H:%M %Z}"
-    return Verdict(due=due, passed=False, describe=lambda: f"{status.in_words}. {late}")
+    return Verdict(due=due, passed=False, describe=lambda: f"{status.describe()}. {late}")
 
 
 def last_night_check(batch: Batch) -> dg.AssetChecksDefinition | None:
@@ -148,7 +145,7 @@ def last_night_check(batch: Batch) -> dg.AssetChecksDefinition | None:
     def last_night_exists(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         with failures():
             ledger = step_ledger(context)
-            verdicts = judge_all([expectation], ledger, ledger.clock)
+            verdicts = judge_all([expectation], ledger)
             return dg.AssetCheckResult(**verdicts[batch.name].fields)
 
     return last_night_exists

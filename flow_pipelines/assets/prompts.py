@@ -1,5 +1,6 @@
 """`<name>/prompts`: the rows of a partition, rendered, validated and planned. Costs nothing."""
 
+from itertools import chain
 from typing import Any
 
 import dagster as dg
@@ -110,5 +111,5 @@ def _table_of(night: Night, ports: Ports) -> Any:
     """Return the night's rows, read in pages: what the table of runs says of their planning."""
     import pyarrow as pa
 
-    pages = [[], *ports.ledger.submission_pages(night)]
+    pages = chain([[]], ports.ledger.submission_pages(night))
     return pa.concat_tables(runs_table(page, {}).select(PROMPTS_SCHEMA.names) for page in pages)

@@ -155,7 +155,7 @@ def _left_of(
     if not own or record is None or record.submit_goal is None:
         return limit
     # A sensor may have gone on for the run that died, as far as its limit went.
-    left = max(record.submit_goal - sent_by.total(), 0)
+    left = max(record.submit_goal - record.sent, 0)
     if limit is None and not left:
         message = (
             f"{night} was stopped early, and Dagster has retried its run; nothing more was sent. "

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from flow_pipelines.batches.keys import path_safe
-from flow_pipelines.cli.environment import night_record, open_existing_ledger
+from flow_pipelines.cli.environment import SHORT_KEY, night_record, open_existing_ledger
 from flow_pipelines.cli.location import Accounts
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle import NightSummary, collect_night, open_night, serve_night
@@ -137,7 +137,7 @@ def _print(checked: NightFiles) -> None:
     for kind, count in Counter(problem.kind for problem in checked.problems).items():
         click.echo(f"  {count} {_ADVICE[kind]}")
     for problem in checked.problems[:SHOWN]:
-        key = problem.output.submission_key[:8]
+        key = problem.output.submission_key[:SHORT_KEY]
         index = problem.output.output_index
         click.echo(f"    {problem.kind}: {key} output {index}: {problem.says}")
     if wrong > SHOWN:

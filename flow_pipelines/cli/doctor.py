@@ -43,6 +43,6 @@ def check_all(accounts: Accounts, clock: Clock) -> Iterator[Finding]:
             yield Skews({"the ledger's database": skew}, largest=LARGEST_SKEW).finding()
         if ledger is not None:
             yield from check_runs(ledger, accounts, ledger.now())
-            yield from check_journal(accounts, ledger, ledger.clock)
+            yield from check_journal(accounts, ledger)
     yield from check_ledger()
     yield from check_dagster()

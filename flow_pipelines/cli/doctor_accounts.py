@@ -24,7 +24,7 @@ from flow_pipelines.model.errors import (
 from flow_pipelines.provider import PaceStore
 from flow_pipelines.resources import ProviderResource
 
-LARGEST_SKEW = timedelta(seconds=30)
+LARGEST_PROVIDER_SKEW = timedelta(seconds=30)
 """A larger difference between a provider's clock and ours misleads a search by time."""
 UNPOLLED = timedelta(hours=1)
 """A run that was due so long ago is polled by nobody: sensors do within seconds."""
@@ -38,7 +38,7 @@ class Skews:
     """How far this machine's clock is from others'."""
 
     seen: dict[str, timedelta] = field(default_factory=dict)
-    largest: timedelta = LARGEST_SKEW
+    largest: timedelta = LARGEST_PROVIDER_SKEW
 
     def note(self, whose: str, their_time: datetime | None, now: datetime) -> None:
         """Keep the difference to a clock that told its time just now."""

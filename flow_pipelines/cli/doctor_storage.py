@@ -134,7 +134,7 @@ def _second_runs(ledger: RunLedger) -> Iterator[Finding]:
         yield Finding("second runs", Mark.RED, says, do)
 
 
-def check_journal(accounts: Accounts, ledger: RunLedger, clock: Clock) -> Iterator[Finding]:
+def check_journal(accounts: Accounts, ledger: RunLedger) -> Iterator[Finding]:
     """Compare the nights of the last days, changing nothing.
 
     A bucket that cannot be opened is reported by `check_bucket`.
@@ -144,7 +144,7 @@ def check_journal(accounts: Accounts, ledger: RunLedger, clock: Clock) -> Iterat
         store.check()
     except FlowPipelinesError:
         return
-    both = LedgerAndBucket(ledger=ledger, store=store, clock=clock, log=lambda _line: None)
+    both = LedgerAndBucket(ledger=ledger, store=store, log=lambda _line: None)
     try:
         behind, whole = find_behind(both, seconds=_JOURNAL_SECONDS)
     except FlowPipelinesError as error:

@@ -99,8 +99,12 @@ class LedgerAndBucket:
 
     ledger: RunLedger
     store: ImageStore
-    clock: Clock
     log: Callable[[str], None]
+
+    @property
+    def clock(self) -> Clock:
+        """Return the ledger's clock."""
+        return self.ledger.clock
 
 
 def open_ledger_and_bucket(log: Callable[[str], None]) -> LedgerAndBucket:
@@ -109,8 +113,7 @@ def open_ledger_and_bucket(log: Callable[[str], None]) -> LedgerAndBucket:
 
     store = ImageStoreResource().get_store()
     store.check()
-    ledger = open_existing_ledger()
-    return LedgerAndBucket(ledger=ledger, store=store, clock=ledger.clock, log=log)
+    return LedgerAndBucket(ledger=open_existing_ledger(), store=store, log=log)
 
 
 def restore_batches(batches: Sequence[str], log: Callable[[str], None]) -> Iterator[str]:

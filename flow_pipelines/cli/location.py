@@ -79,7 +79,7 @@ class Accounts:
         def find(key: str) -> ProviderResource:
             return self.get(key, ProviderResource)
 
-        return OpenAccounts(ledger, ledger.clock, image_store, find, log)
+        return OpenAccounts(ledger, image_store, find, log)
 
 
 def load_location(module: str) -> dg.Definitions:

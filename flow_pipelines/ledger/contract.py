@@ -38,7 +38,7 @@ OURSELVES = "flow-pipelines"
 """Who a settlement is by that no person made."""
 
 LARGEST_SKEW = timedelta(seconds=5)
-"""People are told of a host whose clock is further off: its schedules start at another moment."""
+"""A larger difference of a host's clock is reported: its schedules start at another moment."""
 
 PAGE = 500
 """Submissions that are read at a time where a night is read in pages: about a MB."""
@@ -55,5 +55,5 @@ REFUSED_ALIKE = 3
 """So many equal refusals without any acceptance stop the night."""
 
 UNDER_WAY = timedelta(minutes=15)
-"""How long after its intent a POST may be under way, as any host's clock tells: it begins within a
-minute, each of its timeouts is a minute or less, and clocks are five minutes apart at the most."""
+"""How long after its intent a POST may be under way, by the ledger's time: it begins within two
+minutes, each of its timeouts is a minute or less; the rest is slack."""

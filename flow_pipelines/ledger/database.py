@@ -65,7 +65,7 @@ class Database:
         Raises: LedgerBusy, LedgerError.
         """
         if isinstance(self.clock, DatabaseClock):
-            with self.read() as connection:
+            with failures_in_our_words(), self.engine.begin() as connection:
                 return self.clock.read(connection)
         return self.clock.now()
 

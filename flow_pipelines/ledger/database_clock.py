@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Engine, text
 from flow_pipelines.clock import Clock, SystemClock
 
 KEPT_SECONDS = 60.0
-"""How long a reading is counted on from before a transaction that only reads reads it anew."""
+"""After so many seconds a transaction that only reads asks the database for the time, too."""
 _LONGEST_SECONDS = 1.0
-"""A reading that took longer tells little of when it was made."""
+"""A slower reading is repeated: its error may be half of what it took."""
 _TRIES = 3
 # now() would stand still for as long as a transaction takes.
 _READ = text("SELECT clock_timestamp()")
@@ -24,9 +24,9 @@ _SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 class DatabaseClock:
     """Time as the database tells it. Safe to share between threads.
 
-    Every writing transaction reads it anew, so a lease is judged by no host's own clock; in between
-    the host's stop watch is counted on, so `now` never waits. `sleep` and `monotonic` are the
-    host's.
+    Every writing transaction reads it anew, so a lease is judged by no host's own clock; between
+    readings the host's monotonic clock is added, so `now` never waits. `sleep` and `monotonic` are
+    the host's.
     """
 
     def __init__(self, engine: Engine, host: Clock) -> None:
@@ -52,11 +52,9 @@ class DatabaseClock:
 
     def read(self, connection: Connection) -> datetime:
         """Read the time anew, within a transaction or not."""
-        for _ in range(_TRIES - 1):
+        for _ in range(_TRIES):
             if self._read_once(connection) <= _LONGEST_SECONDS:
                 break
-        else:
-            self._read_once(connection)
         return self.now()
 
     def _read_once(self, connection: Connection) -> float:

@@ -51,7 +51,7 @@ def check_asked_for(change: NightChange, row: RowMapping, planned: Submission | 
 def refuse(
     change: NightChange, row: RowMapping, answer: tuple[str | None, str, str | None]
 ) -> None:
-    """Mark a row as failed; stop the night if all are. `told`: code, message, refusal kind."""
+    """Mark a row as failed; stop the night if all are. `answer`: code, message, refusal kind."""
     code, message, refusal = answer
     change.move(
         [row],

@@ -34,7 +34,7 @@ def serve_accounts(
     location: str | None = None,
     night: Night | None = None,
 ) -> Round:
-    """Recover (but of a single `night`) and poll for each account in `waiting`, in shared time.
+    """Poll for each account in `waiting`, in shared time; recover first, unless of one `night`.
 
     What one leaves of its share is for the next; what is wrong with one does not stop the others.
     Spends requests, never money. Safe to repeat and to run in many processes.

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flow_pipelines.batches.checks import check_parameters
 from flow_pipelines.batches.columnar_table import table_from_dataframe
 from flow_pipelines.batches.prompt_table import PromptTable
-from flow_pipelines.batches.render import check_parameters, render_rows
+from flow_pipelines.batches.render import render_rows
 from flow_pipelines.batches.rows import read_rows
 from flow_pipelines.batches.tables import read_table
 from flow_pipelines.ledger.records import PlanOutcome

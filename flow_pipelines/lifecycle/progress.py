@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.ledger.records import Tally
 from flow_pipelines.model import ENDED, IN_FLIGHT, Night, NightRecord, SubmissionState
@@ -127,22 +126,14 @@ def _expected_end(tallies: Sequence[Tally], left: int, now: datetime) -> datetim
 class NightStatus:
     """What the ledger knows of a night that should be there."""
 
-    night: Night
     is_complete: bool
     """Everything that was sent has ended, and the tables in the bucket say so. How well it went
     does not matter here, and what waits for a person (`unresolved`) does not make it incomplete."""
     describe: Callable[[], str] = field(repr=False, compare=False)
     """Sums the night up: a sensor asks for the words only to report them."""
 
-    @property
-    def in_words(self) -> str:
-        """Return the status as text, from the ledger as it is now."""
-        return self.describe()
 
-
-def night_status(
-    record: NightRecord | None, night: Night, ledger: RunLedger, clock: Clock
-) -> NightStatus:
+def night_status(record: NightRecord | None, night: Night, ledger: RunLedger) -> NightStatus:
     """Return the status of a night whose record was just read; None: it has none."""
     is_complete = (
         record is not None
@@ -151,20 +142,19 @@ def night_status(
         and record.revision == record.collected_revision
     )
     return NightStatus(
-        night=night,
         is_complete=is_complete,
-        describe=lambda: _describe(ledger, clock, night, record, is_complete=is_complete),
+        describe=lambda: _describe(ledger, night, record, is_complete=is_complete),
     )
 
 
 def _describe(
-    ledger: RunLedger, clock: Clock, night: Night, record: NightRecord | None, *, is_complete: bool
+    ledger: RunLedger, night: Night, record: NightRecord | None, *, is_complete: bool
 ) -> str:
     if record is None:
         return _with_pause(ledger, f"{night} was not bought: no run ever planned it")
     if record.marked_at is None:
         return _with_pause(ledger, f"{night} was planned, and nothing of it was sent")
-    progress = night_progress(night, ledger.tallies(night), clock.now())
+    progress = night_progress(night, ledger.tallies(night), ledger.clock.now())
     if is_complete:
         return f"{progress.in_words()}, in the bucket"
     if record.stopped is not None and progress.planned:

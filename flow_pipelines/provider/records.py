@@ -36,8 +36,8 @@ def _texts(value: Any) -> tuple[str, ...]:
 def every_object(value: Any) -> tuple[Mapping[str, Any], ...]:
     """Return the objects of a list, with an empty one in the place of whatever is none.
 
-    Left out, an output that cannot be read would be lost without a word. Nothing is an empty list.
-    Raises: ValueError, for anything else.
+    Left out, an output that cannot be read would be lost without a word. None and empty
+    values count as an empty list. Raises: ValueError, for anything else.
     """
     if value and not isinstance(value, list):
         raise ValueError("not a list")

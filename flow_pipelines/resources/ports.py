@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
-from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle import Ports
 from flow_pipelines.lifecycle.callback_addresses import (
@@ -47,7 +46,6 @@ class OpenAccounts:
     def __init__(
         self,
         ledger: RunLedger,
-        clock: Clock,
         image_store: ImageStoreResource,
         find: Callable[[str], Any],
         log: Callable[[str], None],
@@ -58,7 +56,7 @@ class OpenAccounts:
 
         Raises: ConfigurationError, naming the variable that is missing.
         """
-        self.ledger, self.clock, self.log = ledger, clock, log
+        self.ledger, self.clock, self.log = ledger, ledger.clock, log
         self.store = image_store.get_store()
         self._image_store, self._find, self._patience = image_store, find, patience
         self._caches = ProcessCaches()
@@ -120,7 +118,6 @@ def open_accounts(
     run_ledger = _expect(resources.run_ledger, "run_ledger", RunLedgerResource)
     return OpenAccounts(
         run_ledger.get_ledger(),
-        run_ledger.get_clock(),
         _expect(resources.image_store, "image_store", ImageStoreResource),
         lambda key: getattr(resources, key, None) or _initialized(key, others or {}),
         log,

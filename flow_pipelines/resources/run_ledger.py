@@ -11,7 +11,6 @@ from dagster._core.launcher import DefaultRunLauncher
 from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
 from pydantic import Field, PrivateAttr
 
-from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources.environment import setting
@@ -71,7 +70,7 @@ def _steps_stay(executor: dg.ExecutorDefinition) -> bool:
 
 
 def _is_this_machine(host: str) -> bool:
-    """Return whether a name stands for this machine alone; one for several is none of it."""
+    """Return whether every address of a host name is this machine's own."""
     try:
         found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
         for family, kind, protocol, _, address in found:
@@ -114,13 +113,6 @@ class RunLedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # s
         """Close the connections of a run or a tick; ticks come every few seconds."""
         if self._ledger is not None:
             self._ledger.close()
-
-    def get_clock(self) -> Clock:
-        """Return the clock of the ledger, and of whatever works with it: they must agree.
-
-        Raises: as `get_ledger`.
-        """
-        return self.get_ledger().clock
 
     def get_ledger(self) -> RunLedger:
         """Open the ledger, creating or upgrading a SQLite one. The same one at every call.

@@ -50,10 +50,9 @@ class StartedExecution(FloImgRecord):
     execution_id: Identifier
 
 
-class Execution(FloImgRecord):
+class Execution(StartedExecution):
     """An execution of a workflow."""
 
-    execution_id: Identifier
     status: Status
     """`pending`, `running`, `completed` or `failed`."""
     workflow_id: MaybeText = None

@@ -139,10 +139,8 @@ def test_a_waiting_run_logs_about_ten_lines_however_many_rows_there_are(
 
 
 def there(harness: LifecycleHarness) -> tuple[bool, str]:
-    found = night_status(
-        harness.ledger.night(harness.night), harness.night, harness.ledger, harness.clock
-    )
-    return found.is_complete, found.in_words
+    found = night_status(harness.ledger.night(harness.night), harness.night, harness.ledger)
+    return found.is_complete, found.describe()
 
 
 def test_a_night_is_there_once_it_is_in_the_bucket_and_says_before_what_it_lacks(

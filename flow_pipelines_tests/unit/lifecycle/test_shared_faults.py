@@ -77,8 +77,8 @@ def test_three_equal_refusals_stop_the_night_and_leave_it_planned(
     assert (
         "stopped: 3 rows"
         in night_status(
-            harness.ledger.night(harness.night), harness.night, harness.ledger, harness.clock
-        ).in_words
+            harness.ledger.night(harness.night), harness.night, harness.ledger
+        ).describe()
     )
     assert "3 rows were refused alike" in (
         summarize_night(harness.ledger, harness.night).stopped or ""
