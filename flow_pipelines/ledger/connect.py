@@ -59,9 +59,9 @@ def open_ledger(
 ) -> RunLedger:
     """Open the ledger at a SQLAlchemy URL (SQLite file or PostgreSQL); create or upgrade it first.
 
-    Safe to call from many processes at once. `busy_seconds` bounds the wait for a lock. The ledger's
-    time is `clock`'s where one is given; else PostgreSQL's own, and on SQLite that of `host`, which
-    is this machine's clock.
+    Safe to call from many processes at once. `busy_seconds` bounds the wait for a lock. The time of
+    the ledger is `clock`'s where one is given; else PostgreSQL's own, and on SQLite that of `host`,
+    which is this machine's clock.
 
     Raises: ConfigurationError, for an address that cannot be one or a driver that is missing;
         LedgerError, when the database refuses or its schema is newer than this code; LedgerBusy.
