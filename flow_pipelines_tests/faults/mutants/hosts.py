@@ -5,6 +5,7 @@ from __future__ import annotations
 from flow_pipelines_tests.faults.mutants.mutant import Edit, Mutant
 
 TIME = "Hosts of one ledger go by its time"
+AWAY = "A database that went away may be back"
 FILE = "A ledger file serves one host"
 
 _SHARED_TIME = "faults/processes/test_shared_time.py"
@@ -68,6 +69,12 @@ HOSTS = (
             ),
         ),
         tests=("unit/lifecycle/test_requests.py",),
+    ),
+    Mutant(
+        guard=AWAY,
+        removed="a database that was restarted counts as broken for good",
+        edits=(Edit("ledger/database.py", "    if _is_away(error):\n", "    if False:\n"),),
+        tests=("conformance/ledger/test_opening.py",),
     ),
     Mutant(
         guard=FILE,
