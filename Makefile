@@ -90,6 +90,7 @@ docs: $(INSTALLED) ## write the pages that are made from the tests
 
 lock: ## pin every dependency again (needs uv)
 	uv pip compile -q pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements.lock
+	uv pip compile -q pyproject.toml deploy/requirements.in --extra cluster --extra sandbox --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements.lock -o deploy/requirements.lock
 
 clean: ## remove what make has made
 	rm -rf $(VENV) .demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
