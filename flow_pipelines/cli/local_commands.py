@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
 from flow_pipelines.model.errors import ConfigurationError
+from flow_pipelines.transport.addresses import is_loopback
+
+LOOPBACK = "127.0.0.1"
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @contextmanager
@@ -51,39 +57,62 @@ def demo(*, leave: bool, home: Path, port: int | None) -> None:
 @click.option("--bucket-port", type=click.IntRange(0, 65535), help="Of the bucket; likewise.")
 @click.option(
     "--folder",
+    "bucket_folder",
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep the bucket's objects here as files; without it they go with the process.",
 )
+@click.option("--host", default=LOOPBACK, show_default=True, help="Address or name to listen on.")
+@click.option(
+    "--https/--http",
+    default=None,
+    help="What the stand-ins speak. Default: https, but http where only this machine gets there.",
+)
+@click.option(
+    "--certificate",
+    type=_FILE,
+    help="Of the https, with --key. Alone: where to write the self-signed one that is made.",
+)
+@click.option("--key", type=_EXISTING, help="Of the certificate.")
 @click.option("--median-seconds", type=click.FloatRange(0.01), default=8.0, show_default=True)
 @click.option("--failure-rate", type=click.FloatRange(0, 1), default=0.0, show_default=True)
 @click.option("--tell", type=click.Path(path_type=Path), hidden=True)
 def sandbox(
     *,
-    port: int | None,
-    bucket_port: int | None,
-    folder: Path | None,
+    https: bool | None,
+    certificate: Path | None,
+    key: Path | None,
     median_seconds: float,
     failure_rate: float,
-    tell: Path | None,
+    **places: Any,
 ) -> None:
     """Serve stand-ins of the providers and a local bucket until Ctrl-C.
 
-    Prints the variables that lead a client to them: provider runs take --median-seconds, and
-    --failure-rate of them fail.
+    Prints the variables that lead a client to them, in https also to the certificate to trust.
+    Provider runs take --median-seconds, and --failure-rate of them fail.
     """
+    if https is None:
+        https = bool(certificate or key) or not is_loopback(places["host"])
+    _check_certificate(certificate, key, https=https)
     with _needs_sandbox():
         from flow_pipelines.cli.services import serve_sandbox
         from flow_pipelines.sandbox.settings import Tuning
 
     tuning = Tuning(median_seconds=median_seconds, failure_rate=failure_rate)
-    serve_sandbox(port=port, bucket_port=bucket_port, folder=folder, tell=tell, tuning=tuning)
+    serve_sandbox(https=https, certificate=certificate, key=key, tuning=tuning, **places)
+
+
+def _check_certificate(certificate: Path | None, key: Path | None, *, https: bool) -> None:
+    if (certificate or key) and not https:
+        raise ConfigurationError("--certificate and --key are for https")
+    if key and not (certificate and certificate.exists()):
+        raise ConfigurationError("--key needs the --certificate that it belongs to")
 
 
 PORT = 8700
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--host", default=LOOPBACK, show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True)
 def webhooks(*, host: str, port: int) -> None:
     """Receive what providers tell by themselves, until Ctrl-C or SIGTERM.

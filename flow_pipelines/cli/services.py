@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -22,8 +23,8 @@ from flow_pipelines.sandbox.settings import (
     DEFAULT_BUCKET_PORT,
     DEFAULT_PORT,
     SandboxSettings,
-    Tuning,
 )
+from flow_pipelines.transport.addresses import is_loopback
 
 SANDBOX_SECONDS = 30.0
 START_SECONDS = 90.0
@@ -48,28 +49,25 @@ class RunningSandbox:
 
 
 def serve_sandbox(
-    *,
-    port: int | None,
-    bucket_port: int | None,
-    folder: Path | None,
-    tell: Path | None,
-    tuning: Tuning,
+    *, port: int | None, bucket_port: int | None, tell: Path | None, **others: Any
 ) -> None:
     """Serve until SIGINT or SIGTERM. A port that was not asked for gives way to a free one.
 
-    `tell` is written once requests are answered: JSON with `url` and `environment`.
+    `tell` is written once requests are answered: JSON with `url` and `environment`. `others` are
+    further fields of `SandboxSettings`.
     """
     settings = SandboxSettings(
         port=free_port(DEFAULT_PORT) if port is None else port,
         bucket_port=free_port(DEFAULT_BUCKET_PORT) if bucket_port is None else bucket_port,
-        bucket_folder=folder,
-        tuning=tuning,
+        **others,
     )
 
     def announce(sandbox: Sandbox) -> None:
         if tell is not None:
             _write_whole(tell, {"url": sandbox.url, "environment": sandbox.environment()})
         click.echo(f"# The sandbox answers at {sandbox.url}; Ctrl-C ends it. To use it:")
+        if not is_loopback(sandbox.name):
+            click.echo("# Whoever reaches this machine can read, write and delete in its bucket.")
         for name, value in sandbox.environment().items():
             click.echo(f"export {name}={value}")
 

@@ -156,7 +156,15 @@ class _Server(ThreadingHTTPServer):
 class Bucket:
     """An S3 endpoint over a folder; any credentials open it. Objects outlive the server."""
 
-    def __init__(self, folder: Path, name: str, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        known_as: str | None = None,
+    ) -> None:
+        """Listen on `host`, which clients call `known_as`. Raises: OSError."""
         folder = folder.resolve()
         (folder / name).mkdir(parents=True, exist_ok=True)
         handler = type("_BoundHandler", (_Handler,), {"data_root": folder})
@@ -166,7 +174,7 @@ class Bucket:
         )
         self.name = name
         self.folder = folder
-        self.url = f"http://{host}:{self._server.server_port}"
+        self.url = f"http://{known_as or host}:{self._server.server_port}"
 
     def start(self) -> None:
         """Begin to answer."""

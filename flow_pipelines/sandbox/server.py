@@ -18,11 +18,13 @@ import uvicorn
 
 from flow_pipelines.sandbox.app import make_app, make_dialects
 from flow_pipelines.sandbox.bucket import Bucket
+from flow_pipelines.sandbox.certificate import Certificate, own_certificate
 from flow_pipelines.sandbox.connection import DroppableProtocol
 from flow_pipelines.sandbox.settings import SandboxSettings
 from flow_pipelines.sandbox.world import World
 
 _START_SECONDS = 10.0
+_EVERYWHERE = "0.0.0.0"  # noqa: S104 - told by whoever starts it
 
 
 class PortTaken(RuntimeError):
@@ -30,7 +32,7 @@ class PortTaken(RuntimeError):
 
 
 class Sandbox:
-    """The stand-ins and the bucket, between `__enter__` and `__exit__`, on loopback."""
+    """The stand-ins and the bucket, between `__enter__` and `__exit__`."""
 
     def __init__(
         self, settings: SandboxSettings | None = None, now: Callable[[], float] = time.time
@@ -40,13 +42,19 @@ class Sandbox:
         self._dialects = make_dialects(self.world)
         self._own_folder: tempfile.TemporaryDirectory[str] | None = None
         self._server: uvicorn.Server | None = None
+        self.certificate: Certificate | None = None
 
     def __enter__(self) -> Self:
         """Listen, and return once requests are answered. Raises: PortTaken."""
         host = self.settings.host
         self._socket = _listen(host, self.settings.port)
-        self.url = f"http://{host}:{self._socket.getsockname()[1]}"
+        # A client needs a name for this machine, not for all of its addresses.
+        self.name = socket.gethostname() if host == _EVERYWHERE else host
+        scheme = "https" if self.settings.https else "http"
+        self.url = f"{scheme}://{self.name}:{self._socket.getsockname()[1]}"
         try:
+            if self.settings.https:
+                self.certificate = self._open_certificate()
             self.bucket = self._open_bucket()
         except BaseException:
             self._socket.close()
@@ -95,27 +103,43 @@ class Sandbox:
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
+        if self.certificate is not None and self.certificate.self_signed:
+            variables["REQUESTS_CA_BUNDLE"] = str(self.certificate.file.resolve())
         for dialect in self._dialects:
             key = next(iter(self.world.keys(dialect)))
             variables.update(dialect.environment(self.url, key))
         return variables
 
-    def _open_bucket(self) -> Bucket:
-        folder = self.settings.bucket_folder
-        if folder is None:
+    def _scratch(self, name: str) -> Path:
+        """Return a folder that goes away with the sandbox."""
+        if self._own_folder is None:
             self._own_folder = tempfile.TemporaryDirectory(
-                prefix="sandbox-bucket-", ignore_cleanup_errors=True
+                prefix="sandbox-", ignore_cleanup_errors=True
             )
-            folder = Path(self._own_folder.name)
-        port = self.settings.bucket_port
+        folder = Path(self._own_folder.name) / name
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def _open_certificate(self) -> Certificate:
+        given, key = self.settings.certificate, self.settings.key
+        if given is not None and key is not None:
+            return Certificate(file=given, key=key, self_signed=False)
+        folder = self._scratch("tls")
+        file = given or folder / "certificate.pem"
+        return own_certificate(file, folder / "key.pem", (self.name, "localhost", "127.0.0.1"))
+
+    def _open_bucket(self) -> Bucket:
+        folder = self.settings.bucket_folder or self._scratch("bucket")
+        host, port = self.settings.host, self.settings.bucket_port
         try:
-            bucket = Bucket(folder, self.settings.bucket, self.settings.host, port)
+            bucket = Bucket(folder, self.settings.bucket, host, port, self.name)
         except OSError as problem:
             raise _port_problem(problem, port, "bucket_port") from problem
         bucket.start()
         return bucket
 
     def _start(self) -> None:
+        certificate = self.certificate
         config = uvicorn.Config(
             make_app(self.world, self._dialects),
             http=DroppableProtocol,
@@ -125,6 +149,8 @@ class Sandbox:
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=1,
+            ssl_certfile=None if certificate is None else certificate.file,
+            ssl_keyfile=None if certificate is None else certificate.key,
         )
         self._server = server = uvicorn.Server(config)
         self._thread = threading.Thread(

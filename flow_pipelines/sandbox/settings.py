@@ -61,6 +61,12 @@ class SandboxSettings:
     """Everything that is fixed when a sandbox starts."""
 
     host: str = "127.0.0.1"
+    """Address, or name of one, to listen on; 0.0.0.0: all of this machine's."""
+    https: bool = False
+    """Whether the stand-ins speak https; the bucket, which is sent no key, never does."""
+    certificate: Path | None = None
+    """What https is served with; without `key`: where the sandbox's own is written."""
+    key: Path | None = None
     port: int = DEFAULT_PORT
     """0 takes any free port, here and for the bucket."""
     bucket_port: int = DEFAULT_BUCKET_PORT

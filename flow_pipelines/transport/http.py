@@ -181,11 +181,14 @@ class Http:
         return key.reveal()
 
     def _proxies_and_certificates(self, url: str) -> dict[str, Any]:
-        """Proxies and certificates as the environment has them; never its `.netrc`."""
-        if self._book.local:
-            return {"proxies": {}, "verify": True, "cert": None}
+        """Proxies and certificates as the environment has them; never its `.netrc`.
+
+        Plain http is allowed to one host, and this machine is reached by nobody else: no proxy.
+        """
         settings = self._environment.merge_environment_settings(url, {}, True, None, None)  # noqa: FBT003 - requests' signature
-        return {name: settings[name] for name in ("proxies", "verify", "cert")}
+        direct = self._book.local or url.lower().startswith("http:")
+        proxies = {} if direct else settings["proxies"]
+        return {"proxies": proxies, "verify": settings["verify"], "cert": settings["cert"]}
 
 
 def _leave_open() -> None:
