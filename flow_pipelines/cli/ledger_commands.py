@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import getpass
+import os
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import click
@@ -211,18 +213,57 @@ def adopt(*, batch: str, yes: bool, location: str | None) -> None:
 
 
 @ledger_group.command()
-@click.argument("batches", metavar="[BATCH]...", nargs=-1)
-def restore(*, batches: tuple[str, ...]) -> None:
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def backup(*, file: Path) -> None:
+    """Copy the ledger, as it is at this moment, to the new FILE. Nobody waits for it.
+
+    A ledger on PostgreSQL is copied by pg_dump of the server's version, its own tables only.
+    """
+    from flow_pipelines.cli.copies import back_up
+
+    click.echo(back_up(file))
+
+
+@ledger_group.command()
+@click.argument("names", metavar="[FILE] [BATCH]...", nargs=-1)
+@click.option("--replace", is_flag=True, help="Keep the ledger that is there under another name.")
+def restore(*, names: tuple[str, ...], replace: bool) -> None:
     """Take in what this ledger, restored from a copy, does not know: after every restore.
 
-    Compares it with the journal of each night of each BATCH (default: all that it owns), also in
-    buckets where they were bought before. What was sent since the copy becomes unresolved, or has
-    its run where the bucket knows it; nothing of it is bought again. Spends nothing.
-    """
-    from flow_pipelines.cli.environment import restore_batches
+    FILE, a path with a dot or a slash, is a copy that `ledger backup` made: it becomes the ledger
+    first. A ledger in a file is kept with --replace, else refused, and must not be open anywhere;
+    on PostgreSQL there must be no table of one: nothing is dropped.
 
+    Compares the ledger with the journal of each night of each BATCH (default: all that it owns),
+    also in buckets where they were bought before. What was sent since the copy becomes unresolved,
+    or has its run where the bucket knows it; nothing of it is bought again. Spends nothing, and can
+    be repeated: where it was cut short, without FILE.
+    """
+    from flow_pipelines.cli.copies import put_back
+    from flow_pipelines.cli.environment import open_bucket, restore_batches
+    from flow_pipelines.clock import SystemClock
+
+    file, batches = split_names(names)
+    if file is None and replace:
+        raise click.UsageError("--replace needs FILE.")
+    if file is not None:
+        open_bucket()  # without it nothing could be taken in
+        click.echo(put_back(file, replace=replace, clock=SystemClock()))
     for line in restore_batches(batches, click.echo):
         click.echo(line)
+
+
+def split_names(names: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
+    """Return the file before the batches, if there is one: no batch has a dot or a slash."""
+    if names and Path(names[0]).is_file() and not _is_path(names[0]):
+        raise click.UsageError(f"Is {names[0]} a batch? For the file, write ./{names[0]}")
+    if names and _is_path(names[0]):
+        return Path(names[0]), names[1:]
+    return None, names
+
+
+def _is_path(name: str) -> bool:
+    return "." in name or os.sep in name
 
 
 @ledger_group.command("forget-account")
