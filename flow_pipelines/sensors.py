@@ -196,7 +196,9 @@ class _Tick:
             owner=f"{self.context.sensor_name}/{uuid.uuid4().hex[:8]}",
             budget_seconds=deadline - self.clock.monotonic(),
             location=self.location,
+            first=self.cursor.left_out,
         )
+        self.cursor.left_out = polled.left_out
         yield from polled.errors
         if polled.unresolved:
             yield f"{polled.unresolved} unresolved submission(s): see `flow-pipelines resolve`"

@@ -29,6 +29,8 @@ class SensorCursor(BaseModel):
     """When all recent nights were last compared with the journal."""
     compare_after: str = ""
     """How far a comparison came that is not at its end."""
+    left_out: list[str] = Field(default_factory=list)
+    """Accounts that the last tick had no time for, by resource key: this one begins with them."""
 
     @classmethod
     def read(cls, cursor: str | None) -> "SensorCursor":

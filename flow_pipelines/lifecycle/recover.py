@@ -6,6 +6,7 @@ of `provider_runs`, of `images` and of `flow-pipelines collect` comes through `o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -50,14 +51,19 @@ class RecoverSummary:
 
 
 def recover(
-    ports: Ports, *, location: str | None = None, night: Night | None = None
+    ports: Ports,
+    *,
+    location: str | None = None,
+    night: Night | None = None,
+    until: float = math.inf,
 ) -> RecoverSummary:
     """Park what a dead process was sending, and settle unresolved submissions where possible.
 
     Settles only what was sent with the account of `ports`: another knows neither its runs nor its
     keys, so a copy sent there would be a new purchase. Of all batches, defined or not, but those
-    of another code location than `location`. Sends nothing that could be billed a second time; see
-    `lifecycle.replay` for what it sends again. Safe to repeat and to run in many processes.
+    of another code location than `location`. Begins with nothing once the monotonic clock says
+    `until`. Sends nothing that could be billed a second time; see `lifecycle.replay` for what it
+    sends again. Safe to repeat and to run in many processes.
     """
     parked = ports.ledger.park_abandoned(location=location, night=night)
     unresolved = ports.ledger.unresolved(
@@ -66,16 +72,18 @@ def recover(
     summary = RecoverSummary(parked=len(parked))
     capabilities = ports.provider.capabilities
     if capabilities.find or capabilities.replays:
-        summary.found = _settle_due(ports, unresolved)
+        summary.found = _settle_due(ports, unresolved, until)
     summary.waiting = len(unresolved) - summary.found
     return summary
 
 
-def _settle_due(ports: Ports, unresolved: Collection[Submission]) -> int:
+def _settle_due(ports: Ports, unresolved: Collection[Submission], until: float) -> int:
     """Search for each due submission's run, then replay those that were not found."""
     now = ports.clock.now()
     settled, lost = 0, []
     for submission in [row for row in unresolved if is_due(row, now)][:LOOK_UPS]:
+        if ports.clock.monotonic() >= until:
+            return settled
         request = submit_request(ports, submission)
         receipts = _proven(ports, submission, request)
         if len(receipts) == 1:

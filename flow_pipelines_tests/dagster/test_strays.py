@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 import dagster as dg
 import pytest
 
+from flow_pipelines import sensors
 from flow_pipelines.ledger import RunLedger
-from flow_pipelines.lifecycle import submit_lease
+from flow_pipelines.lifecycle import Round, serve_accounts, submit_lease
 from flow_pipelines.model import Night, SubmissionState
 from flow_pipelines_tests.dagster.conftest import (
     BATCH,
@@ -101,6 +104,33 @@ def test_an_account_that_is_gone_is_named_in_every_tick(
     for words in said:
         assert "3 run(s) at floyo wait for the account 'second'" in words
     assert set(states(ledger)) == {"submitted"}
+
+
+def test_accounts_that_a_tick_had_no_time_for_come_first_in_the_next(
+    project: Project,
+    instance: dg.DagsterInstance,
+    world: World,
+    ledger: RunLedger,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    buy_harbor(project, instance)
+    first: list[Sequence[str]] = []
+
+    def noting(*given: Any, **options: Any) -> Round:
+        first.append(options["first"])
+        return serve_accounts(*given, **options)
+
+    monkeypatch.setattr(sensors, "serve_accounts", noting)
+    with project.load() as defs, monkeypatch.context() as short:
+        short.setattr(sensors, "BUDGET_SECONDS", sensors.RESERVE_SECONDS)
+        cursor = tick(defs, instance).cursor
+        assert set(states(ledger)) == {"submitted"}
+        short.undo()
+        cursor = tick(defs, instance, cursor).cursor
+
+    assert first[1] == ["floyo"]
+    assert json.loads(cursor or "")["left_out"] == []
+    assert set(states(ledger)) == {"succeeded"}
 
 
 def test_a_batch_whose_provider_was_changed_has_its_runs_polled_where_they_are(

@@ -193,21 +193,6 @@ def test_a_resource_that_is_another_providers_now_is_not_the_account(
         harness.ports_of("floyo").for_account("main", "floyo")
 
 
-def test_time_is_shared_between_accounts(harness: LifecycleHarness) -> None:
-    first, second = two_accounts(harness)
-    harness.plan(*(f"cat {number}" for number in range(8)))
-    use(harness, "floyo", limit=4)
-    use(harness, "floyo_b")
-
-    def slow(_run: str) -> None:
-        harness.clock.advance(5)
-
-    first.on_poll = second.on_poll = slow
-    harness.clock.advance(60)
-    serve_accounts(harness.ports, harness.ledger.outstanding(), owner="sensor", budget_seconds=20)
-    assert (len(first.polls), len(second.polls)) == (2, 2)
-
-
 # -- whose account a resource key is -------------------------------------------------------------
 
 
