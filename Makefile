@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo sandbox test test-all check test-browser pictures lint types unit crash mutants kills chaos bench format docs lock clean
+.PHONY: help demo sandbox test test-all check test-browser pictures lint types unit crash mutants kills cluster chaos bench format docs lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -72,6 +72,9 @@ mutants: $(INSTALLED) ## take guards out of a copy of the code, one by one: whic
 
 kills: $(INSTALLED) ## kill run workers, code server and daemon of a real Dagster in turn
 	$(BIN)/pytest -q -m kills $(ARGS)
+
+cluster: $(INSTALLED) ## three hosts in network namespaces, Celery, PostgreSQL: kills, cuts, wrong clocks (needs root)
+	@exec $(BIN)/python -m flow_pipelines_tests.cluster $(ARGS)
 
 chaos: $(INSTALLED) ## 1,000 submissions amid lost answers, kills, restored ledgers, two accounts and a stranger
 	@exec $(BIN)/python -m flow_pipelines_tests.faults.chaos $(ARGS)
