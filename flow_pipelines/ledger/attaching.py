@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 
 from flow_pipelines.ledger.changing import NightChange, changing
+from flow_pipelines.ledger.closed import closed_owners
 from flow_pipelines.ledger.column_types import storable, usd
 from flow_pipelines.ledger.database import Database, chunks
 from flow_pipelines.ledger.records import DetachedOutput, SecondRun, Settlement
@@ -231,6 +232,8 @@ def _refuse_second_owner(connection: Connection, row: RowMapping, provider_run_i
         columns.provider_run_id.is_not(None),
     )
     owner = connection.execute(query).scalar_one_or_none()
+    closed = closed_owners(connection, row["provider"], [storable(provider_run_id)])
+    owner = next(iter(closed.values()), owner)
     if owner is not None:
         run = storable(provider_run_id)
         raise LedgerError(f"provider run {run} already belongs to submission {owner}")

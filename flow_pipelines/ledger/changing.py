@@ -33,8 +33,9 @@ from flow_pipelines.ledger.rows import COUNT_COLUMNS, night_of, to_submission
 from flow_pipelines.ledger.schema import budget_days, nights, submissions
 from flow_pipelines.ledger.shared_faults import count_for_ask
 from flow_pipelines.model import Night, Submission, SubmissionState
-from flow_pipelines.model.errors import LedgerError, SubmissionNotFound
+from flow_pipelines.model.errors import LedgerError, NightClosed, SubmissionNotFound
 from flow_pipelines.model.states import UNFINISHED, check_transition
+from flow_pipelines.model.wording import closed_in_words
 
 
 class NightChange:
@@ -188,7 +189,7 @@ class NightChange:
             self.connection.execute(
                 update(nights).where(*of_night(self.night, nights)).values(changes)
             )
-        self._save_days()
+        add_to_days(self._database, self.connection, self._days)
 
     def _update(self, rows: Sequence[RowMapping], values: dict[str, Any]) -> None:
         for chunk in chunks(row["submission_key"] for row in rows):
@@ -208,19 +209,6 @@ class NightChange:
             self._reserved += reserved
             day = (row["resource"], utc_day(row["submitting_at"]))
             self._days[day] = self._days.get(day, Decimal(0)) + reserved
-
-    def _save_days(self) -> None:
-        for (resource, day), change in sorted(self._days.items()):
-            if change:
-                query = self._database.upsert(budget_days).values(
-                    resource=resource, day=day, reserved_usd=change
-                )
-                total = budget_days.c.reserved_usd + query.excluded.reserved_usd
-                self.connection.execute(
-                    query.on_conflict_do_update(
-                        index_elements=["resource", "day"], set_={"reserved_usd": total}
-                    )
-                )
 
 
 _NEW: dict[str, Any] = {
@@ -246,6 +234,23 @@ def _locking(query: Select[Any], keys: Collection[str], night: Night) -> Select[
     return narrowed.order_by(_s.submission_key).with_for_update()
 
 
+def add_to_days(
+    database: Database, connection: Connection, days: Mapping[tuple[str, str], Decimal]
+) -> None:
+    """Add to what each account has reserved of a UTC day."""
+    for (resource, day), change in sorted(days.items()):
+        if change:
+            query = database.upsert(budget_days).values(
+                resource=resource, day=day, reserved_usd=change
+            )
+            total = budget_days.c.reserved_usd + query.excluded.reserved_usd
+            connection.execute(
+                query.on_conflict_do_update(
+                    index_elements=["resource", "day"], set_={"reserved_usd": total}
+                )
+            )
+
+
 def utc_day(moment: datetime) -> str:
     """Return the UTC day of `moment` as budgets name it."""
     return moment.astimezone(UTC).date().isoformat()
@@ -265,11 +270,16 @@ def changing_night(database: Database, night: Night) -> Iterator[NightChange]:
 
 @contextmanager
 def locked_night(database: Database, connection: Connection, night: Night) -> Iterator[NightChange]:
-    """Lock `night` and save it at the end. Raises: LedgerError, when it was never planned."""
+    """Lock `night` and save it at the end.
+
+    Raises: LedgerError, when it was never planned; NightClosed, for one that was pruned.
+    """
     query = select(nights).where(*of_night(night, nights)).with_for_update()
     row = connection.execute(query).mappings().one_or_none()
     if row is None:
         raise LedgerError(f"{night} was never planned in this ledger")
+    if row["closed_at"] is not None:
+        raise NightClosed(closed_in_words(str(night)))
     change = NightChange(database, connection, row, database.clock.now())
     yield change
     change.save()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, text, update
+from sqlalchemy import Connection, case, func, insert, select, text, update
 
 from flow_pipelines.ledger.attaching import RUN_COLUMNS_RESET, detach_outputs
 from flow_pipelines.ledger.changing import NightChange, locked_night, of_night
@@ -127,9 +127,11 @@ class Importing:
         with self._database.read() as connection:
             return connection.execute(query).scalars().all()
 
-    def partition_times(self, batch: str) -> Mapping[str, datetime]:
-        """Return when each night of a batch last changed, by partition key."""
-        query = select(nights.c.partition_key, nights.c.changed_at).where(nights.c.batch == batch)
+    def partition_times(self, batch: str) -> Mapping[str, datetime | None]:
+        """Return when each night of a batch last changed, by partition key; None: it is closed."""
+        columns = nights.c
+        changed_at = case((columns.closed_at.is_(None), columns.changed_at))
+        query = select(columns.partition_key, changed_at).where(columns.batch == batch)
         with self._database.read() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 

@@ -204,7 +204,7 @@ def ensure_night(database: Database, connection: Connection, plan: NightPlan) ->
     values = {
         **plan.night._asdict(),
         **plan_values(plan),
-        **_NEW_NIGHT,
+        **NEW_NIGHT,
         "latest_plan": plan_values(plan),
         "changed_at": database.clock.now(),
     }
@@ -212,7 +212,7 @@ def ensure_night(database: Database, connection: Connection, plan: NightPlan) ->
     connection.execute(query.on_conflict_do_nothing())
 
 
-_NEW_NIGHT: dict[str, Any] = {
+NEW_NIGHT: dict[str, Any] = {
     "generation": 0,
     "revision": 0,
     "collected_revision": 0,

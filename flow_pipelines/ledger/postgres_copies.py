@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import make_url
 
+from flow_pipelines.ledger.closed_triggers import POSTGRES_FUNCTION
 from flow_pipelines.ledger.file_copies import CopyFacts, new_file
 from flow_pipelines.ledger.schema import metadata
 from flow_pipelines.model.errors import ConfigurationError, LedgerError
@@ -68,6 +69,8 @@ def load(url: str, copy: Path, environment: Mapping[str, str]) -> CopyFacts:
         program = _program("pg_restore", connection, environment)
         listed = _run([program, "--list", str(copy)], environment)
         _refuse_other_schema(copy, listed, _value(connection, "SELECT current_schema()"))
+        # The copy's trigger names it, and pg_dump copies no functions beside tables.
+        connection.execute(POSTGRES_FUNCTION)
     words = ("--single-transaction", "--exit-on-error", str(copy))
     _run_on(arguments, environment, program, *words)
     with _connected(arguments) as connection:

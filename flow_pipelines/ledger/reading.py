@@ -10,6 +10,7 @@ from typing import Any, Unpack
 from sqlalchemy import Select, case, func, literal, select, tuple_
 
 from flow_pipelines.ledger.changing import of_night
+from flow_pipelines.ledger.closed import closed_run_ids
 from flow_pipelines.ledger.contract import PAGE
 from flow_pipelines.ledger.database import Database, chunks, unindexed
 from flow_pipelines.ledger.leases import not_elsewhere
@@ -95,7 +96,8 @@ class Reading(Sums):
                 yield submission, outputs_of_page.get(submission.submission_key, ())
 
     def known_runs(self, provider: str, provider_run_ids: Collection[str]) -> AbstractSet[str]:
-        """Return those of these provider runs that a submission of this ledger has."""
+        """Return those of these provider runs that a submission of this ledger has, or had while
+        its night was open; also those that callbacks named for a closed night."""
         known: set[str] = set()
         with self._database.read() as connection:
             for chunk in chunks(sorted(set(provider_run_ids))):
@@ -105,6 +107,7 @@ class Reading(Sums):
                     _s.provider_run_id.is_not(None),  # lets the partial index answer
                 )
                 known.update(connection.execute(query).scalars())
+            known |= closed_run_ids(connection, provider, provider_run_ids)
         return known
 
     def search(

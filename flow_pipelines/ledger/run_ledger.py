@@ -8,6 +8,8 @@ from typing import Self
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger.accounts import Accounts
 from flow_pipelines.ledger.attaching import Attaching
+from flow_pipelines.ledger.closed import Closed
+from flow_pipelines.ledger.closing import Closing
 from flow_pipelines.ledger.collecting import Collecting
 from flow_pipelines.ledger.database import Database
 from flow_pipelines.ledger.importing import Importing
@@ -31,6 +33,8 @@ class RunLedger(
     Collecting,
     Timing,
     Accounts,
+    Closing,
+    Closed,
 ):
     """The ledger on one SQL database, as `contract` promises. Safe to share between threads.
 

@@ -100,6 +100,8 @@ nights = Table(
     Column("collect_requested_at", Instant),
     _required("reserved_usd", MicroUsd),
     _required("uncollected", Integer),
+    # When it was pruned: `ledger.closed_schema`.
+    Column("closed_at", Instant),
     *(_required(f"count_{state}", Integer) for state in SubmissionState),
     Index("ix_nights_attention", "attention", "batch", "changed_at"),
     Index("ix_nights_changed", "changed_at"),

@@ -1,4 +1,7 @@
-"""Sums over submissions: by state, by night and provider, and by time of purchase."""
+"""Sums over submissions: by state, by night and provider, and by time of purchase.
+
+A closed night has no submissions any more, and is summed up from what was kept of it.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +9,24 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, Text, case, column, func, or_, select, values
+from sqlalchemy import Connection, RowMapping, Select, Text, case, column, func, select, values
 
 from flow_pipelines.ledger.changing import utc_day
+from flow_pipelines.ledger.closed_schema import closed_sums
+from flow_pipelines.ledger.closed_sums import closed_costs, closed_spend, closed_tallies
 from flow_pipelines.ledger.database import Database, chunks, unindexed
 from flow_pipelines.ledger.records import CostLine, SpendLine, Tally
 from flow_pipelines.ledger.rows import COUNT_COLUMNS, night_of
-from flow_pipelines.ledger.schema import budget_days, nights, outputs, submissions
-from flow_pipelines.model import ENDED, IN_FLIGHT, CostBasis, Night, SubmissionState
+from flow_pipelines.ledger.schema import budget_days, nights, submissions
+from flow_pipelines.ledger.sum_columns import COST_SUMS, END_SUMS, SUMS
+from flow_pipelines.model import IN_FLIGHT, Night, SubmissionState
 
 _s = submissions.c
-_TALLY = [field.name for field in fields(Tally)]
-_has_run = _s.provider_run_id.is_not(None)
-_ended = _s.state.in_(sorted(ENDED))
-_COST_UNKNOWN = (_s.state == SubmissionState.UNRESOLVED) | (
-    _has_run & _ended & _s.cost_usd.is_(None)
-)
-_SUMS = (
-    func.count(_s.provider_run_id).label("runs"),
-    func.sum(_s.cost_usd).label("cost_usd"),
-    func.sum(case((_s.cost_basis == CostBasis.ESTIMATED, _s.cost_usd))).label("estimated_usd"),
-    func.count(case((_COST_UNKNOWN, 1))).label("runs_cost_unknown"),
-)
+_TALLY = [field.name for field in fields(Tally) if field.name != "last_sent_at"]
+_SUMMED = ("runs", "cost_usd", "estimated_usd", "runs_cost_unknown")
 
 
 class Sums:
@@ -54,8 +51,10 @@ class Sums:
         tallies: dict[Night, list[Tally]] = {night: [] for night in wanted}
         with self._database.read() as connection:
             for chunk in chunks(sorted(tallies)):
-                for row in connection.execute(_tallies_query(chunk)).mappings():
-                    tallies[night_of(row)].append(_tally(row))
+                wanted_nights = _as_table(chunk)
+                for query in (_open_tallies(wanted_nights), closed_tallies(wanted_nights)):
+                    for row in connection.execute(query).mappings():
+                        tallies[night_of(row)].append(_tally(row))
         return tallies
 
     def reserved_usd(self, resource: str, day: datetime) -> Decimal:
@@ -80,16 +79,22 @@ class Sums:
         `changed_since` leaves out nights whose revision was raised before it; the others are
         given whole.
         """
-        query = _cost_query(batches, since)
+        summed = (
+            (_cost_query(batches, since), submissions),
+            (closed_costs(batches, since), closed_sums),
+        )
+        rows: list[RowMapping] = []
         with self._database.read() as connection:
             if changed_since is None:
-                rows = list(connection.execute(query).mappings())
+                for query, _ in summed:
+                    rows += connection.execute(query).mappings()
             else:
                 # Batch by batch: a join, or pairs of names, would be looked for in every night.
-                rows = []
                 for batch, keys in _changed(connection, changed_since).items():
-                    for some_keys in chunks(keys):
-                        of_batch = query.where(_s.batch == batch, _s.partition_key.in_(some_keys))
+                    for some_keys, (query, table) in product(chunks(keys), summed):
+                        of_batch = query.where(
+                            table.c.batch == batch, table.c.partition_key.in_(some_keys)
+                        )
                         rows += connection.execute(of_batch).mappings()
         return [
             CostLine(
@@ -101,46 +106,53 @@ class Sums:
                 bought_at=row["bought_at"],
                 **_sums(row),
             )
-            for row in rows
+            for row in sorted(rows, key=lambda row: (*night_of(row), row["provider"]))
         ]
 
     def spend(self, since: datetime, until: datetime) -> Sequence[SpendLine]:
         """Return what was bought from `since` to before `until`, by provider and batch.
 
-        A submission counts at the time of its intent, as in a provider's daily budget.
+        A submission counts at the time of its intent, as in a provider's daily budget; one of a
+        closed night at the beginning of that UTC day.
         """
         keys = (_s.provider, _s.batch)
         query = (
-            select(*keys, *_SUMS)
+            select(*keys, *SUMS)
             .where(_s.submitting_at >= since, _s.submitting_at < until)
             .group_by(*keys)
             .order_by(*keys)
         )
+        sums: dict[tuple[str, str], dict[str, Any]] = {}
         with self._database.read() as connection:
-            rows = connection.execute(query).mappings().all()
+            for summed in (query, closed_spend(since, until)):
+                for row in connection.execute(summed).mappings():
+                    key, found = (row["provider"], row["batch"]), _sums(row)
+                    known = sums.setdefault(key, dict.fromkeys(_SUMMED, 0))
+                    sums[key] = {name: known[name] + found[name] for name in _SUMMED}
         return [
-            SpendLine(provider=row["provider"], batch=row["batch"], **_sums(row)) for row in rows
+            SpendLine(provider=provider, batch=batch, **sums[provider, batch])
+            for provider, batch in sorted(sums)
         ]
 
 
-def _tallies_query(nights: Collection[Night]) -> Select[Any]:
+def _as_table(nights: Collection[Night]) -> Any:
+    """Return nights as a table to begin with: SQLite reads all rows ever for `(…, …) IN (…)`."""
+    columns = (column("batch", Text), column("partition_key", Text))
+    return values(*columns, name="wanted").data([tuple(night) for night in nights]).cte("wanted")
+
+
+def _open_tallies(wanted: Any) -> Select[Any]:
     """Return the query of one row for each night, generation and state."""
-    ends = case((_s.provider_run_id.is_not(None), _s.finished_at))
     accepted = func.coalesce(_s.submitted_at, _s.submitting_at, _s.planned_at)
     sent = case((_s.state.in_(sorted(IN_FLIGHT)), accepted))
     keys = (_s.batch, _s.partition_key, _s.generation, _s.state)
-    # As a table to begin with: SQLite reads all submissions ever for `(…, …) IN (…)`.
-    columns = (column("batch", Text), column("partition_key", Text))
-    wanted = values(*columns, name="wanted").data([tuple(night) for night in nights]).cte("wanted")
     of_wanted = (_s.batch == wanted.c.batch) & (_s.partition_key == wanted.c.partition_key)
     return (
         select(
             *keys,
             func.count().label("rows"),
             func.sum(_s.cost_usd).label("cost_usd"),
-            func.count(ends).label("ends"),
-            func.min(ends).label("first_end_at"),
-            func.max(ends).label("last_end_at"),
+            *END_SUMS,
             func.max(sent).label("last_sent_at"),
         )
         .select_from(wanted.join(submissions, of_wanted))
@@ -151,8 +163,11 @@ def _tallies_query(nights: Collection[Night]) -> Select[Any]:
 
 def _tally(row: RowMapping) -> Tally:
     facts = {name: row[name] for name in _TALLY}
+    facts |= {name: int(row[name]) for name in ("rows", "ends")}
     state, cost_usd = SubmissionState(row["state"]), row["cost_usd"] or Decimal(0)
-    return Tally(**{**facts, "state": state, "cost_usd": cost_usd})
+    return Tally(
+        **{**facts, "state": state, "cost_usd": cost_usd}, last_sent_at=row.get("last_sent_at")
+    )
 
 
 def _sums(row: RowMapping) -> dict[str, Any]:
@@ -176,30 +191,11 @@ def _changed(connection: Connection, since: datetime) -> dict[str, list[str]]:
 
 
 def _cost_query(batches: Collection[str] | None, since: datetime | None) -> Select[Any]:
-    images = (
-        select(func.count())
-        .select_from(outputs)
-        .where(
-            outputs.c.submission_key == _s.submission_key,
-            outputs.c.stored_at.is_not(None),
-            outputs.c.kind == "file",
-            or_(outputs.c.verified.is_(None), outputs.c.verified.in_(("decoded", "recognized"))),
-        )
-        .correlate(submissions)
-        .scalar_subquery()
-    )
     keys: Sequence[Any] = (_s.batch, _s.partition_key, _s.provider)
     if since is not None:
         # In the order of an index, every submission ever would be walked.
         keys = [unindexed(key).label(key.name) for key in keys]
-    query = select(
-        *keys,
-        *_SUMS,
-        func.count(case((_s.state == SubmissionState.FAILED, 1))).label("failed"),
-        func.sum(images).label("images"),
-        func.sum(_s.flotime_ms).label("flotime_ms"),
-        func.min(_s.submitting_at).label("bought_at"),
-    )
+    query = select(*keys, *COST_SUMS)
     if batches is not None:
         query = query.where(_s.batch.in_(sorted(batches)))
     if since is not None:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.ledger.contract import PAGE
 from flow_pipelines.lifecycle.accounts import by_account
+from flow_pipelines.lifecycle.closed_nights import refuse_closed
 from flow_pipelines.lifecycle.file_locations import pages_with_locations
 from flow_pipelines.lifecycle.links import as_known, needs_links, unsealed_links
 from flow_pipelines.lifecycle.output_records import CompletedRun, PendingWrite, record_completed
@@ -31,6 +32,7 @@ from flow_pipelines.model.errors import ConfigurationError, ProviderError
 from flow_pipelines.model.output import names_nothing_else
 from flow_pipelines.storage.tables import (
     MANIFEST_SCHEMA,
+    PARQUET,
     RUNS_SCHEMA,
     ParquetFile,
     manifest_table,
@@ -42,7 +44,6 @@ TRANSFERS = 6
 TABLE_TRIES = 3
 """Writings of the tables in one collection, where somebody else writes them, too."""
 LEASE_WAIT_SECONDS = 300.0
-PARQUET = "application/vnd.apache.parquet"
 
 
 def collect_night(night: Night, ports: Workplace, *, owner: str) -> NightSummary:
@@ -205,6 +206,7 @@ def _write_tables_once(night: Night, ports: Workplace) -> int:
     for page, outputs in pages_with_locations(ports.ledger, store, night):
         runs.add(runs_table(page, outputs))
         manifest.add(manifest_table(page, outputs))
+    refuse_closed(night, ports.ledger)
     store.put(store.key(*folder, "runs.parquet"), runs.content(), media_type=PARQUET)
     store.put(store.key(*folder, "manifest.parquet"), manifest.content(), media_type=PARQUET)
     ports.ledger.night_collected(night, record.revision)

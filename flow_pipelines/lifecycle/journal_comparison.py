@@ -13,12 +13,14 @@ from typing import NamedTuple
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.ledger.database import chunks
+from flow_pipelines.lifecycle.closed_nights import take_closed
 from flow_pipelines.lifecycle.journal import journal_of, place_of
 from flow_pipelines.lifecycle.ports import LedgerAndStore
 from flow_pipelines.model import JournalEntry, Night, Receipt, Workflow
-from flow_pipelines.model.errors import FlowPipelinesError, LedgerBehind, LedgerError
+from flow_pipelines.model.errors import FlowPipelinesError, LedgerBehind, LedgerError, NightClosed
+from flow_pipelines.model.wording import closed_in_words
 from flow_pipelines.storage.contract import ImageStore
-from flow_pipelines.storage.journal import NightJournal, kept_workflow
+from flow_pipelines.storage.journal import Listed, NightJournal, kept_workflow
 from flow_pipelines.storage.receipts import (
     BoughtRun,
     OwnerNote,
@@ -37,6 +39,8 @@ class Compared(NamedTuple):
     """Rows of which the ledger had fewer intents, or none."""
     complete: bool
     """The journal there has every intent of before it, too."""
+    closed: bool = False
+    """The night was pruned: its archive says all that there is to say."""
 
 
 def refuse_behind(night: Night, books: LedgerAndStore, note: OwnerNote) -> bool:
@@ -44,9 +48,12 @@ def refuse_behind(night: Night, books: LedgerAndStore, note: OwnerNote) -> bool:
 
     Looks at the place at hand and, as far as they open, at those that `note` names. Returns
     whether the journal at hand is complete: what is not in it was never sent by this version.
-    Raises: LedgerBehind, after the import; StorageError, ConfigurationError, LedgerError.
+    Raises: LedgerBehind, after the import; NightClosed, for a night that was pruned; StorageError,
+    ConfigurationError, LedgerError.
     """
     compared = compare_night(night, books)
+    if compared.closed:
+        raise NightClosed(closed_in_words(str(night)))
     taken = compared.taken
     for store in other_places(note, books):
         taken += compare_where_it_opens(night, books, store)
@@ -70,12 +77,16 @@ def in_words(night: Night, taken: int, ledger: RunLedger) -> str:
 def compare_night(night: Night, books: LedgerAndStore, store: ImageStore | None = None) -> Compared:
     """Take in what the journal at a place knows of a night and the ledger does not.
 
-    A journal that is not complete says nothing of a night that this ledger does not know.
+    A journal that is not complete says nothing of a night that this ledger does not know. Of one
+    that was pruned the archive counts, and not the journal.
     Raises: WrongLedger, when an entry cannot be read; StorageError, LedgerError.
     """
     store = store or books.store
     journal = journal_of(store, night)
-    ahead, complete = intents_ahead(night, books, journal)
+    listed = journal.listed()
+    if take_closed(night, books, store, listed):
+        return Compared(0, complete=True, closed=True)
+    ahead, complete = _ahead(night, books, listed)
     taken = 0
     for page in chunks(_entries(journal, ahead), _PAGE):
         keys = books.ledger.import_intents(night, page, _workflows(store, page))
@@ -91,7 +102,14 @@ def intents_ahead(
 
     Changes nothing. Raises: StorageError, LedgerError.
     """
-    listed = journal.listed()
+    intents, complete = _ahead(night, books, journal.listed())
+    record = books.ledger.night(night)
+    if record is not None and record.closed_at is not None:
+        return {}, True
+    return intents, complete
+
+
+def _ahead(night: Night, books: LedgerAndStore, listed: Listed) -> tuple[Mapping[str, int], bool]:
     known = books.ledger.intents(night)
     ahead = {key: n for key, n in listed.intents.items() if n > known.get(key, 0)}
     trusted = listed.complete or (bool(ahead) and _is_marked(night, books.ledger))

@@ -125,9 +125,12 @@ def _is_own(books: LedgerAndStore, note: OwnerNote | None) -> bool:
 
 
 def _still(books: LedgerAndStore, batch: str, since: datetime) -> frozenset[str]:
-    """Return the folders of nights that the ledger knows and that have not changed since."""
+    """Return the folders of nights that the ledger knows and that have not changed since.
+
+    A closed one never changes.
+    """
     times = books.ledger.partition_times(batch).items()
-    return frozenset(path_safe(key) for key, changed_at in times if changed_at < since)
+    return frozenset(path_safe(key) for key, at in times if at is None or at < since)
 
 
 def _compare_folder(books: LedgerAndStore, batch: str, folder: str, done: Round) -> None:

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from flow_pipelines.lifecycle.ports import Workplace
 from flow_pipelines.model import Night, Output, StoredFacts
 from flow_pipelines.model.errors import LedgerError
+from flow_pipelines.model.output import LOST
 
-LOST = "lost: "
-"""Prefix of `Output.problem` for an output that was stored, is missing now and is not recovered."""
 RECORD_SECONDS = 0.25
 """How long what is in the bucket may wait for its note in the ledger."""
 

@@ -164,7 +164,7 @@ def collect_lease(night: Night) -> str:
 
 @contextlib.contextmanager
 def held_lease(
-    ports: Workplace, name: str, owner: str, *, wait_seconds: float = 0.0
+    ports: LedgerAndStore, name: str, owner: str, *, wait_seconds: float = 0.0
 ) -> Iterator[None]:
     """Hold a lease, renewing it from a thread, until the block ends.
 
@@ -191,7 +191,7 @@ def held_lease(
         ports.ledger.release_lease(name, owner)
 
 
-def _renew(ports: Workplace, name: str, owner: str, ended: threading.Event) -> None:
+def _renew(ports: LedgerAndStore, name: str, owner: str, ended: threading.Event) -> None:
     while not ended.wait(LEASE_SECONDS / 3):
         try:
             ports.ledger.acquire_lease(name, owner, LEASE_SECONDS)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from flow_pipelines.ledger import RunLedger
+from flow_pipelines.lifecycle.archive import NightRows
 from flow_pipelines.model import (
     Night,
     NightRecord,
@@ -119,12 +120,15 @@ class NightSummary:
         }
 
 
-def summarize_night(ledger: RunLedger, night: Night) -> NightSummary:
-    """Sum a night up from the ledger alone, a page at a time. Free; safe to repeat."""
-    record = ledger.night(night)
-    newest = _newest(ledger, night) if record and record.generation else None
+def summarize_night(ledger: RunLedger, night: Night, rows: NightRows | None = None) -> NightSummary:
+    """Sum a night up from the ledger alone, a page at a time. Free; safe to repeat.
+
+    `rows`: what its rows are read from instead, of a closed night.
+    """
+    record, rows = ledger.night(night), rows or ledger
+    newest = _newest(rows, night) if record and record.generation else None
     sums = _Sums(night)
-    for submission, outputs in ledger.each_with_outputs(night):
+    for submission, outputs in rows.each_with_outputs(night):
         sums.add(submission, outputs)
         row = (submission.prompt_id, submission.copy)
         # A generation that was planned since is the next summary's.
@@ -133,10 +137,10 @@ def summarize_night(ledger: RunLedger, night: Night) -> NightSummary:
     return sums.summary(record)
 
 
-def _newest(ledger: RunLedger, night: Night) -> Mapping[tuple[str, int], int]:
+def _newest(rows: NightRows, night: Night) -> Mapping[tuple[str, int], int]:
     """Return the latest generation of each row and copy."""
     newest: Counter[tuple[str, int]] = Counter()
-    for submission in ledger.each_submission(night):
+    for submission in rows.each_submission(night):
         row = (submission.prompt_id, submission.copy)
         newest[row] = max(newest[row], submission.generation)
     return newest

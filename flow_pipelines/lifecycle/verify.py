@@ -13,12 +13,14 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from flow_pipelines.ledger import RunLedger
+from flow_pipelines.lifecycle.archive import archived_night
+from flow_pipelines.lifecycle.closed_nights import refuse_closed
 from flow_pipelines.lifecycle.collect import LEASE_WAIT_SECONDS, collect_night
 from flow_pipelines.lifecycle.file_locations import pages_with_locations
-from flow_pipelines.lifecycle.output_records import LOST
 from flow_pipelines.lifecycle.ports import Workplace, collect_lease, held_lease
 from flow_pipelines.model import Night, Output, StoredFacts
 from flow_pipelines.model.errors import ConfigurationError, StorageError
+from flow_pipelines.model.output import LOST
 from flow_pipelines.storage.contract import ImageStore, StoredObject
 from flow_pipelines.storage.places import store_of, uri_of
 
@@ -54,17 +56,22 @@ class NightFiles:
 def verify_night(night: Night, ledger: RunLedger, store: ImageStore) -> NightFiles:
     """Check each stored file of a night: present, with its size and checksum.
 
-    Free of charge; safe to repeat. The only change is that the bucket of files of the release
-    before is noted, where it can be told.
+    A closed night is checked by its archive. Free of charge; safe to repeat. The only change is
+    that the bucket of files of the release before is noted, where it can be told.
     """
     problems: list[FileProblem] = []
     files, looks = 0, _Looks(store)
+    archived = archived_night(night, ledger, store)
+    pages = archived.pages_with_outputs() if archived else None
     with ThreadPoolExecutor(LOOKS, thread_name_prefix="verify") as pool:
-        for _, outputs in pages_with_locations(ledger, store, night):
+        for _, outputs in pages or pages_with_locations(ledger, store, night):
             each = [output for group in outputs.values() for output in group if _counts(output)]
             files += len(each)
             problems += [problem for problem in pool.map(looks.look, each) if problem]
-    problems = list(_noted(night, ledger, store, problems))
+    if archived:
+        problems = [problem for problem in problems if problem.says]
+    else:
+        problems = list(_noted(night, ledger, store, problems))
     return NightFiles(night=night, files=files, problems=problems)
 
 
@@ -74,7 +81,7 @@ def repair_night(checked: NightFiles, ports: Workplace, *, owner: str) -> NightF
     It and the night's tables go to the bucket and prefix of now, wherever they were before.
     What the provider has no more is noted as lost: its row is not complete any more.
 
-    Raises: LeaseLost, when another run keeps collecting this night; StorageError,
+    Raises: NightClosed; LeaseLost, when another run keeps collecting this night; StorageError,
     ConfigurationError.
     """
     missing: dict[str, dict[int, StoredFacts]] = defaultdict(dict)
@@ -83,6 +90,7 @@ def repair_night(checked: NightFiles, ports: Workplace, *, owner: str) -> NightF
             missing[output.submission_key][output.output_index] = output.stored
     if not missing:
         return checked
+    refuse_closed(checked.night, ports.ledger)
     lease = collect_lease(checked.night)
     with held_lease(ports, lease, owner, wait_seconds=LEASE_WAIT_SECONDS):
         for key, each in missing.items():

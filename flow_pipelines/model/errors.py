@@ -28,6 +28,7 @@
 #     LeaseLost                  somebody else works on this night now; stop
 #     LedgerBusy                 locked for too long; try again later
 #     SubmissionNotFound
+#     NightClosed                its rows are in the bucket's archive; nothing of it is bought again
 #   Stopped                      nobody's error: submitting must not go on
 #     Paused                     `flow-pipelines pause` is in force
 #     BudgetExceeded             the next submission would exceed a budget
@@ -295,6 +296,14 @@ class LedgerBusy(LedgerError):
 
 class SubmissionNotFound(LedgerError):
     """No submission of that key is in this ledger."""
+
+
+class NightClosed(LedgerError):
+    """The night was pruned: its rows are archived in the bucket, and nothing of it is bought."""
+
+
+class NightOpen(LedgerError):
+    """The night cannot be pruned; the text says what of it is not settled, or may still change."""
 
 
 class Stopped(FlowPipelinesError):

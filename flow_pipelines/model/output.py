@@ -19,6 +19,8 @@ Verified = Literal["decoded", "recognized", "as_is", "damaged"]
 `damaged`: it breaks, or is not what was promised, and nothing better came."""
 
 
+LOST = "lost: "
+"""Prefix of `Output.problem` for an output that was stored, is missing now and is not recovered."""
 NEVER = 2**62
 """No file has so many bytes: what is settled above them is never fetched."""
 

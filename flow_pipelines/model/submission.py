@@ -284,6 +284,8 @@ class NightRecord:
     """Submissions by state, all generations; states with none are absent."""
     uncollected: int = 0
     """Succeeded submissions whose outputs are not all stored."""
+    closed_at: datetime | None = None
+    """When it was pruned: its rows are in the bucket's archive, its counts stay; None: open."""
 
     @property
     def sent(self) -> int:

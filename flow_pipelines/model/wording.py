@@ -69,3 +69,11 @@ def why_no_picture(submission: Submission, outputs: Sequence[Output] = ()) -> st
         return problem
     waiting = any(output.is_missing for output in outputs)
     return NOT_COLLECTED if waiting else "the provider run ended without an output"
+
+
+def closed_in_words(night: str) -> str:
+    """Return why nothing of a night changes any more."""
+    return (
+        f"{night} is closed: it was pruned. Its rows are in the bucket's archive, and nothing of "
+        "it is planned, bought or collected again"
+    )

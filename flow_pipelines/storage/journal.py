@@ -2,7 +2,8 @@
 
 `<batch>/_journal/<partition folder>/<submission_key>.<intent number>.json`, never rewritten; the
 names alone tell how many intents there were of each submission. Each workflow version lies beside
-the folders, whole. `complete.json` says that every intent of before the journal is in it, too.
+the folders, whole. `complete.json` says that every intent of before the journal is in it, too;
+`closed.<digest>.json` that the night was pruned (`storage.archive`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ WRITE_SECONDS = 10.0
 _FOLDER = "_journal"
 _COMPLETE = "complete.json"
 _ENTRY = re.compile(r"([0-9a-f]{32})\.([1-9][0-9]*)\.json")
+_CLOSED = re.compile(r"closed\.[0-9a-f]{16}\.json")
+_MOST_CLOSED = 100
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Listed:
     intents: Mapping[str, int] = field(default_factory=dict)
     """Submission key → the highest number of an intent of it."""
     complete: bool = False
+    closed: tuple[str, ...] = ()
+    """Documents that say that the night was closed; more than one where a process died over it."""
 
 
 @dataclass(frozen=True)
@@ -42,20 +47,28 @@ class NightJournal:
 
     def listed(self) -> Listed:
         """List the journal to its end. Raises: StorageError."""
-        prefix = self._key("")
+        prefix = self.key("")
         intents: dict[str, int] = {}
+        closed: list[str] = []
         complete = False
         for key in self.store.list_keys(prefix):
             name = key.removeprefix(prefix)
             complete = complete or name == _COMPLETE
+            closed += [name] if _CLOSED.fullmatch(name) else []
             match = _ENTRY.fullmatch(name)
             if match is not None:
                 intents[match[1]] = max(int(match[2]), intents.get(match[1], 0))
-        return Listed(intents, complete)
+        return Listed(intents, complete, tuple(closed))
+
+    def is_closed(self) -> bool:
+        """Return whether a document says that the night was closed. Raises: StorageError."""
+        begins = self.key("closed.")
+        keys = self.store.list_keys(begins, limit=_MOST_CLOSED)
+        return any(_CLOSED.fullmatch(f"closed.{key.removeprefix(begins)}") for key in keys)
 
     def write(self, entry: JournalEntry) -> bool:
         """Write an entry; False: another one has its name. Raises: StorageError, in time."""
-        key = self._key(f"{entry.sent.submission_key}.{entry.sent.intents}.json")
+        key = self.key(f"{entry.sent.submission_key}.{entry.sent.intents}.json")
         return self.store.put_once(key, entry.to_json().encode(), seconds=WRITE_SECONDS)
 
     def read(self, submission_key: str, intent: int) -> JournalEntry:
@@ -63,7 +76,7 @@ class NightJournal:
 
         Raises: StorageError; WrongLedger, when it cannot be understood: nobody may buy then.
         """
-        key = self._key(f"{submission_key}.{intent}.json")
+        key = self.key(f"{submission_key}.{intent}.json")
         content = self.store.get(key)
         if content is None:
             raise StorageError(f"{self.store.uri(key)} was listed, and is gone")
@@ -81,11 +94,11 @@ class NightJournal:
     def complete(self, night: Night) -> None:
         """Mark the journal as complete: it has all earlier intents. Raises: StorageError."""
         document = json.dumps({"partition_key": night.partition_key}) + "\n"
-        self.store.put_once(self._key(_COMPLETE), document.encode(), seconds=WRITE_SECONDS)
+        self.store.put_once(self.key(_COMPLETE), document.encode(), seconds=WRITE_SECONDS)
 
     def night(self) -> Night | None:
         """Return whose journal this is, by its first object; None: it has none."""
-        for key in self.store.list_keys(self._key(""), limit=1):
+        for key in self.store.list_keys(self.key(""), limit=1):
             content = self.store.get(key) or b""
             try:
                 return Night(self.batch, str(json.loads(content)["partition_key"]))
@@ -95,7 +108,8 @@ class NightJournal:
                 )
         return None
 
-    def _key(self, name: str) -> str:
+    def key(self, name: str) -> str:
+        """Return the full key of an object of the journal."""
         return f"{self.store.key(self.batch, _FOLDER, self.folder)}/{name}"
 
 

@@ -17,6 +17,7 @@ from flow_pipelines.model.submission import Submission
 from flow_pipelines.model.wording import reported_problem
 from flow_pipelines.storage.places import uri_of
 
+PARQUET = "application/vnd.apache.parquet"
 _MICRO = 6
 _MONEY = pa.decimal128(18, _MICRO)
 _TIME = pa.timestamp("us", tz="UTC")

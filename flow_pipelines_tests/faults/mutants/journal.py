@@ -55,11 +55,25 @@ JOURNAL = (
         guard=_GUARD,
         removed="the ledger is read before the journal is listed",
         edits=(
-            Edit("lifecycle/journal_comparison.py", "    listed = journal.listed()\n"),
             Edit(
                 "lifecycle/journal_comparison.py",
-                "    known = books.ledger.intents(night)\n",
+                "    listed = journal.listed()\n",
                 "    known = books.ledger.intents(night)\n    listed = journal.listed()\n",
+            ),
+            Edit(
+                "lifecycle/journal_comparison.py",
+                "    ahead, complete = _ahead(night, books, listed)\n",
+                "    ahead, complete = _ahead(night, books, listed, known)\n",
+            ),
+            Edit(
+                "lifecycle/journal_comparison.py",
+                "def _ahead(night: Night, books: LedgerAndStore, listed: Listed) -> ",
+                "def _ahead(night, books, listed, known=None) -> ",
+            ),
+            Edit(
+                "lifecycle/journal_comparison.py",
+                "    known = books.ledger.intents(night)\n    ahead =",
+                "    known = known or books.ledger.intents(night)\n    ahead =",
             ),
         ),
         tests=(_JOURNAL,),

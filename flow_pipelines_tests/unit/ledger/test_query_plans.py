@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import event
 
 from flow_pipelines.ledger import RunLedger, open_ledger
+from flow_pipelines.ledger.closed_records import NightArchive
 from flow_pipelines.ledger.schema import metadata
 from flow_pipelines.model import Night, Receipt, Workflow
 from flow_pipelines_tests.conformance.ledger.ledger_driver import (
@@ -175,8 +176,35 @@ HOT: dict[str, Callable[[LedgerDriver], object]] = {
     "journaled": lambda driver: driver.ledger.journaled(NIGHT, "s3://bucket/flow"),
     "places": lambda driver: driver.ledger.places("posters"),
     "partition_times": lambda driver: driver.ledger.partition_times("posters"),
+    "nights_before": lambda driver: driver.ledger.nights_before(driver.clock.now()),
+    "why_open": lambda driver: driver.ledger.why_open(
+        NIGHT, before=driver.clock.now(), owner="pruner"
+    ),
+    "archive_rows": lambda driver: driver.ledger.archive_rows(NIGHT, lambda _, rows: list(rows)),
+    "close_night": lambda driver: driver.ledger.close_night(
+        _archive(driver)[0], before=driver.clock.now(), owner="pruner"
+    ),
+    "take_closed": lambda driver: driver.ledger.take_closed(*_archive(driver)),
+    "closed_night": lambda driver: driver.ledger.closed_night(NIGHT),
+    "closed_lines": lambda driver: driver.ledger.closed_lines(),
+    "closed_lines of a night": lambda driver: driver.ledger.closed_lines(
+        batch="posters", partition_key="2026-11-21", provider="floyo"
+    ),
+    "closed_submission": lambda driver: driver.ledger.closed_submission(KEY[:8]),
+    "late_runs": lambda driver: driver.ledger.late_runs(NIGHT),
+    "note_late_run": lambda driver: driver.ledger.note_late_run(KEY, "late"),
+    "settle_late_run": lambda driver: driver.ledger.settle_late_run(KEY, "late", "refunded"),
     "forget_file": lambda driver: driver.ledger.forget_file("floyo", "sha", "name"),
 }
+
+
+def _archive(driver: LedgerDriver) -> tuple[NightArchive, dict[str, list[Any]]]:
+    for kind in ("submit", "collect"):
+        driver.ledger.acquire_lease(f"{kind}:{NIGHT}", "pruner", 60)
+    rows: dict[str, list[Any]] = {}
+    archive = driver.ledger.archive_rows(NIGHT, lambda name, each: rows.update({name: list(each)}))
+    return archive, rows
+
 
 ONLY_INSERTS = {"save_workflow", "acquire_lease", "move_batch", "pause", "stop_account"}
 """One row by its key, which is there or is not."""
@@ -184,6 +212,9 @@ ONLY_INSERTS = {"save_workflow", "acquire_lease", "move_batch", "pause", "stop_a
 _NEEDED: dict[str, tuple[str, ...]] = {
     "plan a frozen night": ("begin",),
     "receipt": ("intent",),
+    "close_night": ("all skipped",),
+    "note_late_run": ("all skipped", "close_night"),
+    "settle_late_run": ("all skipped", "close_night", "note_late_run"),
     "attach": ("unresolved row",),
     "detach": ("intent", "receipt"),
     "settle_second_run": ("note_second_run",),
@@ -208,6 +239,11 @@ _NEEDED: dict[str, tuple[str, ...]] = {
 _STEPS: dict[str, Callable[[LedgerDriver], object]] = {
     **HOT,
     "intent": lambda driver: driver.begin(KEY),
+    "all skipped": lambda driver: (
+        driver.ledger.skip([key_of(NIGHT, number) for number in range(3)], "budget"),
+        driver.ledger.night_collected(NIGHT, 2),
+        driver.clock.advance(86_400),
+    ),
     "workflow kept": lambda driver: driver.ledger.save_workflow(
         Workflow(reference="graph.json", version="version-1", body={}, parameters=())
     ),

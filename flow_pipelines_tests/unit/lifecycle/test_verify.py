@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from flow_pipelines.lifecycle import collect_night, poll_due
-from flow_pipelines.lifecycle.output_records import LOST
 from flow_pipelines.lifecycle.verify import (
     MissingFiles,
     NightFiles,
@@ -16,6 +15,7 @@ from flow_pipelines.lifecycle.verify import (
     verify_night,
 )
 from flow_pipelines.model import Night
+from flow_pipelines.model.output import LOST
 from flow_pipelines_tests.before_0008 import BATCHES, WHOLE, Before
 from flow_pipelines_tests.buckets import BucketServer
 from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness

@@ -1,0 +1,447 @@
+"""Nights whose rows go, and what stays known of them, on every database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import func, insert, select
+
+from flow_pipelines.ledger.archived_rows import ARCHIVED, OF_SUBMISSIONS, Row, as_json, from_json
+from flow_pipelines.ledger.changing import of_night
+from flow_pipelines.ledger.closed import MOST_LATE_RUNS
+from flow_pipelines.ledger.closed_records import NightArchive
+from flow_pipelines.ledger.closed_schema import closed_sums
+from flow_pipelines.ledger.schema import metadata, nights, submissions
+from flow_pipelines.model import Night, Receipt
+from flow_pipelines.model.errors import LeaseLost, LedgerError, NightClosed, NightOpen
+from flow_pipelines_tests.conformance.ledger.ledger_driver import (
+    OWNER,
+    LedgerDriver,
+    S,
+    entry_of,
+    facts,
+    key_of,
+    new_night,
+    night_plan,
+    planned_row,
+    refs,
+)
+
+PRUNER = "pruner"
+
+
+def finished(driver: LedgerDriver, night: Night | None = None) -> Night:
+    """Return a night of four rows: two stored, one failed, one skipped; its tables are written."""
+    night = night or new_night()
+    driver.plan(night, range(4))
+    driver.ask(night)
+    for number in (0, 1):
+        key = key_of(night, number)
+        driver.submit(key)
+        driver.poll(key, S.SUCCEEDED, "0.033333", outputs=refs("a", "b"), flotime_ms=1500)
+        for index in (0, 1):
+            driver.ledger.record_stored(key, index, replace(facts(), verified="decoded"))
+        driver.ledger.mark_collected(key)
+    driver.submit(key_of(night, 2))
+    driver.poll(key_of(night, 2), S.FAILED, "0.01")
+    driver.ledger.skip([key_of(night, 3)], "budget")
+    driver.ledger.release_lease(f"submit:{night}", OWNER)
+    written(driver, night)
+    driver.clock.advance(86_400)
+    return night
+
+
+def written(driver: LedgerDriver, night: Night) -> None:
+    record = driver.ledger.night(night)
+    assert record is not None
+    driver.ledger.night_collected(night, record.revision)
+
+
+def archive(driver: LedgerDriver, night: Night) -> tuple[NightArchive, dict[str, list[Row]]]:
+    rows: dict[str, list[Row]] = {}
+
+    def write(name: str, each: Iterable[Row]) -> None:
+        rows[name] = list(each)
+
+    return replace(driver.ledger.archive_rows(night, write), place="s3://b/closed.json"), rows
+
+
+def close(driver: LedgerDriver, night: Night, archived: NightArchive | None = None) -> bool:
+    archived = archived or archive(driver, night)[0]
+    for kind in ("submit", "collect"):
+        driver.ledger.acquire_lease(f"{kind}:{night}", PRUNER, 60)
+    now = driver.clock.now()
+    return driver.ledger.close_night(archived, before=now, owner=PRUNER)
+
+
+def why_open(driver: LedgerDriver, night: Night) -> str | None:
+    return driver.ledger.why_open(night, before=driver.clock.now(), owner=PRUNER)
+
+
+def sums(driver: LedgerDriver, night: Night) -> tuple[object, ...]:
+    """Return everything that is summed up of a night, or told of it in a line."""
+    ledger, now = driver.ledger, driver.clock.now()
+    first = now - timedelta(days=40)
+    record = ledger.night(night)
+    assert record is not None
+    return (
+        ledger.tallies(night),
+        [line for line in ledger.cost_lines() if line.night == night],
+        [line for line in ledger.cost_lines(changed_since=first) if line.night == night],
+        [line for line in ledger.cost_lines(since=first) if line.night == night],
+        ledger.spend(first.replace(hour=0, minute=0, second=0, microsecond=0), now),
+        ledger.counts_by_state([night.batch]),
+        ledger.reserved_usd("floyo", now - timedelta(days=1)),
+        record.counts,
+    )
+
+
+def test_sums_of_a_closed_night_are_those_of_its_rows(driver: LedgerDriver) -> None:
+    night, other = finished(driver), finished(driver, new_night())
+    before = sums(driver, night)
+
+    assert close(driver, night)
+    assert sums(driver, night) == before
+    assert driver.ledger.submissions(night) == []
+    assert len(driver.ledger.submissions(other)) == 4
+    [line] = driver.ledger.closed_lines(partition_key=night.partition_key)
+    assert (line.night, line.cost_usd, line.flotime_ms) == (night, Decimal("0.076666"), 3000)
+    assert line.counts == {"failed": 1, "skipped": 1, "succeeded": 2}
+    assert (line.images, line.by_account) == (4, {"floyo": Decimal("0.076666")})
+    assert not close(driver, night, replace(archive_of_another(driver, other), night=night))
+
+
+def archive_of_another(driver: LedgerDriver, night: Night) -> NightArchive:
+    return archive(driver, night)[0]
+
+
+@pytest.mark.parametrize("table", ARCHIVED.values(), ids=ARCHIVED)
+def test_no_row_is_left_of_a_closed_night(driver: LedgerDriver, table: Any) -> None:
+    night = finished(driver)
+    key = key_of(night, 2)
+    driver.ledger.note_second_run(key, "another")
+    driver.ledger.settle_second_run(key, "another", who="ann", why="refunded")
+    assert close(driver, night)
+
+    with driver.ledger._database.read() as connection:
+        assert connection.execute(select(func.count()).select_from(table)).scalar_one() == 0
+
+
+def test_whatever_refers_to_submissions_is_archived() -> None:
+    for table in metadata.tables.values():
+        refers = any(key.column.table is submissions for key in table.foreign_keys)
+        assert refers == (table in OF_SUBMISSIONS), table.name
+        assert not refers or "submission_key" in table.c
+
+
+def test_archived_rows_come_back_as_they_were(driver: LedgerDriver) -> None:
+    night = finished(driver)
+    archived, rows = archive(driver, night)
+
+    read = json.loads(json.dumps([as_json(archived.row), *map(as_json, archived.sums)]))
+    assert from_json(nights, read[0]) == archived.row
+    assert [from_json(closed_sums, part) for part in read[1:]] == archived.sums
+    assert [row["seed"] for row in rows["submissions"]] == [str(2**64 - 1 - n) for n in range(4)]
+    assert "sealed_link" not in rows["outputs"][0]
+
+
+@pytest.mark.parametrize(
+    "kind", ["plan", "ask", "regenerate", "mark", "submitter", "count", "intents", "work", "tables"]
+)
+def test_nothing_of_a_closed_night_is_planned_or_changed(driver: LedgerDriver, kind: str) -> None:
+    night = finished(driver)
+    row = driver.ledger.submission(key_of(night, 3))
+    assert close(driver, night)
+    ledger = driver.ledger
+    ways: Mapping[str, Any] = {
+        "plan": lambda: driver.plan(night, range(9)),
+        "ask": lambda: ledger.note_ask(night, "run", 10),
+        "regenerate": lambda: ledger.regenerate(
+            night, "run", "all", lambda n: [planned_row(night, 0, generation=n)]
+        ),
+        "mark": lambda: ledger.mark_night(night),
+        "submitter": lambda: ledger.note_submitter(night, None, None),
+        "count": lambda: ledger.count_to_send(night_plan(night), [], lambda _: []),
+        "intents": lambda: ledger.import_intents(night, [entry_of(row, intents=9)], []),
+        "work": lambda: ledger.request_work(night, "submit", not_before=driver.clock.now()),
+        "tables": lambda: ledger.night_collected(night, 0),
+    }
+    record = ledger.night(night)
+    with pytest.raises(NightClosed, match="is closed: it was pruned"):
+        ways[kind]()
+    assert ledger.night(night) == record
+    assert ledger.submissions(night) == []
+    assert ledger.nights_to_do([night.batch]) == []
+
+
+@pytest.mark.case(
+    "a process of the version before still runs, and plans a night again that was pruned",
+    "the database refuses the rows: nothing of it can be bought",
+    area="old ledger",
+)
+def test_the_database_itself_refuses_rows_of_a_closed_night(driver: LedgerDriver) -> None:
+    night, other = finished(driver), new_night()
+    driver.plan(other, range(2))
+    with driver.ledger._database.read() as connection:
+        query = select(submissions).where(submissions.c.submission_key == key_of(other, 0))
+        row = dict(connection.execute(query).mappings().one())
+    assert close(driver, night)
+
+    further = {**row, "submission_key": "new", "prompt_id": "new"}
+    with pytest.raises(LedgerError, match="closed"), driver.ledger._database.write() as connection:
+        connection.execute(insert(submissions).values({**further, **night._asdict()}))
+    with driver.ledger._database.write() as connection:
+        connection.execute(insert(submissions).values(further))
+
+
+def test_runs_of_a_closed_night_stay_known(driver: LedgerDriver) -> None:
+    night, tonight = finished(driver), new_night()
+    key, run = key_of(night, 0), f"run {key_of(night, 0)}"
+    driver.ledger.note_second_run(key, "second")
+    driver.ledger.settle_second_run(key, "second", who="ann", why="refunded")
+    driver.clock.advance(3600)
+    assert close(driver, night)
+    driver.plan(tonight)
+    driver.begin(key_of(tonight, 0))
+
+    assert driver.ledger.known_runs("floyo", [run, "second", "new"]) == {run, "second"}
+    assert driver.ledger.known_runs("flora", [run]) == set()
+    for taken in (run, "second"):
+        with pytest.raises(LedgerError, match=f"already belongs to submission {key}"):
+            driver.receive(key_of(tonight, 0), taken)
+    known = driver.ledger.closed_submission(key)
+    assert known is not None
+    assert (known.night, known.provider_run_id) == (night, run)
+    assert driver.ledger.closed_submission("no such key") is None
+
+
+def _planned(driver: LedgerDriver, night: Night) -> None:
+    driver.ledger.regenerate(night, "run", "all", lambda n: [planned_row(night, 0, generation=n)])
+    written(driver, night)
+
+
+def _second_run(driver: LedgerDriver, night: Night) -> None:
+    driver.ledger.note_second_run(key_of(night, 0), "another")
+
+
+def _missing(driver: LedgerDriver, night: Night) -> None:
+    driver.ledger.record_missing(key_of(night, 0), {0: facts()}, "it is gone")
+    written(driver, night)
+
+
+def _late_output(driver: LedgerDriver, night: Night) -> None:
+    driver.poll(key_of(night, 0), S.SUCCEEDED, outputs=refs("a", "b", "late"))
+    written(driver, night)
+
+
+def _behind(driver: LedgerDriver, night: Night) -> None:
+    driver.poll(key_of(night, 0), S.SUCCEEDED, "0.05", outputs=refs("a", "b"))
+
+
+def _detached(driver: LedgerDriver, night: Night) -> None:
+    driver.ledger.detach(key_of(night, 0), who="ann", why="not its own")
+    written(driver, night)
+
+
+def _collecting(driver: LedgerDriver, night: Night) -> None:
+    driver.clock.advance(3600)
+    driver.ledger.acquire_lease(f"collect:{night}", "another run", 60)
+
+
+def _submitting(driver: LedgerDriver, night: Night) -> None:
+    driver.clock.advance(3600)
+    driver.ledger.acquire_lease(f"submit:{night}", "another run", 60)
+
+
+def _copying(driver: LedgerDriver, night: Night) -> None:
+    driver.clock.advance(3600)
+    driver.ledger.acquire_lease(f"replay:{key_of(night, 2)}", "another run", 60)
+
+
+_OPEN = {
+    "planned": (_planned, "1 of its rows are planned"),
+    "second run": (_second_run, "1 second run.s. wait for a person"),
+    "gone": (_missing, "1 of its outputs are neither stored nor called lost"),
+    "late output": (_late_output, "1 of its outputs are neither stored nor called lost"),
+    "behind": (_behind, "its tables in the bucket are behind"),
+    "unresolved": (_detached, "1 of its rows are unresolved"),
+    "collecting": (_collecting, "another run works on it now"),
+    "submitting": (_submitting, "another run works on it now"),
+    "copying": (_copying, "a copy of a request of it may be under way"),
+}
+
+
+@pytest.mark.parametrize("what", _OPEN)
+def test_a_night_of_which_something_may_change_stays_open(driver: LedgerDriver, what: str) -> None:
+    change, said = _OPEN[what]
+    night = finished(driver)
+    archived, _ = archive(driver, night)
+    assert why_open(driver, night) is None
+    change(driver, night)
+    if not what.endswith("ing"):
+        driver.clock.advance(3600)
+    rows = driver.ledger.submissions(night)
+    with pytest.raises((NightOpen, LeaseLost), match=said):
+        close(driver, night, archived)
+    assert driver.ledger.submissions(night) == rows
+    record = driver.ledger.night(night)
+    assert record is not None
+    assert record.closed_at is None
+
+
+def test_what_was_called_lost_keeps_no_night_open(driver: LedgerDriver) -> None:
+    night = finished(driver)
+    driver.ledger.record_missing(key_of(night, 0), {0: facts()}, "lost: it is not there any more")
+    written(driver, night)
+    driver.clock.advance(3600)
+    assert why_open(driver, night) is None
+    assert close(driver, night)
+    assert driver.ledger.nights_to_do([night.batch]) == []
+
+
+def test_a_succeeded_run_without_any_output_keeps_its_night_open(driver: LedgerDriver) -> None:
+    night = new_night()
+    driver.reach(S.SUCCEEDED, night)
+    driver.ledger.release_lease(f"submit:{night}", OWNER)
+    written(driver, night)
+    driver.clock.advance(3600)
+    assert why_open(driver, night) == "1 of its rows are not collected"
+
+
+@pytest.mark.parametrize("state", sorted(set(S) - {S.SUCCEEDED, S.FAILED, S.CANCELED, S.SKIPPED}))
+def test_what_has_not_ended_keeps_its_night_open(driver: LedgerDriver, state: S) -> None:
+    night = driver.ledger.submission(driver.reach(state)).night
+    driver.ledger.release_lease(f"submit:{night}", OWNER)
+    written(driver, night)
+    driver.clock.advance(3600)
+    assert why_open(driver, night) == f"1 of its rows are {state.value}"
+
+
+def test_a_night_that_changed_since_is_left_alone(driver: LedgerDriver) -> None:
+    night = finished(driver)
+    archived, _ = archive(driver, night)
+    record = driver.ledger.night(night)
+    assert record is not None
+    changed_at = driver.clock.now() - timedelta(days=1)
+    for kind in ("submit", "collect"):
+        driver.ledger.acquire_lease(f"{kind}:{night}", PRUNER, 60)
+    with pytest.raises(NightOpen, match="it changed at"):
+        driver.ledger.close_night(archived, before=changed_at, owner=PRUNER)
+    assert driver.ledger.nights_before(changed_at) == []
+    assert driver.ledger.nights_before(driver.clock.now()) == [night]
+
+
+def test_rows_that_changed_since_they_were_archived_stay(driver: LedgerDriver) -> None:
+    night = finished(driver)
+    archived, _ = archive(driver, night)
+    driver.ledger.note_key_known(key_of(night, 2), "409")  # moves no revision
+    with pytest.raises(NightOpen, match="its rows changed while they were archived"):
+        close(driver, night, archived)
+    assert len(driver.ledger.submissions(night)) == 4
+
+
+def test_who_closes_a_night_holds_both_of_its_leases(driver: LedgerDriver) -> None:
+    night = finished(driver)
+    archived, _ = archive(driver, night)
+    driver.ledger.acquire_lease(f"submit:{night}", PRUNER, 60)
+    with pytest.raises(LeaseLost):
+        driver.ledger.close_night(archived, before=driver.clock.now(), owner=PRUNER)
+    assert len(driver.ledger.submissions(night)) == 4
+
+
+def test_a_batch_without_partitions_keeps_its_only_night(driver: LedgerDriver) -> None:
+    night = finished(driver, Night("posters", "all"))
+    assert why_open(driver, night) == "its batch has no other partition, and could never buy again"
+
+
+def test_a_lost_ledger_takes_a_closed_night_over(
+    driver: LedgerDriver, make_ledger_url: Any
+) -> None:
+    night = finished(driver)
+    driver.ledger.note_second_run(key_of(night, 0), "second")
+    driver.ledger.settle_second_run(key_of(night, 0), "second", who="ann", why="refunded")
+    archived, rows = archive(driver, night)
+    driver.clock.advance(3600)
+    assert close(driver, night, archived)
+    lost = LedgerDriver(make_ledger_url(), driver.clock)
+
+    assert lost.ledger.take_closed(archived, rows)
+    assert not lost.ledger.take_closed(archived, rows)
+    assert sums(lost, night) == sums(driver, night)
+    assert lost.ledger.late_runs(night) == driver.ledger.late_runs(night)
+    assert lost.ledger.known_runs("floyo", ["second"]) == {"second"}
+    assert lost.ledger.closed_night(night) == driver.ledger.closed_night(night)
+    with pytest.raises(NightClosed):
+        lost.plan(night, range(9))
+    lost.ledger.close()
+
+
+@pytest.mark.parametrize("rows_of_then", ["planned", "submitted"])
+def test_an_older_copy_takes_a_closed_night_over(
+    driver: LedgerDriver, make_ledger_url: Any, rows_of_then: str
+) -> None:
+    old = LedgerDriver(make_ledger_url(), driver.clock)
+    night = new_night()
+    old.plan(night, range(4))
+    if rows_of_then == "submitted":
+        old.submit(key_of(night, 0), estimate="5")
+    finished(driver, night)
+    archived, rows = archive(driver, night)
+    assert close(driver, night, archived)
+
+    assert old.ledger.take_closed(archived, rows)
+    assert sums(old, night) == sums(driver, night)
+    assert old.ledger.claim_due("sensor", provider="floyo", resource="floyo") == []
+    assert old.ledger.nights_to_do([night.batch]) == []
+    old.ledger.close()
+
+
+def test_an_archive_without_the_latest_intent_closes_nothing(driver: LedgerDriver) -> None:
+    night = finished(driver)
+    archived, rows = archive(driver, night)
+    driver.ledger.regenerate(night, "run", "all", lambda n: [planned_row(night, 0, generation=n)])
+    driver.submit(key_of(night, 0, generation=1))
+    assert not driver.ledger.take_closed(archived, rows)
+    assert len(driver.ledger.submissions(night)) == 5
+
+
+def test_runs_that_callbacks_name_later_are_kept_and_bounded(driver: LedgerDriver) -> None:
+    night = finished(driver)
+    key = key_of(night, 0)
+    assert close(driver, night)
+    ledger = driver.ledger
+
+    own = ledger.note_late_run(key, None)
+    assert own is not None
+    assert own.is_its_own
+    for number in range(MOST_LATE_RUNS + 5):
+        assert ledger.note_late_run(key, f"late {number}")
+    assert ledger.note_late_run(key, "late 0")
+    assert ledger.note_late_run("no such key", "late") is None
+    assert ledger.note_late_run(key_of(night, 3), None) is None
+    assert len(ledger.late_runs(night)) == MOST_LATE_RUNS
+    ledger.settle_late_run(key, "late 0", "refunded")
+    settled = [one for one in ledger.late_runs(night) if one.settled_why]
+    assert [one.provider_run_id for one in settled] == ["late 0"]
+    with pytest.raises(LedgerError, match="no callback named"):
+        ledger.settle_late_run(key, "never heard of", "why")
+    tonight = new_night()
+    driver.plan(tonight)
+    driver.begin(key_of(tonight, 0))
+    driver.ledger.park_submission(key_of(tonight, 0), "lost")
+    with pytest.raises(LedgerError, match=f"already belongs to submission {key}"):
+        ledger.attach(key_of(tonight, 0), Receipt(provider_run_id="late 1"), who="ann", why="fits")
+
+
+def test_counts_that_do_not_add_up_keep_a_night_open(driver: LedgerDriver) -> None:
+    night = finished(driver)
+    with driver.ledger._database.write() as connection:
+        row = nights.update().where(*of_night(night, nights))
+        connection.execute(row.values(count_succeeded=9))
+    assert why_open(driver, night) == "it counts 9 rows as succeeded, and has 2"
