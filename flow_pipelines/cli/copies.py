@@ -74,7 +74,7 @@ def _known_revision(url: str, name: str) -> None:
     facts = schema_facts(url)
     if facts.current is None:
         raise ConfigurationError(f"{name} is no ledger")
-    if facts.current not in facts.known:
+    if facts.is_newer:
         raise ConfigurationError(
             f"{name} has a schema ({facts.current}) that is newer than this flow-pipelines"
         )

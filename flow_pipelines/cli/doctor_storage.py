@@ -18,6 +18,7 @@ from flow_pipelines.cli.findings import Finding, Mark
 from flow_pipelines.cli.location import Accounts
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger, schema_facts
+from flow_pipelines.ledger.address import shown
 from flow_pipelines.lifecycle.journal_scan import RECENT, find_behind
 from flow_pipelines.model import SubmissionState
 from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError, StorageError
@@ -30,6 +31,8 @@ _CONTENT = b"Written by `flow-pipelines doctor` to see whether it can be; may be
 _COUNTED = 1000
 _JOURNAL_SECONDS = 20.0
 """Longest comparison: a night takes a few requests, and is compared anyway before work on it."""
+_PATIENCE_SECONDS = 3.0
+"""Wait for a database that is away: a person is looking on."""
 _UPGRADE = "`flow-pipelines ledger upgrade`"
 
 
@@ -89,20 +92,21 @@ def _schema_problem(url: str) -> Finding | None:
         says = f"there is none yet at {missing}"
         do = f"Nothing: the first night makes it; {_UPGRADE} does it now."
         return Finding("ledger", Mark.YELLOW, says, do)
-    facts = schema_facts(url)
-    if facts.current == facts.newest:
+    facts = schema_facts(url, busy_seconds=_PATIENCE_SECONDS)
+    if facts.serves:
         return None
-    if facts.current is not None and facts.current not in facts.known:
+    if facts.is_newer:
         says = f"its schema {facts.current} is newer than this release's, {facts.newest}"
         do = "Install the release here that the others use."
         return Finding("ledger", Mark.RED, says, do)
     says = f"its schema is {facts.current or 'empty'}; this release has {facts.newest}"
+    says += ", which only adds to it" if facts.only_adds else ""
     do = f"Nothing: the next night upgrades it; {_UPGRADE} does it now."
     return Finding("ledger", Mark.YELLOW, says, do)
 
 
 def _contents(url: str, ledger: RunLedger) -> Iterator[Finding]:
-    says = f"{ledger.ledger_id} at {make_url(url)!r}, schema current"
+    says = f"{ledger.ledger_id} at {shown(make_url(url))}, schema current"
     yield Finding("ledger", Mark.GREEN, says)
     pause = ledger.paused()
     if pause is None:

@@ -13,7 +13,9 @@ from sqlalchemy.exc import ArgumentError
 
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger, open_ledger, schema_facts, upgrade
+from flow_pipelines.ledger.address import shown
 from flow_pipelines.ledger.connect import BUSY_SECONDS
+from flow_pipelines.ledger.upgrading import oldest_code
 from flow_pipelines.model import Night, NightRecord, Submission
 from flow_pipelines.model.errors import (
     ConfigurationError,
@@ -69,8 +71,7 @@ def ledger_as_it_is() -> Iterator[RunLedger | None]:
 def _is_current(url: str) -> bool:
     if missing_file(url) is not None:
         return False
-    facts = schema_facts(url)
-    return facts.current == facts.newest
+    return schema_facts(url).serves
 
 
 def missing_file(url: str) -> Path | None:
@@ -90,7 +91,10 @@ def upgrade_ledger() -> str:
     url = ledger_url()
     revision = upgrade(url)
     ledger_id = open_ledger(url).ledger_id
-    return f"Ledger {ledger_id} at {make_url(url)!r} has schema {revision}."
+    return (
+        f"Ledger {ledger_id} at {shown(make_url(url))} has schema {revision}. Releases from schema "
+        f"{oldest_code()} on work with it."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,103 +1,80 @@
-"""Opening the ledger: its address, its engine, its schema."""
+"""Opening the ledger: its engine, and what its connections and transactions begin with."""
 
 from __future__ import annotations
 
 import sqlite3
-import threading
-import uuid
+from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import (
-    URL,
-    Connection,
-    Engine,
-    create_engine,
-    event,
-    insert,
-    make_url,
-    select,
-    text,
-)
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy import Connection, Engine, TextClause, bindparam, create_engine, event, text
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import NoSuchModuleError
 
 from flow_pipelines.clock import Clock, SystemClock
+from flow_pipelines.ledger.address import Address, read_address
 from flow_pipelines.ledger.database import WRITES, Database, failures_in_our_words, is_busy
 from flow_pipelines.ledger.database_clock import DatabaseClock
 from flow_pipelines.ledger.run_ledger import RunLedger
-from flow_pipelines.ledger.schema import ledger_meta
+from flow_pipelines.ledger.upgrading import SchemaFacts, look, prepare
 from flow_pipelines.model.errors import ConfigurationError, LedgerBusy, LedgerError
 
 BUSY_SECONDS = 30.0
-_UPGRADE_LOCK = 0x666C6F77
-"""Number of the advisory lock under which PostgreSQL's schema is upgraded."""
 _RETRY_SECONDS = 0.05
-_POSTGRES_LIMITS = (
-    "SET lock_timeout = {busy_ms}",
-    "SET statement_timeout = {limit_ms}",
-    # A host that vanished in the middle of a transaction must not hold its locks for ever.
-    "SET idle_in_transaction_session_timeout = {limit_ms}",
-)
 _LEAST_LIMIT_MS = 10_000
 """However short the wait for a lock is: a process that the system paused is not a dead one."""
-# Alembic's environment is one per process.
-_alembic = threading.Lock()
+_READ_ONLY = "25006"
+"""SQLSTATE of a write to a server that is a standby now."""
+_POSTGRES: Mapping[str, Any] = {
+    "connect_timeout": 10,
+    # Behind a pooler the next transaction may have a connection where nothing was prepared.
+    "prepare_threshold": None,
+    # A server that vanished is missed in the time that a lock is waited for, not in hours.
+    "keepalives_idle": 20,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 35_000,
+}
 
 
-def open_ledger(
+def open_ledger(  # noqa: PLR0913 - what a deployment may say of its ledger, and whose time it is
     url: str,
     clock: Clock | None = None,
     *,
     host: Clock | None = None,
     busy_seconds: float = BUSY_SECONDS,
+    schema: str | None = None,
+    connect_args: Mapping[str, str] | None = None,
+    upgrade: bool | None = None,
 ) -> RunLedger:
     """Open the ledger at a SQLAlchemy URL (SQLite file or PostgreSQL); create or upgrade it first.
 
-    Safe to call from many processes at once. `busy_seconds` bounds the wait for a lock. The time of
-    the ledger is `clock`'s where one is given; else PostgreSQL's own, and on SQLite that of `host`,
-    which is this machine's clock.
+    Safe to call from many processes at once, and behind a pooler such as pgbouncer: nothing is
+    left on a connection between two transactions. `busy_seconds` bounds the wait for a lock, and
+    for a database that went away. The time of the ledger is `clock`'s where one is given; else
+    PostgreSQL's own, and on SQLite that of `host`, which is this machine's clock.
 
-    Raises: ConfigurationError, for an address that cannot be one or a driver that is missing;
-        LedgerError, when the database refuses or its schema is newer than this code; LedgerBusy.
+    `schema`, `upgrade` and libpq's `connect_args` go before what the URL says (`read_address`).
+
+    Raises: ConfigurationError, for an address that cannot be one, a driver that is missing, or a
+        schema that only `ledger upgrade` may change; LedgerError, when the database refuses or its
+        schema is newer than this code; LedgerBusy.
     """
-    host = host or SystemClock()
-    engine = _make_engine(_address(url), busy_seconds)
+    address = read_address(url, schema=schema, upgrade=upgrade)
+    database = _open(address, clock, host or SystemClock(), busy_seconds, connect_args)
     try:
-        ledger_id = _prepare(engine, clock or host, busy_seconds)
-        return RunLedger(Database(engine, clock or _clock(engine, host)), ledger_id)
+        if not address.is_postgres:
+            _write_ahead(database, busy_seconds)
+        return RunLedger(database, prepare(database, address))
     except BaseException:
-        engine.dispose()
+        database.engine.dispose()
         raise
-
-
-def _clock(engine: Engine, host: Clock) -> Clock:
-    if engine.dialect.name != "postgresql":
-        return host
-    with failures_in_our_words():
-        return DatabaseClock(engine, host)
 
 
 def upgrade(url: str) -> str:
     """Bring the ledger's schema up to date and give its revision. Safe to repeat."""
-    open_ledger(url).close()
-    return _scripts().get_current_head() or ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SchemaFacts:
-    """Which schema a database has, and which this release works with."""
-
-    current: str | None
-    """None: it holds no ledger yet."""
-    newest: str
-    known: frozenset[str]
-    """Every revision that this release can upgrade from, `newest` among them."""
+    open_ledger(url, upgrade=True).close()
+    return schema_facts(url).current or ""
 
 
 def schema_facts(url: str, *, busy_seconds: float = BUSY_SECONDS) -> SchemaFacts:
@@ -105,76 +82,88 @@ def schema_facts(url: str, *, busy_seconds: float = BUSY_SECONDS) -> SchemaFacts
 
     Raises: as `open_ledger`.
     """
-    engine = _make_engine(_address(url), busy_seconds)
-    scripts = _scripts()
+    database = _open(read_address(url), None, SystemClock(), busy_seconds, None)
     try:
-        with failures_in_our_words(), engine.connect() as connection:
-            current = MigrationContext.configure(connection).get_current_revision()
+        with database.read() as connection:
+            return look(connection)[0]
     finally:
-        engine.dispose()
-    return SchemaFacts(
-        current=current,
-        newest=scripts.get_current_head() or "",
-        known=frozenset(script.revision for script in scripts.walk_revisions()),
-    )
+        database.engine.dispose()
 
 
-def _address(url: str) -> URL:
-    try:
-        address = make_url(url)
-    except ArgumentError:
-        # The text is not repeated: it may hold a password.
-        raise ConfigurationError(
-            "the ledger's address is not a URL such as sqlite:////path/ledger.db or "
-            "postgresql://user@host/database"
-        ) from None
-    if address.drivername in {"postgresql", "postgres"}:
-        address = address.set(drivername="postgresql+psycopg")
-    if address.drivername in {"sqlite", "sqlite+pysqlite"}:
-        if address.database in {None, "", ":memory:"}:
-            raise ConfigurationError("a ledger in memory would forget what was bought: name a file")
-    elif address.drivername != "postgresql+psycopg":
-        raise ConfigurationError(
-            f"the ledger is kept in SQLite or PostgreSQL, not in {address.drivername}"
-        )
-    return address
+def _open(
+    address: Address,
+    clock: Clock | None,
+    host: Clock,
+    busy_seconds: float,
+    connect_args: Mapping[str, str] | None,
+) -> Database:
+    engine = _make_engine(address, busy_seconds, tuple(sorted((connect_args or {}).items())))
+    if not address.is_postgres:
+        return Database(engine, clock or host, busy_seconds)
+    clock = clock or DatabaseClock(host)
+    _begin_alike(engine, _beginning(address, busy_seconds), clock)
+    return Database(engine, clock, busy_seconds)
 
 
-def _make_engine(address: URL, busy_seconds: float) -> Engine:
-    postgres = address.get_backend_name() == "postgresql"
+def _make_engine(
+    address: Address, busy_seconds: float, connect_args: tuple[tuple[str, str], ...]
+) -> Engine:
     arguments: dict[str, Any] = {"timeout": busy_seconds}
-    if postgres:
-        arguments = {"connect_timeout": 10}
+    if address.is_postgres:
+        arguments = {
+            name: value for name, value in _POSTGRES.items() if name not in address.url.query
+        }
     try:
         engine = create_engine(
-            address,
-            connect_args=arguments,
+            address.url,
+            connect_args={**arguments, **dict(connect_args)},
             hide_parameters=True,
-            pool_pre_ping=postgres,
             pool_timeout=busy_seconds,
         )
     except (ImportError, NoSuchModuleError):
         raise ConfigurationError(
             "a ledger in PostgreSQL needs psycopg: install flow-pipelines[postgres]"
         ) from None
-    if postgres:
-        _limit_waiting(engine, busy_seconds)
-    else:
+    if not address.is_postgres:
         _own_transactions(engine)
     return engine
 
 
-def _limit_waiting(engine: Engine, busy_seconds: float) -> None:
+def _beginning(address: Address, busy_seconds: float) -> TextClause:
+    """Return the statement that begins each transaction: its limits, its schema, and the time.
+
+    They last as long as the transaction: behind a pooler its connection is somebody else's next.
+    """
     busy_ms = max(1, int(busy_seconds * 1000))
     limit_ms = max(2 * busy_ms, _LEAST_LIMIT_MS)
-    limits = [line.format(busy_ms=busy_ms, limit_ms=limit_ms) for line in _POSTGRES_LIMITS]
+    settings = {
+        "lock_timeout": str(busy_ms),
+        "statement_timeout": str(limit_ms),
+        # A host that vanished in the middle of a transaction must not hold its locks for ever.
+        "idle_in_transaction_session_timeout": str(limit_ms),
+    }
+    if address.schema:
+        settings["search_path"] = address.quoted_schema
+    calls = [f"set_config('{name}', :{name}, true)" for name in settings]
+    query = text(f"SELECT {', '.join(calls)}, clock_timestamp()")
+    return query.bindparams(*(bindparam(name, value) for name, value in settings.items()))
 
-    @event.listens_for(engine, "connect")
-    def connected(connection: Any, _record: Any) -> None:
-        with connection.cursor() as cursor:
-            for line in limits:
-                cursor.execute(line)
-        connection.commit()
+
+def _begin_alike(engine: Engine, beginning: TextClause, clock: Clock) -> None:
+    """Begin PostgreSQL's transactions with `beginning`; tell `clock`, where it is the ledger's."""
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        if isinstance(clock, DatabaseClock):
+            clock.read(connection, beginning)
+        else:
+            connection.execute(beginning)
+
+    @event.listens_for(engine, "handle_error")
+    def failed(context: ExceptionContext) -> None:
+        # Its successor is found by connecting anew.
+        if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+            context.is_disconnect = True
 
 
 def _own_transactions(engine: Engine) -> None:
@@ -193,26 +182,16 @@ def _own_transactions(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _prepare(engine: Engine, clock: Clock, busy_seconds: float) -> str:
-    with failures_in_our_words():
-        if engine.dialect.name == "sqlite":
-            _write_ahead(engine, clock, busy_seconds)
-        with engine.execution_options(**{WRITES: True}).begin() as connection:
-            if engine.dialect.name == "postgresql":
-                lock = text("SELECT pg_advisory_xact_lock(:number)")
-                connection.execute(lock, {"number": _UPGRADE_LOCK})
-            _upgrade(connection)
-            return _ledger_id(connection)
-
-
-def _write_ahead(engine: Engine, clock: Clock, busy_seconds: float) -> None:
+def _write_ahead(database: Database, busy_seconds: float) -> None:
     """Turn the write-ahead log on; it stays on. Readers and a writer then do not wait."""
+    clock = database.clock
     deadline = clock.monotonic() + busy_seconds
-    while not _switched(engine):
-        # SQLite does not queue for this switch while somebody else is opening the file too.
-        if clock.monotonic() >= deadline:
-            raise LedgerBusy("the ledger's file stayed locked past its deadline; try again")
-        clock.sleep(_RETRY_SECONDS)
+    with failures_in_our_words():
+        while not _switched(database.engine):
+            # SQLite does not queue for this switch while somebody else is opening the file too.
+            if clock.monotonic() >= deadline:
+                raise LedgerBusy("the ledger's file stayed locked past its deadline; try again")
+            clock.sleep(_RETRY_SECONDS)
 
 
 def _switched(engine: Engine) -> bool:
@@ -224,42 +203,3 @@ def _switched(engine: Engine) -> bool:
             return False
         raise LedgerError(f"the ledger's file cannot be used: {error}") from error
     return True
-
-
-def _upgrade(connection: Connection) -> None:
-    scripts = _scripts()
-    current = MigrationContext.configure(connection).get_current_revision()
-    if current == scripts.get_current_head():
-        return
-    known = {script.revision for script in scripts.walk_revisions()}
-    if current is not None and current not in known:
-        raise LedgerError(
-            f"the ledger's schema ({current}) is newer than this flow-pipelines; "
-            "use the release that upgraded it, or a later one"
-        )
-    config = _config()
-    config.attributes["connection"] = connection
-    with _alembic:
-        command.upgrade(config, "head")
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", "flow_pipelines.ledger:migrations")
-    return config
-
-
-@cache
-def _scripts() -> ScriptDirectory:
-    """Read the migrations, once a process: they are a file each."""
-    return ScriptDirectory.from_config(_config())
-
-
-def _ledger_id(connection: Connection) -> str:
-    query = select(ledger_meta.c.value).where(ledger_meta.c.name == "ledger_id")
-    known = connection.execute(query).scalar_one_or_none()
-    if known is not None:
-        return str(known)
-    made = uuid.uuid4().hex
-    connection.execute(insert(ledger_meta).values(name="ledger_id", value=made))
-    return made

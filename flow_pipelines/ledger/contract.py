@@ -11,6 +11,9 @@ The ledger is the only durable memory of what was bought. Four rules hold for ev
 4. Every query that can meet many rows is answered by an index; every list has a `limit` or
    belongs to one night.
 
+A database that goes away before a method's commit was sent makes that method happen again, whole
+(`patience`); where it goes away during the commit, CommitUnknown is raised and nothing is repeated.
+
 Leases decide who may work: `submit:<batch>/<partition_key>` to buy, `collect:<…>` to store. The
 holder is named by `owner` (the Dagster run id), so a later step of the same run takes its lease
 over. A lease past its `expires_at` is free. Methods that spend check the lease in their own

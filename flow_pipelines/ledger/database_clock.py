@@ -6,12 +6,10 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, TextClause, text
 
 from flow_pipelines.clock import Clock, SystemClock
 
-KEPT_SECONDS = 60.0
-"""After so many seconds a transaction that only reads asks the database for the time, too."""
 _LONGEST_SECONDS = 1.0
 """A slower reading is repeated: its error may be half of what it took."""
 _TRIES = 3
@@ -24,20 +22,18 @@ _SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 class DatabaseClock:
     """Time as the database tells it. Safe to share between threads.
 
-    Every writing transaction reads it anew, so a lease is judged by no host's own clock; between
+    Every transaction reads it as it begins, so a lease is judged by no host's own clock; between
     readings the host's monotonic clock is added, so `now` never waits. `sleep` and `monotonic` are
     the host's.
     """
 
-    def __init__(self, engine: Engine, host: Clock) -> None:
-        """Read the time. Raises: SQLAlchemyError."""
+    def __init__(self, host: Clock) -> None:
+        """Tell no time before the first transaction."""
         self.host = host
         self.monotonic, self.sleep = host.monotonic, host.sleep
         self._count = _since_boot if isinstance(host, SystemClock) else host.monotonic
         self._reading: tuple[float, datetime] = 0.0, datetime.min.replace(tzinfo=UTC)
         self._lock = threading.Lock()
-        with engine.connect() as connection:
-            self.read(connection)
 
     def now(self) -> datetime:
         """Return the present as an aware datetime in UTC."""
@@ -45,22 +41,16 @@ class DatabaseClock:
             at, read = self._reading
         return read + timedelta(seconds=self._count() - at)
 
-    def is_old(self) -> bool:
-        """Return whether the latest reading should be replaced when that costs little."""
-        with self._lock:
-            return self._count() - self._reading[0] > KEPT_SECONDS
-
-    def read(self, connection: Connection) -> datetime:
-        """Read the time anew, within a transaction or not."""
+    def read(self, connection: Connection, query: TextClause = _READ) -> None:
+        """Read the time anew, in the last column of what `query` selects; it may be repeated."""
         for _ in range(_TRIES):
-            if self._read_once(connection) <= _LONGEST_SECONDS:
+            if self._read_once(connection, query) <= _LONGEST_SECONDS:
                 break
-        return self.now()
 
-    def _read_once(self, connection: Connection) -> float:
+    def _read_once(self, connection: Connection, query: TextClause) -> float:
         """Return how many seconds it took."""
         before = self._count()
-        read: datetime = connection.execute(_READ).scalar_one()
+        read: datetime = connection.execute(query).one()[-1]
         took = self._count() - before
         with self._lock:
             # The answer is from some moment in between.

@@ -8,11 +8,13 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, select, update
 
 from flow_pipelines.ledger.database import Database
+from flow_pipelines.ledger.patience import repeats
 from flow_pipelines.ledger.schema import pace
 from flow_pipelines.provider import TurnRequest
 from flow_pipelines.provider.turns import TurnSheet
 
 
+@repeats
 class SqlPaceStore:
     """The turns of every account, one row each; see `provider.PaceStore`."""
 

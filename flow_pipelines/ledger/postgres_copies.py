@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import make_url
-
+from flow_pipelines.ledger.address import read_address
 from flow_pipelines.ledger.closed_triggers import POSTGRES_FUNCTION
 from flow_pipelines.ledger.file_copies import CopyFacts, new_file
 from flow_pipelines.ledger.schema import metadata
@@ -98,8 +97,11 @@ def _refuse_other_schema(copy: Path, content: str, schema: str | None) -> None:
 
 
 def _arguments(url: str) -> Mapping[str, Any]:
-    address = make_url(url).set(drivername="postgresql+psycopg")
-    _, arguments = address.get_dialect()().create_connect_args(address)
+    address = read_address(url)
+    _, arguments = address.url.get_dialect()().create_connect_args(address.url)
+    if address.schema:
+        path = address.quoted_schema.replace("\\", "\\\\").replace(" ", "\\ ")
+        arguments["options"] = f"{arguments.get('options', '')} -csearch_path={path}".lstrip()
     return arguments
 
 

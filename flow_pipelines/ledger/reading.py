@@ -14,6 +14,7 @@ from flow_pipelines.ledger.closed import closed_run_ids
 from flow_pipelines.ledger.contract import PAGE
 from flow_pipelines.ledger.database import Database, chunks, unindexed
 from flow_pipelines.ledger.leases import not_elsewhere
+from flow_pipelines.ledger.patience import repeated
 from flow_pipelines.ledger.records import Outstanding, PlannedFor, Search
 from flow_pipelines.ledger.rows import to_night_record, to_output, to_submission
 from flow_pipelines.ledger.schema import nights, outputs, submissions
@@ -280,6 +281,7 @@ class Reading(Sums):
             by_submission |= self._outputs(query)
         return by_submission
 
+    @repeated
     def _submissions(self, query: Select[Any]) -> Sequence[Submission]:
         with self._database.read() as connection:
             return [to_submission(row) for row in connection.execute(query).mappings()]

@@ -7,6 +7,7 @@ from typing import Self
 
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger.accounts import Accounts
+from flow_pipelines.ledger.address import shown
 from flow_pipelines.ledger.attaching import Attaching
 from flow_pipelines.ledger.closed import Closed
 from flow_pipelines.ledger.closing import Closing
@@ -15,6 +16,7 @@ from flow_pipelines.ledger.database import Database
 from flow_pipelines.ledger.importing import Importing
 from flow_pipelines.ledger.leases import Leases
 from flow_pipelines.ledger.pace import SqlPaceStore
+from flow_pipelines.ledger.patience import repeats
 from flow_pipelines.ledger.planning import Planning
 from flow_pipelines.ledger.polling import Polling
 from flow_pipelines.ledger.reading import Reading
@@ -22,6 +24,7 @@ from flow_pipelines.ledger.submitting import Submitting
 from flow_pipelines.ledger.timing import Timing
 
 
+@repeats
 class RunLedger(
     Planning,
     Reading,
@@ -75,5 +78,4 @@ class RunLedger(
         self.close()
 
     def __repr__(self) -> str:
-        url = self._database.engine.url.render_as_string(hide_password=True)
-        return f"RunLedger({url!r}, ledger_id={self.ledger_id!r})"
+        return f"RunLedger({shown(self._database.engine.url)!r}, ledger_id={self.ledger_id!r})"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -32,7 +33,9 @@ from flow_pipelines.ledger.shared_faults import check_asked_for, refuse
 from flow_pipelines.model import Night, Receipt, Submission, SubmissionState
 from flow_pipelines.model.errors import (
     BudgetExceeded,
+    CommitUnknown,
     IllegalTransition,
+    IntentInDoubt,
     LedgerError,
     SettledTooEarly,
 )
@@ -72,10 +75,11 @@ class Submitting:
         Raises: Paused; LeaseLost, unless `owner` holds `lease` now; NightStopped; WaitsForAsk,
         also when the row is to send something else than `planned`; BudgetExceeded, with its scope,
         when `estimate_usd` on top of what is reserved exceeds a budget (equal is within);
-        IllegalTransition. Nothing is changed then.
+        IllegalTransition. Nothing is changed then. IntentInDoubt, where it may have been written:
+        send nothing for it, and `return_to_plan` what it has as `sent`.
         """
         estimate = _to_reserve(estimate_usd)
-        with changing(self._database, submission_key) as (change, row):
+        with _doubted() as written, changing(self._database, submission_key) as (change, row):
             check_not_paused(change.connection)
             check_lease(change.connection, lease, owner, change.now)
             check_transition(submission_key, _S(row["state"]), _S.SUBMITTING)
@@ -100,7 +104,8 @@ class Submitting:
                 refusal=None,
                 reason=None,
             )
-            return change.submission(submission_key)
+            written.append(change.submission(submission_key))
+            return written[0]
 
     def record_receipt(
         self,
@@ -262,6 +267,16 @@ class Submitting:
         )
         total: Decimal = change.connection.execute(locked).scalar_one()
         return total
+
+
+@contextmanager
+def _doubted() -> Iterator[list[Submission]]:
+    """Raise IntentInDoubt with what was written when its commit is unknown."""
+    written: list[Submission] = []
+    try:
+        yield written
+    except CommitUnknown as error:
+        raise IntentInDoubt(str(error), written[0]) from error
 
 
 def _require(

@@ -49,6 +49,7 @@ from flow_pipelines.model.errors import (
     BudgetExceeded,
     ConfigurationError,
     IllegalTransition,
+    IntentInDoubt,
     KeyAlreadyKnown,
     LeaseLost,
     LedgerError,
@@ -247,17 +248,22 @@ class _Submitting:
         self._refused(sent, Answer(self.ports, sent), error)
 
     def _begin(self, planned: Submission, body_sha256: str) -> Submission:
-        return self.ports.ledger.begin_submission(
-            planned.submission_key,
-            lease=submit_lease(self.night),
-            owner=self.owner,
-            resource=self.settings.resource,
-            body_sha256=body_sha256,
-            estimate_usd=self.estimate,
-            budget_usd=self.settings.budget_usd,
-            daily_budget_usd=self.settings.daily_budget_usd,
-            planned=planned,
-        )
+        """Write the intent. Raises: IntentInDoubt, once it is planned again, written or not."""
+        try:
+            return self.ports.ledger.begin_submission(
+                planned.submission_key,
+                lease=submit_lease(self.night),
+                owner=self.owner,
+                resource=self.settings.resource,
+                body_sha256=body_sha256,
+                estimate_usd=self.estimate,
+                budget_usd=self.settings.budget_usd,
+                daily_budget_usd=self.settings.daily_budget_usd,
+                planned=planned,
+            )
+        except IntentInDoubt as doubt:
+            Answer(self.ports, doubt.sent).not_accepted(f"not sent: {doubt}")
+            raise
 
     def _account_refused(self) -> bool:
         """Tell, and stop, when a poll or another run found the account refused meanwhile."""

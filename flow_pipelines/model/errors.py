@@ -27,6 +27,9 @@
 #       WaitsForAsk              planned anew since somebody asked to buy; not sent
 #     LeaseLost                  somebody else works on this night now; stop
 #     LedgerBusy                 locked for too long; try again later
+#       LedgerAway               its database went away, and nothing was written
+#       CommitUnknown            it went away while it wrote: look before doing it again
+#         IntentInDoubt          of an intent, for which nothing was sent
 #     SubmissionNotFound
 #     NightClosed                its rows are in the bucket's archive; nothing of it is bought again
 #   Stopped                      nobody's error: submitting must not go on
@@ -292,6 +295,23 @@ class LeaseLost(LedgerError):
 
 class LedgerBusy(LedgerError):
     """The database stayed locked past its deadline; try again later."""
+
+
+class LedgerAway(LedgerBusy):
+    """Its database cannot be reached, or went away before anything was committed."""
+
+
+class CommitUnknown(LedgerBusy):
+    """Its database went away while it committed: all of it was written, or nothing."""
+
+
+class IntentInDoubt(CommitUnknown):
+    """An intent whose commit is unknown; `sent` is how it was written, if it was."""
+
+    def __init__(self, message: str, sent: Any) -> None:
+        """Keep the Submission as `begin_submission` would have returned it."""
+        self.sent = sent
+        super().__init__(message)
 
 
 class SubmissionNotFound(LedgerError):

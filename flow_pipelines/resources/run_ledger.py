@@ -91,8 +91,27 @@ class RunLedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # s
         repr=False,
         description=(
             f"SQLAlchemy URL, SQLite or PostgreSQL. Default: {VARIABLE}, else {FILE_NAME} under "
-            "DAGSTER_HOME."
+            "DAGSTER_HOME. `?schema=`, `?upgrade=false` and libpq's options in it are the fields "
+            "below; the command line goes by the variable alone."
         ),
+    )
+    # A resource has a method of that name.
+    schema_: str | None = Field(
+        default=None,
+        alias="schema",
+        description="PostgreSQL's schema with the ledger's tables. Default: the URL's, else as "
+        "the role's search path has it.",
+    )
+    connect_args: dict[str, str] = Field(
+        default_factory=dict,
+        repr=False,
+        description="Connection options of libpq, such as sslmode, sslrootcert or a password by "
+        "`EnvVar`; they go before the URL's.",
+    )
+    upgrade: bool = Field(
+        default=True,
+        description="Whether opening it may create or upgrade its tables; false: only "
+        "`flow-pipelines ledger upgrade` does. The URL's `upgrade=false` has the same effect.",
     )
 
     _elsewhere: str | None = PrivateAttr(default=None)
@@ -115,7 +134,7 @@ class RunLedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # s
             self._ledger.close()
 
     def get_ledger(self) -> RunLedger:
-        """Open the ledger, creating or upgrading a SQLite one. The same one at every call.
+        """Open the ledger, creating or upgrading it where it may. The same one at every call.
 
         Raises: ConfigurationError, for a file where other machines would each make their own.
         """
@@ -148,4 +167,9 @@ class RunLedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # s
         return self.get_ledger()
 
     def _open(self, url: str) -> RunLedger:
-        return open_ledger(url)
+        return open_ledger(
+            url,
+            schema=self.schema_,
+            connect_args=self.connect_args,
+            upgrade=None if self.upgrade else False,
+        )

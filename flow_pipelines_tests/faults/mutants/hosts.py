@@ -15,7 +15,7 @@ HOSTS = (
     Mutant(
         guard=TIME,
         removed="a ledger on PostgreSQL goes by each host's own clock",
-        edits=(Edit("ledger/connect.py", "clock or _clock(engine, host)", "clock or host"),),
+        edits=(Edit("ledger/connect.py", "clock or DatabaseClock(host)", "clock or host"),),
         tests=(_SHARED_TIME,),
     ),
     Mutant(
@@ -24,21 +24,20 @@ HOSTS = (
         edits=(
             Edit(
                 "ledger/database.py",
-                "                return self.clock.read(connection)\n",
-                "                return self.clock.now()\n",
+                "            with self.read():\n                return self.clock.now()\n",
+                "            return self.clock.now()\n",
             ),
         ),
         tests=(_SHARED_TIME,),
     ),
     Mutant(
         guard=TIME,
-        removed="a transaction that writes does not read the time",
+        removed="only the first transaction reads the time",
         edits=(
             Edit(
-                "ledger/database.py",
-                "            if isinstance(self.clock, DatabaseClock):\n"
-                "                self.clock.read(",
-                "            if False:\n                self.clock.read(",
+                "ledger/connect.py",
+                "if isinstance(clock, DatabaseClock):\n",
+                "if isinstance(clock, DatabaseClock) and clock.now().year == 1:\n",
             ),
         ),
         tests=(_SHARED_TIME,),

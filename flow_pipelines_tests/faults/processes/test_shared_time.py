@@ -119,10 +119,12 @@ def test_how_far_off_a_host_is_can_be_told(open_host: OpenHost, off_seconds: flo
 
 def test_time_goes_on_within_a_transaction(url: str) -> None:
     engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-    clock = DatabaseClock(engine, SystemClock())
+    clock = DatabaseClock(SystemClock())
     with engine.begin() as connection:
-        began = clock.read(connection)
-        assert clock.read(connection) > began
+        clock.read(connection)
+        began = clock.now()
+        clock.read(connection)
+        assert clock.now() > began
     engine.dispose()
 
 

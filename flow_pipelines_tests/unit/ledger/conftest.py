@@ -1,7 +1,7 @@
-"""A SQLite ledger of one's own."""
+"""A SQLite ledger of one's own, and a PostgreSQL server."""
 
 from __future__ import annotations
 
-from flow_pipelines_tests.databases import sqlite_url
+from flow_pipelines_tests.databases import postgres_server, sqlite_url
 
-__all__ = ["sqlite_url"]
+__all__ = ["postgres_server", "sqlite_url"]

@@ -13,6 +13,7 @@ from flow_pipelines.ledger.closed_triggers import REFUSE_ROWS
 
 revision = "0010"
 down_revision = "0009"
+additive = True
 
 
 def upgrade() -> None:

@@ -1,0 +1,144 @@
+"""The guards of a ledger on PostgreSQL as people run it, and how each is taken out."""
+
+from __future__ import annotations
+
+from flow_pipelines_tests.faults.mutants.mutant import Edit, Mutant
+
+POOLED = "Nothing is left on a connection that strangers use next"
+AGAIN = "What a broken connection cut off is done again, once"
+SCHEMA = "A ledger's tables are where its address says"
+UPGRADE = "Only `ledger upgrade` changes tables where it is told so"
+ADDITIVE = "A release works with the tables of a later one, where that says so"
+
+_POOLED = "conformance/ledger/test_pooled.py"
+_BROKEN = "conformance/ledger/test_broken_connections.py"
+_PATIENCE = "unit/ledger/test_patience.py"
+_RESTARTED = "faults/processes/test_restarted_database.py"
+_SCHEMAS = "conformance/ledger/test_schemas.py"
+_VERSIONS = "conformance/ledger/test_versions.py"
+
+DATABASE = (
+    Mutant(
+        guard=POOLED,
+        removed="limits, schema and roles' paths are set for the session",
+        edits=(Edit("ledger/connect.py", ":{name}, true)", ":{name}, false)"),),
+        tests=(_POOLED,),
+    ),
+    Mutant(
+        guard=POOLED,
+        removed="statements are prepared on a connection",
+        edits=(Edit("ledger/connect.py", '    "prepare_threshold": None,\n'),),
+        tests=(_POOLED,),
+    ),
+    Mutant(
+        guard=AGAIN,
+        removed="a connection that broke is not tried again",
+        edits=(
+            Edit(
+                "ledger/patience.py",
+                "                if now >= until:\n                    raise\n",
+                "                raise\n",
+            ),
+        ),
+        tests=(_BROKEN, _PATIENCE),
+    ),
+    Mutant(
+        guard=AGAIN,
+        removed="a method that broke in the middle is not done again",
+        edits=(Edit("ledger/run_ledger.py", "@repeats\n"),),
+        tests=(_BROKEN,),
+    ),
+    Mutant(
+        guard=AGAIN,
+        removed="what broke while it was committed is done again",
+        edits=(
+            Edit("ledger/database.py", "            if not ended:\n", "            if True:\n"),
+        ),
+        tests=(_BROKEN,),
+    ),
+    Mutant(
+        guard=AGAIN,
+        removed="a server that is a standby now is asked for ever",
+        edits=(
+            Edit(
+                "ledger/connect.py",
+                "            context.is_disconnect = True\n",
+                "            pass\n",
+            ),
+        ),
+        tests=(_PATIENCE,),
+    ),
+    Mutant(
+        guard=AGAIN,
+        removed="an intent in doubt stays as perhaps bought",
+        edits=(
+            Edit(
+                "lifecycle/submit.py",
+                "            Answer(self.ports, doubt.sent)."
+                'not_accepted(f"not sent: {doubt}")\n            raise\n',
+                "            raise\n",
+            ),
+        ),
+        tests=(_RESTARTED,),
+    ),
+    Mutant(
+        guard=AGAIN,
+        removed="each call of an outage has a budget of its own",
+        edits=(
+            Edit(
+                "ledger/patience.py",
+                "        if now - self._failed_at > self._seconds:\n",
+                "        if True:\n",
+            ),
+        ),
+        tests=(_PATIENCE,),
+    ),
+    Mutant(
+        guard=AGAIN,
+        removed="whom the server refuses waits as if it were away",
+        edits=(
+            Edit(
+                "ledger/database.py",
+                "    if code is None and any(word in str(cause) for word in _REFUSED):\n",
+                "    if False:\n",
+            ),
+        ),
+        tests=(_PATIENCE,),
+    ),
+    Mutant(
+        guard=SCHEMA,
+        removed="transactions go by the role's own path",
+        edits=(Edit("ledger/connect.py", "    if address.schema:\n", "    if False:\n"),),
+        tests=(_SCHEMAS,),
+    ),
+    Mutant(
+        guard=UPGRADE,
+        removed="opening upgrades, whatever it is told",
+        edits=(Edit("ledger/upgrading.py", "    if not address.upgrade:\n", "    if False:\n"),),
+        tests=(_VERSIONS,),
+    ),
+    Mutant(
+        guard=ADDITIVE,
+        removed="a release refuses every table that is newer than it",
+        edits=(
+            Edit(
+                "ledger/upgrading.py",
+                "self.current == self.newest or (self.is_newer and self.oldest_code in self.known)",
+                "self.current == self.newest",
+            ),
+        ),
+        tests=(_VERSIONS,),
+    ),
+    Mutant(
+        guard=ADDITIVE,
+        removed="a release works with any table that is newer than it",
+        edits=(
+            Edit(
+                "ledger/upgrading.py",
+                "(self.is_newer and self.oldest_code in self.known)",
+                "self.is_newer",
+            ),
+        ),
+        tests=(_VERSIONS,),
+    ),
+)
