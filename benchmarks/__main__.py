@@ -13,11 +13,13 @@ PARTS = (
     "floyo_batch_virtual",
     "four_processes",
     "detection",
+    "many_accounts",
     "requests_a_run",
     "journal",
     "transfers",
     "ledger_scale",
     "planning",
+    "load",
     "dagster_overhead",
     "simulated_night",
 )

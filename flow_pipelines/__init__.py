@@ -41,5 +41,8 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List the public names, for people and for Dagster's component registry."""
-    return sorted([*globals(), *__all__])
+    """List the components among the public names, and no resources.
+
+    Dagster's component registry imports each listed name, in every project that has us installed.
+    """
+    return sorted([*globals(), *(name for name in __all__ if name.endswith("Component"))])

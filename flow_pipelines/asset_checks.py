@@ -8,14 +8,16 @@ says that time will mend it, or that a person may want to look.
 import warnings
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from flow_pipelines.lifecycle import NightSummary
-from flow_pipelines.lifecycle.verify import MissingFiles
 from flow_pipelines.model import BatchSettings
 from flow_pipelines.model.wording import how_to_mend, money
+
+if TYPE_CHECKING:
+    from flow_pipelines.lifecycle import NightSummary
+    from flow_pipelines.lifecycle.verify import MissingFiles
 
 _DESCRIPTIONS = {
     "complete": "Every row has all its images in the bucket; `failures` names those that have not.",
@@ -46,15 +48,17 @@ def check_specs(
 def check_results(
     asset: dg.AssetKey,
     settings: BatchSettings,
-    summary: NightSummary,
+    summary: "NightSummary",
     failures: dg.TableMetadataValue | None = None,
-    absent: MissingFiles | None = None,
+    absent: "MissingFiles | None" = None,
 ) -> Sequence[dg.AssetCheckResult]:
     """Judge a night by its numbers: one result for every spec, always.
 
     `failures` is the table of the rows without a picture. The first check shows it: whoever
     follows a red mark in the UI arrives there. `absent` is what a listing of the bucket lacks.
     """
+    from flow_pipelines.lifecycle.verify import MissingFiles
+
     findings = {
         "complete": _complete(summary, failures, absent or MissingFiles()),
         "no_failed_runs": _no_failed_runs(summary),
@@ -85,7 +89,7 @@ _warning = partial(_finding, severity=dg.AssetCheckSeverity.WARN)
 
 
 def _complete(
-    summary: NightSummary, failures: dg.TableMetadataValue | None, absent: MissingFiles
+    summary: "NightSummary", failures: dg.TableMetadataValue | None, absent: "MissingFiles"
 ) -> dg.AssetCheckResult:
     whole = summary.succeeded - summary.without_image
     missing = summary.rows - whole
@@ -114,7 +118,7 @@ def _complete(
     )
 
 
-def _gone_in_words(summary: NightSummary, absent: MissingFiles) -> str:
+def _gone_in_words(summary: "NightSummary", absent: "MissingFiles") -> str:
     words = ""
     if absent.files:
         words = (
@@ -127,7 +131,7 @@ def _gone_in_words(summary: NightSummary, absent: MissingFiles) -> str:
     return words
 
 
-def _waits_for_a_person(summary: NightSummary) -> str:
+def _waits_for_a_person(summary: "NightSummary") -> str:
     """Return what keeps planned rows from being sent before somebody asks again."""
     if summary.stopped is not None and summary.planned:
         return f"; stopped: {summary.stopped}. {how_to_mend(summary.night.batch)}"
@@ -136,7 +140,7 @@ def _waits_for_a_person(summary: NightSummary) -> str:
     return ""
 
 
-def _no_failed_runs(summary: NightSummary) -> dg.AssetCheckResult:
+def _no_failed_runs(summary: "NightSummary") -> dg.AssetCheckResult:
     words = f"{summary.failed} failed, {summary.canceled} canceled"
     if summary.failed or summary.canceled:
         words += "; the check `complete` names them, with the reasons"
@@ -151,7 +155,7 @@ def _no_failed_runs(summary: NightSummary) -> dg.AssetCheckResult:
     )
 
 
-def _no_unresolved_runs(summary: NightSummary) -> dg.AssetCheckResult:
+def _no_unresolved_runs(summary: "NightSummary") -> dg.AssetCheckResult:
     words = "the outcome of everything that was sent is known"
     if summary.submitting and not summary.unresolved:
         words = f"{summary.submitting} are being sent: their outcome is not known yet"
@@ -164,7 +168,7 @@ def _no_unresolved_runs(summary: NightSummary) -> dg.AssetCheckResult:
     return _finding(words, passed=not summary.unresolved, unresolved=summary.unresolved)
 
 
-def _images_decodable(summary: NightSummary) -> dg.AssetCheckResult:
+def _images_decodable(summary: "NightSummary") -> dg.AssetCheckResult:
     count = summary.damaged
     words = f"{count} stored outputs are damaged"
     if count:
@@ -172,13 +176,13 @@ def _images_decodable(summary: NightSummary) -> dg.AssetCheckResult:
     return _finding(words, passed=not count, damaged=count)
 
 
-def _no_duplicate_images(summary: NightSummary) -> dg.AssetCheckResult:
+def _no_duplicate_images(summary: "NightSummary") -> dg.AssetCheckResult:
     count = summary.duplicate_images
     words = f"{count} images repeat another one's content"
     return _warning(words, passed=not count, duplicate_images=count)
 
 
-def _within_budget(settings: BatchSettings, summary: NightSummary) -> dg.AssetCheckResult:
+def _within_budget(settings: BatchSettings, summary: "NightSummary") -> dg.AssetCheckResult:
     words = f"cost {money(summary.cost_usd)}"
     if summary.runs_cost_unknown:
         words += f", and {summary.runs_cost_unknown} run(s) of unknown cost"
@@ -195,7 +199,7 @@ def _within_budget(settings: BatchSettings, summary: NightSummary) -> dg.AssetCh
     )
 
 
-def _prompts_current(summary: NightSummary) -> dg.AssetCheckResult:
+def _prompts_current(summary: "NightSummary") -> dg.AssetCheckResult:
     words = "what was bought is what the prompt table says"
     if summary.stale:
         words = (

@@ -1,4 +1,4 @@
-"""Retry calls that are safe to repeat, within a budget."""
+"""How long a call may take, and how often one that is safe to repeat is repeated."""
 
 from __future__ import annotations
 
@@ -11,6 +11,16 @@ from flow_pipelines.clock import Clock
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """How long one request may take; retries and polling have clocks of their own."""
+
+    connect_seconds: float = 10.0
+    """For the connection, TLS included."""
+    read_seconds: float = 60.0
+    """For a whole API answer; for a download, the longest silence."""
 
 
 @dataclass(frozen=True, kw_only=True)

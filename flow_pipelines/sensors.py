@@ -7,19 +7,19 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
 
 from flow_pipelines.assets.batch import (
     BATCH_TAG,
+    COST_REPORT,
     GOES_ON_TAG,
     PROVIDER_TAG,
     RESOURCE_TAG,
     RUN_TAGS,
 )
-from flow_pipelines.assets.cost_report import COST_REPORT
 from flow_pipelines.assets.journal_rounds import compare_in_a_tick
 from flow_pipelines.assets.last_night import (
     Expectation,
@@ -48,8 +48,6 @@ from flow_pipelines.resources.ports import OpenAccounts, open_accounts
 from flow_pipelines.resources.provider import IN_A_TICK
 from flow_pipelines.schedules import NIGHT_PRIORITY, PRIORITY_TAG
 
-MINIMUM_INTERVAL_SECONDS = 5
-"""As often as a daemon looks: what has ended is to be found within seconds."""
 BUDGET_SECONDS = 40.0
 """Of one tick: Dagster ends it at 60 s, and what it then did would be done again."""
 RESERVE_SECONDS = 8.0
@@ -60,31 +58,9 @@ SENSOR_PRIORITY = "5"
 wait until every night of the backfill was begun."""
 
 
-@cache
-def provider_runs_sensor(provider: str, resource_keys: frozenset[str]) -> dg.SensorDefinition:
-    """Make `<provider>_runs_sensor`, on by default, over every batch of that provider.
-
-    `resource_keys` are the accounts that its batches use. The same arguments give the same
-    object: Dagster takes one object from several batches, but not two of one name.
-    """
-    target = dg.AssetSelection.tag(PROVIDER_TAG, provider) | dg.AssetSelection.assets(COST_REPORT)
-
-    @dg.sensor(
-        name=f"{provider}_runs_sensor",
-        target=target,
-        minimum_interval_seconds=MINIMUM_INTERVAL_SECONDS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        required_resource_keys={*resource_keys, "image_store", "run_ledger"},
-        description=(
-            f"Polls every provider run at {provider} of this code location and asks for Dagster "
-            "runs: to store what ended, to go on with a night that was cut short, to bring the "
-            "cost report up to date."
-        ),
-    )
-    def runs_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        return _Tick(context, provider).evaluate()
-
-    return runs_sensor
+def evaluate(context: dg.SensorEvaluationContext, provider: str) -> dg.SensorResult:
+    """Evaluate the sensor of a provider once."""
+    return _Tick(context, provider).evaluate()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The assets of a prompt batch, one file each."""
+"""The assets of a prompt batch: their definitions, and a file for what each of them does."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from flow_pipelines.assets.batch import RUN_TAGS, Batch
-from flow_pipelines.assets.contact_sheet import contact_sheet_asset
-from flow_pipelines.assets.cost_report import cost_report_asset
-from flow_pipelines.assets.images import images_asset
+from flow_pipelines.assets.batch_definitions import (
+    contact_sheet_asset,
+    images_asset,
+    prompt_table_spec,
+    prompts_asset,
+    provider_runs_asset,
+    workflow_asset,
+)
 from flow_pipelines.assets.last_night import last_night_check
-from flow_pipelines.assets.prompts import prompts_asset
-from flow_pipelines.assets.provider_runs import provider_runs_asset
-from flow_pipelines.assets.workflow import prompt_table_spec, workflow_asset
+from flow_pipelines.assets.shared_definitions import cost_report_asset, provider_runs_sensor
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import (
@@ -58,4 +61,5 @@ __all__ = [
     "batch_checks",
     "cost_report_asset",
     "generation_job",
+    "provider_runs_sensor",
 ]

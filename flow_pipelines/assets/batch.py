@@ -2,19 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from flow_pipelines.lifecycle import Ports, claim_batch
 from flow_pipelines.model import UNPARTITIONED, BatchSettings, Night
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.provider import ProviderProfile
 from flow_pipelines.providers import profile
-from flow_pipelines.resources.ports import open_ports, step_ledger
-from flow_pipelines.storage.contract import ImageStore
-from flow_pipelines.storage.receipts import refuse_other_ledger
 
+if TYPE_CHECKING:
+    from flow_pipelines.lifecycle import Ports
+    from flow_pipelines.storage.contract import ImageStore
+
+COST_REPORT = dg.AssetKey("cost_report")
 PROVIDER_TAG = "flow_pipelines/provider"
 BATCH_TAG = "flow_pipelines/batch"
 RESOURCE_TAG = "flow_pipelines/resource"
@@ -108,12 +109,16 @@ def night_of(batch: Batch, context: dg.AssetExecutionContext) -> Night:
 
 def ports_of(
     batch: Batch, context: dg.AssetExecutionContext, *, key_required: bool = True
-) -> Ports:
+) -> "Ports":
     """Open the ports of a step that plans, buys or stores, in the name of its code location.
 
     Raises: ConfigurationError, also when the batch is another location's; WrongLedger, when the
     bucket says that it is another ledger's; LedgerError, StorageError.
     """
+    from flow_pipelines.lifecycle import claim_batch
+    from flow_pipelines.resources.ports import open_ports, step_ledger
+    from flow_pipelines.storage.receipts import refuse_other_ledger
+
     step_ledger(context)
     ports = open_ports(
         context.resources,
@@ -127,7 +132,7 @@ def ports_of(
     return ports
 
 
-def place_of(batch: Batch, store: ImageStore) -> dict[str, str]:
+def place_of(batch: Batch, store: "ImageStore") -> dict[str, str]:
     """Return where the batch is in the bucket, as Dagster's own metadata has it.
 
     The folder of all its partitions: Dagster shows one value for the whole asset, the latest.

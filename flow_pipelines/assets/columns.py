@@ -1,20 +1,51 @@
 """Column schemas of our assets as Dagster metadata, and tables shown beside materializations."""
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 
-from flow_pipelines.reports.comparison import COMPARISON_SCHEMA
-from flow_pipelines.reports.cost_report import COST_SCHEMA
-from flow_pipelines.storage.tables import MANIFEST_SCHEMA, RUNS_SCHEMA
-
-_OF_PLANNING = (
+OF_PLANNING = (
     "prompt_id", "copy", "generation", "prompt", "seed", "parameters", "submission_key", "status",
     "stale",
 )  # fmt: skip
-PROMPTS_SCHEMA = pa.schema([RUNS_SCHEMA.field(name) for name in _OF_PLANNING])
+_IDENTITY = (
+    "batch", "partition_key", "prompt_id", "copy", "generation", "prompt", "seed", "provider",
+)  # fmt: skip
+_OF_RUNS = (
+    *_IDENTITY, "workflow", "parameters", "submission_key", "provider_run_id", "status", "stale",
+    "error_code", "error_message", "submitted_at", "finished_at", "run_ms", "flotime_ms",
+    "cost_usd", "cost_basis", "outputs",
+)  # fmt: skip
+_OF_IMAGES = (
+    *_IDENTITY, "submission_key", "provider_run_id", "output_index", "file_name", "media_type",
+    "width", "height", "size_bytes", "sha256", "s3_uri", "cost_usd", "verified", "verified_why",
+    "provider_file_name", "node",
+)  # fmt: skip
+_OF_COMPARISONS = (
+    "prompt_id", "copy", "prompt", "side", "batch", "partition_key", "provider", "workflow",
+    "seed", "status", "images", "s3_uri", "submitted_at", "finished_at", "run_ms", "flotime_ms",
+    "cost_usd", "cost_basis", "submission_key", "provider_run_id",
+)  # fmt: skip
+_OF_REPORTS = (
+    "night", "batch", "provider", "day", "runs", "failed", "images", "flotime_ms", "cost_usd",
+    "cost_per_image_usd", "estimated_usd", "runs_cost_unknown",
+)  # fmt: skip
+_MONEY, _TIME = "decimal128(18, 6)", "timestamp[us, tz=UTC]"
+_TYPES: Mapping[str, str] = MappingProxyType({
+    **dict.fromkeys(("copy", "generation", "outputs", "output_index", "width", "height"), "int32"),
+    **dict.fromkeys(("run_ms", "flotime_ms", "size_bytes"), "int64"),
+    **dict.fromkeys(("runs", "failed", "runs_cost_unknown"), "int64"),
+    **dict.fromkeys(("cost_usd", "cost_per_image_usd", "estimated_usd"), _MONEY),
+    **dict.fromkeys(("submitted_at", "finished_at"), _TIME),
+    "seed": "uint64",
+    "stale": "bool",
+})  # fmt: skip
+"""Of columns that are no text, as the Arrow schemas of the stored tables have them.
+
+The schemas themselves need pyarrow, which nothing else does that loads a location.
+"""
 
 DESCRIPTIONS: Mapping[str, str] = {
     "batch": "Name of the prompt batch.",
@@ -76,20 +107,26 @@ _OF_COSTS: Mapping[str, str] = {
 }
 
 
-def _metadata(schema: pa.Schema, descriptions: Mapping[str, str]) -> dict[str, Any]:
+def _metadata(
+    names: Iterable[str], descriptions: Mapping[str, str], **types: str
+) -> dict[str, Any]:
     columns = [
-        dg.TableColumn(field.name, str(field.type), description=descriptions[field.name])
-        for field in schema
+        dg.TableColumn(
+            name,
+            types.get(name) or _TYPES.get(name, "string"),
+            description=descriptions[name],
+        )
+        for name in names
     ]
     return {"dagster/column_schema": dg.TableSchema(columns=columns)}
 
 
-PROMPTS_COLUMNS = _metadata(PROMPTS_SCHEMA, DESCRIPTIONS)
+PROMPTS_COLUMNS = _metadata(OF_PLANNING, DESCRIPTIONS)
 """The schema of `<name>/prompts`, as metadata of its definition; the others likewise."""
-RUNS_COLUMNS = _metadata(RUNS_SCHEMA, DESCRIPTIONS)
-MANIFEST_COLUMNS = _metadata(MANIFEST_SCHEMA, {**DESCRIPTIONS, **_OF_AN_IMAGE})
-COMPARISON_COLUMNS = _metadata(COMPARISON_SCHEMA, {**DESCRIPTIONS, **_OF_A_SIDE})
-COST_COLUMNS = _metadata(COST_SCHEMA, {**DESCRIPTIONS, **_OF_COSTS})
+RUNS_COLUMNS = _metadata(_OF_RUNS, DESCRIPTIONS)
+MANIFEST_COLUMNS = _metadata(_OF_IMAGES, {**DESCRIPTIONS, **_OF_AN_IMAGE})
+COMPARISON_COLUMNS = _metadata(_OF_COMPARISONS, {**DESCRIPTIONS, **_OF_A_SIDE}, images="int32")
+COST_COLUMNS = _metadata(_OF_REPORTS, {**DESCRIPTIONS, **_OF_COSTS}, images="int64")
 
 
 def shown_table(

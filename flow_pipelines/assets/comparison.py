@@ -1,15 +1,15 @@
 """`<name>/comparison`: the same prompts on several sides, picture by picture. Free of charge."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import dagster as dg
 
-from flow_pipelines.assets.batch import RUN_TAGS, Batch, night_of
-from flow_pipelines.assets.columns import COMPARISON_COLUMNS, shown_table
+from flow_pipelines.assets.batch import night_of
+from flow_pipelines.assets.columns import shown_table
 from flow_pipelines.assets.preview import stored_picture
+from flow_pipelines.assets.shared_definitions import Comparison
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.file_locations import FileLocations
@@ -27,121 +27,34 @@ from flow_pipelines.reports.comparison import (
 from flow_pipelines.reports.comparison_page import comparison_html
 from flow_pipelines.reports.preview import preview_markdown
 from flow_pipelines.reports.row_view import StoredPictures
-from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
 from flow_pipelines.resources.ports import step_ledger
 from flow_pipelines.storage.contract import ImageStore
 from flow_pipelines.storage.receipts import refuse_other_ledger
 
-COMPARISON_TAG = "flow_pipelines/comparison"
-SENSOR = "comparisons_sensor"
-_INTERVAL_SECONDS = 30
 
-
-@dataclass(frozen=True, kw_only=True)
-class ComparedBatch:
-    """A side of a comparison, as Dagster's objects share it."""
-
-    label: str
-    batch: Batch
-
-    @property
-    def column(self) -> ComparedColumn:
-        """Return its column: how it is called, and what it runs."""
-        settings = self.batch.settings
-        where = "" if self.label == settings.provider else f"{settings.provider} · "
-        return ComparedColumn(name=self.label, note=where + settings.workflow)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """A comparison, as Dagster's objects share it."""
-
-    name: str
-    sides: Sequence[ComparedBatch]
-    partitions_def: dg.PartitionsDefinition[str] | None = None
-    owners: Sequence[str] = ()
-
-    @property
-    def key(self) -> dg.AssetKey:
-        """Return the key of its asset."""
-        return dg.AssetKey([self.name, "comparison"])
-
-
-def when_collected() -> dg.AutomationCondition[Any]:
-    """Ask for a partition once every side's images are there, and again when they change.
-
-    Nights from before are asked for, too, where they have none yet. What failed, or was canceled,
-    is not asked for again until a side changes.
-    """
-    condition = dg.AutomationCondition
-    ready = ~condition.any_deps_missing() & ~condition.any_deps_in_progress()
-    trigger = (condition.missing() & ready).newly_true() | condition.any_deps_updated()
-    # Dagster's own `since_last_handled` would forget what was ready before its first look.
-    wanted = trigger.since(condition.newly_requested() | condition.newly_updated())
-    return (wanted & ready & ~condition.in_progress()).with_label("every side is collected")
-
-
-def comparisons_sensor(comparisons: Sequence[str]) -> dg.AutomationConditionSensorDefinition:
-    """Make the one sensor that asks for the comparisons of a location; on by default."""
-    return dg.AutomationConditionSensorDefinition(
-        SENSOR,
-        target=dg.AssetSelection.assets(
-            *(dg.AssetKey([name, "comparison"]) for name in comparisons)
-        ),
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=_INTERVAL_SECONDS,
-        run_tags=RUN_TAGS,
-        description="Asks for a comparison once the images of all its sides are collected.",
-    )
-
-
-def comparison_asset(comparison: Comparison) -> dg.AssetsDefinition:
-    """Make the asset that lays the sides beside each other.
-
-    It reads the ledger and the bucket, never a provider, and shows what there is.
-    """
-
-    @dg.asset(
-        key=comparison.key,
-        deps=[side.batch.key("images") for side in comparison.sides],
-        partitions_def=comparison.partitions_def,
-        automation_condition=when_collected(),
-        io_manager_key=IO_MANAGER_KEY,
-        required_resource_keys={"image_store", "run_ledger"},
-        group_name=comparison.name,
-        owners=comparison.owners,
-        metadata=COMPARISON_COLUMNS,
-        kinds={"html", "parquet"},
-        tags={COMPARISON_TAG: comparison.name},
-        description=(
-            "A row a prompt, a column a side: pictures, costs and durations beside each other, as "
-            "a page and as a table. Free of charge."
-        ),
-    )
-    def compare(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        with failures():
-            nights = [night_of(side.batch, context) for side in comparison.sides]
-            ledger = step_ledger(context)
-            store = context.resources.image_store.get_store()
-            for night in nights:
-                refuse_other_ledger(store, night.batch, ledger.ledger_id)
-            matched = _matched_rows(ledger, store, comparison, nights)
-            page = store.key(comparison.name, path_safe(nights[0].partition_key), "comparison.html")
-            rows = matched.rows(_pictures(store, page))
-            summaries = summarize_columns(matched.columns, rows)
-            sentence = verdict(summaries, len(rows))
-            html = comparison_html(_title(comparison, nights[0]), sentence, matched.columns, rows)
-            store.put(page, html, media_type="text/html; charset=utf-8")
-            return dg.MaterializeResult(
-                value=matched.table(),
-                metadata={
-                    "gallery": dg.MetadataValue.path(store.uri(page)),
-                    **_metadata(matched, summaries, sentence, store),
-                },
-            )
-
-    return compare
+def compare(comparison: Comparison, context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    """Lay the sides of a night beside each other, of what there is."""
+    with failures():
+        nights = [night_of(side.batch, context) for side in comparison.sides]
+        ledger = step_ledger(context)
+        store = context.resources.image_store.get_store()
+        for night in nights:
+            refuse_other_ledger(store, night.batch, ledger.ledger_id)
+        matched = _matched_rows(ledger, store, comparison, nights)
+        page = store.key(comparison.name, path_safe(nights[0].partition_key), "comparison.html")
+        rows = matched.rows(_pictures(store, page))
+        summaries = summarize_columns(matched.columns, rows)
+        sentence = verdict(summaries, len(rows))
+        html = comparison_html(_title(comparison, nights[0]), sentence, matched.columns, rows)
+        store.put(page, html, media_type="text/html; charset=utf-8")
+        return dg.MaterializeResult(
+            value=matched.table(),
+            metadata={
+                "gallery": dg.MetadataValue.path(store.uri(page)),
+                **_metadata(matched, summaries, sentence, store),
+            },
+        )
 
 
 def _matched_rows(
@@ -149,7 +62,7 @@ def _matched_rows(
 ) -> MatchedRows:
     return MatchedRows.of([
         Side(
-            column=side.column,
+            column=ComparedColumn(name=side.label, note=side.note),
             submissions=list(latest(ledger.submissions(night)).values()),
             outputs=FileLocations(ledger, store, night).noted(ledger.outputs(night)),
         )

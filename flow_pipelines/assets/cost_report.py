@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from pydantic import Field
 
-from flow_pipelines.assets.columns import COST_COLUMNS, shown_table
+from flow_pipelines.assets.columns import shown_table
+from flow_pipelines.assets.run_config import CostReportConfig
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.model.errors import WrongLedger
 from flow_pipelines.providers import provider_names
@@ -24,7 +24,6 @@ from flow_pipelines.reports.cost_report import (
     known_costs,
     last_days,
 )
-from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
 from flow_pipelines.resources.io_manager import FOLDER, TABLE, ReportPlace, report_place
 from flow_pipelines.resources.ports import step_ledger
@@ -34,7 +33,6 @@ from flow_pipelines.storage.receipts import read_owner
 if TYPE_CHECKING:
     import pandas as pd
 
-COST_REPORT = dg.AssetKey("cost_report")
 OVERLAP = timedelta(hours=1)
 """What changed shortly before the last report is read again: a change counts from
 when its transaction began."""
@@ -44,65 +42,39 @@ SHOWN_DAYS, SHOWN_ROWS = 31, 100
 """Of the table beside a materialization; each of them keeps its copy."""
 
 
-class CostReportConfig(dg.Config):
-    """What a person may ask of one run."""
-
-    rebuild: bool = Field(
-        default=False,
-        description="Sum up the whole ledger, and not only what changed since the last report.",
-    )
-
-
-def cost_report_asset(batches: Sequence[str]) -> dg.AssetsDefinition:
-    """Make the asset that sums up the ledger; its edges come from the images of `batches`."""
-
-    @dg.asset(
-        key=COST_REPORT,
-        deps=[dg.AssetKey([batch, "images"]) for batch in batches],
-        io_manager_key=IO_MANAGER_KEY,
-        required_resource_keys={"image_store", "run_ledger"},
-        group_name="cost",
-        kinds={"parquet", "s3"},
-        metadata=COST_COLUMNS,
-        description=(
-            "What all batches in the ledger cost, by night, batch and provider, and in this UTC "
-            "month. Money counts in the month in which it was sent out for. Free of charge."
-        ),
-    )
-    def cost_report(
-        context: dg.AssetExecutionContext, config: CostReportConfig
-    ) -> dg.MaterializeResult[Any]:
-        with failures():
-            ledger = step_ledger(context)
-            store: ImageStore = context.resources.image_store.get_store()
-            now = ledger.clock.now()
-            place = report_place(store, ledger.ledger_id)
-            content = None if config.rebuild else store.get(place.key(store, TABLE))
-            frame = _costs(ledger, content, now)
-            others = _batches_of_others(store, ledger.ledger_id, set(frame["batch"]))
-            frame = frame[~frame["batch"].isin(others)]
-            spent = ledger.spend(MonthToDate.start(now), now)
-            month = MonthToDate(now=now, lines=[line for line in spent if line.batch not in others])
-            chart = cost_chart(frame, month)
-            key = place.key(store, "cost_report.png")
-            store.put(key, chart, media_type="image/png")
-            picture = picture_markdown(chart, "cost by night")
-            return dg.MaterializeResult(
-                value=cost_table(frame, ledger_id=ledger.ledger_id, as_of=_EVER if others else now),
-                metadata={
-                    "preview": dg.MetadataValue.md(
-                        _beside(store, place)
-                        + _left_out(others)
-                        + trend_markdown(frame, cost_sentence(frame, month))
-                    ),
-                    "report": dg.MetadataValue.md(f"{picture}\n\n{cost_markdown(frame, month)}"),
-                    "chart": dg.MetadataValue.path(store.uri(key)),
-                    **cost_numbers(frame, month, provider_names()),
-                    "costs": _shown(frame),
-                },
-            )
-
-    return cost_report
+def report(
+    context: dg.AssetExecutionContext, config: CostReportConfig
+) -> dg.MaterializeResult[Any]:
+    """Sum up the ledger, and draw it."""
+    with failures():
+        ledger = step_ledger(context)
+        store: ImageStore = context.resources.image_store.get_store()
+        now = ledger.clock.now()
+        place = report_place(store, ledger.ledger_id)
+        content = None if config.rebuild else store.get(place.key(store, TABLE))
+        frame = _costs(ledger, content, now)
+        others = _batches_of_others(store, ledger.ledger_id, set(frame["batch"]))
+        frame = frame[~frame["batch"].isin(others)]
+        spent = ledger.spend(MonthToDate.start(now), now)
+        month = MonthToDate(now=now, lines=[line for line in spent if line.batch not in others])
+        chart = cost_chart(frame, month)
+        key = place.key(store, "cost_report.png")
+        store.put(key, chart, media_type="image/png")
+        picture = picture_markdown(chart, "cost by night")
+        return dg.MaterializeResult(
+            value=cost_table(frame, ledger_id=ledger.ledger_id, as_of=_EVER if others else now),
+            metadata={
+                "preview": dg.MetadataValue.md(
+                    _beside(store, place)
+                    + _left_out(others)
+                    + trend_markdown(frame, cost_sentence(frame, month))
+                ),
+                "report": dg.MetadataValue.md(f"{picture}\n\n{cost_markdown(frame, month)}"),
+                "chart": dg.MetadataValue.path(store.uri(key)),
+                **cost_numbers(frame, month, provider_names()),
+                "costs": _shown(frame),
+            },
+        )
 
 
 def _batches_of_others(store: ImageStore, ledger_id: str, batches: Iterable[str]) -> Sequence[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from flow_pipelines.asset_checks import check_results, check_specs
+from flow_pipelines.asset_checks import check_results
 from flow_pipelines.assets.batch import (
     Batch,
     night_of,
@@ -16,9 +16,9 @@ from flow_pipelines.assets.batch import (
     selected_with,
 )
 from flow_pipelines.assets.cancellation import canceled_with_run
-from flow_pipelines.assets.columns import MANIFEST_COLUMNS, shown_table
+from flow_pipelines.assets.columns import shown_table
 from flow_pipelines.assets.preview import preview
-from flow_pipelines.assets.versions import CODE, stored_version
+from flow_pipelines.assets.versions import stored_version
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.lifecycle import (
     NightSummary,
@@ -33,20 +33,12 @@ from flow_pipelines.lifecycle import (
 from flow_pipelines.lifecycle.verify import missing_files
 from flow_pipelines.model import Night, SubmissionState
 from flow_pipelines.model.errors import ConfigurationError
-from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
 
 SHOWN_FAILURES = 50
 SHOWN_CHARACTERS = 300
 """Of a cell: prompts and errors may be long, and every materialization keeps its copy."""
 LEASE_WAIT_SECONDS = 300.0
-_DESCRIPTION = """\
-Every image of the partition, verified and stored once, with its manifest.
-
-Waits up to {seconds:g} s for provider runs when they are materialized in the same run; otherwise
-polls what is due and stores what is there; a sensor asks again when more has ended. **Free of
-charge**, and safe to repeat.
-"""
 # What a person looks for comes first: on a narrow screen the rest is cut off.
 _FAILURE_COLUMNS = (
     "prompt_id",
@@ -60,57 +52,35 @@ _FAILURE_COLUMNS = (
 )
 
 
-def images_asset(batch: Batch) -> dg.AssetsDefinition:
-    """Make the asset that collects a night.
-
-    Its value, the manifest, is written by collecting itself; it is only ever loaded.
-    """
+# Dagster refuses the generic form beside checks.
+def collect(batch: Batch, context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Wait for what is in flight, or poll what is due, then store what there is of a night."""
     key = batch.key("images")
-
-    @dg.asset(
-        key=key,
-        deps=[batch.key("provider_runs")],
-        partitions_def=batch.partitions_def,
-        check_specs=check_specs(key, batch.partitions_def),
-        io_manager_key=IO_MANAGER_KEY,
-        required_resource_keys=batch.resource_keys,
-        group_name=batch.name,
-        kinds={"image", "parquet", "s3"},
-        tags=batch.tags,
-        owners=batch.owners,
-        code_version=CODE,
-        metadata=MANIFEST_COLUMNS,
-        description=_DESCRIPTION.format(seconds=batch.settings.inline_wait_seconds),
-    )
-    # Dagster refuses the generic form beside checks.
-    def images(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        with failures():
-            night = night_of(batch, context)
-            ports = ports_of(batch, context)
-            wait = selected_with(context, batch.key("provider_runs"))
-            seconds = batch.settings.inline_wait_seconds if wait else 0.0
-            with canceled_with_run(context, night, ports) if wait else nullcontext():
-                open_night(night, ports, owner=context.run.run_id)
-                _refuse_unsent(night, ports)
-                summary = _collect(night, ports, context.run.run_id, seconds)
-            without = failures_table(summary.failures)
-            return dg.MaterializeResult(
-                metadata={
-                    **_metadata(summary, ports, without),
-                    **row_count(batch, summary.stored),
-                    **place_of(batch, ports.store),
-                },
-                data_version=stored_version(ports.ledger.each_with_outputs(night)),
-                check_results=check_results(
-                    key,
-                    batch.settings,
-                    summary,
-                    without,
-                    missing_files(night, ports.ledger, ports.store),
-                ),
-            )
-
-    return images
+    with failures():
+        night = night_of(batch, context)
+        ports = ports_of(batch, context)
+        wait = selected_with(context, batch.key("provider_runs"))
+        seconds = batch.settings.inline_wait_seconds if wait else 0.0
+        with canceled_with_run(context, night, ports) if wait else nullcontext():
+            open_night(night, ports, owner=context.run.run_id)
+            _refuse_unsent(night, ports)
+            summary = _collect(night, ports, context.run.run_id, seconds)
+        without = failures_table(summary.failures)
+        return dg.MaterializeResult(
+            metadata={
+                **_metadata(summary, ports, without),
+                **row_count(batch, summary.stored),
+                **place_of(batch, ports.store),
+            },
+            data_version=stored_version(ports.ledger.each_with_outputs(night)),
+            check_results=check_results(
+                key,
+                batch.settings,
+                summary,
+                without,
+                missing_files(night, ports.ledger, ports.store),
+            ),
+        )
 
 
 def _refuse_unsent(night: Night, ports: Ports) -> None:

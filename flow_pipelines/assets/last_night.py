@@ -8,17 +8,18 @@ stored half a night. This one asks the ledger for the very night that the schedu
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from flow_pipelines.assets.batch import Batch
-from flow_pipelines.ledger import RunLedger
-from flow_pipelines.lifecycle.progress import NightStatus, night_status
 from flow_pipelines.model import Night
 from flow_pipelines.resources.failures import failures
-from flow_pipelines.resources.ports import step_ledger
 from flow_pipelines.schedules import last_complete_partition
+
+if TYPE_CHECKING:
+    from flow_pipelines.ledger import RunLedger
+    from flow_pipelines.lifecycle.progress import NightStatus
 
 LAST_NIGHT_EXISTS = "last_night_exists"
 _SCHEDULE, _DEADLINE = "schedule", "deadline_seconds"
@@ -88,24 +89,26 @@ class Verdict:
         }
 
 
-def judge_all(expectations: Sequence[Expectation], ledger: RunLedger) -> Mapping[str, Verdict]:
+def judge_all(expectations: Sequence[Expectation], ledger: "RunLedger") -> Mapping[str, Verdict]:
     """Judge each batch's last night: it is there, it still has time, or it is missing.
 
     A newer night that is there already answers for an older one. Raises: LedgerError.
     """
+    from flow_pipelines.lifecycle.progress import night_status
+
     now = ledger.clock.now()
     dues = {expectation.batch: list(expectation.due(now)) for expectation in expectations}
     nights = [Night(batch, due.partition_key) for batch in dues for due in dues[batch]]
     records = ledger.night_records(nights)
 
-    def status(night: Night) -> NightStatus:
+    def status(night: Night) -> "NightStatus":
         return night_status(records.get(night), night, ledger)
 
     return {batch: _judge(batch, dues[batch], status, now) for batch in dues}
 
 
 def _judge(
-    batch: str, dues: Sequence[Due], status_of: Callable[[Night], NightStatus], now: datetime
+    batch: str, dues: Sequence[Due], status_of: "Callable[[Night], NightStatus]", now: datetime
 ) -> Verdict:
     for due in dues:
         status = status_of(Night(batch, due.partition_key))
@@ -116,7 +119,7 @@ def _judge(
     return Verdict(due=None, passed=True, describe=lambda: "no night is due yet")
 
 
-def _missing(status: NightStatus, due: Due) -> Verdict:
+def _missing(status: "NightStatus", due: Due) -> Verdict:
     late = f"It was due at {due.deadline_at:%Y-%m-%d %H:%M %Z}"
     return Verdict(due=due, passed=False, describe=lambda: f"{status.describe()}. {late}")
 
@@ -143,6 +146,8 @@ def last_night_check(batch: Batch) -> dg.AssetChecksDefinition | None:
         metadata={_SCHEDULE: expectation.cron, _DEADLINE: batch.deadline_seconds},
     )
     def last_night_exists(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        from flow_pipelines.resources.ports import step_ledger
+
         with failures():
             ledger = step_ledger(context)
             verdicts = judge_all([expectation], ledger)

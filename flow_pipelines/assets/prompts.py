@@ -13,68 +13,38 @@ from flow_pipelines.assets.batch import (
     ports_of,
     row_count,
 )
-from flow_pipelines.assets.columns import PROMPTS_COLUMNS, PROMPTS_SCHEMA
-from flow_pipelines.assets.versions import planned_version, planning_code
+from flow_pipelines.assets.columns import OF_PLANNING
+from flow_pipelines.assets.versions import planned_version
 from flow_pipelines.lifecycle import PlannedNight, Ports, plan_night
 from flow_pipelines.model import Night, Submission
 from flow_pipelines.model.errors import ConfigurationError
-from flow_pipelines.resources import IO_MANAGER_KEY
 from flow_pipelines.resources.failures import failures
 from flow_pipelines.storage.tables import runs_table
 
-_DESCRIPTION = """\
-A row a submission: what would be sent, rendered from the prompt table and validated against the
-workflow.
 
-A row is frozen once the provider has, or may have, accepted it: if it changes later, it keeps its
-picture and counts as `stale`. What was never accepted takes the table, graph and parameters of now,
-and is bought when `provider_runs` is materialized next. Materializing is **free of charge** and
-safe to repeat.
-"""
-
-
-def prompts_asset(batch: Batch) -> dg.AssetsDefinition:
-    """Make the asset that plans a night."""
+def plan(
+    batch: Batch, context: dg.AssetExecutionContext, tables: dict[str, Any]
+) -> dg.MaterializeResult[Any]:
+    """Read, render and validate the rows of a night, and plan them."""
     upstream = batch.settings.prompts_asset
-    ins = {"table": dg.AssetIn(key=dg.AssetKey(upstream.split("/")))} if upstream else {}
-    deps = [batch.key("workflow")] + ([] if upstream else [batch.key("prompt_table")])
-
-    @dg.asset(
-        key=batch.key("prompts"),
-        ins=ins,
-        deps=deps,
-        partitions_def=batch.partitions_def,
-        io_manager_key=IO_MANAGER_KEY,
-        required_resource_keys=batch.resource_keys,
-        group_name=batch.name,
-        kinds={"python", "parquet", "s3"},
-        tags=batch.tags,
-        owners=batch.owners,
-        code_version=planning_code(batch.settings),
-        metadata=PROMPTS_COLUMNS,
-        description=_DESCRIPTION,
-    )
-    def prompts(context: dg.AssetExecutionContext, **tables: Any) -> dg.MaterializeResult[Any]:
-        with failures():
-            night = night_of(batch, context)
-            ports = ports_of(batch, context, key_required=batch.planning_needs_key)
-            planned = plan_night(
-                batch.settings,
-                night.partition_key,
-                ports,
-                location=location_of(context.run),
-                table=_table(upstream, tables),
-            )
-            table = _table_of(night, ports)
-            first = next(ports.ledger.each_submission(night), None)
-            return dg.MaterializeResult(
-                value=table,
-                metadata=_metadata(batch, planned, table.num_rows, first)
-                | place_of(batch, ports.store),
-                data_version=planned_version(ports.ledger.each_submission(night)),
-            )
-
-    return prompts
+    with failures():
+        night = night_of(batch, context)
+        ports = ports_of(batch, context, key_required=batch.planning_needs_key)
+        planned = plan_night(
+            batch.settings,
+            night.partition_key,
+            ports,
+            location=location_of(context.run),
+            table=_table(upstream, tables),
+        )
+        table = _table_of(night, ports)
+        first = next(ports.ledger.each_submission(night), None)
+        return dg.MaterializeResult(
+            value=table,
+            metadata=_metadata(batch, planned, table.num_rows, first)
+            | place_of(batch, ports.store),
+            data_version=planned_version(ports.ledger.each_submission(night)),
+        )
 
 
 def _table(upstream: str | None, tables: dict[str, Any]) -> Any:
@@ -112,4 +82,4 @@ def _table_of(night: Night, ports: Ports) -> Any:
     import pyarrow as pa
 
     pages = chain([[]], ports.ledger.submission_pages(night))
-    return pa.concat_tables(runs_table(page, {}).select(PROMPTS_SCHEMA.names) for page in pages)
+    return pa.concat_tables(runs_table(page, {}).select(OF_PLANNING) for page in pages)

@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 import dagster as dg
-from pydantic import Field, field_validator
 
 from flow_pipelines.assets.batch import (
     Batch,
@@ -21,8 +20,8 @@ from flow_pipelines.assets.batch import (
     selected_with,
 )
 from flow_pipelines.assets.cancellation import canceled_with_run
-from flow_pipelines.assets.columns import RUNS_COLUMNS
-from flow_pipelines.assets.versions import CODE, bought_version
+from flow_pipelines.assets.run_config import ProviderRunsConfig
+from flow_pipelines.assets.versions import bought_version
 from flow_pipelines.lifecycle import (
     Ports,
     SubmitSummary,
@@ -34,108 +33,48 @@ from flow_pipelines.model import Night, SubmissionState
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.model.states import NOT_SENT
 from flow_pipelines.model.wording import how_to_mend
-from flow_pipelines.resources import IO_MANAGER_KEY, ProviderResource
+from flow_pipelines.resources import ProviderResource
 from flow_pipelines.resources.failures import failures
 from flow_pipelines.storage.tables import runs_table
 
-_DESCRIPTION = """\
-A row a submission, bought at [{title}]({documentation}): the only asset that **spends money**.
 
-Materializing again buys nothing: only rows that are still planned are submitted. To buy rows again
-on purpose, set `regenerate` in the run config. Where all rows seem to share a fault, it stops
-early: mend the graph or the table, then materialize `prompts` and this. While a night is being
-made, observations say how far it is, at most ten a generation.
-"""
-_WORDS = ("none", "failed", "changed", "all")
+def buy(
+    batch: Batch, context: dg.AssetExecutionContext, config: ProviderRunsConfig
+) -> dg.MaterializeResult[Any]:
+    """Submit what is planned of a night. The only step that spends."""
+    with failures():
+        night = night_of(batch, context)
+        ports = ports_of(batch, context)
+        metadata: dict[str, Any] = {}
 
+        def regeneration() -> None:
+            metadata.update(_regenerate(batch, night, ports, config, context.run))
 
-class ProviderRunsConfig(dg.Config):
-    """What a person may ask of one run beyond submitting what is planned."""
-
-    regenerate: Any = Field(
-        default="none",
-        description=(
-            "Buy rows of the partition again, on purpose: none, failed (rows without a picture), "
-            "changed (rows that differ from what was bought), all, or {prompt_ids: [...]}. Costs "
-            "money. Retries of this run do not buy again."
-        ),
-    )
-    limit: int | None = Field(
-        default=None, ge=1, description="Submit at most so many rows; the others stay planned."
-    )
-
-    @field_validator("regenerate")
-    @classmethod
-    def _known_scope(cls, value: Any) -> Any:
-        if isinstance(value, str) and value in _WORDS:
-            return value
-        ids = value.get("prompt_ids") if isinstance(value, dict) and len(value) == 1 else None
-        if not isinstance(ids, list) or not ids:
-            raise ValueError(
-                f"regenerate must be one of {', '.join(_WORDS)}, or {{prompt_ids: [id, …]}} with "
-                "at least one id"
+        with canceled_with_run(context, night, ports):
+            open_night(night, ports, owner=context.run.run_id)
+            summary = submit_night(
+                replace(batch.settings, daily_budget_usd=_daily_budget(batch, context)),
+                night,
+                ports,
+                owner=context.run.run_id,
+                limit=_left_of(config.limit, night, ports, context),
+                backfill_id=backfill_of(context.run.tags),
+                hold_for_collection=selected_with(context, batch.key("images")),
+                regeneration=None if config.regenerate == "none" else regeneration,
+                asked_by=asker_of(context.instance, context.run),
             )
-        return {"prompt_ids": [str(prompt_id) for prompt_id in ids]}
-
-
-def provider_runs_asset(batch: Batch) -> dg.AssetsDefinition:
-    """Make the asset that submits a night."""
-
-    @dg.asset(
-        key=batch.key("provider_runs"),
-        deps=[batch.key("prompts")],
-        partitions_def=batch.partitions_def,
-        io_manager_key=IO_MANAGER_KEY,
-        required_resource_keys=batch.resource_keys,
-        pool=batch.settings.provider,
-        group_name=batch.name,
-        kinds={batch.settings.provider, "parquet", "s3"},
-        tags=batch.tags,
-        owners=batch.owners,
-        code_version=CODE,
-        metadata={**RUNS_COLUMNS, **batch.links},
-        description=_DESCRIPTION.format(
-            title=batch.profile.title, documentation=batch.profile.documentation
-        ),
-    )
-    def provider_runs(
-        context: dg.AssetExecutionContext, config: ProviderRunsConfig
-    ) -> dg.MaterializeResult[Any]:
-        with failures():
-            night = night_of(batch, context)
-            ports = ports_of(batch, context)
-            metadata: dict[str, Any] = {}
-
-            def regeneration() -> None:
-                metadata.update(_regenerate(batch, night, ports, config, context.run))
-
-            with canceled_with_run(context, night, ports):
-                open_night(night, ports, owner=context.run.run_id)
-                summary = submit_night(
-                    replace(batch.settings, daily_budget_usd=_daily_budget(batch, context)),
-                    night,
-                    ports,
-                    owner=context.run.run_id,
-                    limit=_left_of(config.limit, night, ports, context),
-                    backfill_id=backfill_of(context.run.tags),
-                    hold_for_collection=selected_with(context, batch.key("images")),
-                    regeneration=None if config.regenerate == "none" else regeneration,
-                    asked_by=asker_of(context.instance, context.run),
-                )
-            metadata |= _numbers(summary)
-            if summary.stopped is not None and not summary.over_budget:
-                raise _stopped(night, ports, summary, metadata)
-            if summary.stopped is not None:
-                metadata["stopped"] = summary.stopped
-            table = _table(night, ports)
-            metadata |= row_count(batch, table.num_rows) | place_of(batch, ports.store)
-            return dg.MaterializeResult(
-                value=table,
-                metadata=metadata,
-                data_version=bought_version(ports.ledger.each_submission(night)),
-            )
-
-    return provider_runs
+        metadata |= _numbers(summary)
+        if summary.stopped is not None and not summary.over_budget:
+            raise _stopped(night, ports, summary, metadata)
+        if summary.stopped is not None:
+            metadata["stopped"] = summary.stopped
+        table = _table(night, ports)
+        metadata |= row_count(batch, table.num_rows) | place_of(batch, ports.store)
+        return dg.MaterializeResult(
+            value=table,
+            metadata=metadata,
+            data_version=bought_version(ports.ledger.each_submission(night)),
+        )
 
 
 def _left_of(

@@ -16,10 +16,10 @@ from flow_pipelines.ledger import RunLedger
 from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError
 from flow_pipelines.resources import (
     ImageStoreResource,
-    OpenAccounts,
     ProviderResource,
     default_resources,
 )
+from flow_pipelines.resources.ports import OpenAccounts
 
 OURS = "flow_pipelines.definitions"
 

@@ -4,31 +4,26 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
-from flow_pipelines.assets import Batch
-from flow_pipelines.assets.comparison import (
-    ComparedBatch,
-    Comparison,
-    comparison_asset,
-    comparisons_sensor,
-)
-from flow_pipelines.batches.positions import placed
 from flow_pipelines.component.fields import Amount
+from flow_pipelines.component.location import Location, Purchase
 from flow_pipelines.component.prompt_batch import PromptBatchComponent
 from flow_pipelines.component.shared import (
     BatchSource,
-    Purchase,
     WorkflowFields,
-    purchases_of,
+    location_with,
     written_in,
 )
-from flow_pipelines.component.validation import Fault, name_faults
-from flow_pipelines.model import BatchSettings
-from flow_pipelines.model.errors import InvalidBatch
+
+if TYPE_CHECKING:
+    from flow_pipelines.assets import Batch
+    from flow_pipelines.assets.shared_definitions import Comparison
+    from flow_pipelines.component.validation import Fault
+    from flow_pipelines.model import BatchSettings
 
 FEWEST_SIDES, MOST_SIDES = 2, 4
 
@@ -87,12 +82,14 @@ class PromptComparisonComponent(BatchSource, dg.Resolvable):
 
     def own_definitions(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Build every side and what compares them. Raises: InvalidBatch, with every problem."""
+        from flow_pipelines.assets.shared_definitions import comparison_asset, comparisons_sensor
+        from flow_pipelines.batches.positions import placed
+        from flow_pipelines.model.errors import InvalidBatch
+
         batches = self._batches(Path(context.path))
-        others = context.component_tree.get_all_components(of_type=PromptComparisonComponent)
-        names = sorted([component.name for component in others] or [self.name])
-        faults = comparison_faults(
-            self.name, self.purchases(), purchases_of(context, self), comparisons=names
-        )
+        location = location_with(context, self)
+        names = location.comparisons
+        faults = comparison_faults(self.name, self.purchases(), location)
         problems = placed(self._written(Path(context.path)), list(faults))
         built = []
         for side, batch in zip(self._sides(), batches, strict=True):
@@ -119,7 +116,7 @@ class PromptComparisonComponent(BatchSource, dg.Resolvable):
         budget = self.budget_usd if side.budget_usd is None else side.budget_usd
         return {**own, "name": self._batch_name(side), "budget_usd": budget}
 
-    def _batches(self, path: Path) -> Sequence[Batch]:
+    def _batches(self, path: Path) -> "Sequence[Batch]":
         """Return the sides' batches, which know where in the file they are written."""
         return [
             replace(
@@ -132,7 +129,9 @@ class PromptComparisonComponent(BatchSource, dg.Resolvable):
     def _batch_name(self, side: ComparedSide) -> str:
         return f"{self.name}_{side.label}"
 
-    def _comparison(self, batches: Sequence[Batch]) -> Comparison:
+    def _comparison(self, batches: "Sequence[Batch]") -> "Comparison":
+        from flow_pipelines.assets.shared_definitions import ComparedBatch, Comparison
+
         return Comparison(
             name=self.name,
             sides=[
@@ -143,8 +142,10 @@ class PromptComparisonComponent(BatchSource, dg.Resolvable):
             owners=tuple(self.owners),
         )
 
-    def _written(self, path: Path) -> BatchSettings:
+    def _written(self, path: Path) -> "BatchSettings":
         """Return what tells where the comparison itself is written."""
+        from flow_pipelines.model import BatchSettings
+
         return BatchSettings(
             name=self.name,
             provider="",
@@ -155,16 +156,14 @@ class PromptComparisonComponent(BatchSource, dg.Resolvable):
 
 
 def comparison_faults(
-    name: str,
-    sides: Sequence[Purchase],
-    batches: Sequence[Purchase],
-    *,
-    comparisons: Sequence[str],
-) -> Iterator[Fault]:
-    """Find what is wrong with a comparison; `batches` and `comparisons` are the location's."""
+    name: str, sides: Sequence[Purchase], location: Location
+) -> "Iterator[Fault]":
+    """Find what is wrong with a comparison in its location."""
+    from flow_pipelines.component.validation import name_faults
+
     yield from name_faults(name)
-    counts = Counter(purchase.batch for purchase in batches)
-    if comparisons.count(name) > 1:
+    counts = location.counts
+    if location.comparison_counts[name] > 1:
         yield ("name",), f"two comparisons are called {name!r}"
     if name in counts:
         yield ("name",), f"{name!r} is the name of a prompt batch, too"
@@ -174,7 +173,7 @@ def comparison_faults(
     yield from _side_faults(sides, counts)
 
 
-def _side_faults(sides: Sequence[Purchase], counts: Counter[str]) -> Iterator[Fault]:
+def _side_faults(sides: Sequence[Purchase], counts: Counter[str]) -> "Iterator[Fault]":
     own = [side.batch for side in sides]
     for number, batch in enumerate(own):
         if batch in own[:number]:

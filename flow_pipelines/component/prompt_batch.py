@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from flow_pipelines.assets import Batch, batch_assets, batch_checks, generation_job
 from flow_pipelines.component.fields import UpstreamTable
+from flow_pipelines.component.location import Purchase
 from flow_pipelines.component.scaffolder import PromptBatchScaffolder
-from flow_pipelines.component.shared import BatchSource, Purchase, WorkflowFields, written_in
-from flow_pipelines.component.validation import check_batch
-from flow_pipelines.model import BatchSettings
-from flow_pipelines.schedules import generation_schedule
+from flow_pipelines.component.shared import BatchSource, WorkflowFields, written_in
+
+if TYPE_CHECKING:
+    from flow_pipelines.assets import Batch
 
 
 @dg.scaffold_with(PromptBatchScaffolder)
@@ -42,8 +43,11 @@ class PromptBatchComponent(BatchSource, WorkflowFields, dg.Resolvable):
         """Build what is the batch's alone. Raises: InvalidBatch, with file, line and column."""
         return self.definitions_of(self.batch(Path(context.path)))
 
-    def definitions_of(self, batch: Batch) -> dg.Definitions:
+    def definitions_of(self, batch: "Batch") -> dg.Definitions:
         """Check a batch and build its definitions. Raises: InvalidBatch."""
+        from flow_pipelines.assets import batch_assets, batch_checks, generation_job
+        from flow_pipelines.component.validation import check_batch
+
         check_batch(
             batch.settings,
             partitions_def=self.partitions_def,
@@ -59,8 +63,11 @@ class PromptBatchComponent(BatchSource, WorkflowFields, dg.Resolvable):
             schedules=self._schedules(batch, job.name),
         )
 
-    def batch(self, path: Path) -> Batch:
+    def batch(self, path: Path) -> "Batch":
         """Return the batch; `path` is the folder of its `defs.yaml`, or that file."""
+        from flow_pipelines.assets import Batch
+        from flow_pipelines.model import BatchSettings
+
         folder, defs_file = written_in(path)
         settings = BatchSettings(
             name=self.name,
@@ -89,7 +96,9 @@ class PromptBatchComponent(BatchSource, WorkflowFields, dg.Resolvable):
             deadline_seconds=self.deadline_seconds,
         )
 
-    def _schedules(self, batch: Batch, job_name: str) -> list[dg.ScheduleDefinition]:
+    def _schedules(self, batch: "Batch", job_name: str) -> list[dg.ScheduleDefinition]:
+        from flow_pipelines.schedules import generation_schedule
+
         if batch.scheduled is None:
             return []
         cron, partitions_def = batch.scheduled

@@ -2,24 +2,17 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from flow_pipelines.assets import Batch, cost_report_asset
 from flow_pipelines.component.fields import Amount, Partitions, RawParameters, RawTable
-from flow_pipelines.sensors import provider_runs_sensor
+from flow_pipelines.component.location import Location, Purchase, location_of
 
-
-@dataclass(frozen=True, kw_only=True)
-class Purchase:
-    """A batch as written in YAML, before any definition is built: where it will buy."""
-
-    batch: str
-    provider: str
-    resource: str
+if TYPE_CHECKING:
+    from flow_pipelines.assets import Batch
 
 
 class WorkflowFields(dg.Model):
@@ -101,10 +94,10 @@ class BatchSource(dg.Component, dg.Model):
         ),
     )
 
-    _built: tuple[Batch, ...] = PrivateAttr(default=())
+    _built: "tuple[Batch, ...]" = PrivateAttr(default=())
 
     @property
-    def built(self) -> Sequence[Batch]:
+    def built(self) -> "Sequence[Batch]":
         """The batches that definitions were built of; none before."""
         return self._built
 
@@ -129,12 +122,13 @@ def written_in(path: Path) -> tuple[Path, str | None]:
     return folder, str(file) if file.is_file() else None
 
 
-def purchases_of(context: dg.ComponentLoadContext, component: BatchSource) -> Sequence[Purchase]:
-    """Return every batch of the code location as it is written, sorted by name."""
-    # A filter: mypy takes an abstract class for one that somebody makes.
-    sources = context.component_tree.get_all_components(of_type=BatchSource)  # type: ignore[type-abstract]
-    purchases = [batch for source in sources or [component] for batch in source.purchases()]
-    return sorted(purchases, key=lambda purchase: purchase.batch)
+def location_with(context: dg.ComponentLoadContext, component: BatchSource) -> Location:
+    """Return the code location of a component; one of its own, where it is in no tree."""
+    found = location_of(context)
+    if found is None:
+        purchases = sorted(component.purchases(), key=lambda purchase: purchase.batch)
+        return Location(purchases, [component.name])
+    return found
 
 
 def shared_definitions(context: dg.ComponentLoadContext, component: BatchSource) -> dg.Definitions:
@@ -143,13 +137,15 @@ def shared_definitions(context: dg.ComponentLoadContext, component: BatchSource)
     Dagster makes a copy of every definition that comes out of YAML, so the very same object
     from two components would count as two of one name.
     """
-    of_location, own = purchases_of(context, component), component.purchases()
+    from flow_pipelines.assets import cost_report_asset, provider_runs_sensor
+
+    location, own = location_with(context, component), component.purchases()
     sensors = []
     for provider in sorted({purchase.provider for purchase in own}):
-        siblings = [purchase for purchase in of_location if purchase.provider == provider]
-        if siblings[0] in own:
-            accounts = frozenset(purchase.resource for purchase in siblings)
-            sensors.append(provider_runs_sensor(provider, accounts))
-    batches = tuple(purchase.batch for purchase in of_location)
-    reports = [cost_report_asset(batches)] if of_location[0] in own else []
+        siblings = location.by_provider[provider]
+        if siblings.first in own:
+            sensors.append(provider_runs_sensor(provider, siblings.resources))
+    reports = []
+    if location.purchases[0] in own:
+        reports.append(cost_report_asset([purchase.batch for purchase in location.purchases]))
     return dg.Definitions(assets=reports, sensors=sensors)

@@ -14,11 +14,10 @@ from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.ledger.records import Workload
 from flow_pipelines.lifecycle.durations import Durations
-from flow_pipelines.model import Night, OutputRef, Workflow
+from flow_pipelines.model import MAX_OUTPUT_BYTES, Night, OutputRef, Workflow
 from flow_pipelines.model.errors import AccountMissing, ConfigurationError, LeaseLost
 from flow_pipelines.provider import Provider, Seal
 from flow_pipelines.storage.contract import ImageStore
-from flow_pipelines.storage.transfer import MAX_OUTPUT_BYTES
 
 LEASE_SECONDS = 45.0
 """How long after its process died a night is free again; renewed three times as often."""

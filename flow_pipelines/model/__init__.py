@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from flow_pipelines.model.journal import Decision, JournalEntry
-from flow_pipelines.model.output import Output, OutputRef, Receipt, RunReport, StoredFacts
+from flow_pipelines.model.output import (
+    MAX_OUTPUT_BYTES,
+    Output,
+    OutputRef,
+    Receipt,
+    RunReport,
+    StoredFacts,
+)
 from flow_pipelines.model.states import ENDED, IN_FLIGHT, TRANSITIONS, SubmissionState
 from flow_pipelines.model.submission import (
     UNPARTITIONED,
@@ -24,6 +31,7 @@ from flow_pipelines.model.workflow import ParameterSpec, ParameterType, Workflow
 __all__ = [
     "ENDED",
     "IN_FLIGHT",
+    "MAX_OUTPUT_BYTES",
     "TRANSITIONS",
     "UNPARTITIONED",
     "BatchSettings",

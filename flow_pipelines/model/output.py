@@ -21,6 +21,8 @@ Verified = Literal["decoded", "recognized", "as_is", "damaged"]
 
 LOST = "lost: "
 """Prefix of `Output.problem` for an output that was stored, is missing now and is not recovered."""
+MAX_OUTPUT_BYTES = 512 * 1024 * 1024
+"""Of one file, unless somebody says otherwise."""
 NEVER = 2**62
 """No file has so many bytes: what is settled above them is never fetched."""
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from flow_pipelines.model.errors import ConfigurationError
-from flow_pipelines.provider import ProviderProfile
-from flow_pipelines.redaction import mask_keys_like
+if TYPE_CHECKING:
+    from flow_pipelines.provider import ProviderProfile
 
 PROVIDERS: Mapping[str, str] = MappingProxyType(
     {
@@ -27,9 +27,17 @@ def provider_names() -> tuple[str, ...]:
     return tuple(PROVIDERS)
 
 
+def key_variable(name: str) -> str:
+    """Return which environment variable has the key of a provider. Imports none of them."""
+    return f"{name.upper()}_API_KEY"
+
+
 @cache
 def profile(name: str) -> ProviderProfile:
     """Return what is known of a provider. Raises: ConfigurationError, for an unknown name."""
+    from flow_pipelines.model.errors import ConfigurationError
+    from flow_pipelines.redaction import mask_keys_like
+
     if name not in PROVIDERS:
         names = ", ".join(PROVIDERS)
         raise ConfigurationError(f"unknown provider {name!r}; known are: {names}")
@@ -39,4 +47,4 @@ def profile(name: str) -> ProviderProfile:
     return known
 
 
-__all__ = ["PROVIDERS", "ProviderProfile", "profile", "provider_names"]
+__all__ = ["PROVIDERS", "key_variable", "profile", "provider_names"]

@@ -3,7 +3,6 @@
 from flow_pipelines.resources.by_provider import default_resources, provider_resource
 from flow_pipelines.resources.image_store import ImageStoreResource
 from flow_pipelines.resources.io_manager import IO_MANAGER_KEY, flow_pipelines_io_manager
-from flow_pipelines.resources.ports import OpenAccounts, open_accounts, open_ports
 from flow_pipelines.resources.provider import (
     ComflowyResource,
     FloImgResource,
@@ -20,12 +19,9 @@ __all__ = [
     "FloraResource",
     "FloyoResource",
     "ImageStoreResource",
-    "OpenAccounts",
     "ProviderResource",
     "RunLedgerResource",
     "default_resources",
     "flow_pipelines_io_manager",
-    "open_accounts",
-    "open_ports",
     "provider_resource",
 ]

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Final
 
 from pydantic import Field
 
-from flow_pipelines.providers import profile, provider_names
+from flow_pipelines.providers import key_variable, profile, provider_names
 from flow_pipelines.resources.environment import env_var
 from flow_pipelines.resources.image_store import BUCKET, PREFIX, ImageStoreResource
 from flow_pipelines.resources.io_manager import IO_MANAGER_KEY, flow_pipelines_io_manager
@@ -66,7 +66,7 @@ def default_resources() -> dict[str, Any]:
         dg.Definitions(resources={**default_resources(), "floyo": FloyoResource(...)})
     """
     providers = {
-        name: provider_resource(name)(api_key=env_var(profile(name).key_variable))
+        name: provider_resource(name)(api_key=env_var(key_variable(name)))
         for name in provider_names()
     }
     return {

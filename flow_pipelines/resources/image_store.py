@@ -5,17 +5,16 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import Field, PrivateAttr
 
 from flow_pipelines.clock import SystemClock
-from flow_pipelines.lifecycle.inputs import MAX_INPUT_BYTES
+from flow_pipelines.model import MAX_OUTPUT_BYTES
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources.environment import BoundedResource, setting
-from flow_pipelines.resources.input_places import InputPlaces
-from flow_pipelines.storage.contract import ImageStore
-from flow_pipelines.storage.s3 import S3ImageStore
-from flow_pipelines.storage.s3_client import LateClient, make_client
-from flow_pipelines.storage.transfer import MAX_OUTPUT_BYTES
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+    from flow_pipelines.resources.input_places import InputPlaces
+    from flow_pipelines.storage.contract import ImageStore
+    from flow_pipelines.storage.s3_client import LateClient
 
 BUCKET = "FLOW_PIPELINES_BUCKET"
 PREFIX = "FLOW_PIPELINES_PREFIX"
@@ -58,11 +57,11 @@ class ImageStoreResource(BoundedResource):
         ),
     )
 
-    _store: ImageStore | None = PrivateAttr(default=None)
-    _client: LateClient | None = PrivateAttr(default=None)
-    _inputs: InputPlaces | None = PrivateAttr(default=None)
+    _store: "ImageStore | None" = PrivateAttr(default=None)
+    _client: "LateClient | None" = PrivateAttr(default=None)
+    _inputs: "InputPlaces | None" = PrivateAttr(default=None)
 
-    def get_store(self) -> ImageStore:
+    def get_store(self) -> "ImageStore":
         """Return the store; no call is made yet. The same one at every call.
 
         Raises: ConfigurationError, naming the variable, without a bucket.
@@ -72,6 +71,8 @@ class ImageStoreResource(BoundedResource):
             if not bucket:
                 what = "it names the S3 bucket that images go to"
                 raise ConfigurationError(f"{BUCKET} is not set: {what}")
+            from flow_pipelines.storage.s3 import S3ImageStore
+
             self._store = S3ImageStore(
                 bucket,
                 setting(self.prefix, PREFIX) or DEFAULT_PREFIX,
@@ -81,8 +82,10 @@ class ImageStoreResource(BoundedResource):
             )
         return self._store
 
-    def at(self, bucket: str) -> ImageStore:
+    def at(self, bucket: str) -> "ImageStore":
         """Return any bucket of this account, without a prefix; no call is made yet."""
+        from flow_pipelines.storage.s3 import S3ImageStore
+
         return S3ImageStore(bucket, "", self._shared_client(), SystemClock())
 
     def read_uri(self, uri: str) -> bytes:
@@ -105,6 +108,9 @@ class ImageStoreResource(BoundedResource):
         ProviderUnavailable.
         """
         if self._inputs is None:
+            from flow_pipelines.lifecycle.inputs import MAX_INPUT_BYTES
+            from flow_pipelines.resources.input_places import InputPlaces
+
             store = self.get_store()
             entries = self.input_uris or [store.uri(store.key("")).rstrip("/") + "/"]
             self._inputs = InputPlaces(entries, self._read_object, MAX_INPUT_BYTES)
@@ -116,5 +122,7 @@ class ImageStoreResource(BoundedResource):
     def _shared_client(self) -> "S3Client":
         """Return the one client of this resource: to make one takes a sixth of a second."""
         if self._client is None:
+            from flow_pipelines.storage.s3_client import LateClient, make_client
+
             self._client = LateClient(lambda: make_client(self.endpoint_url, self.region))
         return cast("S3Client", self._client)

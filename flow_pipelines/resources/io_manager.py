@@ -10,20 +10,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.model import UNPARTITIONED
 from flow_pipelines.model.errors import ConfigurationError
-from flow_pipelines.reports.cost_report import table_owner
 from flow_pipelines.resources.failures import failures
-from flow_pipelines.storage.contract import ImageStore
-from flow_pipelines.storage.tables import parquet_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
+    from flow_pipelines.storage.contract import ImageStore
 
 PARQUET = "application/vnd.apache.parquet"
 IO_MANAGER_KEY = "flow_pipelines_io_manager"
@@ -40,16 +37,18 @@ class ReportPlace:
     other: str | None
     """The ledger that the plain folder belongs to, where it is another one."""
 
-    def key(self, store: ImageStore, file_name: str) -> str:
+    def key(self, store: "ImageStore", file_name: str) -> str:
         """Return the full key of a file of the report."""
         return store.key(*self.folder, file_name)
 
 
-def report_place(store: ImageStore, ledger_id: str) -> ReportPlace:
+def report_place(store: "ImageStore", ledger_id: str) -> ReportPlace:
     """Find a ledger's folder: the plain one belongs to the ledger whose table is there.
 
     Another ledger's report lies beside it, in a folder of the ledger's id. Raises: StorageError.
     """
+    from flow_pipelines.reports.cost_report import table_owner
+
     owner = table_owner(store.get(store.key(FOLDER, TABLE)))
     if owner in {None, ledger_id}:
         return ReportPlace(folder=(FOLDER,), other=None)
@@ -64,7 +63,7 @@ class ParquetIOManager(dg.IOManager):
     """
 
     def __init__(
-        self, get_store: Callable[[], ImageStore], get_ledger_id: Callable[[], str] | None = None
+        self, get_store: "Callable[[], ImageStore]", get_ledger_id: Callable[[], str] | None = None
     ) -> None:
         """Use the store that `get_store` gives when something is stored or loaded.
 
@@ -106,15 +105,17 @@ class ParquetIOManager(dg.IOManager):
                 night = f" of {partition_key}" if partition_key else ""
                 what = asset_key.to_user_string() + night
                 raise ConfigurationError(f"{store.uri(key)} is not there: materialize {what} first")
+        import pyarrow.parquet as pq
+
         return to_frame(pq.read_table(io.BytesIO(content)))
 
-    def _key(self, store: ImageStore, asset_key: dg.AssetKey, partition_key: str | None) -> str:
+    def _key(self, store: "ImageStore", asset_key: dg.AssetKey, partition_key: str | None) -> str:
         if asset_key.path != [FOLDER] or self._get_ledger_id is None:
             return table_key(store, asset_key, partition_key)
         return report_place(store, self._get_ledger_id()).key(store, TABLE)
 
 
-def table_key(store: ImageStore, asset_key: dg.AssetKey, partition_key: str | None) -> str:
+def table_key(store: "ImageStore", asset_key: dg.AssetKey, partition_key: str | None) -> str:
     """Return the full key of an asset's table, e.g. `<prefix>/<batch>/<partition>/prompts.parquet`.
 
     Assets that span batches have a folder of their own: `<prefix>/cost_report/`.
@@ -139,12 +140,13 @@ def flow_pipelines_io_manager(context: dg.InitResourceContext) -> dg.IOManager:
     )
 
 
-def to_frame(table: pa.Table) -> "pd.DataFrame":
+def to_frame(table: "pa.Table") -> "pd.DataFrame":
     """Return a DataFrame in which integers stay integers where some are missing.
 
     pandas would turn them into floats, and a seed above 2^53 into another seed.
     """
     import pandas as pd
+    import pyarrow as pa
 
     exact = {
         pa.int32(): pd.Int32Dtype(),
@@ -157,6 +159,9 @@ def to_frame(table: pa.Table) -> "pd.DataFrame":
 
 def _to_parquet(value: Any) -> bytes:
     import pandas as pd
+    import pyarrow as pa
+
+    from flow_pipelines.storage.tables import parquet_bytes
 
     if isinstance(value, pd.DataFrame):
         value = pa.Table.from_pandas(value, preserve_index=False)

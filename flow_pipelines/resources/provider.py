@@ -15,21 +15,14 @@ from flow_pipelines.providers import profile
 from flow_pipelines.redaction import Secret
 from flow_pipelines.resources.environment import BoundedResource, money, setting
 from flow_pipelines.resources.run_ledger import RunLedgerResource
-from flow_pipelines.transport import (
-    AccountReport,
-    HttpTransport,
-    LinkSeal,
-    MemoryPaceStore,
-    RetryBudget,
-    Timeouts,
-    check_account,
-)
+from flow_pipelines.retries import RetryBudget, Timeouts
 
 if TYPE_CHECKING:
     from flow_pipelines.providers.comflowy import ComflowyClient
     from flow_pipelines.providers.floimg import FloImgClient
     from flow_pipelines.providers.flora import FloraClient
     from flow_pipelines.providers.floyo import FloyoClient
+    from flow_pipelines.transport import AccountReport, HttpTransport, LinkSeal
 
 DAILY_BUDGET = "FLOW_PIPELINES_DAILY_BUDGET_USD"
 
@@ -108,12 +101,14 @@ class ProviderResource(BoundedResource):
         transport = self._transport(pace, clock, patience)
         return self.profile.connect(transport, **self._addresses(), **self._settings())
 
-    def check_account(self, pace: PaceStore, clock: Clock) -> AccountReport:
+    def check_account(self, pace: PaceStore, clock: Clock) -> "AccountReport":
         """Ask the provider whether the key works. Costs one request, or two, and no money.
 
         Raises: ConfigurationError, for a key or URL that cannot be used; ProviderError, which
         says what the provider has against the key.
         """
+        from flow_pipelines.transport import check_account
+
         transport = self._transport(pace, clock, IN_A_TICK)
         return check_account(transport, self.profile, self.base_url_in_use())
 
@@ -130,8 +125,10 @@ class ProviderResource(BoundedResource):
         """Return whether a key is configured; it may still be a wrong one."""
         return bool(setting(self.api_key, self.profile.key_variable))
 
-    def link_seal(self) -> LinkSeal | None:
+    def link_seal(self) -> "LinkSeal | None":
         """Return what seals links to this account's outputs; None without a key."""
+        from flow_pipelines.transport import LinkSeal
+
         key = Secret(setting(self.api_key, self.profile.key_variable))
         return LinkSeal(self.provider_name, key) if key else None
 
@@ -158,7 +155,9 @@ class ProviderResource(BoundedResource):
             return self.profile.rate_limit
         return RateLimit(requests=self.requests_per_minute, per_seconds=60.0)
 
-    def _transport(self, pace: PaceStore, clock: Clock, patience: Patience) -> HttpTransport:
+    def _transport(self, pace: PaceStore, clock: Clock, patience: Patience) -> "HttpTransport":
+        from flow_pipelines.transport import HttpTransport
+
         key = setting(self.api_key, self.profile.key_variable)
         return HttpTransport(
             self.provider_name,
@@ -261,6 +260,8 @@ def _default_pace() -> tuple[PaceStore, Clock]:
     try:
         ledger = RunLedgerResource().get_ledger()
     except ConfigurationError:
+        from flow_pipelines.transport import MemoryPaceStore
+
         clock = SystemClock()
         return MemoryPaceStore(clock), clock
     return ledger.pace, ledger.clock

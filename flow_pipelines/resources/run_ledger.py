@@ -3,18 +3,16 @@
 import os
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster._core.executor.in_process import InProcessExecutor
-from dagster._core.executor.multiprocess import MultiprocessExecutor
-from dagster._core.launcher import DefaultRunLauncher
-from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
 from pydantic import Field, PrivateAttr
 
-from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources.environment import setting
-from flow_pipelines.transport.addresses import is_loopback
+
+if TYPE_CHECKING:
+    from flow_pipelines.ledger import RunLedger
 
 VARIABLE = "FLOW_PIPELINES_LEDGER_URL"
 FILE_NAME = "flow_pipelines_ledger.sqlite"
@@ -41,6 +39,9 @@ def leaves_this_host(instance: dg.DagsterInstance) -> bool:
     Only launchers that are known to stay are trusted: a new kind of launcher is refused the local
     file rather than given a ledger of its own on each machine.
     """
+    from dagster._core.launcher import DefaultRunLauncher
+    from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
+
     return not isinstance(instance.run_launcher, DefaultRunLauncher | SyncInMemoryRunLauncher)
 
 
@@ -61,6 +62,9 @@ _LOCAL_EXECUTORS = frozenset(
 
 def _steps_stay(executor: dg.ExecutorDefinition) -> bool:
     """Return whether an executor is known to run steps on this machine, however it is named."""
+    from dagster._core.executor.in_process import InProcessExecutor
+    from dagster._core.executor.multiprocess import MultiprocessExecutor
+
     make = executor.executor_creation_fn
     if executor.name == "execute_in_process_executor" or make in _LOCAL_EXECUTORS:
         return True
@@ -71,6 +75,8 @@ def _steps_stay(executor: dg.ExecutorDefinition) -> bool:
 
 def _is_this_machine(host: str) -> bool:
     """Return whether every address of a host name is this machine's own."""
+    from flow_pipelines.transport.addresses import is_loopback
+
     try:
         found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
         for family, kind, protocol, _, address in found:
@@ -116,7 +122,7 @@ class RunLedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # s
 
     _elsewhere: str | None = PrivateAttr(default=None)
     """Why runs, steps or ticks may work on other machines than this one."""
-    _ledger: RunLedger | None = PrivateAttr(default=None)
+    _ledger: "RunLedger | None" = PrivateAttr(default=None)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Note where runs are launched. Opens nothing, so a location without settings works."""
@@ -133,7 +139,7 @@ class RunLedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # s
         if self._ledger is not None:
             self._ledger.close()
 
-    def get_ledger(self) -> RunLedger:
+    def get_ledger(self) -> "RunLedger":
         """Open the ledger, creating or upgrading it where it may. The same one at every call.
 
         Raises: ConfigurationError, for a file where other machines would each make their own.
@@ -150,7 +156,7 @@ class RunLedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # s
 
     def of_step(
         self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext
-    ) -> RunLedger:
+    ) -> "RunLedger":
         """Open the ledger for a step, whose executor may have brought it here; see `get_ledger`."""
         executor = context.job_def.executor_def
         if not _steps_stay(executor):
@@ -158,7 +164,7 @@ class RunLedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # s
         origin = context.run.remote_job_origin
         return self.of_location(origin and origin.repository_origin.code_location_origin)
 
-    def of_location(self, origin: object) -> RunLedger:
+    def of_location(self, origin: object) -> "RunLedger":
         """Open the ledger in a code location; see `get_ledger`."""
         # Only the origin of a code server that somebody else started has a host.
         host = getattr(origin, "host", None)
@@ -166,7 +172,9 @@ class RunLedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # s
             self._elsewhere = f"the code server's name, {host}, stands for other machines"
         return self.get_ledger()
 
-    def _open(self, url: str) -> RunLedger:
+    def _open(self, url: str) -> "RunLedger":
+        from flow_pipelines.ledger import open_ledger
+
         return open_ledger(
             url,
             schema=self.schema_,

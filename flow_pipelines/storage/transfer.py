@@ -17,7 +17,7 @@ from flow_pipelines.model.errors import (
     StorageError,
     TransferError,
 )
-from flow_pipelines.model.output import StoredFacts
+from flow_pipelines.model.output import MAX_OUTPUT_BYTES, StoredFacts
 from flow_pipelines.provider import Download
 from flow_pipelines.storage.contract import ImageStore, ObjectNotes, StoredObject
 from flow_pipelines.storage.examine import Doubt, FileFacts, examine
@@ -26,10 +26,6 @@ from flow_pipelines.storage.promises import NO_PROMISE, Promise
 
 _CHUNK_BYTES = 256 * 1024
 """Little enough to be hashed and written while a processor still has it at hand."""
-
-
-MAX_OUTPUT_BYTES = 512 * 1024 * 1024
-"""Of one file, unless somebody says otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)

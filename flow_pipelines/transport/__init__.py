@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from flow_pipelines.retries import RetryBudget
+from flow_pipelines.retries import RetryBudget, Timeouts
 from flow_pipelines.transport.account import AccountReport, check_account
 from flow_pipelines.transport.addresses import ListedAddresses
-from flow_pipelines.transport.http import Timeouts
 from flow_pipelines.transport.http_transport import HttpTransport
 from flow_pipelines.transport.pacing import MemoryPaceStore
 from flow_pipelines.transport.sealing import LinkSeal

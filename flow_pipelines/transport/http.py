@@ -6,7 +6,6 @@ import errno
 import os
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -17,6 +16,7 @@ from flow_pipelines.clock import Clock
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.provider import ApiAnswer, ApiRequest, Resend
 from flow_pipelines.redaction import Secret
+from flow_pipelines.retries import Timeouts
 from flow_pipelines.transport.addresses import AddressBook, AddressRefused
 from flow_pipelines.transport.connection import Attempt, WatchedAdapter, watching
 
@@ -30,16 +30,6 @@ USER_AGENT = "flow-pipelines"
 
 _T = TypeVar("_T")
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timeouts:
-    """How long one request may take; retries and polling have clocks of their own."""
-
-    connect_seconds: float = 10.0
-    """For the connection, TLS included."""
-    read_seconds: float = 60.0
-    """For a whole API answer; for a download, the longest silence."""
 
 
 class NotSent(Exception):

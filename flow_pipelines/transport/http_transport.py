@@ -33,7 +33,7 @@ from flow_pipelines.provider import (
     SignIn,
 )
 from flow_pipelines.redaction import Secret
-from flow_pipelines.retries import Retries, RetryBudget
+from flow_pipelines.retries import Retries, RetryBudget, Timeouts
 from flow_pipelines.transport.addresses import AddressBook, AddressRefused
 from flow_pipelines.transport.downloads import HttpDownload
 from flow_pipelines.transport.http import (
@@ -42,7 +42,6 @@ from flow_pipelines.transport.http import (
     Exchange,
     Http,
     NotSent,
-    Timeouts,
     Unsendable,
 )
 from flow_pipelines.transport.pacing import Pacing

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from dagster.components.core.component_tree import ComponentTreeException
 
-from flow_pipelines.assets.comparison import SENSOR, when_collected
+from flow_pipelines.assets.shared_definitions import SENSOR, when_collected
 from flow_pipelines.cli.location import batches_of
 from flow_pipelines_tests.dagster.conftest import BATCH, GRAPH, NIGHT, Project, World, materialize
 

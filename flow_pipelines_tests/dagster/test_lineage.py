@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
 import pyarrow.parquet as pq
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
-from flow_pipelines.assets.columns import DESCRIPTIONS, PROMPTS_SCHEMA
+from flow_pipelines.assets.columns import DESCRIPTIONS, OF_PLANNING
 from flow_pipelines.storage.tables import MANIFEST_SCHEMA, RUNS_SCHEMA
 from flow_pipelines_tests.dagster.conftest import (
     BATCH,
@@ -23,6 +24,7 @@ from flow_pipelines_tests.dagster.conftest import (
 OWNED = BATCH + "  owners: [team:pictures, ana@example.com]\n"
 CHAIN = ("prompts", "provider_runs", "images", "contact_sheet")
 EVERYTHING = [f"harbor/{name}" for name in CHAIN]
+PROMPTS_SCHEMA = pa.schema([RUNS_SCHEMA.field(name) for name in OF_PLANNING])
 TABLES = {"prompts": PROMPTS_SCHEMA, "provider_runs": RUNS_SCHEMA, "images": MANIFEST_SCHEMA}
 FILES = {"images": "manifest.parquet"}
 

@@ -1,20 +1,27 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 import yaml
-from dagster.components.core.component_tree import ComponentTreeException
+from dagster.components.core.component_tree import ComponentTree, ComponentTreeException
 from dagster.components.testing.utils import create_defs_folder_sandbox
 
 import flow_pipelines.defs
 from flow_pipelines import PromptBatchComponent, default_resources
+from flow_pipelines.assets import columns
 from flow_pipelines.definitions import defs as own_definitions
 from flow_pipelines.model.errors import InvalidBatch
 from flow_pipelines.providers import provider_names
+from flow_pipelines.reports.comparison import COMPARISON_SCHEMA
+from flow_pipelines.reports.cost_report import COST_SCHEMA
+from flow_pipelines.storage.tables import MANIFEST_SCHEMA, RUNS_SCHEMA
 from flow_pipelines_tests.dagster.conftest import BATCH, Project
 
 
@@ -292,3 +299,76 @@ def test_an_amount_may_come_from_the_environment_and_is_exact_or_be_left_out(
             (batch,) = component.built
     assert batch.settings.budget_usd == Decimal("0.1")
     assert batch.settings.price_usd_per_run is None
+
+
+def names(tree: ComponentTree) -> tuple[list[str], set[str]]:
+    """Return what the cost report comes after, and what the sensor of Floyo works with."""
+    own = dg.Definitions(
+        resources={**default_resources(), "second": dg.ResourceDefinition.none_resource()}
+    )
+    repository = dg.Definitions.merge(tree.build_defs(), own).get_repository_def()
+    report = repository.asset_graph.get(dg.AssetKey("cost_report"))
+    sensor = repository.get_sensor_def("floyo_runs_sensor")
+    return sorted(key.path[0] for key in report.parent_keys), set(sensor.required_resource_keys)
+
+
+@pytest.mark.case(
+    "each of 1,000 batches asked Dagster for all components: most of the time of loading them",
+    "all batches are read once for a location, whatever their number",
+)
+@pytest.mark.parametrize("batches", [2, 9])
+def test_what_spans_batches_is_read_once_and_not_by_each(
+    project: Project, monkeypatch: pytest.MonkeyPatch, batches: int
+) -> None:
+    asked: Counter[str] = Counter()
+    every, own = ComponentTree.get_all_components, PromptBatchComponent.purchases
+
+    def all_components(tree: ComponentTree, of_type: type[Any]) -> list[Any]:
+        asked["all components"] += 1
+        return every(tree, of_type)
+
+    def purchases(component: PromptBatchComponent) -> Sequence[Any]:
+        asked["a batch"] += 1
+        return own(component)
+
+    monkeypatch.setattr(ComponentTree, "get_all_components", all_components)
+    monkeypatch.setattr(PromptBatchComponent, "purchases", purchases)
+    for number in range(batches):
+        project.add(f"b{number}", BATCH.replace("harbor", f"b{number}"))
+    with project.load() as defs:
+        [sensor] = defs.get_repository_def().sensor_defs
+
+    assert sensor.name == "floyo_runs_sensor"
+    assert asked == {"all components": 1, "a batch": 2 * batches}
+
+
+def test_what_spans_batches_is_read_anew_when_a_file_has_changed(project: Project) -> None:
+    project.add("alley", BATCH.replace("harbor", "alley"))
+    project.add("harbor")
+    with create_defs_folder_sandbox() as sandbox:
+        files = {f"{name}/defs.yaml": text for name, text in project.batches.items()}
+        for name, text in {**project.files, **files}.items():
+            (sandbox.defs_folder_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (sandbox.defs_folder_path / name).write_text(text, encoding="utf-8")
+        with sandbox.build_component_tree() as tree:
+            before, accounts = names(tree)
+        file = sandbox.defs_folder_path / "harbor" / "defs.yaml"
+        file.write_text(BATCH.replace("name: harbor", "name: pier\n  resource: second"))
+        with sandbox.build_component_tree() as tree:
+            after, more = names(tree)
+
+    assert (before, after) == (["alley", "harbor"], ["alley", "pier"])
+    assert more - accounts == {"second"}
+
+
+def test_a_table_s_columns_are_those_that_are_stored() -> None:
+    stored = {
+        "prompts": (columns.PROMPTS_COLUMNS, [RUNS_SCHEMA.field(n) for n in columns.OF_PLANNING]),
+        "provider_runs": (columns.RUNS_COLUMNS, RUNS_SCHEMA),
+        "images": (columns.MANIFEST_COLUMNS, MANIFEST_SCHEMA),
+        "comparison": (columns.COMPARISON_COLUMNS, COMPARISON_SCHEMA),
+        "cost_report": (columns.COST_COLUMNS, COST_SCHEMA),
+    }
+    for told, schema in stored.values():
+        shown = told["dagster/column_schema"].columns
+        assert [(one.name, one.type) for one in shown] == [(f.name, str(f.type)) for f in schema]

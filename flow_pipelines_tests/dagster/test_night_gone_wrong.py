@@ -125,7 +125,7 @@ def test_a_command_can_be_given_as_it_is_written(line: str) -> None:
 
 
 def test_settings_and_scopes_are_those_that_can_be_written() -> None:
-    from flow_pipelines.assets.provider_runs import ProviderRunsConfig
+    from flow_pipelines.assets.run_config import ProviderRunsConfig
     from flow_pipelines.component import PromptBatchComponent
 
     scopes = set(re.findall(r"regenerate: (\w+)", PAGE))

@@ -24,9 +24,8 @@ from flow_pipelines.resources import (
     FloraResource,
     ImageStoreResource,
     RunLedgerResource,
-    open_ports,
 )
-from flow_pipelines.resources.ports import callback_url
+from flow_pipelines.resources.ports import callback_url, open_ports
 from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness, harness
 from flow_pipelines_tests.webhooks.conftest import OURS
 

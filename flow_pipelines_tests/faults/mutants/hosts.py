@@ -114,7 +114,7 @@ HOSTS = (
     Mutant(
         guard=FILE,
         removed="images of a night that was never sent end green",
-        edits=(Edit("assets/images.py", "                _refuse_unsent(night, ports)\n"),),
+        edits=(Edit("assets/images.py", "            _refuse_unsent(night, ports)\n"),),
         tests=(_TWO_HOSTS,),
     ),
 )
