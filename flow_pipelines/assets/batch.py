@@ -8,11 +8,13 @@ import dagster as dg
 
 from flow_pipelines.model import UNPARTITIONED, BatchSettings, Night
 from flow_pipelines.model.errors import ConfigurationError
+from flow_pipelines.model.wording import closed_in_words
 from flow_pipelines.provider import ProviderProfile
 from flow_pipelines.providers import profile
 
 if TYPE_CHECKING:
     from flow_pipelines.lifecycle import Ports
+    from flow_pipelines.lifecycle.archive import ArchivedNight
     from flow_pipelines.storage.contract import ImageStore
 
 COST_REPORT = dg.AssetKey("cost_report")
@@ -138,6 +140,14 @@ def place_of(batch: Batch, store: "ImageStore") -> dict[str, str]:
     The folder of all its partitions: Dagster shows one value for the whole asset, the latest.
     """
     return {"dagster/uri": store.uri(store.key(batch.name))}
+
+
+def closed_metadata(closed: "ArchivedNight | None") -> dict[str, dg.MetadataValue[Any]]:
+    """Return what says that a night is closed, and where its rows are; nothing of an open one."""
+    if closed is None:
+        return {}
+    words = f"{closed_in_words(str(closed.archive.night))}."
+    return {"closed": dg.MetadataValue.text(words), "archive": dg.MetadataValue.path(closed.uri)}
 
 
 def row_count(batch: Batch, rows: int) -> dict[str, int]:

@@ -45,6 +45,7 @@ Every image of the partition, verified and stored once, with its manifest.
 Waits up to {seconds:g} s for provider runs when they are materialized in the same run; otherwise
 polls what is due and stores what is there; a sensor asks again when more has ended. **Free of
 charge**, and safe to repeat.
+Of a night that was pruned nothing is done: its archive is reported.
 """
 _CONTACT_SHEET = """\
 The partition at a glance, beside its images in the bucket.

@@ -12,6 +12,7 @@ from flow_pipelines.assets.preview import stored_picture
 from flow_pipelines.assets.shared_definitions import Comparison
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.ledger import RunLedger
+from flow_pipelines.lifecycle.archive import archived_night
 from flow_pipelines.lifecycle.file_locations import FileLocations
 from flow_pipelines.lifecycle.plan import latest
 from flow_pipelines.model import Night
@@ -60,14 +61,20 @@ def compare(comparison: Comparison, context: dg.AssetExecutionContext) -> dg.Mat
 def _matched_rows(
     ledger: RunLedger, store: ImageStore, comparison: Comparison, nights: Sequence[Night]
 ) -> MatchedRows:
-    return MatchedRows.of([
-        Side(
-            column=ComparedColumn(name=side.label, note=side.note),
-            submissions=list(latest(ledger.submissions(night)).values()),
-            outputs=FileLocations(ledger, store, night).noted(ledger.outputs(night)),
-        )
-        for side, night in zip(comparison.sides, nights, strict=True)
-    ])  # fmt: skip
+    sides = zip(comparison.sides, nights, strict=True)
+    columns = ((ComparedColumn(name=side.label, note=side.note), night) for side, night in sides)
+    return MatchedRows.of([_side(column, night, ledger, store) for column, night in columns])
+
+
+def _side(column: ComparedColumn, night: Night, ledger: RunLedger, store: ImageStore) -> Side:
+    closed = archived_night(night, ledger, store)
+    if closed is not None:
+        submissions, outputs = closed.submissions(), closed.outputs()
+    else:
+        submissions = ledger.submissions(night)
+        outputs = FileLocations(ledger, store, night).noted(ledger.outputs(night))
+    current = list(latest(submissions).values())
+    return Side(column=column, submissions=current, outputs=outputs)
 
 
 def _title(comparison: Comparison, night: Night) -> str:

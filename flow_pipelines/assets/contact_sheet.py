@@ -9,6 +9,7 @@ from flow_pipelines.assets.batch import Batch, night_of, place_of
 from flow_pipelines.assets.preview import sentence, stored_picture
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.lifecycle import summarize_night
+from flow_pipelines.lifecycle.archive import rows_of
 from flow_pipelines.lifecycle.plan import latest
 from flow_pipelines.reports.gallery import NightReport
 from flow_pipelines.reports.row_view import StoredPictures, night_views
@@ -25,11 +26,12 @@ def draw(batch: Batch, context: dg.AssetExecutionContext) -> dg.MaterializeResul
         store = context.resources.image_store.get_store()
         refuse_other_ledger(store, night.batch, ledger.ledger_id)
         folder = store.key(night.batch, path_safe(night.partition_key))
-        rows = list(latest(ledger.submissions(night)).values())
+        read = rows_of(night, ledger, store)
+        rows = list(latest(read.submissions(night)).values())
         get = partial(stored_picture, store)
         pictures = StoredPictures(bucket=store.bucket, folder=folder, get=get)
-        views = list(night_views(rows, ledger.outputs(night), pictures))
-        report = NightReport(str(night), sentence(summarize_night(ledger, night)), views)
+        views = list(night_views(rows, read.outputs(night), pictures))
+        report = NightReport(str(night), sentence(summarize_night(ledger, night, read)), views)
         stored = {
             file.name: store.put(
                 f"{folder}/{file.name}", file.content, media_type=file.media_type

@@ -9,6 +9,7 @@ import dagster as dg
 from flow_pipelines.asset_checks import check_results
 from flow_pipelines.assets.batch import (
     Batch,
+    closed_metadata,
     night_of,
     place_of,
     ports_of,
@@ -28,9 +29,12 @@ from flow_pipelines.lifecycle import (
     held_lease,
     open_night,
     serve_night,
+    summarize_night,
     wait_for_night,
 )
-from flow_pipelines.lifecycle.verify import missing_files
+from flow_pipelines.lifecycle.archive import ArchivedNight
+from flow_pipelines.lifecycle.closed_nights import closed_night
+from flow_pipelines.lifecycle.verify import MissingFiles, missing_files
 from flow_pipelines.model import Night, SubmissionState
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources.failures import failures
@@ -55,32 +59,38 @@ _FAILURE_COLUMNS = (
 # Dagster refuses the generic form beside checks.
 def collect(batch: Batch, context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Wait for what is in flight, or poll what is due, then store what there is of a night."""
-    key = batch.key("images")
     with failures():
         night = night_of(batch, context)
         ports = ports_of(batch, context)
+        closed = closed_night(night, ports)
+        if closed is not None:
+            return _result(batch, summarize_night(ports.ledger, night, closed), closed, ports)
         wait = selected_with(context, batch.key("provider_runs"))
         seconds = batch.settings.inline_wait_seconds if wait else 0.0
         with canceled_with_run(context, night, ports) if wait else nullcontext():
             open_night(night, ports, owner=context.run.run_id)
             _refuse_unsent(night, ports)
             summary = _collect(night, ports, context.run.run_id, seconds)
-        without = failures_table(summary.failures)
-        return dg.MaterializeResult(
-            metadata={
-                **_metadata(summary, ports, without),
-                **row_count(batch, summary.stored),
-                **place_of(batch, ports.store),
-            },
-            data_version=stored_version(ports.ledger.each_with_outputs(night)),
-            check_results=check_results(
-                key,
-                batch.settings,
-                summary,
-                without,
-                missing_files(night, ports.ledger, ports.store),
-            ),
-        )
+        return _result(batch, summary, None, ports)
+
+
+def _result(
+    batch: Batch, summary: NightSummary, closed: ArchivedNight | None, ports: Ports
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Report a night as it is stored; nothing of a closed one was done, and nothing changed."""
+    night, without = summary.night, failures_table(summary.failures)
+    absent = MissingFiles() if closed else missing_files(night, ports.ledger, ports.store)
+    rows = closed or ports.ledger
+    return dg.MaterializeResult(
+        metadata={
+            **_metadata(summary, ports, without),
+            **row_count(batch, summary.stored),
+            **place_of(batch, ports.store),
+            **closed_metadata(closed),
+        },
+        data_version=stored_version(rows.each_with_outputs(night)),
+        check_results=check_results(batch.key("images"), batch.settings, summary, without, absent),
+    )
 
 
 def _refuse_unsent(night: Night, ports: Ports) -> None:

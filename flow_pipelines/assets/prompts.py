@@ -1,5 +1,6 @@
 """`<name>/prompts`: the rows of a partition, rendered, validated and planned. Costs nothing."""
 
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -7,6 +8,7 @@ import dagster as dg
 
 from flow_pipelines.assets.batch import (
     Batch,
+    closed_metadata,
     location_of,
     night_of,
     place_of,
@@ -16,7 +18,9 @@ from flow_pipelines.assets.batch import (
 from flow_pipelines.assets.columns import OF_PLANNING
 from flow_pipelines.assets.versions import planned_version
 from flow_pipelines.lifecycle import PlannedNight, Ports, plan_night
-from flow_pipelines.model import Night, Submission
+from flow_pipelines.lifecycle.archive import ArchivedNight
+from flow_pipelines.lifecycle.closed_nights import closed_night
+from flow_pipelines.model import Submission
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.resources.failures import failures
 from flow_pipelines.storage.tables import runs_table
@@ -30,6 +34,9 @@ def plan(
     with failures():
         night = night_of(batch, context)
         ports = ports_of(batch, context, key_required=batch.planning_needs_key)
+        closed = closed_night(night, ports)
+        if closed is not None:
+            return _closed(batch, closed, ports)
         planned = plan_night(
             batch.settings,
             night.partition_key,
@@ -37,7 +44,7 @@ def plan(
             location=location_of(context.run),
             table=_table(upstream, tables),
         )
-        table = _table_of(night, ports)
+        table = _table_of(ports.ledger.submission_pages(night))
         first = next(ports.ledger.each_submission(night), None)
         return dg.MaterializeResult(
             value=table,
@@ -45,6 +52,22 @@ def plan(
             | place_of(batch, ports.store),
             data_version=planned_version(ports.ledger.each_submission(night)),
         )
+
+
+def _closed(batch: Batch, closed: ArchivedNight, ports: Ports) -> dg.MaterializeResult[Any]:
+    """Report a pruned night as it was planned: nothing is planned again."""
+    table = _table_of([closed.submissions()])
+    return dg.MaterializeResult(
+        value=table,
+        metadata={
+            "rows": table.num_rows,
+            "planned": 0,
+            **row_count(batch, table.num_rows),
+            **place_of(batch, ports.store),
+            **closed_metadata(closed),
+        },
+        data_version=planned_version(closed.submissions()),
+    )
 
 
 def _table(upstream: str | None, tables: dict[str, Any]) -> Any:
@@ -77,9 +100,9 @@ def _metadata(
     }
 
 
-def _table_of(night: Night, ports: Ports) -> Any:
-    """Return the night's rows, read in pages: what the table of runs says of their planning."""
+def _table_of(pages: Iterable[Sequence[Submission]]) -> Any:
+    """Return a night's rows, read in pages: what the table of runs says of their planning."""
     import pyarrow as pa
 
-    pages = chain([[]], ports.ledger.submission_pages(night))
-    return pa.concat_tables(runs_table(page, {}).select(OF_PLANNING) for page in pages)
+    tables = (runs_table(page, {}) for page in chain([[]], pages))
+    return pa.concat_tables(table.select(OF_PLANNING) for table in tables)

@@ -1,6 +1,7 @@
 """`<name>/provider_runs`: buys what is planned of a partition. The only asset that spends."""
 
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,7 @@ from flow_pipelines.assets.batch import (
     Batch,
     asker_of,
     backfill_of,
+    closed_metadata,
     night_of,
     place_of,
     ports_of,
@@ -29,10 +31,12 @@ from flow_pipelines.lifecycle import (
     regenerate,
     submit_night,
 )
-from flow_pipelines.model import Night, SubmissionState
-from flow_pipelines.model.errors import ConfigurationError
+from flow_pipelines.lifecycle.archive import ArchivedNight
+from flow_pipelines.lifecycle.closed_nights import closed_night
+from flow_pipelines.model import Night, Output, Submission, SubmissionState
+from flow_pipelines.model.errors import ConfigurationError, NightClosed
 from flow_pipelines.model.states import NOT_SENT
-from flow_pipelines.model.wording import how_to_mend
+from flow_pipelines.model.wording import closed_in_words, how_to_mend
 from flow_pipelines.resources import ProviderResource
 from flow_pipelines.resources.failures import failures
 from flow_pipelines.storage.tables import runs_table
@@ -45,6 +49,9 @@ def buy(
     with failures():
         night = night_of(batch, context)
         ports = ports_of(batch, context)
+        closed = closed_night(night, ports)
+        if closed is not None:
+            return _closed(batch, closed, ports, config)
         metadata: dict[str, Any] = {}
 
         def regeneration() -> None:
@@ -68,7 +75,7 @@ def buy(
             raise _stopped(night, ports, summary, metadata)
         if summary.stopped is not None:
             metadata["stopped"] = summary.stopped
-        table = _table(night, ports)
+        table = _table(ports.ledger.pages_with_outputs(night))
         metadata |= row_count(batch, table.num_rows) | place_of(batch, ports.store)
         return dg.MaterializeResult(
             value=table,
@@ -104,10 +111,31 @@ def _left_of(
     return left if limit is None else max(min(limit - own, left), 0)
 
 
-def _table(night: Night, ports: Ports) -> Any:
+def _closed(
+    batch: Batch, closed: ArchivedNight, ports: Ports, config: ProviderRunsConfig
+) -> dg.MaterializeResult[Any]:
+    """Report what was bought of a pruned night: nothing of it is bought again.
+
+    Raises: NightClosed, for whoever asks for that.
+    """
+    if config.regenerate != "none":
+        raise NightClosed(f"{closed_in_words(str(closed.archive.night))}, not on purpose either")
+    table = _table(closed.pages_with_outputs())
+    return dg.MaterializeResult(
+        value=table,
+        metadata={
+            **_numbers(SubmitSummary()),
+            **row_count(batch, table.num_rows),
+            **place_of(batch, ports.store),
+            **closed_metadata(closed),
+        },
+        data_version=bought_version(closed.submissions()),
+    )
+
+
+def _table(pages: Iterable[tuple[Sequence[Submission], Mapping[str, Sequence[Output]]]]) -> Any:
     import pyarrow as pa
 
-    pages = ports.ledger.pages_with_outputs(night)
     tables = [runs_table(page, outputs) for page, outputs in pages]
     return pa.concat_tables([runs_table([], {}), *tables])
 

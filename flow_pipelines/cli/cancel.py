@@ -69,7 +69,7 @@ def find_targets(
         raise ConfigurationError("name submissions by their keys, or a batch with --batch")
     if partition_key is not None:
         return [_target(ledger, Night(batch, partition_key), None)]
-    if not ledger.search(batch=batch, limit=1):
+    if not ledger.nights_of(batch, limit=1):
         raise ConfigurationError(f"nothing of a batch {batch!r} is in this ledger")
     return [_target(ledger, record.night, None) for record in ledger.nights_to_do([batch])]
 

@@ -13,10 +13,12 @@ from flow_pipelines.cli.environment import SHORT_KEY, night_record, open_existin
 from flow_pipelines.cli.location import Accounts
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle import NightSummary, collect_night, open_night, serve_night
+from flow_pipelines.lifecycle.closed_nights import closed_night
 from flow_pipelines.lifecycle.ports import Workplace
 from flow_pipelines.lifecycle.verify import Kind, NightFiles, repair_night, verify_night
 from flow_pipelines.model import Night, NightRecord
 from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError
+from flow_pipelines.model.wording import closed_in_words
 from flow_pipelines.storage.contract import ImageStore
 
 SHOWN = 20
@@ -49,6 +51,9 @@ def _nights(ledger: RunLedger, batch: str, partition_key: str | None) -> Sequenc
 
 def _collect(night: Night, work: Workplace) -> bool:
     """Collect one night and say what came of it; False: something is missing."""
+    if closed_night(night, work) is not None:
+        click.echo(f"{closed_in_words(str(night))}.")
+        return True
     owner = f"collect/{uuid.uuid4().hex[:8]}"
     try:
         open_night(night, work, owner=owner)
@@ -98,7 +103,9 @@ def run_verify(batch: str, partition_key: str | None, *, repair: bool, module: s
         for record in _records(ledger, batch, partition_key):
             checked = verify_night(record.night, ledger, opened.store)
             _print(checked)
-            if repair and any(problem.kind == "missing" for problem in checked.problems):
+            if repair and record.closed_at is not None:
+                click.echo(f"{closed_in_words(str(record.night))}.")
+            elif repair and any(problem.kind == "missing" for problem in checked.problems):
                 checked = repair_night(checked, opened, owner=owner)
                 _print_fetched(checked, opened.store)
                 _print(checked)

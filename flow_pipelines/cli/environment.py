@@ -28,7 +28,7 @@ from flow_pipelines.storage.contract import ImageStore
 VARIABLE = "FLOW_PIPELINES_LEDGER_URL"
 SHORT_KEY = 8
 """Characters of a submission key that are shown where space is short."""
-_SHORTEST_KEY = 6
+SHORTEST_KEY = 6
 """Characters that a beginning of one needs: fewer are a slip."""
 _SEARCHED = 10_000
 """Submissions, the latest first, among which a shortened key is looked for."""
@@ -197,7 +197,7 @@ def find_submission(ledger: RunLedger, key: str) -> Submission:
     try:
         return ledger.submission(key)
     except SubmissionNotFound:
-        if len(key) < _SHORTEST_KEY:
+        if len(key) < SHORTEST_KEY:
             raise
     fitting = [one for one in ledger.search(limit=_SEARCHED) if one.submission_key.startswith(key)]
     if len(fitting) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from typing import Any
 import click
 
 from flow_pipelines.model import SubmissionState
-from flow_pipelines.model.errors import ConfigurationError
 
 SHOWN = 50
 """Rows of a table, unless more are asked for."""
@@ -51,9 +51,13 @@ def runs(  # noqa: PLR0913 - a filter an option
     as_json: bool,
     watched: bool,
 ) -> None:
-    """Show submissions in the ledger, the latest planned first; or a bar a night with --watch."""
+    """Show submissions in the ledger, the latest planned first; or a bar a night with --watch.
+
+    Below them stand nights that were pruned, a line each; with --json their number, on stderr.
+    """
     from rich.console import Console
 
+    from flow_pipelines.cli.closed import print_closed
     from flow_pipelines.cli.environment import open_existing_ledger
     from flow_pipelines.cli.show import print_submissions, print_submissions_json, watch
 
@@ -68,10 +72,12 @@ def runs(  # noqa: PLR0913 - a filter an option
     if as_json:
         every = ledger.search_all(**wanted, state=in_state)
         print_submissions_json(islice(every, limit), ledger)
+        print_closed(ledger, **wanted, as_json=True)
         return
     submissions = ledger.search(**wanted, state=in_state, limit=limit or SHOWN)
     found = ledger.count_found(**wanted, state=in_state)
     print_submissions(submissions, ledger, found=found, wide=wide)
+    print_closed(ledger, **wanted)
 
 
 @click.command()
@@ -118,14 +124,17 @@ def resolve(  # noqa: PLR0913 - an answer an option
     while its run still submits. With --detach the row is unresolved again; what was stored stays
     in the bucket, and belongs to none.
     """
+    from flow_pipelines.cli.closed import resolve_closed
     from flow_pipelines.cli.environment import find_submission, open_existing_ledger
     from flow_pipelines.cli.location import Accounts
-    from flow_pipelines.cli.resolve import attach, show
+    from flow_pipelines.cli.resolve import attach, detach_run, show
 
     given = sum((attached is not None, not_created, detach, settle_second is not None))
     if given > 1 or (unchecked and attached is None):
         raise click.UsageError("Give one of --attach, --not-created, --detach, --settle-second.")
     ledger = open_existing_ledger()
+    if resolve_closed(ledger, submission_key, settle_second, (me(), why), asked=given > 0):
+        return
     submission = find_submission(ledger, submission_key)
     key = submission.submission_key
     if not given:
@@ -138,10 +147,7 @@ def resolve(  # noqa: PLR0913 - an answer an option
         accounts = None if unchecked else Accounts.of(module)
         click.echo(attach(ledger, submission, attached, accounts=accounts, **by_whom))
     elif detach:
-        if submission.provider_run_id is None:
-            raise ConfigurationError(f"{key} has no provider run to detach; nothing was changed")
-        ledger.detach(key, **by_whom)
-        click.echo(f"{key} is unresolved again; the run's outputs belong to none.")
+        click.echo(detach_run(ledger, submission, **by_whom))
     elif settle_second is not None:
         ledger.settle_second_run(key, settle_second, **by_whom)
         click.echo(f"{settle_second} of {key} is settled.")
@@ -264,6 +270,25 @@ def split_names(names: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
 
 def _is_path(name: str) -> bool:
     return "." in name or os.sep in name
+
+
+@ledger_group.command("prune")
+@click.option(
+    "--before", required=True, type=click.DateTime(["%Y-%m-%d"]), help="UTC day, YYYY-MM-DD."
+)
+@click.option("--batch", "batches", multiple=True, help="Only this batch; can be repeated.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+def prune_nights(*, before: datetime, batches: tuple[str, ...], dry_run: bool) -> None:
+    """Archive nights that last changed before a day, and take their rows out of the ledger.
+
+    Only nights of which nothing may change any more: each row has ended, each output is stored or
+    was called lost, nothing is unresolved. A pruned night is closed for good: it keeps a line with
+    its counts and costs, and is never planned, bought or collected again. Its rows are in the
+    bucket, as Parquet. Pictures and tables stay as they are. Costs nothing; safe to repeat.
+    """
+    from flow_pipelines.cli.closed import run_prune
+
+    run_prune(before.replace(tzinfo=UTC), batches, dry_run=dry_run)
 
 
 @ledger_group.command("forget-account")

@@ -45,6 +45,15 @@ def attach(
     return f"{key} is {provider_run_id}; it will be polled and stored."
 
 
+def detach_run(ledger: RunLedger, submission: Submission, *, who: str, why: str) -> str:
+    """Detach the run that a submission has. Raises: ConfigurationError, where it has none."""
+    key = submission.submission_key
+    if submission.provider_run_id is None:
+        raise ConfigurationError(f"{key} has no provider run to detach; nothing was changed")
+    ledger.detach(key, who=who, why=why)
+    return f"{key} is unresolved again; the run's outputs belong to none."
+
+
 def show(ledger: RunLedger, submission: Submission, module: str | None) -> None:
     """Print what is known of a submission and, while it is unresolved, what may be its run."""
     console = Console()

@@ -11,7 +11,9 @@ from urllib.parse import unquote
 
 import click
 
+from flow_pipelines.cli.closed import closed_facts
 from flow_pipelines.ledger import RunLedger
+from flow_pipelines.lifecycle.archive import NightRows, archived_night
 from flow_pipelines.model import Output, Submission
 from flow_pipelines.model.errors import ConfigurationError, FlowPipelinesError, SubmissionNotFound
 from flow_pipelines.model.wording import NOT_COLLECTED
@@ -71,7 +73,8 @@ def _in_ledger(metadata: Mapping[str, str], sha256: str) -> tuple[list[list[str]
     except FlowPipelinesError as error:
         return [], str(error)
     with closing(ledger):
-        return [list(_origin(ledger, one)) for one in _outputs(ledger, metadata, sha256)], None
+        found = [list(_origin(ledger, one)) for one in _outputs(ledger, metadata, sha256)]
+        return found or list(_in_archive(ledger, metadata, sha256)), None
 
 
 def _outputs(ledger: RunLedger, metadata: Mapping[str, str], sha256: str) -> Sequence[Output]:
@@ -87,14 +90,39 @@ def _outputs(ledger: RunLedger, metadata: Mapping[str, str], sha256: str) -> Seq
     return ledger.outputs_of([key]).get(key, ())[:1] or alike
 
 
+def _in_archive(ledger: RunLedger, metadata: Mapping[str, str], sha256: str) -> Iterator[list[str]]:
+    """Yield the origin of a file of a closed night, by what its object says of itself."""
+    known = ledger.closed_submission(metadata[_KEY]) if _KEY in metadata else None
+    if known is None:
+        return
+    from flow_pipelines.resources.image_store import ImageStoreResource
+
+    told = list(closed_facts(ledger, known))
+    archived = archived_night(known.night, ledger, ImageStoreResource().get_store())
+    siblings = archived.outputs().get(known.submission_key, ()) if archived else ()
+    own = [one for one in siblings if one.stored and one.stored.sha256 == sha256]
+    output = next(iter([*own, *siblings]), None)
+    if archived is None or output is None:
+        yield told
+        return
+    rows = {row.submission_key: row for row in archived.submissions()}
+    yield [*_lines(rows[output.submission_key], output, siblings, archived), *told[2:]]
+
+
 def _origin(ledger: RunLedger, output: Output) -> Iterator[str]:
     submission = ledger.submission(output.submission_key)
     siblings = ledger.outputs_of([output.submission_key])[output.submission_key]
+    return _lines(submission, output, siblings, ledger)
+
+
+def _lines(
+    submission: Submission, output: Output, siblings: Sequence[Output], rows: NightRows
+) -> Iterator[str]:
     yield from _table(_facts(submission, output, siblings))
     for one in siblings:
         if one.output_index != output.output_index:
             yield f"sibling            {_place_or_problem(one)}"
-    for other in _generations(ledger, submission):
+    for other in _generations(rows, submission):
         yield (
             f"generation {other.generation:<7} {other.submission_key} {other.state.value}"
             f"{'  (this one)' if other.submission_key == submission.submission_key else ''}"
@@ -151,9 +179,9 @@ def _place_or_problem(output: Output) -> str:
     return uri_of(facts) or facts.s3_key
 
 
-def _generations(ledger: RunLedger, submission: Submission) -> list[Submission]:
+def _generations(rows: NightRows, submission: Submission) -> list[Submission]:
     row = (submission.prompt_id, submission.copy)
-    night = ledger.each_submission(submission.night)
+    night = rows.each_submission(submission.night)
     generations = [each for each in night if (each.prompt_id, each.copy) == row]
     return generations if len(generations) > 1 else []
 

@@ -36,6 +36,7 @@ from flow_pipelines.ledger.schema import (
     submissions,
 )
 from flow_pipelines.ledger.settled import why_open
+from flow_pipelines.ledger.upgrading import require_closed_nights
 from flow_pipelines.model import Night, Workflow
 from flow_pipelines.model.errors import LedgerError, NightOpen
 
@@ -122,6 +123,7 @@ class Closing:
                 raise NightOpen(f"{night}: its rows changed while they were archived; try again")
             _keep_runs(connection, night)
             _keep(connection, archive)
+            require_closed_nights(self._database, connection)
             _take_out(connection, night)
             closed = update(nights).where(*of_night(night, nights))
             connection.execute(closed.values(closed_at=now(), attention=False))
@@ -135,14 +137,14 @@ class Closing:
     ) -> bool:
         """Close a night that the bucket's archive says is closed, whatever this ledger has of it.
 
-        False: it is closed here already, or this ledger knows of an intent that the archive does
-        not have; nothing is changed then. `rows` are the archive's. Account days count what the
-        archive says was reserved.
+        False, and nothing is changed: it is closed here already, or the night went on since it was
+        archived, or is as far and not the same: `close_night` decides then. `rows` are the
+        archive's. Account days count what the archive says was reserved.
         """
         night, now = archive.night, self._database.clock.now()
         with self._database.write() as connection:
             row = _locked(connection, night)
-            if row is not None and (row["closed_at"] or _knows_more(connection, night, rows)):
+            if row is not None and (row["closed_at"] or _went_on(connection, row, archive, rows)):
                 return False
             for workflow in workflows:
                 keep_workflow(self._database, connection, workflow)
@@ -162,6 +164,7 @@ class Closing:
                 connection.execute(update(nights).where(*of_night(night, nights)).values(values))
             _take_runs(connection, night, rows)
             _keep(connection, archive)
+            require_closed_nights(self._database, connection)
             add_to_days(self._database, connection, _by_day(archive.sums, had))
             return True
 
@@ -177,9 +180,20 @@ def _locked(connection: Connection, night: Night) -> RowMapping | None:
     return connection.execute(query).mappings().one_or_none()
 
 
-def _knows_more(connection: Connection, night: Night, rows: Mapping[str, Sequence[Row]]) -> bool:
+def _went_on(
+    connection: Connection,
+    row: RowMapping,
+    archive: NightArchive,
+    rows: Mapping[str, Sequence[Row]],
+) -> bool:
+    """Return whether this ledger knows what the archive does not: it is no older copy."""
+    revision = archive.row["revision"]
+    if row["revision"] > revision:
+        return True
+    if row["revision"] == revision and digest_of(connection, archive.night) != archive.digest:
+        return True
     archived = {row["submission_key"]: row["intents"] for row in rows[submissions.name]}
-    query = select(_s.submission_key, _s.intents).where(*of_night(night), _s.intents > 0)
+    query = select(_s.submission_key, _s.intents).where(*of_night(archive.night), _s.intents > 0)
     return any(n > archived.get(key, 0) for key, n in connection.execute(query))
 
 

@@ -31,6 +31,10 @@ difference.
 
 Proof: a run that a person detached comes back only by a person's word, or as the answer to a later
 POST: neither its label, nor a copy, nor a callback attaches it again.
+
+Closed nights: what was pruned keeps its night's row with its counts, its sums by generation, state,
+account and UTC day, and its runs. Whatever else would change the night raises NightClosed; sums and
+known runs are what they were. A further table that refers to submissions is archived by itself.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select, text, update
 
 from flow_pipelines.ledger.address import Address
 from flow_pipelines.ledger.database import Database
@@ -22,6 +22,8 @@ from flow_pipelines.model.errors import ConfigurationError, LedgerError
 _UPGRADE_LOCK = 0x666C6F77
 """Number of the advisory lock under which PostgreSQL's schema is upgraded."""
 _LEDGER_ID, _OLDEST = "ledger_id", "oldest_code"
+ONCE_PRUNED = "oldest_code once pruned"
+_KNOWS_CLOSED_NIGHTS = "0010"
 # Alembic's environment is one per process.
 _alembic = threading.Lock()
 
@@ -101,6 +103,14 @@ def oldest_code() -> str:
     return oldest
 
 
+def require_closed_nights(database: Database, connection: Connection) -> None:
+    """Keep releases out that know nothing of closed nights, from the first one on, for good."""
+    name, value = ledger_meta.c.name, ledger_meta.c.value
+    older = (name >= f"{_OLDEST} of ", name < f"{_OLDEST} of ~", value < _KNOWS_CLOSED_NIGHTS)
+    connection.execute(update(ledger_meta).where(*older).values(value=_KNOWS_CLOSED_NIGHTS))
+    _note(database, connection, ONCE_PRUNED, _KNOWS_CLOSED_NIGHTS)
+
+
 def _upgrade(database: Database, connection: Connection, address: Address) -> str:
     if address.is_postgres:
         _take_turn(connection, address)
@@ -111,7 +121,8 @@ def _upgrade(database: Database, connection: Connection, address: Address) -> st
         config.attributes["connection"] = connection
         with _alembic:
             command.upgrade(config, "head")
-        _note(database, connection, f"{_OLDEST} of {facts.newest}", oldest_code())
+        oldest = max(oldest_code(), _notes(connection).get(ONCE_PRUNED, ""))
+        _note(database, connection, f"{_OLDEST} of {facts.newest}", oldest)
     if ledger_id is None:
         ledger_id = uuid.uuid4().hex
         _note(database, connection, _LEDGER_ID, ledger_id)

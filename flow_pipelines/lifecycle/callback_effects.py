@@ -8,6 +8,7 @@
 | has a run | names another | kept as a second run, for people: both may be billed |
 | without a run | names one that another submission has | refused, and told to people |
 | without a run | names one that a person detached | left to a person |
+| of a night that was pruned | names a run, or says that its run ended | kept with the night |
 
 A callback address has the id of the ledger that wrote the intent; callbacks for other ledgers are
 ignored. An address from a release without ledger ids attaches a run only if the row's last intent
@@ -61,7 +62,7 @@ class CallbackEffects:
         try:
             submission = self._ledger.submission(submission_key)
         except SubmissionNotFound:
-            return Effect.UNKNOWN
+            return self._of_closed_night(provider, submission_key, ledger_id, callback)
         if submission.provider != provider or not self._may_be_ours(submission, ledger_id):
             return Effect.UNKNOWN
         if callback.provider_run_id in {None, submission.provider_run_id}:
@@ -69,6 +70,29 @@ class CallbackEffects:
         if submission.provider_run_id is None:
             return self._claim(submission, callback.provider_run_id, callback, ledger_id)
         return self._second(submission, callback.provider_run_id)
+
+    def _of_closed_night(
+        self, provider: str, key: str, ledger_id: str | None, callback: Callback
+    ) -> Effect:
+        """Keep what is told of a row that was pruned; nothing of its night changes."""
+        known = self._ledger.closed_submission(key)
+        if known is None or (known.submission_key, known.provider) != (key, provider):
+            return Effect.UNKNOWN
+        night = self._ledger.closed_night(known.night)
+        if night is None or (ledger_id is not None and ledger_id not in night.ledger_ids):
+            return Effect.UNKNOWN
+        run_id = callback.provider_run_id
+        if run_id is not None and len(run_id) > _LONGEST_ID:
+            return Effect.CONFLICT
+        late = self._ledger.note_late_run(key, run_id)
+        if late is None or late.is_its_own:
+            return Effect.NOTHING
+        self._log(
+            f"{key} is of {known.night}, which is closed, with provider run "
+            f"{known.provider_run_id or 'none'}, but a callback for it names {run_id!r}: it is "
+            f"kept. If both exist, both may be billed: `flow-pipelines resolve {key}`"
+        )
+        return Effect.CONFLICT
 
     def _may_be_ours(self, submission: Submission, ledger_id: str | None) -> bool:
         """Return whether this ledger may have given the address away."""

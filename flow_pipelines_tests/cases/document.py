@@ -18,6 +18,7 @@ AREAS = {
     "which bucket": "Which bucket it is in",
     "nobody polls": "Runs that nobody polls",
     "old ledger": "A ledger that is an older copy, and the release before",
+    "pruning": "Nights that were pruned",
     "shared faults": "A fault that all rows share",
     "inputs": "What goes in: graphs, tables, parameters",
     "files": "What comes out: files",

@@ -10,14 +10,15 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from flow_pipelines.ledger.archived_rows import ARCHIVED, OF_SUBMISSIONS, Row, as_json, from_json
 from flow_pipelines.ledger.changing import of_night
 from flow_pipelines.ledger.closed import MOST_LATE_RUNS
 from flow_pipelines.ledger.closed_records import NightArchive
 from flow_pipelines.ledger.closed_schema import closed_sums
-from flow_pipelines.ledger.schema import metadata, nights, submissions
+from flow_pipelines.ledger.schema import ledger_meta, metadata, nights, submissions
+from flow_pipelines.ledger.upgrading import ONCE_PRUNED
 from flow_pipelines.model import Night, Receipt
 from flow_pipelines.model.errors import LeaseLost, LedgerError, NightClosed, NightOpen
 from flow_pipelines_tests.conformance.ledger.ledger_driver import (
@@ -198,6 +199,21 @@ def test_the_database_itself_refuses_rows_of_a_closed_night(driver: LedgerDriver
         connection.execute(insert(submissions).values({**further, **night._asdict()}))
     with driver.ledger._database.write() as connection:
         connection.execute(insert(submissions).values(further))
+
+
+def test_releases_that_know_no_closed_nights_are_kept_out_once_there_is_one(
+    driver: LedgerDriver,
+) -> None:
+    note = {"name": "oldest_code of 0010", "value": "0009"}
+    with driver.ledger._database.write() as connection:
+        connection.execute(delete(ledger_meta).where(ledger_meta.c.name == note["name"]))
+        connection.execute(insert(ledger_meta).values(note))
+    night = finished(driver)
+    assert close(driver, night)
+    with driver.ledger._database.read() as connection:
+        kept = {row.name: row.value for row in connection.execute(select(ledger_meta))}
+    assert kept[note["name"]] == "0010"
+    assert kept[ONCE_PRUNED] == "0010"
 
 
 def test_runs_of_a_closed_night_stay_known(driver: LedgerDriver) -> None:

@@ -11,6 +11,7 @@ from flow_pipelines_tests.faults.mutants.hosts import HOSTS
 from flow_pipelines_tests.faults.mutants.journal import JOURNAL
 from flow_pipelines_tests.faults.mutants.mutant import Edit, Mutant
 from flow_pipelines_tests.faults.mutants.proofs import PROOFS
+from flow_pipelines_tests.faults.mutants.pruning import PRUNING
 from flow_pipelines_tests.faults.mutants.shared_faults import SHARED_FAULTS
 from flow_pipelines_tests.faults.mutants.stored_files import STORED_FILES
 
@@ -386,6 +387,7 @@ MUTANTS = (
     *DATABASE,
     *ACCOUNTS,
     *COPIES,
+    *PRUNING,
     *EDGES,
     *FILES,
     *SHARED_FAULTS,
