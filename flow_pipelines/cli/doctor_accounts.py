@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -69,9 +70,12 @@ class AccountsDoctor:
         self.skews = Skews()
 
     def check_accounts(self) -> Iterator[Finding]:
-        """Return a finding for each account, and one where none is set up."""
+        """Return a finding for each account, one where none is set up, and of keys in plain."""
         findings = [self._check(key) for key in self._accounts.provider_keys()]
         yield from findings
+        for finding in findings:
+            if finding.mark is not Mark.NOT_SET_UP:
+                yield from self._in_plain(finding.check)
         if all(one.mark is Mark.NOT_SET_UP for one in findings):
             do = "Set the key of the provider that your batches name, as shown above."
             yield Finding("accounts", Mark.YELLOW, "no provider is set up", do)
@@ -85,6 +89,13 @@ class AccountsDoctor:
             return self._ask(key, account)
         except ConfigurationError as error:
             return Finding(key, Mark.RED, str(error), _CORRECT)
+
+    def _in_plain(self, key: str) -> Iterator[Finding]:
+        with suppress(ConfigurationError):
+            for origin in self._accounts.get(key, ProviderResource).plain_origins():
+                says = f"{key}'s key goes to {origin}; whoever is on the way reads it"
+                do = "Let that server have https, and take allow_http off the resource."
+                yield Finding("http", Mark.YELLOW, says, do)
 
     def _ask(self, key: str, account: ProviderResource) -> Finding:
         if account.profile.probe is None and account.profile.sign_in is None:

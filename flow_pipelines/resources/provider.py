@@ -1,6 +1,7 @@
 """Providers as Dagster resources: an account's key, its addresses and what its runs cost."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -75,6 +76,13 @@ class ProviderResource(BoundedResource):
             "`.domain` for all below it. Where neither is told, every public host may."
         ),
     )
+    allow_http: bool = Field(
+        default=False,
+        description=(
+            "Allow plain http to the host of `base_url`, and to no other: whoever is on the way "
+            "reads the key. For a server in your own network that has no https."
+        ),
+    )
 
     _client: Any = PrivateAttr(default=None)
 
@@ -115,6 +123,16 @@ class ProviderResource(BoundedResource):
     def base_url_in_use(self) -> str:
         """Return the API's URL: this resource's, else the environment's, else the provider's."""
         return next(iter(self._addresses().values()))
+
+    def plain_origins(self) -> Sequence[str]:
+        """Return the allowed origins on the way to which others read the key."""
+        from flow_pipelines.transport.addresses import AddressRefused, goes_in_plain, origin_of
+
+        try:
+            origins = dict.fromkeys(map(origin_of, self._addresses().values()))
+        except AddressRefused:
+            return []
+        return [str(origin) for origin in origins if self.allow_http and goes_in_plain(origin)]
 
     def held_until(self, pace: PaceStore) -> datetime | None:
         """Return until when a 429 holds the account; None: it is not held."""
@@ -172,6 +190,7 @@ class ProviderResource(BoundedResource):
             timeouts=patience.timeouts,
             retry=patience.retry,
             allowed_output_hosts=[*self.profile.output_hosts, *self.output_hosts],
+            allow_http=self.allow_http,
         )
 
     def _addresses(self) -> dict[str, str]:

@@ -97,18 +97,22 @@ class AddressBook:
     """The rules of one account: its own origins get the key, foreign ones never do.
 
     Plain http and this machine are allowed only where the provider's own base URL is on this
-    machine; private networks only as the provider's own origins.
+    machine; private networks only as the provider's own origins. `allow_http` lets own origins on
+    the base URL's host be plain http, and nothing else.
     """
 
-    def __init__(self, origins: Sequence[str], output_hosts: Sequence[str] = ()) -> None:
+    def __init__(
+        self, origins: Sequence[str], output_hosts: Sequence[str] = (), *, allow_http: bool = False
+    ) -> None:
         """Take the provider's own URLs, base URL first; `output_hosts` narrows foreign hosts.
 
         An entry of `output_hosts` is a host, or `.domain` for all hosts below it.
         Raises: ConfigurationError, for an own URL that a key must not be sent to.
         """
-        self._own = tuple(_own_origin(url) for url in origins)
-        if not self._own:
+        if not origins:
             raise ConfigurationError("a provider needs a base URL")
+        plain_host = _parsed(origins[0]).host if allow_http else None
+        self._own = tuple(_own_origin(url, plain_host) for url in origins)
         self.local = is_loopback(self._own[0].host)
         """Whether the provider is a stand-in on this machine."""
         self._output_hosts = tuple(host.lower() for host in output_hosts)
@@ -136,16 +140,26 @@ class AddressBook:
         return not self.local and not self.is_own(url)
 
 
-def _own_origin(url: str) -> Origin:
+def _parsed(url: str) -> Origin:
     try:
-        origin = origin_of(url)
+        return origin_of(url)
     except AddressRefused as refused:
         raise ConfigurationError(f"base URL: {refused}") from None
-    if origin.scheme != "https" and not is_loopback(origin.host):
+
+
+def _own_origin(url: str, plain_host: str | None) -> Origin:
+    origin = _parsed(url)
+    if goes_in_plain(origin) and origin.host != plain_host:
         raise ConfigurationError(
-            f"base URL {origin}: plain http is allowed for this machine only; use https"
+            f"base URL {origin}: plain http is allowed for this machine only; use https, or "
+            "allow_http on the resource, which allows its base URL's host"
         )
     return origin
+
+
+def goes_in_plain(origin: Origin) -> bool:
+    """Return whether others on the way read what is sent there."""
+    return origin.scheme != "https" and not is_loopback(origin.host)
 
 
 def _fits(host: str, allowed: str) -> bool:

@@ -17,7 +17,7 @@ from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.provider import ApiAnswer, ApiRequest, Resend
 from flow_pipelines.redaction import Secret
 from flow_pipelines.retries import Timeouts
-from flow_pipelines.transport.addresses import AddressBook, AddressRefused
+from flow_pipelines.transport.addresses import AddressBook, AddressRefused, origin_of
 from flow_pipelines.transport.connection import Attempt, WatchedAdapter, watching
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
@@ -173,10 +173,10 @@ class Http:
     def _proxies_and_certificates(self, url: str) -> dict[str, Any]:
         """Proxies and certificates as the environment has them; never its `.netrc`.
 
-        Plain http is allowed to one host, and this machine is reached by nobody else: no proxy.
+        Plain http is allowed to one host, and no proxy leads to this machine.
         """
         settings = self._environment.merge_environment_settings(url, {}, True, None, None)  # noqa: FBT003 - requests' signature
-        direct = self._book.local or url.lower().startswith("http:")
+        direct = self._book.local or origin_of(url).scheme == "http"
         proxies = {} if direct else settings["proxies"]
         return {"proxies": proxies, "verify": settings["verify"], "cert": settings["cert"]}
 

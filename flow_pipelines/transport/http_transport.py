@@ -76,6 +76,7 @@ class HttpTransport:
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
         patience_seconds: float = 120.0,
         allowed_output_hosts: Sequence[str] = (),
+        allow_http: bool = False,
         book: AddressBook | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -95,14 +96,15 @@ class HttpTransport:
             patience_seconds: Longest wait for a turn.
             allowed_output_hosts: Hosts that outputs may come from besides `origins`, `.domain`
                 for all below it; empty: every public host.
-            book: Rules of their own, instead of those that the last and `origins` make.
+            allow_http: Whether `origins` on the base URL's host may be plain http.
+            book: Rules of their own, instead of those that the last two and `origins` make.
             jitter: Gives a number from 0 up to 1.
 
         Raises: ConfigurationError, for a URL or key that cannot be used.
         """
         self._provider, self._clock = provider, clock
         self._key, self._spellings = secret, spellings(secret)
-        self._book = book or AddressBook(origins, allowed_output_hosts)
+        self._book = book or AddressBook(origins, allowed_output_hosts, allow_http=allow_http)
         self._http = Http(provider, book=self._book, secret=secret, clock=clock, timeouts=timeouts)
         self._tokens = None
         if sign_in is not None:

@@ -10,6 +10,7 @@ BUCKET = "The bucket takes, refuses and loses as S3 does"
 RECEIVER = "The receiver answers whatever else is connected"
 BOUNDS = "A bound that is written bounds"
 OWNER = "A ledger's report is its own"
+PLAIN = "Plain http is for one host that a person allowed"
 
 _CONTRACT = "conformance/providers/test_contract.py"
 _WEBHOOKS = "webhooks/test_command.py"
@@ -19,8 +20,69 @@ _PLACES = "dagster/test_input_places.py"
 _LOADING = "dagster/test_loading.py"
 _RESOURCES = "dagster/test_resources.py"
 _COST_REPORT = "dagster/test_cost_report.py"
+_PLAIN_HTTP = "faults/security/test_plain_http.py"
 
 EDGES = (
+    Mutant(
+        guard=PLAIN,
+        removed="allow_http allows every address of the resource",
+        edits=(
+            Edit(
+                "transport/addresses.py",
+                "    if goes_in_plain(origin) and origin.host != plain_host:\n",
+                "    if goes_in_plain(origin) and plain_host is None:\n",
+            ),
+        ),
+        tests=(_PLAIN_HTTP,),
+    ),
+    Mutant(
+        guard=PLAIN,
+        removed="allow_http allows what answers name, too",
+        edits=(
+            Edit(
+                "transport/addresses.py",
+                '            if origin.scheme != "https":\n',
+                '            if origin.scheme != "https" and not goes_in_plain(self._own[0]):\n',
+            ),
+        ),
+        tests=(_PLAIN_HTTP,),
+    ),
+    Mutant(
+        guard=PLAIN,
+        removed="a provider with allow_http counts as one on this machine",
+        edits=(
+            Edit(
+                "transport/addresses.py",
+                "        self.local = is_loopback(self._own[0].host)\n",
+                "        self.local = is_loopback(self._own[0].host) or allow_http\n",
+            ),
+        ),
+        tests=(_PLAIN_HTTP,),
+    ),
+    Mutant(
+        guard=PLAIN,
+        removed="a proxy passes plain http on",
+        edits=(
+            Edit(
+                "transport/http.py",
+                'self._book.local or origin_of(url).scheme == "http"',
+                "self._book.local",
+            ),
+        ),
+        tests=(_PLAIN_HTTP,),
+    ),
+    Mutant(
+        guard=PLAIN,
+        removed="doctor does not say that a key goes in plain",
+        edits=(
+            Edit(
+                "cli/doctor_accounts.py",
+                "                yield from self._in_plain(finding.check)\n",
+                "                pass\n",
+            ),
+        ),
+        tests=(_PLAIN_HTTP,),
+    ),
     Mutant(
         guard=KEYS,
         removed="the token goes along with a download from the provider's own host",
