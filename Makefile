@@ -36,7 +36,7 @@ test-all: check ## the same, and the whole fault alphabet, 10,000 rows, 300 pict
 # two processes; in the files' order, the first and the last take as long as the one between.
 check: lint types
 	@mkdir -p .pytest_cache; \
-	$(BIN)/pytest -q -m 'end_to_end and not browser' -n 2 --dist loadfile --no-loadscope-reorder flow_pipelines_tests/dagster \
+	$(BIN)/pytest -q -m 'end_to_end and not browser $(QUICK)' -n 2 --dist loadfile --no-loadscope-reorder flow_pipelines_tests/dagster \
 	  >.pytest_cache/end_to_end.log 2>&1 & nights=$$!; \
 	trap 'kill $$nights; wait $$nights' INT TERM HUP; \
 	status=0; \

@@ -15,6 +15,10 @@ from flow_pipelines_tests.scratch import memory_folder
 
 _FOREIGN = ("AWS_", "COMFLOWY_", "DAGSTER_", "FLOIMG_", "FLORA_", "FLOW_PIPELINES_", "FLOYO_")
 _PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
+PROXIES_OF_THE_CALLER = {
+    name: value for name, value in os.environ.items() if name.lower() in _PROXIES
+}
+"""For an installation only, which asks a package index."""
 
 for _name in list(os.environ):
     if _name.startswith(_FOREIGN) or _name.lower() in _PROXIES:

@@ -61,6 +61,10 @@ class PostgresServer:
             open_ledger(self._url(_TEMPLATE)).close()
         return self._create(template=_TEMPLATE)
 
+    def named_database(self, name: str) -> str:
+        """Make a database without any table under a name of the caller's; give its URL."""
+        return self._create(name)
+
     def drop(self, url: str) -> None:
         self._execute(f'DROP DATABASE IF EXISTS "{make_url(url).database}" WITH (FORCE)')
 

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from flow_pipelines.model.errors import ConfigurationError
-from flow_pipelines.transport.addresses import is_loopback
 
 LOOPBACK = "127.0.0.1"
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -90,6 +89,8 @@ def sandbox(
     Prints the variables that lead a client to them, in https also to the certificate to trust.
     Provider runs take --median-seconds, and --failure-rate of them fail.
     """
+    from flow_pipelines.transport.addresses import is_loopback
+
     if https is None:
         https = bool(certificate or key) or not is_loopback(places["host"])
     _check_certificate(certificate, key, https=https)
