@@ -34,6 +34,8 @@ class Loaded:
 
     cpu_seconds: float
     peak_mb: float
+    least_cpu_seconds: float = 0.0
+    """Of several: a busy machine adds to a load, and never takes away."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,9 @@ def _figures(size: int, folder: Path, environments: Environments) -> Iterator[Fi
         yield Figure(
             part="loading a project that only has us installed",
             name="CPU more than without us",
-            ours=took["installed"].cpu_seconds - other.cpu_seconds,
+            ours=took["installed"].least_cpu_seconds - other.least_cpu_seconds,
             unit=f"s ({took['installed'].peak_mb - other.peak_mb:.1f} MB)",
-            opponent=f"{other.cpu_seconds:.2f} s, {other.peak_mb:.0f} MB",
+            opponent=f"{other.least_cpu_seconds:.2f} s, {other.peak_mb:.0f} MB",
             at_most=INSTALLED_SECONDS,
         )
 
@@ -121,4 +123,5 @@ def _median(loads: Sequence[Loaded]) -> Loaded:
     return Loaded(
         statistics.median(one.cpu_seconds for one in loads),
         statistics.median(one.peak_mb for one in loads),
+        min(one.cpu_seconds for one in loads),
     )
