@@ -17,10 +17,11 @@ from rich.console import Console
 
 import flow_pipelines_tests.conftest  # noqa: F401 - keeps accounts and proxies of the caller away
 from flow_pipelines.cli.processes import ended_by_signals
+from flow_pipelines_tests.cluster.catalogue import SCENARIOS, SHORT, Scenario
 from flow_pipelines_tests.cluster.hosts import HOSTS, Cluster, running_cluster
-from flow_pipelines_tests.cluster.namespaces import NoNamespaces, network
+from flow_pipelines_tests.cluster.namespaces import Network, NoNamespaces, network
 from flow_pipelines_tests.cluster.report import Outcome, judge, show
-from flow_pipelines_tests.cluster.scenarios import SCENARIOS, SHORT, CannotRun, Scenario
+from flow_pipelines_tests.cluster.scenarios import CannotRun
 from flow_pipelines_tests.cluster.trial import Trial, failed
 from flow_pipelines_tests.scratch import memory_folder
 
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _run(chosen: Sequence[Scenario], made, console: Console) -> int:
+def _run(chosen: Sequence[Scenario], made: Network, console: Console) -> int:
     logs = Path(tempfile.mkdtemp(prefix="flow-cluster-logs-", dir="/tmp"))
     outcomes: list[Outcome] = []
     good = False

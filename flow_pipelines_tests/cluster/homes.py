@@ -10,7 +10,7 @@ import yaml
 
 from flow_pipelines.cli.home import Home
 from flow_pipelines.cli.services import clean_environment
-from flow_pipelines_tests.cluster.names import addresses
+from flow_pipelines_tests.cluster.names import RUN_QUEUE, addresses
 from flow_pipelines_tests.cluster.namespaces import CONTROL
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -29,7 +29,7 @@ def write_home(home: Home, storage: str, redis: str) -> None:
         "run_launcher": {
             "module": "dagster_celery.launcher",
             "class": "CeleryRunLauncher",
-            "config": addresses(redis),
+            "config": addresses(RUN_QUEUE, redis),
         },
         # What steps print is in their worker's log.
         "compute_logs": {

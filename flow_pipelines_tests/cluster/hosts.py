@@ -26,6 +26,7 @@ from flow_pipelines_tests.cluster.names import (
     AHEAD,
     HOST,
     NOTES,
+    QUEUE,
     REDIS,
     RUN_QUEUE,
     STEP_QUEUE,
@@ -65,7 +66,7 @@ class Cluster:
         self._redis = services.start_redis(self.folder, self.children)
         self.postgres.start()
         self.postgres.execute(f"CREATE DATABASE {LEDGER}", f"CREATE DATABASE {DAGSTER}")
-        open_ledger(self.ledger_url).close()
+        self.ledger = open_ledger(self.ledger_url)
         self.children.wait_for(self._told.exists, "the stand-ins", seconds=STARTS_SECONDS)
         told = json.loads(self._told.read_text())
         found = told["environment"]
@@ -104,7 +105,8 @@ class Cluster:
                 *("--loglevel", "INFO"),
             ]
             command = self.network.command(host, command)
-            child = self.children.start(f"{host}-{queue}", command, environment)
+            told = {**environment, QUEUE: queue}
+            child = self.children.start(f"{host}-{queue}", command, told)
             self._workers[host].append(child)
 
     def kill_host(self, host: str) -> None:
@@ -207,6 +209,6 @@ def running_cluster(network: Network, folder: Path, logs: Path) -> Iterator[Clus
     with Children(logs, SystemClock()) as children:
         cluster = Cluster(network, folder, children)
         cluster.start()
-        with closing(open_ledger(cluster.ledger_url)) as cluster.ledger:
+        with closing(cluster.ledger):
             yield cluster
             cluster.stop()

@@ -15,7 +15,14 @@ import flow_pipelines
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.resources import RunLedgerResource, default_resources
-from flow_pipelines_tests.cluster.names import AHEAD, HOST, NOTES, STEP_QUEUE, addresses
+from flow_pipelines_tests.cluster.names import (
+    AHEAD,
+    HOST,
+    NOTES,
+    STEP_QUEUE,
+    addresses,
+    step_settings,
+)
 
 
 class SkewedClock(SystemClock):
@@ -54,7 +61,7 @@ def defs() -> dg.Definitions:
     own = dg.Definitions(
         resources={**default_resources(), "run_ledger": HostLedgerResource()},
         executor=celery_executor.configured(
-            {**addresses(), "config_source": {"task_default_queue": STEP_QUEUE}}, name="celery"
+            {**addresses(STEP_QUEUE), "config_source": step_settings()}, name="celery"
         ),
     )
     samples = dg.Definitions(

@@ -78,7 +78,7 @@ def judge(scenario: str, trial: Trial, problems: Sequence[str]) -> Outcome:
         broken=list(problems),
     )
     _look_at_rows(outcome, trial)
-    outcome.broken += _broken_promises(outcome, sum(ROWS[night.batch] for night in trial.nights))
+    outcome.broken += broken_promises(outcome, sum(ROWS[night.batch] for night in trial.nights))
     return outcome
 
 
@@ -97,7 +97,7 @@ def _look_at_rows(outcome: Outcome, trial: Trial) -> None:
     outcome.lost = max(len(bought - stored) - outcome.unresolved, 0)
 
 
-def _broken_promises(outcome: Outcome, expected: int) -> list[str]:
+def broken_promises(outcome: Outcome, expected: int) -> list[str]:
     least = outcome.rows - outcome.unresolved
     checks = {
         f"{outcome.rows} rows of {expected}": outcome.rows != expected,

@@ -1,42 +1,21 @@
-"""What is done to the cluster, in this order; each leaves it whole for the next."""
+"""What is done to the cluster; each of it leaves it whole for the next."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
+from collections.abc import Callable
 
-from flow_pipelines.model import Night
 from flow_pipelines_tests.cluster import services
+from flow_pipelines_tests.cluster.holders import Part
 from flow_pipelines_tests.cluster.hosts import HOSTS, LEDGER, Cluster
-from flow_pipelines_tests.cluster.trial import Part, Trial
+from flow_pipelines_tests.cluster.trial import Trial
 
-MARKET, LABELS, BIRDS, CARDS = "night_market", "tea_labels", "paper_birds", "harbor_cards"
 CUT_SECONDS = 75.0
 AWAY_SECONDS = 3.0
 AHEAD_SECONDS = 120.0
-_FIRST = date(2026, 11, 1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scenario:
-    """One thing that goes wrong."""
-
-    name: str
-    title: str
-    nights: Sequence[Night]
-    run: Callable[[Trial], None]
-    limit_seconds: float = 300.0
 
 
 class CannotRun(Exception):
     """Something that the scenario needs is not installed here."""
-
-
-def _nights(first: int, *batches: str, days: int = 1) -> list[Night]:
-    """Return nights that no other scenario has: of these batches, from the first day on."""
-    dates = [_FIRST + timedelta(days=first + day) for day in range(days)]
-    return [Night(batch, day.isoformat()) for day in dates for batch in batches]
 
 
 def _launch(trial: Trial) -> None:
@@ -159,59 +138,3 @@ def _restart_hosts(cluster: Cluster) -> None:
     for host in HOSTS:
         cluster.stop_host(host)
         cluster.start_host(host)
-
-
-SHORT = Scenario(
-    name="short",
-    title="a night, its host killed",
-    nights=_nights(0, MARKET),
-    run=one_kill,
-    limit_seconds=180.0,
-)
-SCENARIOS = (
-    Scenario(
-        name="nights",
-        title="four nights at once",
-        nights=_nights(0, MARKET, LABELS, BIRDS, CARDS),
-        run=four_nights,
-    ),
-    Scenario(
-        name="submitting",
-        title="host killed while submitting",
-        nights=_nights(1, MARKET, days=5),
-        run=killed_while("submitting"),
-    ),
-    Scenario(
-        name="collecting",
-        title="host killed while collecting",
-        nights=_nights(6, MARKET, days=5),
-        run=killed_while("collecting"),
-    ),
-    Scenario(
-        name="link", title="link cut for 75 s", nights=_nights(11, MARKET, CARDS), run=link_cut
-    ),
-    Scenario(
-        name="database",
-        title="PostgreSQL restarted",
-        nights=_nights(12, MARKET, LABELS),
-        run=database_restarted,
-    ),
-    Scenario(
-        name="clocks",
-        title="clocks at ±120 s",
-        nights=_nights(13, BIRDS, days=5),
-        run=clocks_apart,
-    ),
-    Scenario(
-        name="restored",
-        title="ledger restored to an older copy",
-        nights=_nights(18, MARKET, LABELS),
-        run=ledger_restored,
-    ),
-    Scenario(
-        name="bouncer",
-        title="pgbouncer in between",
-        nights=_nights(19, MARKET, CARDS),
-        run=behind_a_bouncer,
-    ),
-)

@@ -34,7 +34,7 @@ fsync = off
 _ACCESS = "host all all 10.99.0.0/24 trust\n"
 _BOUNCER = """\
 [databases]
-* = host={host} port={port}
+* = host={host} port={port} user={user}
 [pgbouncer]
 listen_addr = {host}
 listen_port = {own_port}
@@ -42,7 +42,7 @@ auth_type = any
 pool_mode = transaction
 default_pool_size = 20
 max_client_conn = 200
-ignore_startup_parameters = extra_float_digits
+server_reset_query =
 """
 
 
@@ -157,7 +157,7 @@ def start_bouncer(folder: Path, children: Children) -> Child | None:
         return None
     file = folder / "pgbouncer" / "pgbouncer.ini"
     file.parent.mkdir()
-    file.write_text(_BOUNCER.format(host=CONTROL, port=PORT, own_port=BOUNCER_PORT))
+    file.write_text(_BOUNCER.format(host=CONTROL, port=PORT, own_port=BOUNCER_PORT, user=USER))
     open_to(file.parent)
     return children.start("pgbouncer", as_account([program, str(file)]), dict(os.environ))
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from flow_pipelines.cli.processes import ServiceFailed
 from flow_pipelines.clock import SystemClock
 from flow_pipelines.ledger.records import Lease
-from flow_pipelines.lifecycle import collect_lease
-from flow_pipelines.lifecycle.ports import submit_lease
 from flow_pipelines.lifecycle.requests import label_of
 from flow_pipelines.model import Night, NightRecord, SubmissionState
 from flow_pipelines.model.errors import FlowPipelinesError
 from flow_pipelines.model.states import UNDER_WAY
 from flow_pipelines.providers import profile
 from flow_pipelines.sandbox.meter import Reading
+from flow_pipelines_tests.cluster.holders import PARTS, Holders, Part
 from flow_pipelines_tests.cluster.hosts import Cluster
 from flow_pipelines_tests.dagster.backfills import backfill_status
 
@@ -30,11 +28,6 @@ SETTLED_SECONDS = 45.0
 LONGEST_SECONDS = 200.0
 """A copy that replays is sent two minutes after the first at the earliest."""
 _SENDING = frozenset({SubmissionState.SUBMITTING})
-Part = Literal["submitting", "collecting"]
-_PARTS: Mapping[Part, tuple[Callable[[Night], str], str]] = {
-    "submitting": (submit_lease, "provider_runs"),
-    "collecting": (collect_lease, "images"),
-}
 T = TypeVar("T")
 
 
@@ -57,6 +50,7 @@ class Trial:
         self.began_at = self.clock.monotonic()
         self.before: Mapping[str, Reading] = self.cluster.control.state()
         self.run_ids_before = {run.id for run in self.cluster.control.runs()}
+        self.holders = Holders(self.cluster, self.nights)
         self._interrupted_at = 0.0
         self._interrupted: dict[str, datetime] = {}
 
@@ -79,7 +73,7 @@ class Trial:
         """Wait until a host is in the middle of this part of a night; return its name."""
 
         def look() -> str | None:
-            for night, host in self._holders(part):
+            for night, host in self.holders.of(part):
                 record = self.cluster.ledger.night(night)
                 if host != (whose or host) or record is None:
                     continue
@@ -105,7 +99,7 @@ class Trial:
             made = {run.label for run in self.cluster.control.runs()}
             return any(
                 label_of(row, row.intent_ledger_id) in made
-                for night, holder in self._holders("submitting")
+                for night, holder in self.holders.of("submitting")
                 for row in self.cluster.ledger.submissions(night, states=_SENDING)
                 if holder == host
             )
@@ -115,15 +109,15 @@ class Trial:
     def interrupted(self, host: str) -> None:
         """Note what this host holds just now: from here on it counts until somebody goes on."""
         self._interrupted_at = self.clock.monotonic()
-        for part, (lease_of, _) in _PARTS.items():
-            for night, holder in self._holders(part):
+        for part, (lease_of, _) in PARTS.items():
+            for night, holder in self.holders.of(part):
                 held = self.cluster.ledger.lease(lease_of(night))
                 if holder == host and held is not None:
                     self._interrupted[held.name] = held.expires_at
 
     def interrupted_everywhere(self) -> None:
         """Note what any host holds."""
-        for host in {host for part in _PARTS for _, host in self._holders(part)}:
+        for host in {host for part in PARTS for _, host in self.holders.of(part)}:
             self.interrupted(host)
 
     def wait_until_whole(self) -> None:
@@ -172,22 +166,6 @@ class Trial:
         if can.replays:
             return LONGEST_SECONDS
         return SETTLED_SECONDS if can.find else 0.0
-
-    def _holders(self, part: Part) -> list[tuple[Night, str]]:
-        """Return the nights whose lease somebody holds, with the host that he works on."""
-        lease_of, step = _PARTS[part]
-        held = self.cluster.ledger.leases([lease_of(night) for night in self.nights])
-        places = self._places(step)
-        return [
-            (night, places[held[lease_of(night)].owner])
-            for night in self.nights
-            if lease_of(night) in held and held[lease_of(night)].owner in places
-        ]
-
-    def _places(self, step: str) -> dict[str, str]:
-        """Return the host on which each Dagster run last began a step of this kind."""
-        notes = [json.loads(line) for line in self.cluster.notes.read_text().splitlines()]
-        return {note["run_id"]: note["host"] for note in notes if note["step"].endswith(step)}
 
     def _notice(self) -> None:
         """Look whether somebody went on with what was interrupted."""
