@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from flow_pipelines.assets.asked_again import runs_again
 from flow_pipelines.assets.batch import (
     BATCH_TAG,
     COST_REPORT,
@@ -31,7 +32,7 @@ from flow_pipelines.assets.last_night import (
 from flow_pipelines.assets.observations import last_observed_tenth, observation
 from flow_pipelines.assets.sensor_tick import Item, SensorCursor, TickReport
 from flow_pipelines.assets.unlisted_runs import describe_unlisted_runs
-from flow_pipelines.clock import Clock
+from flow_pipelines.clock import Clock, SystemClock
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.ledger.contract import LARGEST_SKEW
 from flow_pipelines.ledger.records import Outstanding
@@ -125,7 +126,10 @@ class _Tick:
         Its clock is the ledger's: where that cannot be opened, the tick ends here, with one message
         instead of one from each part.
         """
-        deadline = self.clock.monotonic() + BUDGET_SECONDS - RESERVE_SECONDS
+        began = SystemClock().monotonic()
+        clock = self.clock  # opens the ledger, which may wait for its database
+        waited = SystemClock().monotonic() - began
+        deadline = clock.monotonic() + BUDGET_SECONDS - RESERVE_SECONDS - waited
         defined = batches_of(self.context.repository_def)
         batches = {key: batch for key, batch in defined.items() if batch.provider == self.provider}
         skew = self.ledger.skew()
@@ -139,6 +143,7 @@ class _Tick:
             del batches[name]
         self.report.add(self._compare())
         self.report.add(self._poll(batches, defined.keys(), deadline))
+        self.report.add(self._again(batches))
         self.report.add(self._nights(batches))
         self.report.add(self._last_nights(batches))
 
@@ -235,6 +240,16 @@ class _Tick:
         for todo in plan.todos:
             yield _run_or_reason(todo, batches[todo.night.batch])
         yield from self._cost_report(plan.nights)
+
+    def _again(self, batches: Mapping[str, _SensedBatch]) -> Iterator[Item]:
+        """Yield the runs of nights that failed before they were in the ledger: it was away."""
+        kinds = {name: batch.partitions_def is not None for name, batch in batches.items()}
+        found = runs_again(self.context, self.provider, kinds, self.ledger, self.location)
+        for request in found:
+            key = request.partition_key or UNPARTITIONED
+            named = {asset.path[0] for asset in request.asset_selection or ()}
+            if all(_has_partition(batches[name], key) for name in named):
+                yield request
 
     def _holds(self, batches: Mapping[str, _SensedBatch]) -> Mapping[str, str]:
         """Return the accounts that a 429 holds, each with a message."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from flow_pipelines.assets.asked_again import failures_before_buying
 from flow_pipelines.assets.batch import (
     Batch,
     closed_metadata,
@@ -22,7 +23,6 @@ from flow_pipelines.lifecycle.archive import ArchivedNight
 from flow_pipelines.lifecycle.closed_nights import closed_night
 from flow_pipelines.model import Submission
 from flow_pipelines.model.errors import ConfigurationError
-from flow_pipelines.resources.failures import failures
 from flow_pipelines.storage.tables import runs_table
 
 
@@ -31,7 +31,7 @@ def plan(
 ) -> dg.MaterializeResult[Any]:
     """Read, render and validate the rows of a night, and plan them."""
     upstream = batch.settings.prompts_asset
-    with failures():
+    with failures_before_buying(context, batch):
         night = night_of(batch, context)
         ports = ports_of(batch, context, key_required=batch.planning_needs_key)
         closed = closed_night(night, ports)

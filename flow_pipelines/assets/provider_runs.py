@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from flow_pipelines.assets.asked_again import failures_before_buying
 from flow_pipelines.assets.batch import (
     Batch,
     asker_of,
@@ -38,7 +39,6 @@ from flow_pipelines.model.errors import ConfigurationError, NightClosed
 from flow_pipelines.model.states import NOT_SENT
 from flow_pipelines.model.wording import closed_in_words, how_to_mend
 from flow_pipelines.resources import ProviderResource
-from flow_pipelines.resources.failures import failures
 from flow_pipelines.storage.tables import runs_table
 
 
@@ -46,7 +46,7 @@ def buy(
     batch: Batch, context: dg.AssetExecutionContext, config: ProviderRunsConfig
 ) -> dg.MaterializeResult[Any]:
     """Submit what is planned of a night. The only step that spends."""
-    with failures():
+    with failures_before_buying(context, batch):
         night = night_of(batch, context)
         ports = ports_of(batch, context)
         closed = closed_night(night, ports)

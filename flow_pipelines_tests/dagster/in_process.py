@@ -153,6 +153,8 @@ class InProcessDagster:
     def launch(self, request: dg.RunRequest, job: str = "__ASSET_JOB") -> str:
         """Queue the run that a schedule or sensor asks for; give its id."""
         tags = {**request.tags}
+        if request.run_key:
+            tags["dagster/run_key"] = request.run_key
         if request.partition_key:
             tags["dagster/partition"] = request.partition_key
         selected = request.asset_selection

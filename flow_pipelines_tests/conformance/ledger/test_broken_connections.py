@@ -16,7 +16,13 @@ from flow_pipelines.model.errors import CommitUnknown, IntentInDoubt
 from flow_pipelines.provider import Purpose, TurnRequest
 from flow_pipelines_tests.conformance.ledger.ledger_driver import LedgerDriver
 from flow_pipelines_tests.databases import PostgresServer
-from flow_pipelines_tests.unit.ledger.test_query_plans import _NEEDED, _STEPS, HOT, NIGHT
+from flow_pipelines_tests.unit.ledger.test_query_plans import (
+    _NEEDED,
+    _STEPS,
+    HOT,
+    NIGHT,
+    ONLY_INSERTS,
+)
 
 KEPT = {"ledger_meta"}
 """The ledger's own id and revision: each test begins with all else empty."""
@@ -167,3 +173,8 @@ def test_a_method_that_breaks_at_its_commit_is_not_done_again(
         if committed or commits == 1:
             assert content(driver) == (whole if committed else before)
         assert driver.ledger._database.engine.pool.checkedout() == 0
+
+
+def test_every_method_of_the_ledger_is_broken() -> None:
+    """`test_query_plans` sees to it that HOT and ONLY_INSERTS have them all."""
+    assert METHODS.keys() >= ONLY_INSERTS

@@ -86,6 +86,13 @@ def test_a_stranger_on_the_same_connection_sees_nothing_of_ours(one_connection: 
     "statements that the driver had prepared on one server connection were not there on the next",
     "nothing is prepared: two clients may take turns on connections as the pooler likes",
 )
+def test_two_clients_take_turns_on_one_connection(one_connection: str) -> None:
+    with open_ledger(one_connection) as first, open_ledger(one_connection) as second:
+        for _ in range(10):  # the driver prepares what it has seen five times
+            assert first.acquire_lease("a", "first", 60)
+            assert not second.acquire_lease("a", "second", 60)
+
+
 def test_two_clients_buy_and_store_nights_by_turns(two_connections: str) -> None:
     first = LedgerDriver(two_connections)
     second = first.reopened()

@@ -9,12 +9,14 @@ AGAIN = "What a broken connection cut off is done again, once"
 SCHEMA = "A ledger's tables are where its address says"
 UPGRADE = "Only `ledger upgrade` changes tables where it is told so"
 ADDITIVE = "A release works with the tables of a later one, where that says so"
+AWAY_NIGHT = "A night that met no ledger is bought once it is back"
 
 _POOLED = "conformance/ledger/test_pooled.py"
 _BROKEN = "conformance/ledger/test_broken_connections.py"
 _PATIENCE = "unit/ledger/test_patience.py"
-_RESTARTED = "faults/processes/test_restarted_database.py"
+_IN_DOUBT = "faults/processes/test_commits_in_doubt.py"
 _SCHEMAS = "conformance/ledger/test_schemas.py"
+_LEDGER_AWAY = "dagster/test_ledger_away.py"
 _VERSIONS = "conformance/ledger/test_versions.py"
 
 DATABASE = (
@@ -79,7 +81,7 @@ DATABASE = (
                 "            raise\n",
             ),
         ),
-        tests=(_RESTARTED,),
+        tests=(_IN_DOUBT,),
     ),
     Mutant(
         guard=AGAIN,
@@ -140,5 +142,61 @@ DATABASE = (
             ),
         ),
         tests=(_VERSIONS,),
+    ),
+    Mutant(
+        guard=AWAY_NIGHT,
+        removed="a step that met no ledger leaves no sign of it",
+        edits=(
+            Edit(
+                "assets/asked_again.py",
+                "            context.instance.add_run_tags(context.run.run_id, {tag: _WAITING})\n",
+                "            assert tag\n",
+            ),
+        ),
+        tests=(_LEDGER_AWAY,),
+    ),
+    Mutant(
+        guard=AWAY_NIGHT,
+        removed="a night that somebody began meanwhile is requested again",
+        edits=(
+            Edit(
+                "assets/asked_again.py",
+                "    return record is None or record.marked_at is None\n",
+                "    return True\n",
+            ),
+        ),
+        tests=(_LEDGER_AWAY,),
+    ),
+    Mutant(
+        guard=AWAY_NIGHT,
+        removed="a run of another code location is requested here",
+        edits=(
+            Edit("assets/asked_again.py", "if location in {None, location_of(run)}", "if True"),
+        ),
+        tests=(_LEDGER_AWAY,),
+    ),
+    Mutant(
+        guard=AWAY_NIGHT,
+        removed="more is requested than the run was to make",
+        edits=(
+            Edit(
+                "assets/asked_again.py",
+                "    return [key for key in wanted if key in left]\n",
+                "    return wanted\n",
+            ),
+        ),
+        tests=(_LEDGER_AWAY,),
+    ),
+    Mutant(
+        guard=AWAY_NIGHT,
+        removed="a run is requested again without end",
+        edits=(
+            Edit(
+                "assets/asked_again.py",
+                "    if _attempt(run) >= MAX_ATTEMPTS:\n",
+                "    if False:\n",
+            ),
+        ),
+        tests=(_LEDGER_AWAY,),
     ),
 )

@@ -87,9 +87,7 @@ def test_a_submitter_waits_for_the_lock_and_then_buys(
     gate = workers.gate(2)
     buying = workers.start(jobs.buy_when_told, sqlite_setup, gate, "run")
     host = hosts()
-    gate.wait(
-        jobs.GATE_SECONDS
-    )  # the worker has opened its ledger, for which it needs the lock too
+    gate.wait(jobs.GATE_SECONDS)  # the worker has opened its ledger
     lock.take()
     gate.wait(jobs.GATE_SECONDS)
     host.clock.sleep(5.0)
