@@ -121,6 +121,19 @@ def test_two_clients_buy_and_store_nights_by_turns(two_connections: str) -> None
         driver.ledger.close()
 
 
+def test_what_a_transaction_begins_with_is_one_statement(one_connection: str) -> None:
+    """Time, limits and schema cost no round trips of their own, nor does trying the connection."""
+    seen: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        seen.append(statement)
+
+    with open_ledger(one_connection) as ledger:
+        sa.event.listen(ledger._database.engine, "before_cursor_execute", note)
+        assert ledger.acquire_lease("a", "somebody", 60)
+    assert [statement.split()[0] for statement in seen] == ["SELECT", "INSERT"]
+
+
 def test_a_lock_is_waited_for_no_longer_than_was_said(two_connections: str) -> None:
     driver = LedgerDriver(two_connections)
     night = new_night()
