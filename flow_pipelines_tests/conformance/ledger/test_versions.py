@@ -129,6 +129,19 @@ def test_older_tables_are_left_to_the_upgrade(before_tables: str) -> None:
     open_ledger(before_tables, upgrade=False).close()
 
 
+def test_an_upgrade_keeps_out_who_knows_no_closed_nights_once_there_is_one(
+    before_tables: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upgrading, "oldest_code", lambda: "0009")
+    engine = sa.create_engine(before_tables)
+    with engine.begin() as connection:
+        note = {"name": upgrading.ONCE_PRUNED, "value": "0010"}
+        connection.execute(ledger_meta.insert().values(note))
+    engine.dispose()
+    upgrade(before_tables)
+    assert schema_facts(before_tables).oldest_code == "0010"
+
+
 @pytest.fixture
 def before_tables(tmp_path: Path) -> str:
     """Return the URL of a ledger that an earlier release made."""

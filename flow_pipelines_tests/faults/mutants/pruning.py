@@ -137,6 +137,21 @@ PRUNING = (
     ),
     Mutant(
         guard=_GUARD,
+        removed="a release that knows no closed nights opens a ledger that has one",
+        edits=(
+            Edit(
+                _CLOSING,
+                "            _keep(connection, archive)\n"
+                "            require_closed_nights(self._database, connection)\n"
+                "            _take_out(connection, night)\n",
+                "            _keep(connection, archive)\n"
+                "            _take_out(connection, night)\n",
+            ),
+        ),
+        tests=(_CONFORMANCE,),
+    ),
+    Mutant(
+        guard=_GUARD,
         removed="an archive is not read back before rows are taken out",
         edits=(
             Edit(
@@ -145,7 +160,7 @@ PRUNING = (
                 "    return written\n",
             ),
         ),
-        tests=(_PRUNE,),
+        tests=(f"{_PRUNE}::test_a_broken_archive_closes_nothing",),
     ),
     Mutant(
         guard=_GUARD,
@@ -169,7 +184,7 @@ PRUNING = (
                 "    if False and take_closed(night, books, store, listed):\n",
             ),
         ),
-        tests=(_PRUNE,),
+        tests=(f"{_PRUNE}::test_an_older_copy_takes_the_night_as_closed",),
     ),
     Mutant(
         guard=_GUARD,
@@ -181,19 +196,21 @@ PRUNING = (
                 "listed.intents.items()):\n            continue\n",
             ),
         ),
-        tests=(_PRUNE,),
+        tests=(f"{_PRUNE}::test_a_journal_that_names_a_later_intent_outweighs_an_archive",),
     ),
     Mutant(
         guard=_GUARD,
         removed="tables are written over from a ledger whose rows went meanwhile",
         edits=(Edit("lifecycle/collect.py", "    refuse_closed(night, ports.ledger)\n"),),
-        tests=(_PRUNE,),
+        tests=(
+            f"{_PRUNE}::test_tables_are_not_written_over_by_who_slept_while_the_night_was_pruned",
+        ),
     ),
     Mutant(
         guard=_GUARD,
         removed="a ledger that is an older copy of itself prunes",
         edits=(Edit("lifecycle/prune.py", "    if ahead:\n", "    if False and ahead:\n"),),
-        tests=(_PRUNE,),
+        tests=(f"{_PRUNE}::test_a_ledger_that_is_behind_prunes_nothing",),
     ),
     Mutant(
         guard=_GUARD,
