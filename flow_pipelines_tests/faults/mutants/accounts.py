@@ -9,6 +9,8 @@ SIGHT = "Nothing in flight is out of sight"
 
 _ACCOUNTS = "unit/lifecycle/test_accounts.py"
 _STRAYS = "dagster/test_strays.py"
+_ROUNDS = "unit/lifecycle/test_account_rounds.py"
+_ROUNDS_CODE = "lifecycle/account_rounds.py"
 
 ACCOUNTS = (
     Mutant(
@@ -88,5 +90,41 @@ ACCOUNTS = (
             ),
         ),
         tests=(_STRAYS,),
+    ),
+    Mutant(
+        guard=SIGHT,
+        removed="accounts are polled one after the other",
+        edits=(Edit(_ROUNDS_CODE, "range(min(AT_ONCE, len(waiting)))", "range(1)"),),
+        tests=(_ROUNDS,),
+    ),
+    Mutant(
+        guard=SIGHT,
+        removed="a tick waits for an account that does not answer",
+        edits=(Edit(_ROUNDS_CODE, " and clock.monotonic() < deadline + GRACE_SECONDS:\n", ":\n"),),
+        tests=(_ROUNDS,),
+    ),
+    Mutant(
+        guard=SIGHT,
+        removed="accounts that no time was left for do not come first in the next tick",
+        edits=(
+            Edit(
+                _ROUNDS_CODE,
+                "key=lambda visit: place.get(visit.resource, len(place))",
+                "key=lambda visit: visit.resource",
+            ),
+        ),
+        tests=(_ROUNDS,),
+    ),
+    Mutant(
+        guard=SIGHT,
+        removed="an account that ends releases what the others have claimed",
+        edits=(
+            Edit(
+                _ROUNDS_CODE,
+                'self._owner, self._location, self._night = f"{owner}/{self.resource}"',
+                "self._owner, self._location, self._night = owner",
+            ),
+        ),
+        tests=(_ROUNDS,),
     ),
 )
