@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-import flow_pipelines.resources.image_store as image_store_module
+import flow_pipelines.storage.s3_client as s3_client_module
 from flow_pipelines import ImageStoreResource
 from flow_pipelines.model.errors import ConfigurationError, StorageRefused
 from flow_pipelines.resources.input_places import InputPlaces
@@ -155,7 +155,7 @@ def test_a_resource_makes_one_client(
         made.append(make_client(endpoint_url, region))
         return made[-1]
 
-    monkeypatch.setattr(image_store_module, "make_client", counted)
+    monkeypatch.setattr(s3_client_module, "make_client", counted)
     store = resource(bucket_server)
     for number in range(20):
         store.read_input(put(bucket_server, f"flow/{number}.png"))
