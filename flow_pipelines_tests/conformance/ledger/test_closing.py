@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, insert, make_url, select
 
 from flow_pipelines.ledger.archived_rows import ARCHIVED, OF_SUBMISSIONS, Row, as_json, from_json
 from flow_pipelines.ledger.changing import of_night
@@ -461,3 +461,17 @@ def test_counts_that_do_not_add_up_keep_a_night_open(driver: LedgerDriver) -> No
         row = nights.update().where(*of_night(night, nights))
         connection.execute(row.values(count_succeeded=9))
     assert why_open(driver, night) == "it counts 9 rows as succeeded, and has 2"
+
+
+def test_a_ledger_in_a_schema_refuses_rows_of_its_own_closed_nights(postgres_url: str) -> None:
+    url = make_url(postgres_url).update_query_dict({"schema": "books"})
+    driver = LedgerDriver(url.render_as_string(hide_password=False))
+    night = finished(driver)
+    with driver.ledger._database.read() as connection:
+        query = select(submissions).where(submissions.c.submission_key == key_of(night, 0))
+        row = dict(connection.execute(query).mappings().one())
+    assert close(driver, night)
+    further = {**row, "submission_key": "new", "prompt_id": "new", "provider_run_id": None}
+    with pytest.raises(LedgerError, match="closed"), driver.ledger._database.write() as connection:
+        connection.execute(insert(submissions).values(further))
+    driver.ledger.close()
