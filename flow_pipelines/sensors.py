@@ -146,6 +146,7 @@ class _Tick:
         self.report.add(self._again(batches))
         self.report.add(self._nights(batches))
         self.report.add(self._last_nights(batches))
+        self.ledger.note_tick(self.provider, self.location)
 
     def _owners_elsewhere(self, batches: Collection[str]) -> Mapping[str, str]:
         """Return the batches of another code location: it has other keys and settings."""

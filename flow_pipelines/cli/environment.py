@@ -47,14 +47,16 @@ def ledger_url() -> str:
     return default_ledger_url()
 
 
-def open_existing_ledger(*, busy_seconds: float = BUSY_SECONDS) -> RunLedger:
+def open_existing_ledger(
+    *, busy_seconds: float = BUSY_SECONDS, upgrade: bool | None = None
+) -> RunLedger:
     """Open the ledger. Raises: ConfigurationError, rather than create one where none is."""
     url = ledger_url()
     missing = missing_file(url)
     if missing is not None:
         message = f"There is no ledger at {missing} (from {VARIABLE} or DAGSTER_HOME)."
         raise ConfigurationError(message)
-    return open_ledger(url, busy_seconds=busy_seconds)
+    return open_ledger(url, busy_seconds=busy_seconds, upgrade=upgrade)
 
 
 @contextmanager

@@ -180,6 +180,32 @@ def resume() -> None:
         click.echo(f"Resumed. It was paused by {was.who} at {was.at:%Y-%m-%d %H:%M} UTC: {was.why}")
 
 
+@click.command()
+@click.option("--listen", metavar="HOST:PORT", help="Serve /metrics there until Ctrl-C or SIGTERM.")
+@click.option(
+    "--textfile",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Replace this file, for node_exporter, instead of printing.",
+)
+def metrics(*, listen: str | None, textfile: Path | None) -> None:
+    """Print how the ledger is, in Prometheus' text format; docs/OPERATING.md says what there is.
+
+    Reads the ledger alone, as a role that may do no more; asks no provider and no Dagster.
+    """
+    from flow_pipelines.cli.environment import open_existing_ledger
+    from flow_pipelines.cli.metrics import serve, text, write
+
+    if listen and textfile:
+        raise click.UsageError("Give --listen or --textfile.")
+    with open_existing_ledger(upgrade=False) as ledger:
+        if listen:
+            serve(ledger, listen)
+        elif textfile:
+            write(ledger, textfile)
+        else:
+            click.echo(text(ledger), nl=False)
+
+
 @click.group("ledger")
 def ledger_group() -> None:
     """Look after the ledger itself."""

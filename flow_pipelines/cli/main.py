@@ -10,7 +10,15 @@ from typing import Any
 
 import click
 
-from flow_pipelines.cli.ledger_commands import ledger_group, pause, resolve, resume, runs, trace
+from flow_pipelines.cli.ledger_commands import (
+    ledger_group,
+    metrics,
+    pause,
+    resolve,
+    resume,
+    runs,
+    trace,
+)
 from flow_pipelines.cli.local_commands import demo, sandbox, webhooks
 from flow_pipelines.cli.night_commands import (
     cancel,
@@ -44,6 +52,6 @@ for _command in (
     *(demo, sandbox),
     *(doctor, estimate, workflows, verify),
     *(runs, trace, resolve, cancel, collect, pause, resume),
-    *(ledger_group, webhooks),
+    *(ledger_group, metrics, webhooks),
 ):
     main.add_command(_command)

@@ -174,12 +174,14 @@ class Reading(Sums):
         """Return what is in flight or unresolved, by provider, account and batch."""
         keys = (_s.provider, _s.resource, _s.batch)
         unsettled = _s.state == SubmissionState.UNRESOLVED
+        is_due = ~unsettled & (_s.next_poll_at <= self._database.clock.now())
         query = (
             # In the order of an index, every submission ever would be walked.
             select(
                 *(unindexed(key).label(key.name) for key in keys),
                 func.count(case((~unsettled, 1))).label("in_flight"),
                 func.count(case((unsettled, 1))).label("unresolved"),
+                func.count(case((is_due, 1))).label("due"),
                 func.min(case((~unsettled, _s.next_poll_at))).label("due_at"),
             )
             .where(_s.state.in_(sorted(AT_PROVIDER)), not_elsewhere(_s.batch, location))

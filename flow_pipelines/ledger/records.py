@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from flow_pipelines.model import Night, SubmissionState
 
@@ -141,6 +141,32 @@ class SpendLine:
     """As in `CostLine`."""
 
 
+class SpentToday(NamedTuple):
+    """What counts against the daily budget of one account, of one batch."""
+
+    provider: str
+    resource: str
+    batch: str
+    spent_usd: Decimal
+
+
+class AccountBudget(NamedTuple):
+    """What an account may spend a UTC day."""
+
+    provider: str
+    resource: str
+    limit_usd: Decimal
+
+
+class Tick(NamedTuple):
+    """The last tick of a provider's sensor in a code location."""
+
+    provider: str
+    location: str
+    """Empty outside any."""
+    at: datetime
+
+
 @dataclass(frozen=True, kw_only=True)
 class Account:
     """What a resource key stood for when it was first sent with."""
@@ -162,6 +188,8 @@ class Outstanding:
     batch: str
     in_flight: int
     unresolved: int
+    due: int
+    """Those in flight that are to be polled now."""
     due_at: datetime | None
     """When the first of those in flight is to be polled, or was."""
 

@@ -15,6 +15,7 @@ from flow_pipelines.ledger.collecting import Collecting
 from flow_pipelines.ledger.database import Database
 from flow_pipelines.ledger.importing import Importing
 from flow_pipelines.ledger.leases import Leases
+from flow_pipelines.ledger.metering import Metering
 from flow_pipelines.ledger.pace import SqlPaceStore
 from flow_pipelines.ledger.patience import repeats
 from flow_pipelines.ledger.planning import Planning
@@ -38,6 +39,7 @@ class RunLedger(
     Accounts,
     Closing,
     Closed,
+    Metering,
 ):
     """The ledger on one SQL database, as `contract` promises. Safe to share between threads.
 

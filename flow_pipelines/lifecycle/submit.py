@@ -193,6 +193,9 @@ class _Submitting:
             return True
         try:
             check_identity(self.ports)
+            self.ports.ledger.note_daily_budget(
+                self.ports.resource, self.ports.provider.name, self.settings.daily_budget_usd
+            )
         except ProviderUnavailable as error:
             self._stop(f"{error}; the rest stays planned", needs_person=False)
         return self.summary.stopped is None

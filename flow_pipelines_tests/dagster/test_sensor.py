@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import dagster as dg
@@ -268,3 +269,22 @@ def test_a_cursor_that_somebody_edited_is_read_as_a_new_one(
             '{"expected_since": {"harbor": "yesterday"}}',
         ):
             assert tick(defs, instance, cursor).skip_message == "nothing is waiting"
+
+
+def test_what_metrics_need_to_know_is_left_in_the_ledger(
+    project: Project,
+    instance: dg.DagsterInstance,
+    world: World,
+    ledger: RunLedger,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FLOW_PIPELINES_DAILY_BUDGET_USD", "2.50")
+    project.add("harbor")
+    with project.load() as defs:
+        assert materialize(defs, instance, *GENERATION).success
+        rest()
+        tick(defs, instance)
+
+    assert ledger.daily_budgets() == [("floyo", "floyo", Decimal("2.50"))]
+    (last,) = ledger.last_ticks()
+    assert (last.provider, last.at) == ("floyo", CLOCK.now())

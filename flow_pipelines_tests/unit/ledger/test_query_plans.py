@@ -90,6 +90,13 @@ HOT: dict[str, Callable[[LedgerDriver], object]] = {
         driver.clock.now(), driver.clock.now() + timedelta(days=1)
     ),
     "reserved_usd": lambda driver: driver.ledger.reserved_usd("floyo", driver.clock.now()),
+    "spent_between": lambda driver: driver.ledger.spent_between(
+        driver.clock.now(), driver.clock.now() + timedelta(days=1)
+    ),
+    "note_tick": lambda driver: driver.ledger.note_tick("floyo", "here"),
+    "last_ticks": lambda driver: driver.ledger.last_ticks(),
+    "note_daily_budget": lambda driver: driver.ledger.note_daily_budget("floyo", "floyo", None),
+    "daily_budgets": lambda driver: driver.ledger.daily_budgets(),
     "begin": lambda driver: driver.begin(key_of(NIGHT, 1), budget="9", daily="9"),
     "receipt": lambda driver: driver.receive(KEY),
     "park_abandoned": lambda driver: driver.ledger.park_abandoned(location="here"),
@@ -301,7 +308,7 @@ def _plans(sqlite_url: str, method: Callable[[LedgerDriver], object]) -> list[li
     return plans
 
 
-@pytest.mark.parametrize("method", ["cost_lines changed since", "spend"])
+@pytest.mark.parametrize("method", ["cost_lines changed since", "spend", "spent_between"])
 def test_what_years_of_nights_are_asked_for_is_searched_and_not_walked(
     sqlite_url: str, method: str
 ) -> None:
