@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from flow_pipelines.ledger.records import Outstanding
 from flow_pipelines.lifecycle.ports import Ports, Workplace
@@ -118,6 +119,11 @@ def check_identity(ports: Ports) -> None:
             f"the resource {ports.resource!r} is another account at {name} than on {since}, when "
             f"it first bought: {_listed(kept.identity)} then, {_listed(identity)} now. {ways_out}"
         )
+
+
+def note_budget(ports: Ports, daily_budget_usd: Decimal | None) -> None:
+    """Let metrics tell what the account may spend a day, as it is configured now."""
+    ports.ledger.note_daily_budget(ports.resource, ports.provider.name, daily_budget_usd)
 
 
 def _identity(ports: Ports) -> frozenset[str]:

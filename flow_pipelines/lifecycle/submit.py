@@ -16,7 +16,7 @@ from itertools import chain, islice
 
 from flow_pipelines.ledger.contract import PAGE
 from flow_pipelines.ledger.database import chunks
-from flow_pipelines.lifecycle.accounts import check_identity, stop_if_rejected
+from flow_pipelines.lifecycle.accounts import check_identity, note_budget, stop_if_rejected
 from flow_pipelines.lifecycle.candidates import candidates, in_words
 from flow_pipelines.lifecycle.estimate import price_of
 from flow_pipelines.lifecycle.inputs import with_inputs
@@ -193,9 +193,7 @@ class _Submitting:
             return True
         try:
             check_identity(self.ports)
-            self.ports.ledger.note_daily_budget(
-                self.ports.resource, self.ports.provider.name, self.settings.daily_budget_usd
-            )
+            note_budget(self.ports, self.settings.daily_budget_usd)
         except ProviderUnavailable as error:
             self._stop(f"{error}; the rest stays planned", needs_person=False)
         return self.summary.stopped is None

@@ -14,10 +14,13 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from flow_pipelines.ledger import RunLedger, open_ledger
+from flow_pipelines.cli.copies import put_back
+from flow_pipelines.clock import SystemClock
+from flow_pipelines.ledger import RunLedger, open_ledger, schema_facts
 from flow_pipelines.lifecycle import submit_night
 from flow_pipelines.model import SubmissionState as S
 from flow_pipelines.model.errors import LedgerBehind
+from flow_pipelines_tests.before_0008 import Before
 from flow_pipelines_tests.databases import PostgresServer, postgres_server, postgres_url
 from flow_pipelines_tests.unit.cli.conftest import NIGHT, Machine
 
@@ -217,6 +220,17 @@ def test_a_copy_of_a_later_release_is_left_alone(machine: Machine, tmp_path: Pat
     refused = machine.type("ledger", "restore", str(tmp_path / "copy"), "--replace")
     assert "newer than this flow-pipelines" in refused.output
     assert [*tmp_path.glob("ledger.sqlite.before-*")] == []
+
+
+def test_a_copy_of_an_earlier_release_is_brought_up_to_date_when_it_is_opened(
+    before_0008: Before, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'restored.sqlite'}"
+    monkeypatch.setenv(VARIABLE, url)
+    put_back(before_0008.ledger_file, replace=False, clock=SystemClock())
+    assert schema_facts(url).current == "0007"
+    open_ledger(url).close()
+    assert schema_facts(url).current == schema_facts(url).newest
 
 
 def test_a_file_is_told_from_a_batch(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
