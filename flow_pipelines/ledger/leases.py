@@ -78,9 +78,10 @@ class Leases:
 
     def pause(self, who: str, why: str) -> None:
         """Turn the stop switch on: every `begin_submission` raises Paused from now on."""
-        values = {"who": who, "why": why, "at": self._database.clock.now()}
-        query = self._database.upsert(switches).values(name=_PAUSE, **values)
+        insert = self._database.upsert(switches)
         with self._database.write() as connection:
+            values = {"who": who, "why": why, "at": self._database.clock.now()}
+            query = insert.values(name=_PAUSE, **values)
             connection.execute(query.on_conflict_do_update(index_elements=["name"], set_=values))
 
     def resume(self) -> None:

@@ -9,17 +9,36 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run
 from dagster._core.execution.retries import RetryMode
 from dagster._core.executor.in_process import InProcessExecutor
+from dagster._core.remote_origin import (
+    GrpcServerCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.resources import RunLedgerResource
 from flow_pipelines.resources.run_ledger import _is_this_machine, _steps_stay
 from flow_pipelines_tests.dagster.conftest import NIGHT, Project, World, materialize
 from flow_pipelines_tests.dagster.in_process import in_process_dagster, recommended_instance
+from flow_pipelines_tests.dagster.test_comparison import COMPARISON, SIDES
+from flow_pipelines_tests.databases import postgres_server, postgres_url
+
+__all__ = ["postgres_server", "postgres_url"]
 
 BOUGHT = ("harbor/prompts", "harbor/provider_runs")
 WHOLE = (*BOUGHT, "harbor/images", "harbor/contact_sheet")
+SIDE, OTHER_SIDE = SIDES
+STEPS = (
+    *(f"{SIDE}/{step}" for step in ("workflow", "prompts", "provider_runs", "images")),
+    f"{SIDE}/contact_sheet",
+    "best/comparison",
+)
+ELSEWHERE = GrpcServerCodeLocationOrigin(host="192.0.2.7", port=4000)
+"""A code server on another machine; nobody ever has this address."""
 
 
 def executor(name: str) -> dg.ExecutorDefinition:
@@ -37,9 +56,9 @@ def failures_of(result: dg.ExecuteInProcessResult) -> list[str]:
     return [str(event.step_failure_data.error) for event in failed]
 
 
-def hand_over(world: World, ledger_id: str) -> None:
+def hand_over(world: World, ledger_id: str, batch: str = "harbor") -> None:
     """Let the bucket name a ledger as the batch's."""
-    (world.bucket / "harbor" / "_ledger.json").write_text(json.dumps({"ledger_id": ledger_id}))
+    (world.bucket / batch / "_ledger.json").write_text(json.dumps({"ledger_id": ledger_id}))
 
 
 @pytest.fixture
@@ -91,6 +110,16 @@ def test_an_executor_is_known_by_what_it_is_not_by_its_name(
     assert _steps_stay(made) is stays
 
 
+def resolve(
+    host: str, _port: int, **_named: object
+) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+    """Resolve names as this machine's resolver would, without one."""
+    known = {"localhost": "127.0.0.1", "this-machine": "127.0.0.1", "0.0.0.0": "0.0.0.0"}
+    if host.endswith(".invalid"):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (known.get(host, host), 0))]
+
+
 @pytest.mark.parametrize(
     ("url", "host", "refused"),
     [
@@ -101,7 +130,7 @@ def test_an_executor_is_known_by_what_it_is_not_by_its_name(
         (None, "127.0.0.1", False),
         (None, "0.0.0.0", False),
         (None, "::ffff:127.0.0.1", False),
-        (None, socket.gethostname(), False),
+        (None, "this-machine", False),
         (None, None, False),
     ],
 )
@@ -112,8 +141,7 @@ def test_a_code_server_that_other_machines_reach_gets_no_file(
     host: str | None,
     refused: bool,
 ) -> None:
-    from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
-
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     origin = None if host is None else GrpcServerCodeLocationOrigin(host=host, port=4000)
     resource = RunLedgerResource(url=url)
@@ -123,6 +151,47 @@ def test_a_code_server_that_other_machines_reach_gets_no_file(
     else:
         with resource.of_location(origin) as ledger:
             assert ledger.ledger_id
+
+
+def test_a_step_of_a_code_server_elsewhere_gets_no_file(
+    project: Project, instance: dg.DagsterInstance, world: World
+) -> None:
+    project.add("harbor")
+    with project.load() as defs:
+        keys = {dg.AssetKey(asset.split("/")) for asset in BOUGHT}
+        job = defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection=keys)
+        run = instance.create_run_for_job(
+            job,
+            asset_selection=keys,
+            tags={"dagster/partition": NIGHT},
+            remote_job_origin=RemoteJobOrigin(
+                RemoteRepositoryOrigin(ELSEWHERE, "__repository__"), job.name
+            ),
+        )
+        execute_run(InMemoryJob(job), run, instance)
+    log = "".join(str(entry) for entry in instance.all_logs(run.run_id))
+    assert "192.0.2.7, stands for other machines" in log
+    assert world.bought() == 0
+
+
+def test_a_tick_in_a_code_server_elsewhere_gets_no_file(
+    project: Project, instance: dg.DagsterInstance, world: World
+) -> None:
+    project.add("harbor")
+    with project.load() as defs:
+        repository = defs.get_repository_def()
+        sensor = repository.get_sensor_def("floyo_runs_sensor")
+        context = dg.SensorEvaluationContext(
+            instance_ref=None,
+            instance=instance,
+            repository_def=repository,
+            sensor_name=sensor.name,
+            resources=repository.get_top_level_resources(),
+            code_location_origin=ELSEWHERE,
+        )
+        with context:
+            data = sensor.evaluate_tick(context)
+    assert "192.0.2.7, stands for other machines" in str(data.cursor)
 
 
 def test_localhost_is_this_machine_where_ipv6_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,33 +207,67 @@ def test_localhost_is_this_machine_where_ipv6_is_off(monkeypatch: pytest.MonkeyP
     assert _is_this_machine("localhost")
 
 
+FAR = {"module": "dagster._core.test_utils", "class": "ExplodingRunLauncher"}
+
+
 def test_a_launcher_elsewhere_is_refused_a_file_that_was_asked_for_by_name(tmp_path: Path) -> None:
-    far = {"module": "dagster._core.test_utils", "class": "ExplodingRunLauncher"}
-    with dg.instance_for_test(overrides={"run_launcher": far}) as instance:
-        context = dg.build_init_resource_context(instance=instance)
-        given = RunLedgerResource(url=f"sqlite:///{tmp_path / 'named.sqlite'}")
+    with dg.instance_for_test(overrides={"run_launcher": FAR}) as instance:
+        url = f"sqlite:///{tmp_path / 'named.sqlite'}"
+        # Dagster reads a resource's fields from this, not from the object that was made.
+        context = dg.build_init_resource_context(instance=instance, config={"url": url})
         with (
-            given.from_resource_context_cm(context) as resource,
+            RunLedgerResource().from_resource_context_cm(context) as resource,
             pytest.raises(Exception, match="a ledger file of its own"),
         ):
             resource.get_ledger()
+
+
+def test_a_launcher_or_a_code_server_elsewhere_may_have_postgresql(postgres_url: str) -> None:
+    with dg.instance_for_test(overrides={"run_launcher": FAR}) as instance:
+        context = dg.build_init_resource_context(instance=instance, config={"url": postgres_url})
+        with RunLedgerResource().from_resource_context_cm(context) as resource:
+            assert resource.get_ledger() is resource.of_location(ELSEWHERE)
+
+
+def test_an_executor_elsewhere_may_have_postgresql(
+    project: Project, instance: dg.DagsterInstance, world: World, postgres_url: str
+) -> None:
+    project.add("harbor")
+    project.executor = executor("celery")
+    with project.load(run_ledger=RunLedgerResource(url=postgres_url)) as defs:
+        job = defs.resolve_implicit_global_asset_job_def()
+        keys = {dg.AssetKey(["harbor", "prompts"])}
+        job = job.get_subset(asset_selection=keys)
+        tags = {"dagster/partition": NIGHT}
+        run = instance.create_run_for_job(job, asset_selection=keys, tags=tags)
+        assert execute_run(InMemoryJob(job), run, instance).success
 
 
 @pytest.mark.case(
     "a step on another host, with another ledger, worked on a batch as if nothing had been bought",
     "any step that meets a batch whose bucket names another ledger fails before it works",
 )
-@pytest.mark.parametrize("asset", ["prompts", "provider_runs", "images", "contact_sheet"])
+@pytest.mark.parametrize("asset", STEPS)
 def test_every_step_refuses_a_batch_of_another_ledger(
     project: Project, instance: dg.DagsterInstance, world: World, asset: str
 ) -> None:
-    project.add("harbor")
+    project.add("best", COMPARISON)
     with project.load() as defs:
-        assert materialize(defs, instance, *WHOLE).success
-        hand_over(world, "f" * 32)
-        [error] = failures_of(materialize(defs, instance, f"harbor/{asset}"))
+        assert materialize(defs, instance, f"{SIDE}/prompts", f"{SIDE}/provider_runs").success
+        hand_over(world, "f" * 32, SIDE)
+        night = None if asset.endswith("/workflow") else NIGHT
+        [error] = failures_of(materialize(defs, instance, asset, partition_key=night))
     assert "belongs to ledger ffffffff" in error
     assert world.bought() == 3
+
+
+def test_there_is_no_step_that_was_not_tried(project: Project) -> None:
+    project.add("best", COMPARISON)
+    with project.load() as defs:
+        graph = defs.resolve_asset_graph()
+        every = {key.to_user_string() for key in graph.executable_asset_keys}
+    of_the_other_side = {key for key in every if key.startswith(f"{OTHER_SIDE}/")}
+    assert every - of_the_other_side == {*STEPS, "cost_report"}  # which leaves the batch out
 
 
 @pytest.mark.case(

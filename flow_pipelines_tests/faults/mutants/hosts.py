@@ -59,6 +59,38 @@ HOSTS = (
     ),
     Mutant(
         guard=TIME,
+        removed="the time of a claim is read before its transaction",
+        edits=(
+            Edit(
+                "ledger/polling.py",
+                "        with self._database.write() as connection:\n"
+                "            now = self._database.clock.now()\n"
+                "            due = in_flight.where(\n",
+                "        now = self._database.clock.now()\n"
+                "        with self._database.write() as connection:\n"
+                "            due = in_flight.where(\n",
+            ),
+        ),
+        tests=(_SHARED_TIME,),
+    ),
+    Mutant(
+        guard=TIME,
+        removed="the time of an account's stop is read before its transaction",
+        edits=(
+            Edit(
+                "ledger/leases.py",
+                "        with self._database.write() as connection:\n"
+                '            values = {"code": code, "message": message, '
+                '"at": self._database.clock.now()}\n',
+                '        values = {"code": code, "message": message, '
+                '"at": self._database.clock.now()}\n'
+                "        with self._database.write() as connection:\n",
+            ),
+        ),
+        tests=(_SHARED_TIME,),
+    ),
+    Mutant(
+        guard=TIME,
         removed="a ledger that cannot tell the time before a POST is not caught",
         edits=(
             Edit(
@@ -95,6 +127,65 @@ HOSTS = (
                 "resources/run_ledger.py",
                 "is_file(setting(self.url, VARIABLE)) and not _is_this_machine(host)",
                 "False",
+            ),
+        ),
+        tests=(_TWO_HOSTS,),
+    ),
+    Mutant(
+        guard=FILE,
+        removed="a step does not look whose code server started it",
+        edits=(
+            Edit(
+                "resources/run_ledger.py",
+                "self.of_location(origin and origin.repository_origin.code_location_origin)",
+                "self.get_ledger()",
+            ),
+        ),
+        tests=(_TWO_HOSTS,),
+    ),
+    Mutant(
+        guard=FILE,
+        removed="a tick does not look whose code server it is in",
+        edits=(
+            Edit(
+                "sensors.py",
+                "run_ledger.of_location(\n            self.context.code_location_origin\n        )",
+                "run_ledger.get_ledger()",
+            ),
+        ),
+        tests=(_TWO_HOSTS,),
+    ),
+    Mutant(
+        guard=FILE,
+        removed="PostgreSQL is refused, too, where work goes elsewhere",
+        edits=(
+            Edit(
+                "resources/run_ledger.py",
+                "        if self._elsewhere and is_file(url):\n",
+                "        if self._elsewhere:\n",
+            ),
+        ),
+        tests=(_TWO_HOSTS,),
+    ),
+    Mutant(
+        guard=FILE,
+        removed="`workflow` reads for a batch of another ledger",
+        edits=(
+            Edit(
+                "assets/workflow.py",
+                "        refuse_other_ledger(ports.store, batch.name, ports.ledger.ledger_id)\n",
+            ),
+        ),
+        tests=(_TWO_HOSTS,),
+    ),
+    Mutant(
+        guard=FILE,
+        removed="a comparison shows a batch of another ledger",
+        edits=(
+            Edit(
+                "assets/comparison.py",
+                "            refuse_other_ledger(store, night.batch, ledger.ledger_id)\n",
+                "            pass\n",
             ),
         ),
         tests=(_TWO_HOSTS,),

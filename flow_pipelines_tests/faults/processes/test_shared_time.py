@@ -155,6 +155,36 @@ def test_a_lease_taken_after_a_pause_lasts_as_long_as_any(url: str, open_host: O
     assert held.owner == "paused"
 
 
+def test_a_claim_taken_after_a_pause_lasts_as_long_as_any(
+    url: str, open_host: OpenHost, harness: LifecycleHarness
+) -> None:
+    other, paused = open_host(0.0), ManualClock()
+    away = replace(harness, ledger=other, clock=other.clock)
+    away.plan("a cat")
+    away.submit()
+    [sent] = other.submissions(away.night)
+    other.mark_due(sent.submission_key)
+    account = {"provider": "floyo", "resource": "floyo"}
+    with open_ledger(url, host=paused) as ledger:
+        paused.advance(-3600)
+        assert len(ledger.claim_due("paused", **account)) == 1
+    assert other.claim_due("another", **account) == []
+
+
+def test_a_stop_after_a_pause_of_its_host_is_one_of_now(url: str, open_host: OpenHost) -> None:
+    other, paused = open_host(0.0), ManualClock()
+    with open_ledger(url, host=paused) as ledger:
+        paused.advance(-3600)
+        ledger.stop_account("floyo", "401", "no such key")
+        paused.advance(-3600)
+        ledger.pause("ops", "an hour off")
+    a_minute_ago = other.now() - timedelta(minutes=1)
+    assert other.account_stop("floyo", since=a_minute_ago) is not None
+    pause = other.paused()
+    assert pause is not None
+    assert pause.at >= a_minute_ago
+
+
 def test_a_transaction_that_only_reads_renews_an_old_reading(url: str) -> None:
     host = ManualClock()
     with open_ledger(url, host=host) as ledger:
