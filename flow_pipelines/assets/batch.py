@@ -45,6 +45,8 @@ class Batch:
     """Cron expression in the time zone of the partitions; None: nothing is bought by itself."""
     deadline_seconds: float = 4 * 3600.0
     """From the schedule's time until a night has to be in the bucket."""
+    table_faults: str | None = None
+    """What was wrong with the prompt table when the location started, for people."""
 
     @property
     def name(self) -> str:

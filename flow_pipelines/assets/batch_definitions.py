@@ -107,6 +107,19 @@ def prompt_table_spec(batch: Batch) -> dg.AssetSpec | None:
     )
 
 
+def _prompts_description(batch: Batch) -> str:
+    if batch.table_faults is None:
+        return _PROMPTS
+    return f"""\
+**Nothing can be bought as the table was when this code location started:**
+
+```
+{batch.table_faults}
+```
+
+{_PROMPTS}"""
+
+
 def prompts_asset(batch: Batch) -> dg.AssetsDefinition:
     """Make the asset that plans a night."""
     upstream = batch.settings.prompts_asset
@@ -126,7 +139,7 @@ def prompts_asset(batch: Batch) -> dg.AssetsDefinition:
         owners=batch.owners,
         code_version=planning_code(batch.settings),
         metadata=PROMPTS_COLUMNS,
-        description=_PROMPTS,
+        description=_prompts_description(batch),
     )
     def prompts(context: dg.AssetExecutionContext, **tables: Any) -> dg.MaterializeResult[Any]:
         from flow_pipelines.assets.prompts import plan

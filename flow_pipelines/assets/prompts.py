@@ -1,7 +1,8 @@
 """`<name>/prompts`: the rows of a partition, rendered, validated and planned. Costs nothing."""
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from dataclasses import asdict, fields
+from itertools import chain, islice
 from typing import Any
 
 import dagster as dg
@@ -18,12 +19,20 @@ from flow_pipelines.assets.batch import (
 )
 from flow_pipelines.assets.columns import OF_PLANNING
 from flow_pipelines.assets.versions import planned_version
+from flow_pipelines.batches.first_requests import FIRST, SentInput, first_inputs
 from flow_pipelines.lifecycle import PlannedNight, Ports, plan_night
 from flow_pipelines.lifecycle.archive import ArchivedNight
 from flow_pipelines.lifecycle.closed_nights import closed_night
 from flow_pipelines.model import Submission
 from flow_pipelines.model.errors import ConfigurationError
 from flow_pipelines.storage.tables import runs_table
+
+_FIRST_REQUESTS = dg.TableSchema(
+    [
+        dg.TableColumn(field.name, "int" if field.name == "copy" else "string")
+        for field in fields(SentInput)
+    ]
+)
 
 
 def plan(
@@ -45,7 +54,7 @@ def plan(
             table=_table(upstream, tables),
         )
         table = _table_of(ports.ledger.submission_pages(night))
-        first = next(ports.ledger.each_submission(night), None)
+        first = list(islice(ports.ledger.each_submission(night), FIRST))
         return dg.MaterializeResult(
             value=table,
             metadata=_metadata(batch, planned, table.num_rows, first)
@@ -85,7 +94,7 @@ def _table(upstream: str | None, tables: dict[str, Any]) -> Any:
 
 
 def _metadata(
-    batch: Batch, planned: PlannedNight, rows: int, first: Submission | None
+    batch: Batch, planned: PlannedNight, rows: int, first: Sequence[Submission]
 ) -> dict[str, Any]:
     return {
         "rows": rows,
@@ -95,7 +104,11 @@ def _metadata(
         "workflow": batch.settings.workflow,
         "workflow_version": planned.workflow.version,
         "first_row": dg.MetadataValue.json(
-            {"prompt": first.prompt, "parameters": dict(first.parameters)} if first else {}
+            {"prompt": first[0].prompt, "parameters": dict(first[0].parameters)} if first else {}
+        ),
+        "first_requests": dg.MetadataValue.table(
+            [dg.TableRecord(asdict(sent)) for sent in first_inputs(planned.workflow, first)],
+            _FIRST_REQUESTS,
         ),
     }
 

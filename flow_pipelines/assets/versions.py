@@ -7,11 +7,12 @@ materializing again with nothing new leaves everything downstream in step.
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
 
-from flow_pipelines.model import BatchSettings, Output, Submission
+from flow_pipelines.model import BatchSettings, Output, Submission, TableFormat
 
 CODE = "1"
 """Raised when our assets make something else of the same inputs; Dagster then shows it."""
@@ -24,6 +25,7 @@ def planning_code(settings: BatchSettings) -> str:
         settings.prompts or settings.prompts_asset,
         dict(settings.parameters),
         settings.runs_per_prompt,
+        *([asdict(settings.table_format)] if settings.table_format != TableFormat() else []),
     )
     return f"{CODE}-{_hash(written)}"
 

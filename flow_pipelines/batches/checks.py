@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from flow_pipelines.batches.cells import shown, text_fault
@@ -15,7 +15,8 @@ from flow_pipelines.batches.graphs import (
 )
 from flow_pipelines.batches.keys import stable_hash
 from flow_pipelines.batches.positions import placed
-from flow_pipelines.batches.recipe import Recipe
+from flow_pipelines.batches.recipe import ALWAYS_THERE, Recipe
+from flow_pipelines.batches.templates import Template
 from flow_pipelines.batches.values import WrongType, check_bounds
 from flow_pipelines.model import BatchSettings, ParameterSpec, Workflow
 from flow_pipelines.model.errors import Problem
@@ -103,7 +104,9 @@ def _faults_of_literals(settings: BatchSettings, recipe: Recipe) -> Iterator[_Fa
         except (TypeError, ValueError):
             unsound[name] = f"{name} is {shown(value)}, which is no JSON; put it in quotes"
             continue
+        template = recipe.parameters[name]
         fault = text_fault(value) if isinstance(value, str) else None
+        fault = fault or template.fault or doubled_fault(template, ALWAYS_THERE)
         if fault:
             unsound[name] = f"{name} {fault}"
     for name, message in unsound.items():
@@ -112,6 +115,20 @@ def _faults_of_literals(settings: BatchSettings, recipe: Recipe) -> Iterator[_Fa
     for parameter, message, _ in faults:
         if parameter not in unsound:
             yield str(parameter), message
+
+
+def doubled_fault(template: Template, columns: Collection[str]) -> str | None:
+    """Return why doubled braces around the name of a column are not taken for text, or None.
+
+    Dagster writes values so in YAML, and the text `{prompt}` would be bought in place of a prompt.
+    """
+    name = next((name for name in template.doubled if name in columns), None)
+    if name is None:
+        return None
+    return (
+        f"has {name!r} in doubled braces, and there is a column of that name: for its value write "
+        f"{{{name}}}; to send the text {{{name}}} itself put it into a cell, which is sent as it is"
+    )
 
 
 def _faults_of_the_whole(settings: BatchSettings, workflow: Workflow) -> Iterator[_Fault]:
@@ -136,7 +153,7 @@ def _faults_of_default(spec: ParameterSpec, workflow: Workflow) -> Iterator[_Fau
 
 def _faults_of_seeds(settings: BatchSettings, recipe: Recipe) -> Iterator[_Fault]:
     repeats = settings.time_partitioned or settings.runs_per_prompt > 1
-    if not repeats or "seed" in recipe.columns or settings.allow_identical:
+    if not repeats or "seed" in recipe.effective_columns or settings.allow_identical:
         return
     each = "copy" if settings.runs_per_prompt > 1 else "night"
     message = (

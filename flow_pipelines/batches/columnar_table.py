@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flow_pipelines.batches.cells import plain_cell
@@ -10,6 +10,7 @@ from flow_pipelines.batches.prompt_table import (
     MAX_ROWS,
     PromptTable,
     header_problems,
+    is_blank,
     too_many_rows,
 )
 from flow_pipelines.batches.sources import raise_if_any
@@ -45,7 +46,7 @@ def read_parquet(name: str, content: bytes) -> PromptTable:
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         problem = Problem(f"cannot be read as Parquet: {error}", name)
         raise InvalidBatch(name, [problem]) from None
-    return _table(name, columns, cells)
+    return table_of_columns(name, columns, cells)
 
 
 def _size_faults(name: str, metadata: pq.FileMetaData) -> Iterator[Problem]:
@@ -68,20 +69,34 @@ def table_from_dataframe(name: str, df: pd.DataFrame) -> PromptTable:
 
     columns = [str(column) for column in df.columns]
     cells = [[present(cell) for cell in df.iloc[:, i].tolist()] for i in range(len(columns))]
-    return _table(name, columns, cells)
+    return table_of_columns(name, columns, cells)
 
 
-def _table(name: str, columns: Sequence[str], cells: Sequence[Sequence[Any]]) -> PromptTable:
+def table_of_columns(
+    name: str,
+    columns: Sequence[str],
+    cells: Sequence[Sequence[Any]],
+    *,
+    first: int = 1,
+    plain: Callable[[object], Value] = plain_cell,
+) -> PromptTable:
+    """Make a table of columns; blank rows count as nothing.
+
+    `first` is the place of the first row for people. `plain` makes a cell's value, or raises
+    ValueError, saying what is wrong with it. Raises: InvalidBatch.
+    """
     problems = header_problems(name, columns)
-    plain: list[list[Value]] = []
+    values_of: list[list[Value]] = []
     for column, values in zip(columns, cells, strict=True):
         done: list[Value] = []
         try:
-            done.extend(plain_cell(value) for value in values)
+            done.extend(plain(value) for value in values)
         except ValueError as fault:
             # One is enough: a column is mostly wrong as a whole.
-            problems.append(Problem(f"row {len(done) + 1} {fault}", name, None, column))
-        plain.append(done)
+            problems.append(Problem(f"row {first + len(done)} {fault}", name, None, column))
+        values_of.append(done)
     raise_if_any(name, problems)
-    rows = [dict(zip(columns, row, strict=True)) for row in zip(*plain, strict=True)]
-    return PromptTable(name, tuple(columns), rows)
+    every = enumerate(zip(*values_of, strict=True), first)
+    numbered = [(number, row) for number, row in every if not is_blank(row)]
+    rows = [dict(zip(columns, row, strict=True)) for _, row in numbered]
+    return PromptTable(name, tuple(columns), rows, numbers=tuple(i for i, _ in numbered))

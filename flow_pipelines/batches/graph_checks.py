@@ -27,6 +27,13 @@ def is_link(value: Any) -> bool:
     )
 
 
+def linked_nodes(graph: Mapping[str, Any]) -> frozenset[str]:
+    """Return the nodes that another node is plugged into."""
+    return frozenset(
+        value[0] for node in graph.values() for value in node["inputs"].values() if is_link(value)
+    )
+
+
 def graph_problems(name: str, text: str, graph: Any) -> list[Problem]:
     """Find everything that keeps `graph`, parsed from `text`, from being run through the API."""
     fault = _fault_of_the_whole(graph)
@@ -55,9 +62,7 @@ def _fault_of_the_whole(graph: Any) -> str | None:
 
 def _fault_of_the_end(graph: Mapping[str, Any]) -> str | None:
     """ComfyUI runs only what an output node needs, and refuses a graph without one."""
-    linked = {
-        value[0] for node in graph.values() for value in node["inputs"].values() if is_link(value)
-    }
+    linked = linked_nodes(graph)
     kinds = {node_id: node["class_type"] for node_id, node in graph.items()}
     if any(may_be_output(kind, ends=node_id not in linked) for node_id, kind in kinds.items()):
         return None

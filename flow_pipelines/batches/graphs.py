@@ -10,8 +10,8 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flow_pipelines.batches.graph_checks import graph_problems, is_link
-from flow_pipelines.batches.graph_nodes import bounds_of
+from flow_pipelines.batches.graph_checks import graph_problems, is_link, linked_nodes
+from flow_pipelines.batches.graph_nodes import bounds_of, may_be_output
 from flow_pipelines.batches.keys import stable_hash
 from flow_pipelines.batches.sources import JsonFault, exact_json, raise_if_any, text_of
 from flow_pipelines.model import ParameterSpec, ParameterType
@@ -63,6 +63,26 @@ def link_fields(graph: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(
         f"{node_id}::{field}" for node_id, field, value in _inputs(graph) if is_link(value)
     )
+
+
+def idle_nodes(graph: Mapping[str, Any]) -> frozenset[str]:
+    """Return the nodes that no output node depends on: ComfyUI does not run them.
+
+    A node that may be an output is taken for one.
+    """
+    linked = linked_nodes(graph)
+    waiting = [
+        node_id
+        for node_id, node in graph.items()
+        if may_be_output(node["class_type"], ends=node_id not in linked)
+    ]
+    used: set[str] = set()
+    while waiting:
+        node_id = waiting.pop()
+        if node_id not in used:
+            used.add(node_id)
+            waiting += [v[0] for v in graph[node_id]["inputs"].values() if is_link(v)]
+    return frozenset(graph.keys() - used)
 
 
 def split_parameter(name: str) -> tuple[str, str] | None:

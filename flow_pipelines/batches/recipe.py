@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from flow_pipelines.batches.cells import same_cell
-from flow_pipelines.batches.graphs import node_of
+from flow_pipelines.batches.graphs import idle_nodes, node_of
 from flow_pipelines.batches.keys import stable_hash
 from flow_pipelines.batches.pictures import (
     MEDIA,
@@ -19,9 +19,10 @@ from flow_pipelines.batches.pictures import (
     pictures_in,
     unread,
 )
+from flow_pipelines.batches.prompt_table import is_blank
 from flow_pipelines.batches.templates import Template, parse_parameter
 from flow_pipelines.batches.values import WrongType, check_bounds, typed_value
-from flow_pipelines.model import BatchSettings, ParameterSpec, PromptRow, Workflow
+from flow_pipelines.model import BatchSettings, ParameterSpec, PlannedRow, PromptRow, Workflow
 
 ALWAYS_THERE = frozenset({"prompt_id", "seed"})
 """Columns that a template may use whether or not the table has them."""
@@ -36,6 +37,12 @@ class Fault(NamedTuple):
     """The columns that the value came from."""
 
 
+def _empty(column: str) -> WrongType:
+    return WrongType(
+        f"uses an empty cell; fill it, or write empty_cells: [{column}] where nothing is meant"
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """A batch's parameters, ready to be rendered for any number of rows."""
@@ -48,6 +55,8 @@ class Recipe:
     specs: Mapping[str, ParameterSpec]
     graph: Mapping[str, Any]
     """The workflow's, for messages; empty where it is none of ours to see."""
+    may_be_empty: Collection[str] | None = ()
+    """Columns whose cells may be empty; None: every column."""
     look_up: LookUp = unread
     """Reads a picture that a row names; without it, none is looked at."""
 
@@ -60,6 +69,7 @@ class Recipe:
             parameters={n: parse_parameter(v) for n, v in settings.parameters.items()},
             specs={spec.name: spec for spec in workflow.parameters},
             graph=workflow.body.get("graph") or {},
+            may_be_empty=settings.empty_cells,
             look_up=look_up,
         )
 
@@ -67,6 +77,18 @@ class Recipe:
     def columns(self) -> frozenset[str]:
         """Return every column that some template uses."""
         return frozenset(c for template in self.parameters.values() for c in template.columns)
+
+    @cached_property
+    def idle(self) -> frozenset[str]:
+        """Return the parameters that no output depends on: they make no request another one."""
+        nodes = idle_nodes(self.graph)
+        return frozenset(n for n in self.parameters if nodes and n.rpartition("::")[0] in nodes)
+
+    @cached_property
+    def effective_columns(self) -> frozenset[str]:
+        """Return every column that reaches what the provider makes."""
+        templates = (t for name, t in self.parameters.items() if name not in self.idle)
+        return frozenset(column for template in templates for column in template.columns)
 
     def render(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
         """Return the typed parameters for one row's values, and what is wrong with them.
@@ -78,6 +100,10 @@ class Recipe:
         faults: list[Fault] = []
         for name, template in self.parameters.items():
             if not values.keys() >= set(template.columns):
+                continue
+            empty = [column for column in template.columns if self._is_missing(column, values)]
+            faults += [Fault(name, self._message(name, _empty(c)), (c,)) for c in empty]
+            if empty:
                 continue
             try:
                 rendered[name] = self._typed(name, template, values)
@@ -105,6 +131,17 @@ class Recipe:
     def request_hash(self, parameters: Mapping[str, Any]) -> str:
         """Hash a rendered request: what the provider gets to see, the seed included."""
         return stable_hash([self.version, dict(parameters)])
+
+    def effective_hash(self, row: PlannedRow) -> str:
+        """Hash what a planned request makes: two with the same hash are one request to a cache."""
+        if not self.idle:
+            return row.request_hash
+        return self.request_hash({n: v for n, v in row.parameters.items() if n not in self.idle})
+
+    def _is_missing(self, column: str, values: Mapping[str, Any]) -> bool:
+        if self.may_be_empty is None or column in self.may_be_empty:
+            return False
+        return column not in ALWAYS_THERE and is_blank([values[column]])
 
     def _typed(self, name: str, template: Template, values: Mapping[str, Any]) -> Any:
         value = template.render(values)

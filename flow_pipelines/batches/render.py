@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from flow_pipelines.batches.checks import at_parameters, check_parameters, did_you_mean
+from flow_pipelines.batches.checks import (
+    at_parameters,
+    check_parameters,
+    did_you_mean,
+    doubled_fault,
+)
 from flow_pipelines.batches.keys import seed_of, submission_key
 from flow_pipelines.batches.pictures import LookUp, unread
-from flow_pipelines.batches.prompt_table import PromptTable
+from flow_pipelines.batches.prompt_table import PROMPT, PromptTable
 from flow_pipelines.batches.recipe import ALWAYS_THERE, Fault, Recipe
 from flow_pipelines.batches.sources import raise_if_any
 from flow_pipelines.model import BatchSettings, Night, PlannedRow, PromptRow, Workflow
@@ -43,7 +48,8 @@ def render_rows(  # noqa: PLR0913 - what a request is made from, and the table f
 
     The same arguments give the same answer on every machine. `table` is where the rows came from:
     with it, problems name file and line. `cached_when_identical` (the provider's capability)
-    also refuses two equal requests in one night, unless the batch allows them. `look_up` reads the
+    also refuses equal requests of one row's copies, as those of two rows are everywhere, unless the
+    batch allows them. `look_up` reads the
     pictures that rows name; what it returns for one has to stay the same during a call.
     `faults_of_rows` were found when the rows were read, and are reported with those found here.
 
@@ -65,12 +71,13 @@ def render_rows(  # noqa: PLR0913 - what a request is made from, and the table f
             rendered.rows.append(replace(row, content_hash=content_hash))
             rendered.planned.extend(_hashed(draft, content_hash, recipe) for draft, _ in drafts)
     # A literal's faults are among those of the batch already.
-    problems += [*faults_of_rows, *_missing_columns(settings, recipe, table)] + [
+    problems += [*faults_of_rows, *_faults_of_columns(settings, recipe, table)] + [
         problem for problem in problems_of_rows if sound or problem not in problems
     ]
     raise_if_any(settings.name, problems)
-    if cached_when_identical and not settings.allow_identical:
-        raise_if_any(settings.name, list(_identical(rendered.planned, table)))
+    if not settings.allow_identical:
+        same = _identical(rendered.planned, recipe, table, copies_too=cached_when_identical)
+        raise_if_any(settings.name, list(same))
     return rendered
 
 
@@ -120,24 +127,49 @@ def _problems(
             yield from at_parameters(settings, [(fault.parameter, fault.message)])
 
 
-def _missing_columns(settings: BatchSettings, recipe: Recipe, table: PromptTable) -> list[Problem]:
+def _faults_of_columns(
+    settings: BatchSettings, recipe: Recipe, table: PromptTable
+) -> list[Problem]:
     faults: list[tuple[str | None, str]] = []
+    if not recipe.effective_columns and not settings.allow_identical:
+        message = (
+            f"no column of {table.name}, nor {{seed}}, reaches a parameter, so each row would send "
+            "the same request; write {prompt}, or another column's name, into one, or "
+            "allow_identical: true if it is meant"
+        )
+        faults.append((None, message))
+    there = {*table.columns, *ALWAYS_THERE}
+    there |= {PROMPT} if table.prompt_column in table.columns else set()
     for name, template in recipe.parameters.items():
+        doubled = doubled_fault(template, there)
+        if doubled and not doubled_fault(template, ALWAYS_THERE):  # that is known without a table
+            faults.append((name, f"{name} {doubled}"))
         for column in template.columns:
-            if column not in table.columns and column not in ALWAYS_THERE:
+            if column not in there:
                 message = f"{name} uses the column {column!r}, which {table.name} does not have"
                 faults.append((name, message + did_you_mean(column, table.columns)))
     return at_parameters(settings, faults)
 
 
-def _identical(planned: Sequence[PlannedRow], table: PromptTable) -> Iterator[Problem]:
+def _identical(
+    planned: Sequence[PlannedRow], recipe: Recipe, table: PromptTable, *, copies_too: bool
+) -> Iterator[Problem]:
+    """Yield a problem for each row whose request is another's; for copies, too, where they count.
+
+    Copies of one row at a provider without a cache are what `runs_per_prompt` asks for.
+    """
     first: dict[str, PlannedRow] = {}
     for row in planned:
-        other = first.setdefault(row.request_hash, row)
-        if other is not row:
-            yield table.problem(
-                row.row_number,
-                f"gives the same request as {table.place_of(other.row_number)}; the second answer "
-                "would come from a cache, possibly with no output. Use {seed} in parameters, or "
-                "allow_identical: true if it is meant",
-            )
+        other = first.setdefault(recipe.effective_hash(row), row)
+        if other is row or not (copies_too or other.row_number != row.row_number):
+            continue
+        why = (
+            "the second answer would come from a cache, possibly with no output"
+            if copies_too
+            else "the same would be bought twice"
+        )
+        yield table.problem(
+            row.row_number,
+            f"gives the same request as {table.place_of(other.row_number)}; {why}. Use {{seed}} in "
+            "parameters, or allow_identical: true if it is meant",
+        )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from flow_pipelines.batches.cells import cell_text, same_cell, shown
 from flow_pipelines.batches.keys import stable_hash
-from flow_pipelines.batches.prompt_table import PromptTable
+from flow_pipelines.batches.prompt_table import PROMPT, PromptTable
 from flow_pipelines.batches.sources import raise_if_any
 from flow_pipelines.batches.values import WrongType, seed_value
 from flow_pipelines.model import BatchSettings, Night, PromptRow, Value
@@ -24,7 +24,8 @@ def read_rows(
 ) -> tuple[list[PromptRow], list[Problem]]:
     """Assign each row its identity and its seed, and what people are shown of it.
 
-    Three columns are special: `prompt_id`, `seed` (an empty cell: derived) and `prompt`.
+    Three columns are special: `prompt_id`, `seed` (an empty cell: derived) and `prompt`, which may
+    be spelled `Prompt` as well.
     Without a `prompt_id` column a row is named by the hash of its cells (empty ones left out), so
     that it keeps its identity wherever it moves in the table. Rows that are alike are all bought,
     as each was written: the second is named `<hash>-2`, and so on. They cannot be told apart, so
@@ -58,10 +59,14 @@ class _RowReader:
         return PromptRow(
             prompt_id=self._explicit_id(number, values) if explicit else self._hash(values),
             row_number=number,
-            prompt=cell_text(values.get("prompt")),
+            prompt=cell_text(values.get(self._table.prompt_column)),
             seed=self._seed(number, values.get("seed")),
-            values=values,
+            values=self._with_prompt(values),
         )
+
+    def _with_prompt(self, values: Mapping[str, Value]) -> Mapping[str, Value]:
+        column = self._table.prompt_column
+        return values if column not in values else {**values, PROMPT: values[column]}
 
     def _hash(self, values: Mapping[str, Value]) -> str:
         # A new column that is empty in this row does not make it another row.

@@ -140,11 +140,25 @@ def _print(estimate: NightEstimate, *, has_ledger: bool) -> None:
     table.add_row("[bold]night[/]", escape(f"{estimate.night}, on {title}"))
     for name, text in _lines(estimate):
         table.add_row(name, escape(text))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    if estimate.first_requests:
+        console.print(_first_requests(estimate))
     if not has_ledger:
         click.echo("There is no ledger here: what was bought before is not known.")
     if estimate.refused:
         click.echo(f"Nothing would be sent: {estimate.refused}")
+
+
+def _first_requests(estimate: NightEstimate) -> Table:
+    table = Table(title="first requests, as they would be sent", title_justify="left")
+    for column in ("row", "parameter", "is sent", "instead of"):
+        table.add_column(column, overflow="fold")
+    for sent in estimate.first_requests:
+        row = f"{sent.prompt_id}.{sent.copy}"
+        parameter = f"{sent.parameter}, {sent.node}" if sent.node else sent.parameter
+        table.add_row(*(escape(text) for text in (row, parameter, sent.sent, sent.instead_of)))
+    return table
 
 
 def _lines(estimate: NightEstimate) -> Iterator[tuple[str, str]]:

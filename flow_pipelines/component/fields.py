@@ -1,8 +1,8 @@
 """Types of the fields of a `defs.yaml`; raw where a person's text must arrive as written."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import dagster as dg
 from dagster.components.resolved.core_models import (
@@ -14,6 +14,9 @@ from dagster.components.resolved.core_models import (
     resolve_partitions_def,
 )
 
+if TYPE_CHECKING:
+    from flow_pipelines.model import TableFormat
+
 
 class UpstreamTable(dg.Model):
     """A prompt table that an asset gives."""
@@ -22,8 +25,44 @@ class UpstreamTable(dg.Model):
     """Its key, parts separated by slashes."""
 
 
+class TableFile(dg.Model):
+    """A prompt table in a file, with what the file itself does not tell."""
+
+    path: str
+    """Relative to this file, or s3://; may contain {partition_key}."""
+    delimiter: str | None = None
+    """Between cells; default: told from the header line."""
+    encoding: str | None = None
+    """Default: utf-8."""
+    comment: str | None = None
+    """Lines that begin so are left out."""
+
+
+def table_of(
+    written: "str | UpstreamTable | TableFile",
+) -> "tuple[str | None, str | None, TableFormat]":
+    """Return the file, or else the asset, that a prompt table comes from, and its format."""
+    from flow_pipelines.model import TableFormat
+
+    if isinstance(written, UpstreamTable):
+        return None, written.asset, TableFormat()
+    if isinstance(written, str):
+        return written, None, TableFormat()
+    told = TableFormat(
+        delimiter=written.delimiter, encoding=written.encoding, comment=written.comment
+    )
+    return written.path, None, told
+
+
 def _raw(_context: dg.ResolutionContext, value: Any) -> Any:
     return value
+
+
+def columns_that_may_be_empty(written: str | Sequence[str]) -> Collection[str] | None:
+    """Return what `empty_cells` means for a batch's settings; None: every column may be."""
+    if isinstance(written, str):
+        return None if written == "allow" else ()
+    return tuple(written)
 
 
 def _amount(context: dg.ResolutionContext, value: Any) -> Decimal:
@@ -42,13 +81,15 @@ def _amount(context: dg.ResolutionContext, value: Any) -> Decimal:
 
 
 RawTable = Annotated[
-    str | UpstreamTable,
+    str | UpstreamTable | TableFile,
     dg.Resolver(
         _raw,
-        model_field_type=str | UpstreamTable,
+        model_field_type=str | UpstreamTable | TableFile,
         description=(
-            "Prompt table: .csv, .jsonl or .parquet, relative to this file or s3://; may contain "
-            "{partition_key}. Or {asset: some/key}. Taken as written."
+            "Prompt table: .csv, .tsv, .txt (a prompt a line), .jsonl, .parquet or .xlsx, relative "
+            "to this file or s3://; may contain {partition_key}, and end in .gz. Where the file "
+            "does not tell: {path, delimiter, encoding, comment}. Or {asset: some/key}. Taken as "
+            "written."
         ),
         examples=["prompts.csv", "s3://bucket/prompts/{partition_key}.jsonl"],
     ),
@@ -65,6 +106,19 @@ RawParameters = Annotated[
             "written, without Jinja."
         ),
         examples=[{"6::text": "{prompt}", "3::seed": "{seed}", "5::width": 768}],
+    ),
+]
+
+EmptyCells = Annotated[
+    Literal["refuse", "allow"] | Sequence[str],
+    dg.Resolver(
+        _raw,
+        model_field_type=Literal["refuse", "allow"] | list[str],
+        description=(
+            "Whether a parameter may use an empty cell: refuse, allow, or the columns that may be "
+            "empty."
+        ),
+        examples=["refuse", ["negative_prompt"]],
     ),
 ]
 

@@ -1,12 +1,13 @@
 """`PromptBatchComponent`: a prompt batch in YAML becomes Dagster definitions."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from flow_pipelines.component.fields import UpstreamTable
+from flow_pipelines.component.fields import columns_that_may_be_empty, table_of
 from flow_pipelines.component.location import Purchase
 from flow_pipelines.component.scaffolder import PromptBatchScaffolder
 from flow_pipelines.component.shared import BatchSource, WorkflowFields, written_in
@@ -46,14 +47,21 @@ class PromptBatchComponent(BatchSource, WorkflowFields, dg.Resolvable):
     def definitions_of(self, batch: "Batch") -> dg.Definitions:
         """Check a batch and build its definitions. Raises: InvalidBatch."""
         from flow_pipelines.assets import batch_assets, batch_checks, generation_job
+        from flow_pipelines.component.table_check import faults_of_table, is_validating, warn
         from flow_pipelines.component.validation import check_batch
+        from flow_pipelines.model.errors import InvalidBatch
 
-        check_batch(
+        workflow = check_batch(
             batch.settings,
             partitions_def=self.partitions_def,
             schedule=self.schedule,
             owners=self.owners,
         )
+        problems = faults_of_table(batch.settings, workflow)
+        if problems and is_validating():
+            raise InvalidBatch(self.name, problems)
+        if problems:
+            batch = replace(batch, table_faults=str(warn(batch.settings, problems)))
         self._built = (batch,)
         job = generation_job(batch)
         return dg.Definitions(
@@ -69,14 +77,16 @@ class PromptBatchComponent(BatchSource, WorkflowFields, dg.Resolvable):
         from flow_pipelines.model import BatchSettings
 
         folder, defs_file = written_in(path)
+        prompts, upstream, table_format = table_of(self.prompts)
         settings = BatchSettings(
             name=self.name,
             provider=self.provider,
             resource=self.resource or self.provider,
             workflow=self.workflow,
             base_dir=str(folder),
-            prompts=None if isinstance(self.prompts, UpstreamTable) else self.prompts,
-            prompts_asset=self.prompts.asset if isinstance(self.prompts, UpstreamTable) else None,
+            prompts=prompts,
+            prompts_asset=upstream,
+            table_format=table_format,
             parameters=self.parameters,
             defs_file=defs_file,
             time_partitioned=isinstance(self.partitions_def, dg.TimeWindowPartitionsDefinition),
@@ -86,6 +96,7 @@ class PromptBatchComponent(BatchSource, WorkflowFields, dg.Resolvable):
             run_timeout_seconds=self.run_timeout_seconds,
             inline_wait_seconds=self.inline_wait_seconds,
             allow_identical=self.allow_identical,
+            empty_cells=columns_that_may_be_empty(self.empty_cells),
             stop_after_failures=self.stop_after_failures,
         )
         return Batch(

@@ -43,7 +43,7 @@ attributes:
   name: {name}
   provider: {provider}
   workflow: {workflow}
-  prompts: {prompts}            # .csv, .jsonl or .parquet; also s3://…, or {{asset: some/key}}
+  prompts: {prompts}            # .csv, .xlsx, .jsonl, …; also s3://…, or {{asset: some/key}}
   parameters:                    # parameter of the workflow <- template over the table's columns
 {parameters}
   partitions_def: {{type: daily, start_date: "2026-11-01", timezone: UTC}}

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from flow_pipelines.component.fields import Amount, Partitions, RawParameters, RawTable
+from flow_pipelines.component.fields import (
+    Amount,
+    EmptyCells,
+    Partitions,
+    RawParameters,
+    RawTable,
+)
 from flow_pipelines.component.location import Location, Purchase, location_of
 
 if TYPE_CHECKING:
@@ -85,6 +91,7 @@ class BatchSource(dg.Component, dg.Model):
         ge=0,
         description="How long a run that includes `images` waits for provider runs.",
     )
+    empty_cells: EmptyCells = "refuse"
     stop_after_failures: int = Field(
         default=10,
         ge=1,

@@ -9,8 +9,9 @@ import dagster as dg
 
 from flow_pipelines.batches.checks import check_parameters
 from flow_pipelines.batches.positions import DefsPath, placed
-from flow_pipelines.model import BatchSettings
-from flow_pipelines.model.errors import ConfigurationError, InvalidBatch, Problem
+from flow_pipelines.batches.table_files import KINDS, kind_of
+from flow_pipelines.model import BatchSettings, TableFormat, Workflow
+from flow_pipelines.model.errors import ConfigurationError, InvalidBatch
 from flow_pipelines.provider import (
     ApiAnswer,
     ApiRequest,
@@ -23,7 +24,6 @@ from flow_pipelines.providers import profile, provider_names
 
 NAME = re.compile(r"[a-z0-9_]{1,63}")
 RESERVED = frozenset({"cost_report"})
-TABLES = (".csv", ".jsonl", ".parquet")
 Fault = tuple[DefsPath, str]
 """Path of keys below `attributes`, and what is wrong there."""
 
@@ -34,10 +34,10 @@ def check_batch(
     partitions_def: dg.PartitionsDefinition[str] | None,
     schedule: str | None,
     owners: Sequence[str] = (),
-) -> None:
+) -> Workflow | None:
     """Check all that needs neither network nor prompt table. Spends nothing, reads local files.
 
-    Raises: InvalidBatch with every problem at once.
+    Return the workflow, where it is a file here. Raises: InvalidBatch with every problem at once.
     """
     faults = [
         *name_faults(settings.name),
@@ -48,10 +48,15 @@ def check_batch(
         *_owners_faults(owners),
     ]
     problems = placed(settings, faults)
+    workflow: Workflow | None = None
     if settings.provider in provider_names():
-        problems += _workflow_problems(settings, profile(settings.provider))
+        try:
+            workflow = _local_workflow(settings, profile(settings.provider))
+        except InvalidBatch as error:
+            problems += error.problems
     if problems:
         raise InvalidBatch(settings.name, problems)
+    return workflow
 
 
 def name_faults(name: str) -> Iterator[Fault]:
@@ -97,12 +102,25 @@ def _prompts_faults(settings: BatchSettings) -> Iterator[Fault]:
         if not all(re.fullmatch(r"[A-Za-z0-9_]+", part) for part in key.split("/")):
             yield ("prompts", "asset"), f"{key!r} is no asset key such as marketing/captions"
         return
-    if not settings.prompts.lower().endswith(TABLES):
-        yield ("prompts",), f"{settings.prompts!r} is no {', '.join(TABLES)} file"
+    yield from _format_faults(settings.table_format)
+    if kind_of(settings.prompts) is None:
+        yield ("prompts",), f"{settings.prompts!r} is no {', '.join(KINDS)} file"
     elif _is_local(settings.prompts) and "{partition_key}" not in settings.prompts:
         path = Path(settings.base_dir) / settings.prompts
         if not path.is_file():
             yield ("prompts",), f"{settings.prompts} does not exist beside this file"
+
+
+def _format_faults(written: TableFormat) -> Iterator[Fault]:
+    delimiter = written.delimiter
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        yield ("prompts", "delimiter"), f"{delimiter!r} is not one character between cells"
+    if written.comment is not None and not written.comment.strip():
+        yield ("prompts", "comment"), "every line begins so; give a text such as '#'"
+    try:
+        "".encode(written.encoding or "utf-8")
+    except LookupError:
+        yield ("prompts", "encoding"), f"{written.encoding!r} is no encoding such as cp1252"
 
 
 def _amounts_faults(settings: BatchSettings) -> Iterator[Fault]:
@@ -120,19 +138,31 @@ def _owners_faults(owners: Sequence[str]) -> Iterator[Fault]:
             yield ("owners",), f"{owner!r} is neither an e-mail address nor team:name"
 
 
-def _workflow_problems(settings: BatchSettings, provider: ProviderProfile) -> Sequence[Problem]:
-    """Read a workflow that is a file here; others are read when the batch runs."""
-    if not provider.capabilities.workflow_is_file or not _is_local(settings.workflow):
-        return []
-    try:
-        workflow = _offline(provider).read_workflow(settings.workflow, _reader(settings))
-    except InvalidBatch as error:
-        return error.problems
-    except ConfigurationError as error:
-        return placed(settings, [(("workflow",), str(error))])
-    return check_parameters(
-        settings, workflow, cached_when_identical=provider.capabilities.cached_when_identical
+def _local_workflow(settings: BatchSettings, provider: ProviderProfile) -> Workflow | None:
+    """Read a workflow that is a file here; others are read when the batch runs.
+
+    Check the parameters against it, or as far as they can be without it. Raises: InvalidBatch.
+    """
+    workflow: Workflow | None = None
+    if provider.capabilities.workflow_is_file and _is_local(settings.workflow):
+        try:
+            workflow = _offline(provider).read_workflow(settings.workflow, _reader(settings))
+        except ConfigurationError as error:
+            problem = placed(settings, [(("workflow",), str(error))])
+            raise InvalidBatch(settings.name, problem) from None
+    problems = check_parameters(
+        settings,
+        workflow or unknown_workflow(settings),
+        cached_when_identical=provider.capabilities.cached_when_identical,
     )
+    if problems:
+        raise InvalidBatch(settings.name, problems)
+    return workflow
+
+
+def unknown_workflow(settings: BatchSettings) -> Workflow:
+    """Stand in for a workflow that only the provider knows: it takes any parameter."""
+    return Workflow(reference=settings.workflow, version="", body={}, closed=False)
 
 
 def _offline(provider: ProviderProfile) -> Provider:

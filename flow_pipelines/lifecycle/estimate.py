@@ -8,6 +8,7 @@ from decimal import Decimal
 from statistics import median
 from typing import Literal
 
+from flow_pipelines.batches.first_requests import SentInput, first_inputs
 from flow_pipelines.clock import Clock
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.lifecycle.plan import RenderedNight, night_plan
@@ -71,6 +72,8 @@ class NightEstimate:
     budgets: Sequence[BudgetCut]
     refused: str | None
     """Why nothing at all would be sent."""
+    first_requests: Sequence[SentInput]
+    """The inputs of the table's first requests."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +127,7 @@ def estimate_night(
         past_runs=len(past),
         budgets=budgets,
         refused=refused,
+        first_requests=list(first_inputs(rendered.workflow, rendered.planned)),
     )
 
 

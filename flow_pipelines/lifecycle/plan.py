@@ -193,7 +193,7 @@ def _table(
     reference = settings.prompts.replace("{partition_key}", night.partition_key)
     if reference != settings.prompts and ".." in night.partition_key.split("/"):
         raise ConfigurationError(f"{night}: no prompt table is looked for at {reference!r}")
-    return read_table(reference, read_source(settings, reference, ports))
+    return read_table(reference, read_source(settings, reference, ports), settings.table_format)
 
 
 def regenerate(

@@ -24,6 +24,7 @@ from flow_pipelines.model.submission import (
     PromptRow,
     Regeneration,
     Submission,
+    TableFormat,
     Value,
 )
 from flow_pipelines.model.workflow import ParameterSpec, ParameterType, Workflow
@@ -54,6 +55,7 @@ __all__ = [
     "StoredFacts",
     "Submission",
     "SubmissionState",
+    "TableFormat",
     "Value",
     "Workflow",
 ]

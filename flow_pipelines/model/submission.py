@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -20,6 +20,18 @@ UNPARTITIONED = "all"
 """Partition key of a batch without partitions."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableFormat:
+    """What a person says of a prompt table's file, where the file itself does not tell."""
+
+    delimiter: str | None = None
+    """Between the cells of a line; None: told from the header line."""
+    encoding: str | None = None
+    """None: UTF-8."""
+    comment: str | None = None
+    """Lines that begin so count as blank; None: no line does."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BatchSettings:
     """A prompt batch as `defs.yaml` gives it, without anything of Dagster."""
@@ -34,6 +46,7 @@ class BatchSettings:
     prompts: str | None = None
     """Prompt table: file relative to `base_dir` or s3:// URI, may hold `{partition_key}`;
     None: the table comes from an upstream asset."""
+    table_format: TableFormat = TableFormat()
     prompts_asset: str | None = None
     """Key of the upstream asset, slash separated."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -55,6 +68,8 @@ class BatchSettings:
     run_timeout_seconds: float = 3600.0
     inline_wait_seconds: float = 600.0
     allow_identical: bool = False
+    empty_cells: Collection[str] | None = ()
+    """Columns whose cells may be empty where a template uses them; None: every column."""
     stop_after_failures: int = 10
     """When the first so many ended provider runs all failed, nothing more is sent."""
 

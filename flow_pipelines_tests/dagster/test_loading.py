@@ -17,6 +17,7 @@ import flow_pipelines.defs
 from flow_pipelines import PromptBatchComponent, default_resources
 from flow_pipelines.assets import columns
 from flow_pipelines.definitions import defs as own_definitions
+from flow_pipelines.model import TableFormat
 from flow_pipelines.model.errors import InvalidBatch
 from flow_pipelines.providers import provider_names
 from flow_pipelines.reports.comparison import COMPARISON_SCHEMA
@@ -145,6 +146,25 @@ def test_prompts_and_parameters_arrive_as_they_are_written() -> None:
     assert str(component.budget_usd) == "0.1"
 
 
+def test_a_table_in_long_form_and_what_may_be_empty_reach_the_batch(tmp_path: Path) -> None:
+    written = """\
+        name: harbor
+        provider: floyo
+        workflow: graph.json
+        prompts: {path: "{partition_key}.csv", delimiter: ";", encoding: cp1252, comment: "#"}
+        empty_cells: [negative_prompt]
+        """
+    settings = PromptBatchComponent.resolve_from_yaml(written).batch(tmp_path).settings
+    assert settings.prompts == "{partition_key}.csv"
+    told = TableFormat(delimiter=";", encoding="cp1252", comment="#")
+    assert settings.table_format == told
+    assert settings.empty_cells == ("negative_prompt",)
+    for word, means in {"allow": None, "refuse": ()}.items():
+        text = written.replace("[negative_prompt]", word)
+        settings = PromptBatchComponent.resolve_from_yaml(text).batch(tmp_path).settings
+        assert settings.empty_cells == means
+
+
 WRONG = {
     "a name with a hyphen": ("name: harbor", "name: har-bor", r":3:3: 'har-bor' is no name"),
     "a provider's name": ("name: harbor", "name: floyo", r":3:3: 'floyo' is a provider's name"),
@@ -184,6 +204,36 @@ WRONG = {
         "price_usd_per_run: 0.02",
         "owners: [ana]",
         r":11:3: 'ana' is neither an e-mail address nor team:name",
+    ),
+    "a separator of two characters": (
+        "prompts: prompts.csv",
+        'prompts: {path: prompts.csv, delimiter: "||"}',
+        r":6:\d+: '\|\|' is not one character between cells",
+    ),
+    "an encoding that is none": (
+        "prompts: prompts.csv",
+        "prompts: {path: prompts.csv, encoding: cp9999}",
+        r":6:\d+: 'cp9999' is no encoding such as cp1252",
+    ),
+    "a comment that is every line's": (
+        "prompts: prompts.csv",
+        'prompts: {path: prompts.csv, comment: ""}',
+        r":6:\d+: every line begins so",
+    ),
+    "a missing prompt table in long form": (
+        "prompts: prompts.csv",
+        "prompts: {path: other.csv}",
+        r"defs\.yaml:6:\d+: other\.csv does not exist",
+    ),
+    "braces that are no column": (
+        "{prompt}",
+        "{prompt:.10}",
+        r":8:5: text::text has '\{prompt:\.10\}'.*write \{prompt\}",
+    ),
+    "a seed in doubled braces": (
+        "{prompt}",
+        "{prompt} {{ seed }}",
+        r":8:5: text::text has 'seed' in doubled braces",
     ),
     "a field that does not exist": ("price_usd_per_run:", "price_usd_per_rum:", r"defs.yaml:11"),
 }

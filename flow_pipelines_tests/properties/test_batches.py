@@ -77,9 +77,9 @@ def test_a_template_renders_the_parts_that_it_was_written_from(
 
 @patient
 @given(st.text(alphabet="{} .:!ab0", max_size=30))
-def test_a_brace_that_is_no_column_and_no_pair_survives(text: str) -> None:
-    if not re.search(r"\{\{|\}\}|\{[ab][ab0]*\}", text):
-        assert Template.parse(text).render({}) == text
+def test_a_brace_that_is_no_column_and_no_pair_is_a_fault(text: str) -> None:
+    odd = re.sub(r"\{\{|\}\}|\{ *[ab0][ab0 ]*\}", "", text)
+    assert (Template.parse(text).fault is not None) == ("{" in odd or "}" in odd)
 
 
 @patient
@@ -150,8 +150,9 @@ def test_a_csv_gives_back_every_cell_and_the_line_of_every_row(
         writer.writerow(row)
     content = (b"\xef\xbb\xbf" if mark else b"") + sink.getvalue().encode()
     table = read_table("p.csv", content)
-    assert [list(row.values()) for row in table.rows] == rows
-    assert table.lines == tuple(lines[1:])
+    filled = [number for number, row in enumerate(rows) if "".join(row).strip()]
+    assert [list(row.values()) for row in table.rows] == [rows[number] for number in filled]
+    assert table.lines == tuple(lines[number + 1] for number in filled)
 
 
 @patient
@@ -159,7 +160,8 @@ def test_a_csv_gives_back_every_cell_and_the_line_of_every_row(
 def test_jsonl_gives_back_every_value_with_its_type(rows: list[dict[str, Any]]) -> None:
     content = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode()
     table = read_table("p.jsonl", content)
-    for row, read in zip(rows, table.rows, strict=True):
+    filled = [row for row in rows if any(str(v).strip() for v in row.values() if v is not None)]
+    for row, read in zip(filled, table.rows, strict=True):
         assert {name: repr(value) for name, value in row.items()} == {
             name: repr(read[name]) for name in row
         }

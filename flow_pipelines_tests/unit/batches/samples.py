@@ -20,7 +20,14 @@ def graph() -> dict[str, Any]:
     return {
         "3": {
             "class_type": "KSampler",
-            "inputs": {"seed": 5, "cfg": 8, "denoise": 0.5, "tiled": False, "model": ["4", 0]},
+            "inputs": {
+                "seed": 5,
+                "cfg": 8,
+                "denoise": 0.5,
+                "tiled": False,
+                "model": ["4", 0],
+                "positive": ["6:1", 0],
+            },
             "_meta": {"title": "Sampler"},
         },
         "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "m.safetensors"}},

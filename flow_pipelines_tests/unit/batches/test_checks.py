@@ -89,7 +89,7 @@ def test_a_batch_that_would_buy_no_copy_is_refused() -> None:
 
 @pytest.mark.parametrize("changes", [{"time_partitioned": True}, {"runs_per_prompt": 2}])
 def test_repeating_without_a_seed_is_refused_where_repeats_come_from_a_cache(changes: Any) -> None:
-    unseeded = batch(parameters={"6:1::text": "{prompt} {{seed}}"}, **changes)
+    unseeded = batch(parameters={"6:1::text": "{prompt} {{seeds}}"}, **changes)
     (problem,) = check_parameters(unseeded, workflow(), cached_when_identical=True)
     assert "{seed}" in problem.message
     assert check_parameters(unseeded, workflow()) == []

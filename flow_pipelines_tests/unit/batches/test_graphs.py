@@ -33,7 +33,7 @@ def test_every_literal_input_is_a_parameter_typed_by_its_literal() -> None:
         "4::ckpt_name": ("text", "m.safetensors", False),
         "6:1::text": ("text", "a tree", False),
     }
-    assert link_fields(graph()) == {"3::model", "6:1::clip", "9::images"}
+    assert link_fields(graph()) == {"3::model", "3::positive", "6:1::clip", "9::images"}
 
 
 @pytest.mark.parametrize("field", ["seed", "noise_seed", "rand_seed"])

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from flow_pipelines.batches.keys import derive_seed, submission_key
+from flow_pipelines.batches.keys import derive_seed, stable_hash, submission_key
 from flow_pipelines.batches.prompt_table import PromptTable
 from flow_pipelines.batches.render import RenderedRows, render_rows
 from flow_pipelines.model import BatchSettings, Night, ParameterSpec, Workflow
@@ -153,7 +153,10 @@ def test_every_fault_of_every_row_is_told_at_once_with_line_and_column() -> None
     number, node = "a whole or decimal number", "node 3 (KSampler)"
     assert _problems(batch(parameters=parameters, runs_per_prompt=2), prompts) == [
         f"prompts.csv:2, column 'cfg': 3::cfg has to be {number}, not 'x', in {node}",
-        f"prompts.csv:4, column 'cfg': 3::cfg is empty, but has to be {number}, in {node}",
+        (
+            "prompts.csv:4, column 'cfg': 3::cfg uses an empty cell; fill it, or write "
+            f"empty_cells: [cfg] where nothing is meant, in {node}"
+        ),
     ]
 
 
@@ -184,19 +187,59 @@ def test_a_value_of_several_columns_is_told_with_its_row_where_there_are_no_line
     assert problem == f"captions: row 2: {message}"
 
 
-def test_an_empty_cell_is_text_for_a_text_and_a_fault_for_what_is_required() -> None:
-    spec = ParameterSpec(name="t", type="text")
-    required = ParameterSpec(name="t", type="text", required=True)
-    settings = batch(parameters={"t": "{style}"})
-    rows = table("prompt,style\ncat,\n")
-    assert _render(settings, rows, technique(spec)).planned[0].parameters == {"t": ""}
-    (problem,) = _problems(settings, rows, technique(required))
+@pytest.mark.case(
+    "a row without a prompt, and one of blanks, were bought: the cell was empty",
+    "an empty cell that a parameter uses is an error, unless empty_cells allows it",
+)
+@pytest.mark.parametrize("cell", ["", "  ", "\t"])
+def test_an_empty_cell_is_a_fault_unless_it_is_allowed(cell: str) -> None:
+    flow = technique(ParameterSpec(name="t", type="text"), ParameterSpec(name="n", type="text"))
+    rows = table(f"prompt,style,negative_prompt,unused\ncat,{cell},{cell},\n")
+    written: dict[str, Any] = {"parameters": {"t": "{style}, {prompt}", "n": "{negative_prompt}"}}
+    assert [problem.partition(";")[0] for problem in _problems(batch(**written), rows, flow)] == [
+        "prompts.csv:2, column 'style': t uses an empty cell",
+        "prompts.csv:2, column 'negative_prompt': n uses an empty cell",
+    ]
+    (problem,) = _problems(batch(**written, empty_cells=["negative_prompt"]), rows, flow)
+    assert "column 'style'" in problem
+    for allowed in (None, ("style", "negative_prompt")):
+        (planned,) = _render(batch(**written, empty_cells=allowed), rows, flow).planned
+        assert planned.parameters == {"t": f"{cell}, cat", "n": cell}
+
+
+def test_an_allowed_empty_cell_is_still_a_fault_where_the_workflow_needs_a_value() -> None:
+    settings = batch(parameters={"t": "{style}"}, empty_cells=None)
+    flow = technique(ParameterSpec(name="t", type="text", required=True))
+    (problem,) = _problems(settings, table("prompt,style\ncat,\n"), flow)
     assert "t is empty" in problem
 
 
+def test_an_empty_cell_of_seed_is_a_derived_seed() -> None:
+    planned = _render(batch(), table("prompt,seed\ncat,\ndog, \n")).planned
+    assert [type(row.seed) for row in planned] == [int, int]
+
+
+@pytest.mark.case(
+    "a column Prompt was not the prompt: galleries showed nothing, and {prompt} was no column",
+    "Prompt in any case is the prompt; ids of rows stay as they were",
+)
+@pytest.mark.parametrize("column", ["Prompt", "PROMPT"])
+def test_prompt_in_any_case_is_the_prompt_and_renames_no_row(column: str) -> None:
+    for template in ("{prompt}", f"{{{column}}}"):
+        settings = batch(parameters={"6:1::text": template})
+        (planned,) = _render(settings, table(f"{column}\ncat\n")).planned
+        assert (planned.prompt, planned.parameters["6:1::text"]) == ("cat", "cat")
+        assert planned.prompt_id == stable_hash(["row", {column: "cat"}])[:16]
+
+
+def test_prompt_itself_comes_before_other_spellings() -> None:
+    (planned,) = _render(batch(), table("Prompt,prompt\ncat,dog\n")).planned
+    assert (planned.prompt, planned.parameters["6:1::text"]) == ("dog", "dog")
+
+
 def test_a_missing_value_is_never_sent_to_a_parameter_of_unknown_type() -> None:
-    settings = batch(parameters={"n": "{n}"})
-    rows = table('{"n": null}\n{"n": 1}\n', "p.jsonl")
+    settings = batch(parameters={"n": "{n}"}, empty_cells=None)
+    rows = table('{"n": null, "prompt": "a"}\n{"n": 1}\n', "p.jsonl")
     (problem,) = _problems(settings, rows, technique(closed=False))
     assert problem == "p.jsonl:1, column 'n': n is empty"
 
@@ -208,12 +251,66 @@ def test_rows_can_be_rendered_without_their_table() -> None:
         render_rows(settings, workflow(), rows, NIGHT, 0)
 
 
-def test_two_equal_requests_are_refused_where_the_second_comes_from_a_cache() -> None:
-    settings = batch(parameters={"6:1::text": "{prompt}"})
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize("also", [{}, {"8::seed": "{seed}"}])  # nothing depends on node 8
+@pytest.mark.case(
+    "rows that send the same request were bought at FLORA one after the other; a {seed} in a node "
+    "that no output depends on hid it",
+    "two rows with the same request are refused with their numbers, unless allow_identical",
+)
+def test_two_rows_with_the_same_request_are_refused(cached: bool, also: dict[str, str]) -> None:
+    nodes = graph() | {"8": {"class_type": "KSampler", "inputs": {"seed": 1, "model": ["4", 0]}}}
+    settings = batch(parameters={"6:1::text": "{prompt}", **also})
     prompts = table("prompt_id,prompt\na,cat\nb,dog\nc,cat\n")
-    (problem,) = _problems(settings, prompts, cached_when_identical=True)
+    (problem,) = _problems(settings, prompts, workflow(nodes), cached_when_identical=cached)
     assert problem.startswith("prompts.csv:4: gives the same request as line 2")
-    assert len(_render(settings, prompts).planned) == 3
     allowed = batch(parameters=settings.parameters, allow_identical=True)
-    assert len(_render(allowed, prompts, cached_when_identical=True).planned) == 3
+    planned = _render(allowed, prompts, workflow(nodes), cached_when_identical=cached).planned
+    assert len(planned) == 3
     assert len(_render(batch(), prompts, cached_when_identical=True).planned) == 3
+
+
+def test_copies_of_one_row_are_meant_where_no_cache_answers() -> None:
+    settings = batch(parameters={"6:1::text": "{prompt}"}, runs_per_prompt=2)
+    assert len(_render(settings, table("prompt\ncat\n")).planned) == 2
+
+
+@pytest.mark.case(
+    "no column of the table reached a parameter: every row bought the same picture",
+    "a table of which no column, nor {seed}, reaches a parameter is refused",
+)
+@pytest.mark.parametrize("parameters", [{}, {"6:1::text": "a cat"}, {"8::seed": "{seed}"}])
+def test_a_table_that_reaches_no_parameter_is_refused(parameters: dict[str, str]) -> None:
+    nodes = graph() | {"8": {"class_type": "KSampler", "inputs": {"seed": 1, "model": ["4", 0]}}}
+    prompts = table("prompt\ncat\n")
+    (problem,) = _problems(batch(parameters=parameters), prompts, workflow(nodes))
+    assert "no column of prompts.csv" in problem
+    meant = batch(parameters=parameters, allow_identical=True)
+    assert len(_render(meant, prompts, workflow(nodes)).planned) == 1
+
+
+@pytest.mark.case(
+    "`{{ prompt }}`, as Dagster writes values in YAML, was sent as text: every row bought that",
+    "doubled braces around a column's name are refused, with how to write either meaning",
+)
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("{{ prompt }}", "prompt"),
+        ("a {{prompt}}, {seed}", "prompt"),
+        ("{{negative prompt}}", "negative prompt"),
+        ("{prompt} {{ seed }}", "seed"),
+    ],
+)
+def test_doubled_braces_around_a_columns_name_are_refused(text: str, name: str) -> None:
+    prompts = table("prompt,negative prompt\ncat,blurry\n")
+    problems = _problems(batch(parameters={"6:1::text": text, "3::cfg": "{seed}"}), prompts)
+    (told,) = [problem for problem in problems if "doubled" in problem]
+    assert f"for its value write {{{name}}}" in told
+    assert "put it into a cell" in told
+
+
+def test_doubled_braces_around_what_is_no_column_are_text() -> None:
+    settings = batch(parameters={"6:1::text": "{{red|blue}} {prompt} {{{prompt}}} {{{{prompt}}}}"})
+    (planned,) = _render(settings, table("prompt\ncat\n")).planned
+    assert planned.parameters["6:1::text"] == "{red|blue} cat {cat} {{prompt}}"

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
+from flow_pipelines.batches.columnar_table import table_from_dataframe
 from flow_pipelines.batches.prompt_table import PromptTable
 from flow_pipelines.batches.tables import read_table
 from flow_pipelines.model.errors import InvalidBatch, Problem
@@ -85,8 +87,10 @@ def test_a_cell_beyond_all_bounds_is_refused() -> None:
         (b"a,,c", "column 2 has no name"),
         (b"a,b,a", "two columns are named 'a'"),
         (b"a, a", "two columns are named 'a'"),
-        (b"prompt;seed", "is separated by semicolons; use commas"),
-        (b"prompt\tseed", "is separated by tabs; use commas"),
+        (
+            b"prompt|seed",
+            "is separated by bars; write prompts: {path: p.csv, delimiter: '|'}",
+        ),
     ],
 )
 def test_a_header_that_cannot_be_used_is_told(header: bytes, message: str) -> None:
@@ -152,5 +156,46 @@ def test_every_faulty_line_of_jsonl_is_told() -> None:
 
 
 def test_a_file_of_another_kind_is_refused_with_the_kinds_there_are() -> None:
-    (problem,) = _problems("prompts.xlsx", b"")
-    assert ".csv, .jsonl, .parquet" in problem.message
+    for name in ("prompts.xls", "prompts.xlsx.zip", "prompts", "csv", "prompts.gz"):
+        (problem,) = _problems(name, b"prompt\ncat\n")
+        assert ".csv, .tsv, .txt, .jsonl, .parquet, .xlsx" in problem.message
+
+
+@pytest.mark.case(
+    "a row of commas, as spreadsheets leave them below a table, was bought without a prompt",
+    "a row with only empty cells counts as a blank line",
+)
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("p.csv", "prompt,n\n,\ncat,1\n , \n\ndog,2\n,,\n"),
+        ("p.jsonl", '{"prompt": " "}\n\n{"prompt": "cat", "n": 1}\n{}\n{}\n{"prompt": "dog"}\n'),
+    ],
+)
+def test_rows_with_only_empty_cells_are_blank_lines(name: str, text: str) -> None:
+    read = read_table(name, text.encode())
+    assert [row["prompt"] for row in read.rows] == ["cat", "dog"]
+    assert [read.place_of(number) for number in range(2)] == ["line 3", "line 6"]
+
+
+def test_blank_rows_of_a_dataframe_count_as_nothing_and_places_stay() -> None:
+    frame = pd.DataFrame({"prompt": [None, "cat", " ", "dog"], "n": [None, 1, None, None]})
+    read = table_from_dataframe("up/stream", frame)
+    assert [row["prompt"] for row in read.rows] == ["cat", "dog"]
+    assert [read.place_of(number) for number in range(2)] == ["row 2", "row 4"]
+
+
+@pytest.mark.case(
+    "a column Seed or Prompt_ID was ignored: every night drew other seeds, under other ids",
+    "these columns in another case are an error with the fix",
+)
+@pytest.mark.parametrize(("column", "meant"), [("Seed", "seed"), ("PROMPT_ID", "prompt_id")])
+def test_seed_and_prompt_id_in_another_case_are_an_error(column: str, meant: str) -> None:
+    with pytest.raises(InvalidBatch, match=f"the column '{column}' is not '{meant}': write"):
+        read_table("p.csv", f"prompt,{column}\ncat,1\n".encode())
+
+
+def test_two_spellings_of_prompt_are_an_error_unless_one_is_prompt() -> None:
+    with pytest.raises(InvalidBatch, match="could both be the prompt"):
+        read_table("p.csv", b"Prompt,PROMPT\na,b\n")
+    assert read_table("p.csv", b"Prompt,prompt\na,b\n").prompt_column == "prompt"

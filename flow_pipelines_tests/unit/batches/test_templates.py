@@ -7,6 +7,7 @@ import pytest
 from flow_pipelines.batches.templates import Template, parse_parameter
 
 VALUES = {"prompt": "a cat", "n": 7, "flag": True, "nothing": None, "x": 0.5, "größe": "M"}
+VALUES |= {"a b": "two words", "neg-prompt": "blurry", "2nd": "second"}
 
 
 @pytest.mark.parametrize(
@@ -20,22 +21,48 @@ VALUES = {"prompt": "a cat", "n": 7, "flag": True, "nothing": None, "x": 0.5, "g
         ("{{prompt}}", "{prompt}"),
         ("{{{prompt}}}", "{a cat}"),
         ("{{{{", "{{"),
-        ("{prompt}}", "a cat}"),
-        ("{{prompt}", "{prompt}"),
-        ("{", "{"),
-        ("}{", "}{"),
-        ("{}", "{}"),
-        ("{0}", "{0}"),
-        ("{a b}", "{a b}"),
-        ("{prompt.upper}", "{prompt.upper}"),
-        ("{prompt!r:>9}", "{prompt!r:>9}"),
-        ("{ prompt }", "{ prompt }"),
-        ('{"a": {"b": 1} }', '{"a": {"b": 1} }'),
-        ("{%prompt%} %s $prompt", "{%prompt%} %s $prompt"),
+        ("{ prompt }", "a cat"),
+        ("{a b} {\ta b }", "two words two words"),
+        ("{neg-prompt} {2nd}", "blurry second"),
+        ('{{"a": {{"b": {n}}}}}', '{"a": {"b": 7}}'),
+        ("%prompt% %s $prompt", "%prompt% %s $prompt"),
     ],
 )
 def test_a_template_renders_by_its_grammar(text: str, rendered: str) -> None:
     assert Template.parse(text).render(VALUES) == rendered
+
+
+@pytest.mark.case(
+    "`{prompt:.10}`, `{prompt` and `{ prompt }` were sent as they stand, and bought",
+    "blanks around a name mean nothing; any other brace is an error with the fix",
+)
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{prompt:.10}", "write {prompt}, for the text itself double the braces: '{{prompt:.10}}'"),
+        ("{prompt.upper}", "write {prompt}, for the text"),
+        ("{prompt!r:>9}", "write {prompt}, for the text"),
+        ("{prompt['a']}", "write {prompt}, for the text"),
+        ("{red|blue}", "double the braces: '{{red|blue}}'"),
+        ("{%prompt%}", "only the name of a column"),
+        ("{}", "only the name of a column"),
+        ("{ }", "only the name of a column"),
+        ('{"a": 1}', "double the braces"),
+        ("a {prompt", "has a single { at character 3: a column is written {name}"),
+        ("{prompt}}", "a brace that is part of the text }}"),
+        ("{{prompt}", "has a single } at character 9"),
+        ("{", "has a single {"),
+        ("}{", "has a single }"),
+    ],
+)
+def test_any_other_brace_is_a_fault_with_the_fix(text: str, told: str) -> None:
+    assert told in (Template.parse(text).fault or "")
+    assert parse_parameter({"file": text}).fault == Template.parse(text).fault
+
+
+@pytest.mark.parametrize("text", ["{prompt}", "{{a}}", "{ a b }", "{{{a}}}", "}}{{", "x"])
+def test_what_is_written_by_the_grammar_has_no_fault(text: str) -> None:
+    assert Template.parse(text).fault is None
 
 
 @pytest.mark.parametrize(("name", "value"), list(VALUES.items()))
