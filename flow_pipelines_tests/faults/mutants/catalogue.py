@@ -14,6 +14,7 @@ from flow_pipelines_tests.faults.mutants.proofs import PROOFS
 from flow_pipelines_tests.faults.mutants.pruning import PRUNING
 from flow_pipelines_tests.faults.mutants.shared_faults import SHARED_FAULTS
 from flow_pipelines_tests.faults.mutants.stored_files import STORED_FILES
+from flow_pipelines_tests.faults.mutants.tables import TABLES
 
 INTENT = "Intent before the POST"
 LEASE = "One submitter at a time"
@@ -391,4 +392,5 @@ MUTANTS = (
     *EDGES,
     *FILES,
     *SHARED_FAULTS,
+    *TABLES,
 )
