@@ -47,9 +47,10 @@ class PromptBatchComponent(BatchSource, WorkflowFields, dg.Resolvable):
     def definitions_of(self, batch: "Batch") -> dg.Definitions:
         """Check a batch and build its definitions. Raises: InvalidBatch."""
         from flow_pipelines.assets import batch_assets, batch_checks, generation_job
-        from flow_pipelines.component.table_check import faults_of_table, is_validating, warn
+        from flow_pipelines.component.table_check import faults_of_table, warn
         from flow_pipelines.component.validation import check_batch
         from flow_pipelines.model.errors import InvalidBatch
+        from flow_pipelines.resources.environment import is_validating
 
         workflow = check_batch(
             batch.settings,

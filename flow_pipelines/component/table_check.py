@@ -19,9 +19,8 @@ from flow_pipelines.component.validation import unknown_workflow
 from flow_pipelines.model import BatchSettings, Night, Workflow
 from flow_pipelines.model.errors import ConfigurationError, InvalidBatch, Problem
 from flow_pipelines.providers import profile
+from flow_pipelines.resources.environment import is_validating
 
-VALIDATING = "DAGSTER_IS_DEFS_VALIDATION_CLI"
-"""Set by `dg check defs` and `dagster definitions validate`."""
 MOST_ROWS = 1000
 _MOST_BYTES = 4 * 1024 * 1024
 SECONDS = 2.0
@@ -52,11 +51,6 @@ def faults_of_table(
     problems = list(_faults(settings, workflow, rows=MOST_ROWS))
     _spent[load] = _spent.get(load, 0.0) + clock.monotonic() - began
     return problems
-
-
-def is_validating() -> bool:
-    """Return whether definitions are loaded only to be checked: there a fault is an error."""
-    return bool(os.environ.get(VALIDATING))
 
 
 def warn(settings: BatchSettings, problems: Sequence[Problem]) -> InvalidBatch:

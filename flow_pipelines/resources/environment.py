@@ -11,6 +11,8 @@ import dagster as dg
 
 from flow_pipelines.model.errors import ConfigurationError
 
+VALIDATING = "DAGSTER_IS_DEFS_VALIDATION_CLI"
+"""Set by `dg check defs` and `dagster definitions validate`."""
 _FILLED_IN: ContextVar[bool] = ContextVar("filled_in", default=False)
 """Whether Dagster makes a resource anew, with None for each setting that was left out."""
 
@@ -38,6 +40,11 @@ def money(value: float | str | None, variable: str) -> Decimal | None:
     if not amount.is_finite() or amount < 0:
         raise ConfigurationError(f"{variable} must be an amount in USD such as 25.00, not {text!r}")
     return amount
+
+
+def is_validating() -> bool:
+    """Return whether definitions are loaded only to be checked: there a fault is an error."""
+    return bool(os.environ.get(VALIDATING))
 
 
 def env_var(variable: str) -> str | None:

@@ -111,6 +111,14 @@ class Project:
                 yield dg.Definitions.merge(defs, own)
 
 
+def causes(error: BaseException | None) -> list[BaseException]:
+    found = []
+    while error is not None:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found
+
+
 @pytest.fixture
 def project() -> Project:
     return Project()

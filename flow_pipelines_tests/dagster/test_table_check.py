@@ -15,9 +15,9 @@ from dagster._core.definitions.definitions_load_context import (
 )
 from dagster.components.core.component_tree import ComponentTreeException
 
-from flow_pipelines.component import table_check
 from flow_pipelines.component.table_check import faults_of_table
 from flow_pipelines.model import BatchSettings
+from flow_pipelines.resources.environment import VALIDATING
 from flow_pipelines_tests.dagster.conftest import BATCH, Project
 from flow_pipelines_tests.fakes import ManualClock
 
@@ -62,7 +62,7 @@ def faulty(project: Project) -> Project:
 def test_a_check_of_definitions_renders_every_row(
     project: Project, monkeypatch: pytest.MonkeyPatch, table: str, told: str
 ) -> None:
-    monkeypatch.setenv(table_check.VALIDATING, "1")
+    monkeypatch.setenv(VALIDATING, "1")
     yaml = BATCH.replace('    "draw::seed": "{seed}"\n', "") if "same" in told else BATCH
     yaml = yaml.replace("partitions_def: {type", "runs_per_prompt: 1 # {type")
     project.add("harbor", yaml, prompts__csv=table)
@@ -74,7 +74,7 @@ def test_a_check_of_definitions_renders_every_row(
 def test_a_batch_whose_workflow_only_the_provider_knows_is_rendered_too(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(table_check.VALIDATING, "1")
+    monkeypatch.setenv(VALIDATING, "1")
     project.add("harbor", FLORA, prompts__csv=EMPTY_CELL)
     with pytest.raises(ComponentTreeException) as caught, project.load():
         pass
@@ -136,7 +136,7 @@ def test_two_seconds_are_spent_on_the_tables_of_a_location(tmp_path: Path) -> No
 def test_of_a_table_a_partition_the_last_ones_are_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(table_check.VALIDATING, "1")
+    monkeypatch.setenv(VALIDATING, "1")
     named = settings(tmp_path, "", "x")
     named = replace(named, prompts="{partition_key}.csv")
     for day in range(1, 9):
