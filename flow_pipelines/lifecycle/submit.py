@@ -364,22 +364,16 @@ class _Submitting:
         self.summary.unresolved += 1
         self.summary.unresolved_in_a_row += 1
         if self.summary.unresolved_in_a_row >= UNRESOLVED_IN_A_ROW:
-            self._stop(
-                f"{UNRESOLVED_IN_A_ROW} answers in a row were lost; the rest stays planned. "
-                f"Last: {reason}",
-                needs_person=True,
-            )
+            lost = f"{UNRESOLVED_IN_A_ROW} answers in a row were lost; the rest stays planned"
+            self._stop(f"{lost}. Last: {reason}", needs_person=True)
 
     def _unavailable(self, error: ProviderUnavailable) -> bool:
         self.summary.unavailable_in_a_row += 1
         wait = error.retry_after_seconds or 2.0**self.summary.unavailable_in_a_row
         if wait > LONGEST_WAIT_SECONDS:
             until = self.ports.clock.now() + timedelta(seconds=wait)
-            self._stop(
-                f"{error}; nothing is sent before {until:%Y-%m-%d %H:%M:%S} UTC, and the rest "
-                "stays planned",
-                needs_person=False,
-            )
+            held = f"{error}; nothing is sent before {until:%Y-%m-%d %H:%M:%S} UTC"
+            self._stop(f"{held}, and the rest stays planned", needs_person=False)
         elif self.summary.unavailable_in_a_row >= UNAVAILABLE_IN_A_ROW:
             self._stop(f"{error}; the rest stays planned", needs_person=False)
         else:

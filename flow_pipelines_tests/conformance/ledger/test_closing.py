@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, func, insert, make_url, select
 
-from flow_pipelines.ledger.archived_rows import ARCHIVED, OF_SUBMISSIONS, Row, as_json, from_json
+from flow_pipelines.ledger.archived_rows import ARCHIVED, OF_SUBMISSIONS, as_json, from_json
 from flow_pipelines.ledger.changing import of_night
 from flow_pipelines.ledger.closed import MOST_LATE_RUNS
 from flow_pipelines.ledger.closed_records import NightArchive
@@ -20,87 +19,22 @@ from flow_pipelines.ledger.closed_schema import closed_sums
 from flow_pipelines.ledger.schema import ledger_meta, metadata, nights, submissions
 from flow_pipelines.ledger.upgrading import ONCE_PRUNED
 from flow_pipelines.model import Night, Receipt
-from flow_pipelines.model.errors import LeaseLost, LedgerError, NightClosed, NightOpen
+from flow_pipelines.model.errors import LedgerError, NightClosed
+from flow_pipelines_tests.conformance.ledger.closing import (
+    archive,
+    close,
+    finished,
+    sums,
+    why_open,
+)
 from flow_pipelines_tests.conformance.ledger.ledger_driver import (
-    OWNER,
     LedgerDriver,
-    S,
     entry_of,
-    facts,
     key_of,
     new_night,
     night_plan,
     planned_row,
-    refs,
 )
-
-PRUNER = "pruner"
-
-
-def finished(driver: LedgerDriver, night: Night | None = None) -> Night:
-    """Return a night of four rows: two stored, one failed, one skipped; its tables are written."""
-    night = night or new_night()
-    driver.plan(night, range(4))
-    driver.ask(night)
-    for number in (0, 1):
-        key = key_of(night, number)
-        driver.submit(key)
-        driver.poll(key, S.SUCCEEDED, "0.033333", outputs=refs("a", "b"), flotime_ms=1500)
-        for index in (0, 1):
-            driver.ledger.record_stored(key, index, replace(facts(), verified="decoded"))
-        driver.ledger.mark_collected(key)
-    driver.submit(key_of(night, 2))
-    driver.poll(key_of(night, 2), S.FAILED, "0.01")
-    driver.ledger.skip([key_of(night, 3)], "budget")
-    driver.ledger.release_lease(f"submit:{night}", OWNER)
-    written(driver, night)
-    driver.clock.advance(86_400)
-    return night
-
-
-def written(driver: LedgerDriver, night: Night) -> None:
-    record = driver.ledger.night(night)
-    assert record is not None
-    driver.ledger.night_collected(night, record.revision)
-
-
-def archive(driver: LedgerDriver, night: Night) -> tuple[NightArchive, dict[str, list[Row]]]:
-    rows: dict[str, list[Row]] = {}
-
-    def write(name: str, each: Iterable[Row]) -> None:
-        rows[name] = list(each)
-
-    return replace(driver.ledger.archive_rows(night, write), place="s3://b/closed.json"), rows
-
-
-def close(driver: LedgerDriver, night: Night, archived: NightArchive | None = None) -> bool:
-    archived = archived or archive(driver, night)[0]
-    for kind in ("submit", "collect"):
-        driver.ledger.acquire_lease(f"{kind}:{night}", PRUNER, 60)
-    now = driver.clock.now()
-    return driver.ledger.close_night(archived, before=now, owner=PRUNER)
-
-
-def why_open(driver: LedgerDriver, night: Night) -> str | None:
-    return driver.ledger.why_open(night, before=driver.clock.now(), owner=PRUNER)
-
-
-def sums(driver: LedgerDriver, night: Night) -> tuple[object, ...]:
-    """Return everything that is summed up of a night, or told of it in a line."""
-    ledger, now = driver.ledger, driver.clock.now()
-    first = now - timedelta(days=40)
-    record = ledger.night(night)
-    assert record is not None
-    return (
-        ledger.tallies(night),
-        [line for line in ledger.cost_lines() if line.night == night],
-        [line for line in ledger.cost_lines(changed_since=first) if line.night == night],
-        [line for line in ledger.cost_lines(since=first) if line.night == night],
-        ledger.spend(first.replace(hour=0, minute=0, second=0, microsecond=0), now),
-        ledger.counts_by_state([night.batch]),
-        ledger.reserved_usd("floyo", now - timedelta(days=1)),
-        record.counts,
-    )
 
 
 def test_sums_of_a_closed_night_are_those_of_its_rows(driver: LedgerDriver) -> None:
@@ -235,145 +169,6 @@ def test_runs_of_a_closed_night_stay_known(driver: LedgerDriver) -> None:
     assert known is not None
     assert (known.night, known.provider_run_id) == (night, run)
     assert driver.ledger.closed_submission("no such key") is None
-
-
-def _planned(driver: LedgerDriver, night: Night) -> None:
-    driver.ledger.regenerate(night, "run", "all", lambda n: [planned_row(night, 0, generation=n)])
-    written(driver, night)
-
-
-def _second_run(driver: LedgerDriver, night: Night) -> None:
-    driver.ledger.note_second_run(key_of(night, 0), "another")
-
-
-def _missing(driver: LedgerDriver, night: Night) -> None:
-    driver.ledger.record_missing(key_of(night, 0), {0: facts()}, "it is gone")
-    written(driver, night)
-
-
-def _late_output(driver: LedgerDriver, night: Night) -> None:
-    driver.poll(key_of(night, 0), S.SUCCEEDED, outputs=refs("a", "b", "late"))
-    written(driver, night)
-
-
-def _behind(driver: LedgerDriver, night: Night) -> None:
-    driver.poll(key_of(night, 0), S.SUCCEEDED, "0.05", outputs=refs("a", "b"))
-
-
-def _detached(driver: LedgerDriver, night: Night) -> None:
-    driver.ledger.detach(key_of(night, 0), who="ann", why="not its own")
-    written(driver, night)
-
-
-def _collecting(driver: LedgerDriver, night: Night) -> None:
-    driver.clock.advance(3600)
-    driver.ledger.acquire_lease(f"collect:{night}", "another run", 60)
-
-
-def _submitting(driver: LedgerDriver, night: Night) -> None:
-    driver.clock.advance(3600)
-    driver.ledger.acquire_lease(f"submit:{night}", "another run", 60)
-
-
-def _copying(driver: LedgerDriver, night: Night) -> None:
-    driver.clock.advance(3600)
-    driver.ledger.acquire_lease(f"replay:{key_of(night, 2)}", "another run", 60)
-
-
-_OPEN = {
-    "planned": (_planned, "1 of its rows are planned"),
-    "second run": (_second_run, "1 second run.s. wait for a person"),
-    "gone": (_missing, "1 of its outputs are neither stored nor called lost"),
-    "late output": (_late_output, "1 of its outputs are neither stored nor called lost"),
-    "behind": (_behind, "its tables in the bucket are behind"),
-    "unresolved": (_detached, "1 of its rows are unresolved"),
-    "collecting": (_collecting, "another run works on it now"),
-    "submitting": (_submitting, "another run works on it now"),
-    "copying": (_copying, "a copy of a request of it may be under way"),
-}
-
-
-@pytest.mark.parametrize("what", _OPEN)
-def test_a_night_of_which_something_may_change_stays_open(driver: LedgerDriver, what: str) -> None:
-    change, said = _OPEN[what]
-    night = finished(driver)
-    archived, _ = archive(driver, night)
-    assert why_open(driver, night) is None
-    change(driver, night)
-    if not what.endswith("ing"):
-        driver.clock.advance(3600)
-    rows = driver.ledger.submissions(night)
-    with pytest.raises((NightOpen, LeaseLost), match=said):
-        close(driver, night, archived)
-    assert driver.ledger.submissions(night) == rows
-    record = driver.ledger.night(night)
-    assert record is not None
-    assert record.closed_at is None
-
-
-def test_what_was_called_lost_keeps_no_night_open(driver: LedgerDriver) -> None:
-    night = finished(driver)
-    driver.ledger.record_missing(key_of(night, 0), {0: facts()}, "lost: it is not there any more")
-    written(driver, night)
-    driver.clock.advance(3600)
-    assert why_open(driver, night) is None
-    assert close(driver, night)
-    assert driver.ledger.nights_to_do([night.batch]) == []
-
-
-def test_a_succeeded_run_without_any_output_keeps_its_night_open(driver: LedgerDriver) -> None:
-    night = new_night()
-    driver.reach(S.SUCCEEDED, night)
-    driver.ledger.release_lease(f"submit:{night}", OWNER)
-    written(driver, night)
-    driver.clock.advance(3600)
-    assert why_open(driver, night) == "1 of its rows are not collected"
-
-
-@pytest.mark.parametrize("state", sorted(set(S) - {S.SUCCEEDED, S.FAILED, S.CANCELED, S.SKIPPED}))
-def test_what_has_not_ended_keeps_its_night_open(driver: LedgerDriver, state: S) -> None:
-    night = driver.ledger.submission(driver.reach(state)).night
-    driver.ledger.release_lease(f"submit:{night}", OWNER)
-    written(driver, night)
-    driver.clock.advance(3600)
-    assert why_open(driver, night) == f"1 of its rows are {state.value}"
-
-
-def test_a_night_that_changed_since_is_left_alone(driver: LedgerDriver) -> None:
-    night = finished(driver)
-    archived, _ = archive(driver, night)
-    record = driver.ledger.night(night)
-    assert record is not None
-    changed_at = driver.clock.now() - timedelta(days=1)
-    for kind in ("submit", "collect"):
-        driver.ledger.acquire_lease(f"{kind}:{night}", PRUNER, 60)
-    with pytest.raises(NightOpen, match="it changed at"):
-        driver.ledger.close_night(archived, before=changed_at, owner=PRUNER)
-    assert driver.ledger.nights_before(changed_at) == []
-    assert driver.ledger.nights_before(driver.clock.now()) == [night]
-
-
-def test_rows_that_changed_since_they_were_archived_stay(driver: LedgerDriver) -> None:
-    night = finished(driver)
-    archived, _ = archive(driver, night)
-    driver.ledger.note_key_known(key_of(night, 2), "409")  # moves no revision
-    with pytest.raises(NightOpen, match="its rows changed while they were archived"):
-        close(driver, night, archived)
-    assert len(driver.ledger.submissions(night)) == 4
-
-
-def test_who_closes_a_night_holds_both_of_its_leases(driver: LedgerDriver) -> None:
-    night = finished(driver)
-    archived, _ = archive(driver, night)
-    driver.ledger.acquire_lease(f"submit:{night}", PRUNER, 60)
-    with pytest.raises(LeaseLost):
-        driver.ledger.close_night(archived, before=driver.clock.now(), owner=PRUNER)
-    assert len(driver.ledger.submissions(night)) == 4
-
-
-def test_a_batch_without_partitions_keeps_its_only_night(driver: LedgerDriver) -> None:
-    night = finished(driver, Night("posters", "all"))
-    assert why_open(driver, night) == "its batch has no other partition, and could never buy again"
 
 
 def test_a_lost_ledger_takes_a_closed_night_over(

@@ -8,6 +8,7 @@ _GUARD = "Pruned for good"
 _CLOSING = "ledger/closing.py"
 _SETTLED = "ledger/settled.py"
 _CONFORMANCE = "conformance/ledger/test_closing.py"
+_OPEN = "conformance/ledger/test_staying_open.py"
 _PRUNE = "unit/lifecycle/test_prune.py"
 
 PRUNING = (
@@ -21,7 +22,7 @@ PRUNING = (
                 "            reason = None\n",
             ),
         ),
-        tests=(_CONFORMANCE,),
+        tests=(_CONFORMANCE, _OPEN),
     ),
     Mutant(
         guard=_GUARD,
@@ -33,7 +34,7 @@ PRUNING = (
                 "            if False:\n",
             ),
         ),
-        tests=(_CONFORMANCE,),
+        tests=(_CONFORMANCE, _OPEN),
     ),
     Mutant(
         guard=_GUARD,
@@ -49,13 +50,13 @@ PRUNING = (
                 '            for _kind in ("submit", "collect"):\n                pass\n',
             ),
         ),
-        tests=(_CONFORMANCE,),
+        tests=(_CONFORMANCE, _OPEN),
     ),
     Mutant(
         guard=_GUARD,
         removed="a night with rows that have not ended is pruned",
         edits=(Edit(_SETTLED, "    for state in sorted(UNFINISHED):\n", "    for state in ():\n"),),
-        tests=(_CONFORMANCE,),
+        tests=(_CONFORMANCE, _OPEN),
     ),
     Mutant(
         guard=_GUARD,
@@ -67,7 +68,7 @@ PRUNING = (
                 "    for look in (_missing_outputs,):\n",
             ),
         ),
-        tests=(_CONFORMANCE,),
+        tests=(_CONFORMANCE, _OPEN),
     ),
     Mutant(
         guard=_GUARD,
@@ -79,7 +80,7 @@ PRUNING = (
                 "    for look in (_second_runs,):\n",
             ),
         ),
-        tests=(_CONFORMANCE,),
+        tests=(_CONFORMANCE, _OPEN),
     ),
     Mutant(
         guard=_GUARD,
@@ -91,7 +92,7 @@ PRUNING = (
                 "    if UNPARTITIONED is None:\n",
             ),
         ),
-        tests=(_CONFORMANCE,),
+        tests=(_CONFORMANCE, _OPEN),
     ),
     Mutant(
         guard=_GUARD,
@@ -99,7 +100,7 @@ PRUNING = (
         edits=(
             Edit("ledger/changing.py", '    if row["closed_at"] is not None:\n', "    if False:\n"),
         ),
-        tests=(_CONFORMANCE,),
+        tests=(_CONFORMANCE, _OPEN),
     ),
     Mutant(
         guard=_GUARD,
@@ -111,7 +112,7 @@ PRUNING = (
                 "        AND FALSE\n    )\n",
             ),
         ),
-        tests=(_CONFORMANCE,),
+        tests=(_CONFORMANCE, _OPEN),
     ),
     Mutant(
         guard=_GUARD,
@@ -122,7 +123,7 @@ PRUNING = (
                 "    owner = next(iter(closed.values()), owner)\n",
             ),
         ),
-        tests=(_CONFORMANCE,),
+        tests=(_CONFORMANCE, _OPEN),
     ),
     Mutant(
         guard=_GUARD,
@@ -133,7 +134,7 @@ PRUNING = (
                 "            known |= closed_run_ids(connection, provider, provider_run_ids)\n",
             ),
         ),
-        tests=(_CONFORMANCE,),
+        tests=(_CONFORMANCE, _OPEN),
     ),
     Mutant(
         guard=_GUARD,
@@ -148,7 +149,7 @@ PRUNING = (
                 "            _take_out(connection, night)\n",
             ),
         ),
-        tests=(_CONFORMANCE,),
+        tests=(_CONFORMANCE, _OPEN),
     ),
     Mutant(
         guard=_GUARD,
@@ -172,7 +173,7 @@ PRUNING = (
                 "False and _went_on(connection, row, archive, rows)):\n",
             ),
         ),
-        tests=(_CONFORMANCE,),
+        tests=(_CONFORMANCE, _OPEN),
     ),
     Mutant(
         guard=_GUARD,

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,16 +14,14 @@ from flow_pipelines.lifecycle import (
     open_night,
     regenerate,
     summarize_night,
-    wait_for_night,
 )
 from flow_pipelines.lifecycle.archive import archived_night, rows_of
 from flow_pipelines.lifecycle.closed_nights import closed_night
 from flow_pipelines.lifecycle.journal import journal_of
 from flow_pipelines.lifecycle.journal_scan import compare_batch, compare_recent, find_behind
 from flow_pipelines.lifecycle.poll import poll_due
-from flow_pipelines.lifecycle.ports import Ports, collect_lease
+from flow_pipelines.lifecycle.ports import collect_lease
 from flow_pipelines.lifecycle.progress import night_status
-from flow_pipelines.lifecycle.prune import Pruned, prune
 from flow_pipelines.lifecycle.verify import repair_night, verify_night
 from flow_pipelines.model import SubmissionState
 from flow_pipelines.model.errors import (
@@ -38,39 +33,20 @@ from flow_pipelines.model.errors import (
 )
 from flow_pipelines.storage.receipts import adopt_owner, read_owner
 from flow_pipelines_tests.unit.lifecycle.conftest import LifecycleHarness
+from flow_pipelines_tests.unit.lifecycle.pruning import (
+    CITIES,
+    DAY,
+    buy,
+    closed,
+    collect,
+    dying,
+    killed,
+    prune_all,
+    tables,
+)
 from flow_pipelines_tests.unit.lifecycle.restoring import back_up, restore
 
-CITIES = ("Rome", "Oslo", "Lima")
-DAY = timedelta(days=1).total_seconds()
-
-
-def collect(harness: LifecycleHarness) -> None:
-    wait_for_night(harness.ports, harness.night, owner="images", wait_seconds=60)
-    collect_night(harness.night, harness.ports, owner="images")
-
-
-def buy(harness: LifecycleHarness) -> None:
-    """Buy and store a night of three rows, and let ten days pass."""
-    harness.plan(*CITIES)
-    harness.submit()
-    collect(harness)
-    harness.clock.advance(10 * DAY)
-
-
-def prune_all(harness: LifecycleHarness, ports: Any = None, **how: Any) -> list[Pruned]:
-    ports = ports or harness.ports
-    return list(prune(ports, before=harness.clock.now(), owner="pruner", **how))
-
-
-def tables(harness: LifecycleHarness) -> dict[str, bytes | None]:
-    folder = harness.store.key(*harness.night)
-    names = ("runs.parquet", "manifest.parquet")
-    return {name: harness.store.get(f"{folder}/{name}") for name in names}
-
-
-def closed(harness: LifecycleHarness) -> bool:
-    record = harness.ledger.night(harness.night)
-    return record is not None and record.closed_at is not None
+_ALIKE = pytest.mark.exhaustive
 
 
 def test_a_pruned_night_is_read_from_its_archive_as_it_was(harness: LifecycleHarness) -> None:
@@ -217,55 +193,6 @@ def test_a_lost_ledger_takes_the_night_from_the_archive_once_it_adopts_the_batch
         harness.plan(*CITIES)
     version = rows_of(harness.night, harness.ledger, harness.store).submissions(harness.night)
     assert harness.ledger.workflow(version[0].workflow_version).reference == "graph.json"
-
-
-@dataclass
-class Dying:
-    """A bucket, or a ledger, at whose n-th write the process dies, before or after it."""
-
-    port: Any
-    names: frozenset[str]
-    left: int
-    after: bool
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self.port, name)
-        if name not in self.names:
-            return found
-
-        def watched(*arguments: Any, **named: Any) -> Any:
-            self.left -= 1
-            if not self.left and not self.after:
-                raise _Killed
-            done = found(*arguments, **named)
-            if not self.left:
-                raise _Killed
-            return done
-
-        return watched
-
-
-class _Killed(BaseException):
-    pass
-
-
-@contextmanager
-def killed() -> Iterator[None]:
-    with pytest.raises(_Killed):
-        yield
-
-
-_ALIKE = pytest.mark.exhaustive
-_STORE = frozenset({"put_new", "create_json", "put", "get"})
-_LEDGER = frozenset({"archive_rows", "close_night"})
-
-
-def dying(harness: LifecycleHarness, port: str, nth: int, *, after: bool) -> Ports:
-    ports = harness.ports
-    if port == "store":
-        return replace(ports, store=Dying(ports.store, _STORE, nth, after))
-    ledger: Any = Dying(ports.ledger, _LEDGER, nth, after)
-    return replace(ports, ledger=ledger)
 
 
 @pytest.mark.case(
