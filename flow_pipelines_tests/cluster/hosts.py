@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -42,6 +42,7 @@ ASSETS = ("prompts", "provider_runs", "images", "contact_sheet")
 RUNS_AT_ONCE, STEPS_AT_ONCE = 3, 4
 """Of one host; a run only waits for its steps."""
 _CODE_PORT, _WEB_PORT = 4000, 3000
+_CLICKS = 12
 LEDGER, DAGSTER = "ledger", "dagster"
 
 
@@ -152,13 +153,15 @@ class Cluster:
             f"{batch}_schedule", f"{batch}_generation", "__repository__", LOCATION, now
         )
         tags = {"dagster/partition": key}
-        self.webserver.launch(schedule, RunRequest(schedule.job, None, "", tags))
+        request = RunRequest(schedule.job, None, "", tags)
+        _again_if_refused(lambda: self.webserver.launch(schedule, request))
 
     def backfill(self, nights: Sequence[Night]) -> str:
         """Buy and store nights of one batch as a person does in the dialog; return its id."""
         batch = nights[0].batch
         keys = [night.partition_key for night in nights]
-        return start_backfill(self.webserver, [(batch, asset) for asset in ASSETS], keys)
+        assets = [(batch, asset) for asset in ASSETS]
+        return _again_if_refused(lambda: start_backfill(self.webserver, assets, keys))
 
     def _wait_for_code_server(self) -> None:
         def answers() -> bool:
@@ -201,6 +204,14 @@ class Cluster:
     def _environment(self, host: str) -> dict[str, str]:
         found = {**self._shared, "FLOW_PIPELINES_LEDGER_URL": self.ledger_url}
         return environment_of(home_of(self.folder, host), found)
+
+
+def _again_if_refused(ask: Callable[[], str]) -> str:
+    """Click again: after a restart of PostgreSQL the webserver still has old connections."""
+    for _ in range(_CLICKS - 1):
+        with suppress(UnexpectedReply):
+            return ask()
+    return ask()
 
 
 @contextmanager
