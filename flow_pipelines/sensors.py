@@ -21,6 +21,7 @@ from flow_pipelines.assets.batch import (
     RESOURCE_TAG,
     RUN_TAGS,
 )
+from flow_pipelines.assets.dead_runs import DeadRuns, is_watching
 from flow_pipelines.assets.journal_rounds import compare_in_a_tick
 from flow_pipelines.assets.last_night import (
     Expectation,
@@ -145,6 +146,7 @@ class _Tick:
         self.report.add(self._poll(batches, defined.keys(), deadline))
         self.report.add(self._again(batches))
         self.report.add(self._nights(batches))
+        self.report.add(self._dead_runs(defined, batches))
         self.report.add(self._last_nights(batches))
         self.ledger.note_tick(self.provider, self.location)
 
@@ -295,6 +297,22 @@ class _Tick:
             tags = {PRIORITY_TAG: SENSOR_PRIORITY}
             yield dg.RunRequest(run_key=key, asset_selection=[COST_REPORT], tags=tags)
             cursor.changed_at = None
+
+    def _dead_runs(
+        self, defined: Mapping[str, _SensedBatch], own: Collection[str]
+    ) -> Iterator[str]:
+        """Report runs whose host died as failed: they keep places that tonight needs."""
+        repository = self.context.repository_def
+        if not is_watching(self.cursor, self.clock.now()) or repository is None:
+            return
+        yield from DeadRuns(
+            ledger=self.ledger,
+            instance=self.context.instance,
+            graph=repository.asset_graph,
+            location=self.location,
+            batches={name: batch.partitions_def for name, batch in defined.items()},
+            own=own,
+        ).end()
 
     def _last_nights(self, batches: Mapping[str, _SensedBatch]) -> Iterator[Item]:
         """Report whether each scheduled batch has its last night, when that has changed."""

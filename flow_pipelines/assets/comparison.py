@@ -8,6 +8,7 @@ import dagster as dg
 
 from flow_pipelines.assets.batch import night_of
 from flow_pipelines.assets.columns import shown_table
+from flow_pipelines.assets.heartbeat import heartbeat
 from flow_pipelines.assets.preview import stored_picture
 from flow_pipelines.assets.shared_definitions import Comparison
 from flow_pipelines.batches.keys import path_safe
@@ -29,16 +30,14 @@ from flow_pipelines.reports.comparison_page import comparison_html
 from flow_pipelines.reports.preview import preview_markdown
 from flow_pipelines.reports.row_view import StoredPictures
 from flow_pipelines.resources.failures import failures
-from flow_pipelines.resources.ports import step_ledger
 from flow_pipelines.storage.contract import ImageStore
 from flow_pipelines.storage.receipts import refuse_other_ledger
 
 
 def compare(comparison: Comparison, context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
     """Lay the sides of a night beside each other, of what there is."""
-    with failures():
+    with failures(), heartbeat(context) as ledger:
         nights = [night_of(side.batch, context) for side in comparison.sides]
-        ledger = step_ledger(context)
         store = context.resources.image_store.get_store()
         for night in nights:
             refuse_other_ledger(store, night.batch, ledger.ledger_id)

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from flow_pipelines.assets.batch import Batch, night_of, place_of
+from flow_pipelines.assets.heartbeat import heartbeat
 from flow_pipelines.assets.preview import sentence, stored_picture
 from flow_pipelines.batches.keys import path_safe
 from flow_pipelines.lifecycle import summarize_night
@@ -14,15 +15,12 @@ from flow_pipelines.lifecycle.plan import latest
 from flow_pipelines.reports.gallery import NightReport
 from flow_pipelines.reports.row_view import StoredPictures, night_views
 from flow_pipelines.resources.failures import failures
-from flow_pipelines.resources.ports import step_ledger
 from flow_pipelines.storage.receipts import refuse_other_ledger
 
 
 def draw(batch: Batch, context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
     """Draw a night. Reads the ledger and the bucket, never a provider."""
-    with failures():
-        night = night_of(batch, context)
-        ledger = step_ledger(context)
+    with failures(), heartbeat(context, night := night_of(batch, context)) as ledger:
         store = context.resources.image_store.get_store()
         refuse_other_ledger(store, night.batch, ledger.ledger_id)
         folder = store.key(night.batch, path_safe(night.partition_key))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from flow_pipelines.assets.columns import shown_table
+from flow_pipelines.assets.heartbeat import heartbeat
 from flow_pipelines.assets.run_config import CostReportConfig
 from flow_pipelines.ledger import RunLedger
 from flow_pipelines.model.errors import WrongLedger
@@ -26,7 +27,6 @@ from flow_pipelines.reports.cost_report import (
 )
 from flow_pipelines.resources.failures import failures
 from flow_pipelines.resources.io_manager import FOLDER, TABLE, ReportPlace, report_place
-from flow_pipelines.resources.ports import step_ledger
 from flow_pipelines.storage.contract import ImageStore
 from flow_pipelines.storage.receipts import read_owner
 
@@ -46,8 +46,7 @@ def report(
     context: dg.AssetExecutionContext, config: CostReportConfig
 ) -> dg.MaterializeResult[Any]:
     """Sum up the ledger, and draw it."""
-    with failures():
-        ledger = step_ledger(context)
+    with failures(), heartbeat(context) as ledger:
         store: ImageStore = context.resources.image_store.get_store()
         now = ledger.clock.now()
         place = report_place(store, ledger.ledger_id)

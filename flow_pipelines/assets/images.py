@@ -18,6 +18,7 @@ from flow_pipelines.assets.batch import (
 )
 from flow_pipelines.assets.cancellation import canceled_with_run
 from flow_pipelines.assets.columns import shown_table
+from flow_pipelines.assets.heartbeat import heartbeat
 from flow_pipelines.assets.preview import preview
 from flow_pipelines.assets.versions import stored_version
 from flow_pipelines.batches.keys import path_safe
@@ -59,8 +60,7 @@ _FAILURE_COLUMNS = (
 # Dagster refuses the generic form beside checks.
 def collect(batch: Batch, context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Wait for what is in flight, or poll what is due, then store what there is of a night."""
-    with failures():
-        night = night_of(batch, context)
+    with failures(), heartbeat(context, night := night_of(batch, context)):
         ports = ports_of(batch, context)
         closed = closed_night(night, ports)
         if closed is not None:

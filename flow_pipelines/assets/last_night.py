@@ -146,10 +146,9 @@ def last_night_check(batch: Batch) -> dg.AssetChecksDefinition | None:
         metadata={_SCHEDULE: expectation.cron, _DEADLINE: batch.deadline_seconds},
     )
     def last_night_exists(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        from flow_pipelines.resources.ports import step_ledger
+        from flow_pipelines.assets.heartbeat import heartbeat
 
-        with failures():
-            ledger = step_ledger(context)
+        with failures(), heartbeat(context) as ledger:
             verdicts = judge_all([expectation], ledger)
             return dg.AssetCheckResult(**verdicts[batch.name].fields)
 

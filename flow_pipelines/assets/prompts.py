@@ -18,6 +18,7 @@ from flow_pipelines.assets.batch import (
     row_count,
 )
 from flow_pipelines.assets.columns import OF_PLANNING
+from flow_pipelines.assets.heartbeat import heartbeat
 from flow_pipelines.assets.versions import planned_version
 from flow_pipelines.batches.first_requests import FIRST, SentInput, first_inputs
 from flow_pipelines.lifecycle import PlannedNight, Ports, plan_night
@@ -40,8 +41,10 @@ def plan(
 ) -> dg.MaterializeResult[Any]:
     """Read, render and validate the rows of a night, and plan them."""
     upstream = batch.settings.prompts_asset
-    with failures_before_buying(context, batch):
-        night = night_of(batch, context)
+    with (
+        failures_before_buying(context, batch),
+        heartbeat(context, night := night_of(batch, context)),
+    ):
         ports = ports_of(batch, context, key_required=batch.planning_needs_key)
         closed = closed_night(night, ports)
         if closed is not None:

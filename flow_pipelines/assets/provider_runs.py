@@ -23,6 +23,7 @@ from flow_pipelines.assets.batch import (
     selected_with,
 )
 from flow_pipelines.assets.cancellation import canceled_with_run
+from flow_pipelines.assets.heartbeat import heartbeat
 from flow_pipelines.assets.run_config import ProviderRunsConfig
 from flow_pipelines.assets.versions import bought_version
 from flow_pipelines.lifecycle import (
@@ -46,8 +47,10 @@ def buy(
     batch: Batch, context: dg.AssetExecutionContext, config: ProviderRunsConfig
 ) -> dg.MaterializeResult[Any]:
     """Submit what is planned of a night. The only step that spends."""
-    with failures_before_buying(context, batch):
-        night = night_of(batch, context)
+    with (
+        failures_before_buying(context, batch),
+        heartbeat(context, night := night_of(batch, context)),
+    ):
         ports = ports_of(batch, context)
         closed = closed_night(night, ports)
         if closed is not None:

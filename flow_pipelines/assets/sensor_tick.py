@@ -32,6 +32,11 @@ class SensorCursor(BaseModel):
     left_out: list[str] = Field(default_factory=list)
     """Accounts that the last tick had no time for, by resource key: this one begins with them."""
 
+    looked_at: AwareDatetime | None = None
+    """When a tick last looked for runs whose host died."""
+    looking_since: AwareDatetime | None = None
+    """Since when ticks have looked for them without a gap."""
+
     @classmethod
     def read(cls, cursor: str | None) -> "SensorCursor":
         """Read a cursor; one that somebody edited is as good as none."""

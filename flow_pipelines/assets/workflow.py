@@ -5,17 +5,17 @@ from collections.abc import Iterator
 import dagster as dg
 
 from flow_pipelines.assets.batch import Batch
+from flow_pipelines.assets.heartbeat import heartbeat
 from flow_pipelines.lifecycle import read_workflow
 from flow_pipelines.resources.failures import failures
-from flow_pipelines.resources.ports import open_ports, step_ledger
+from flow_pipelines.resources.ports import open_ports
 from flow_pipelines.storage.receipts import refuse_other_ledger
 
 
 def observe(batch: Batch, context: dg.AssetExecutionContext) -> Iterator[dg.ObserveResult]:
     """Read the workflow as it would run now, and version it by its content."""
     settings = batch.settings
-    with failures():
-        step_ledger(context)
+    with failures(), heartbeat(context):
         ports = open_ports(
             context.resources,
             settings.resource,

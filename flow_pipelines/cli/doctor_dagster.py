@@ -64,7 +64,10 @@ def check_queue(instance: dg.DagsterInstance) -> Finding:
     elif not any(limit.get("key") == _BACKFILL for limit in queue.tag_concurrency_limits):
         problems.append(f"no limit on {_BACKFILL}: a backfill may take every place in the queue")
     if not (instance.run_monitoring_enabled and instance.run_monitoring_max_runtime_seconds):
-        problems.append("no max_runtime_seconds: a run whose host died keeps its place for ever")
+        problems.append(
+            "no max_runtime_seconds: a run whose host died where no sensor can tell, between two "
+            "steps or with others' assets to do, keeps its place for ever"
+        )
     if problems:
         do = "See docs/DEPLOYING.md for a dagster.yaml."
         return Finding("queue", Mark.YELLOW, "; ".join(problems), do)

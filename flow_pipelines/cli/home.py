@@ -27,8 +27,8 @@ sensors: {use_threads: true, num_workers: 4, num_submit_workers: 2}
 schedules: {use_threads: true, num_workers: 2}
 # What failed in a step was retried there, or waits for a person; only a run that died runs again.
 run_retries: {enabled: true, max_retries: 2, retry_on_asset_or_op_failure: false}
-# A run whose host died stays started, and keeps its place in the queue, until its time is up.
-# One that still works and is ended then loses nothing: a sensor goes on from the ledger.
+# A sensor ends the run of a dead host within minutes; one that died between two steps, or has
+# others' assets to do, keeps its place until its time is up. Ended, none loses anything.
 run_monitoring: {enabled: true, start_timeout_seconds: 120, max_runtime_seconds: 7200}
 """
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, delete, exists, or_, select, true
 
 from flow_pipelines.ledger.database import Database, chunks
+from flow_pipelines.ledger.heartbeats import has_ended
 from flow_pipelines.ledger.records import AccountStop, Lease, Pause
 from flow_pipelines.ledger.schema import account_stops, batch_locations, leases, switches
 from flow_pipelines.model.errors import LeaseLost, Paused
@@ -21,10 +22,12 @@ class Leases:
     _database: Database
 
     def acquire_lease(self, name: str, owner: str, ttl_seconds: float) -> bool:
-        """Take or renew a lease. False: another owner holds it."""
+        """Take or renew a lease. False: another owner holds it, or `owner` is a run that ended."""
         insert = self._database.upsert(leases)
         with self._database.write() as connection:
             now = self._database.clock.now()  # read within the transaction, never before it
+            if has_ended(connection, owner):
+                return False
             query = insert.values(
                 name=name, owner=owner, expires_at=now + timedelta(seconds=ttl_seconds)
             ).on_conflict_do_update(

@@ -20,6 +20,36 @@ class Lease:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Heartbeat:
+    """The sign of life of one step of a Dagster run."""
+
+    run_id: str
+    step_key: str
+    host: str
+    process: str
+    batch: str
+    """Empty, as `partition_key`, where the step works on no night."""
+    partition_key: str
+    location: str
+    """Its code location; empty in a process outside any."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SilentRun:
+    """A Dagster run none of whose steps has given a sign of life lately."""
+
+    run_id: str
+    beat_at: datetime
+    """The newest."""
+    steps: tuple[Heartbeat, ...]
+
+    @property
+    def batches(self) -> frozenset[str]:
+        """Return the batches that its steps worked on."""
+        return frozenset(step.batch for step in self.steps if step.batch)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunTime:
     """How long one run took from its receipt to its end, as far as polls could tell."""
 

@@ -13,6 +13,7 @@ from flow_pipelines.ledger.closed import Closed
 from flow_pipelines.ledger.closing import Closing
 from flow_pipelines.ledger.collecting import Collecting
 from flow_pipelines.ledger.database import Database
+from flow_pipelines.ledger.heartbeats import Heartbeats
 from flow_pipelines.ledger.importing import Importing
 from flow_pipelines.ledger.leases import Leases
 from flow_pipelines.ledger.metering import Metering
@@ -40,6 +41,7 @@ class RunLedger(
     Closing,
     Closed,
     Metering,
+    Heartbeats,
 ):
     """The ledger on one SQL database, as `contract` promises. Safe to share between threads.
 

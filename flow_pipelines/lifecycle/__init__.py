@@ -21,6 +21,7 @@ from flow_pipelines.lifecycle.recover import RecoverSummary, open_night, recover
 from flow_pipelines.lifecycle.sending import SubmitSummary
 from flow_pipelines.lifecycle.submit import submit_night
 from flow_pipelines.lifecycle.summary import NightSummary, summarize_night
+from flow_pipelines.lifecycle.takeover import was_taken_over
 
 __all__ = [
     "Agenda",
@@ -55,5 +56,6 @@ __all__ = [
     "submit_night",
     "summarize_night",
     "wait_for_night",
+    "was_taken_over",
     "write_tables",
 ]

@@ -62,7 +62,7 @@ def agenda(
     """Decide which nights need a Dagster run now, counting each request in the ledger.
 
     Whoever holds a night's lease works on it; no run is requested then. Whether a Dagster run is
-    finished does not matter: one whose host died stays started for ever. While a 429 holds a
+    finished does not matter: one whose host died stays started. While a 429 holds a
     batch's account (`held`), nothing is requested for it but a night's first collect run.
     """
     snapshot = _read_snapshot(ledger, batches, held)
@@ -126,7 +126,7 @@ def _progress(snapshot: _Snapshot, listed: NightRecord, now: datetime) -> NightP
 
 def _work_needed(snapshot: _Snapshot, record: NightRecord, now: datetime) -> Kind | None:
     held = record.night.batch in snapshot.held
-    if _sendable_rows(record) and snapshot.pause is None and not held:
+    if sendable_rows(record) and snapshot.pause is None and not held:
         return "submit"
     if held and (record.collect_attempts > 0 or not record.uncollected):
         # What is missing may need to be asked for: further attempts are for when that is allowed.
@@ -137,7 +137,7 @@ def _work_needed(snapshot: _Snapshot, record: NightRecord, now: datetime) -> Kin
     return None
 
 
-def _sendable_rows(record: NightRecord) -> int:
+def sendable_rows(record: NightRecord) -> int:
     """Return how many planned rows the night may still send by itself."""
     if record.stopped is not None:
         return 0
@@ -173,7 +173,7 @@ def _request(ledger: RunLedger, clock: Clock, record: NightRecord, kind: Kind) -
         generation=record.generation,
         revision=record.revision,
         backfill_id=record.backfill_id,
-        limit=None if record.submit_goal is None else _sendable_rows(record),
+        limit=None if record.submit_goal is None else sendable_rows(record),
     )
 
 

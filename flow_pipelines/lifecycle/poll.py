@@ -207,11 +207,14 @@ def wait_for_night(ports: Workplace, night: Night, *, owner: str, wait_seconds: 
     Each with the account it was sent with. Those of an account that is not configured are named
     and not waited for. Logs a line when a tenth of the night's rows has ended, so that a night of
     any size has about ten. The wait is bounded; nothing is lost when it ends early.
+
+    Raises: RunEnded, when `owner` is a Dagster run that was ended meanwhile.
     """
     deadline = ports.clock.monotonic() + wait_seconds
     reported: object = None
     missing: set[str] = set()
     while True:
+        ports.ledger.check_run(owner)
         waiting = [item for item in ports.ledger.outstanding(night=night) if item.in_flight]
         accounts = list(each_account(ports, waiting, missing.add))
         _poll_each(accounts, night, owner, deadline)

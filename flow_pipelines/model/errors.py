@@ -293,6 +293,10 @@ class LeaseLost(LedgerError):
     """Somebody else holds this lease now; stop working on what it covers."""
 
 
+class RunEnded(LedgerError):
+    """The Dagster run was ended from outside, or found dead: its process does nothing more."""
+
+
 class LedgerBusy(LedgerError):
     """The database stayed locked past its deadline; try again later."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from flow_pipelines.ledger import RunLedger, open_ledger
 from flow_pipelines.ledger.contract import UNDER_WAY
-from flow_pipelines.ledger.records import PlanOutcome
+from flow_pipelines.ledger.records import Heartbeat, PlanOutcome
 from flow_pipelines.model import (
     CostBasis,
     JournalEntry,
@@ -102,6 +102,19 @@ def facts(content: str = "content") -> StoredFacts:
 
 def refs(*names: str) -> tuple[OutputRef, ...]:
     return tuple(OutputRef(output_id=name, file_name=f"{name}.png") for name in names)
+
+
+def heartbeat(run_id: str, step_key: str = "step", *, night: Night | None = None) -> Heartbeat:
+    """Make the sign of life of a step of a run, at the location `here`."""
+    return Heartbeat(
+        run_id=run_id,
+        step_key=step_key,
+        host="host",
+        process="1 boot 2",
+        batch=night.batch if night else "",
+        partition_key=night.partition_key if night else "",
+        location="here",
+    )
 
 
 def entry_of(row: Submission, **changes: Any) -> JournalEntry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flow_pipelines_tests.faults.mutants.accounts import ACCOUNTS
 from flow_pipelines_tests.faults.mutants.copies import COPIES
 from flow_pipelines_tests.faults.mutants.database import DATABASE
+from flow_pipelines_tests.faults.mutants.dead_hosts import DEAD_HOSTS
 from flow_pipelines_tests.faults.mutants.edges import EDGES
 from flow_pipelines_tests.faults.mutants.files import MUTANTS as FILES
 from flow_pipelines_tests.faults.mutants.hosts import HOSTS
@@ -385,6 +386,7 @@ MUTANTS = (
     *STORED_FILES,
     *PROOFS,
     *HOSTS,
+    *DEAD_HOSTS,
     *DATABASE,
     *ACCOUNTS,
     *COPIES,

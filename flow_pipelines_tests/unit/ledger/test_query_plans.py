@@ -19,6 +19,7 @@ from flow_pipelines_tests.conformance.ledger.ledger_driver import (
     S,
     entry_of,
     facts,
+    heartbeat,
     key_of,
     night_plan,
     refs,
@@ -27,6 +28,7 @@ from flow_pipelines_tests.fakes import ManualClock
 
 NIGHT = Night("posters", "2026-11-21")
 KEY = key_of(NIGHT, 0)
+BEAT = heartbeat("run 1", night=NIGHT)
 DUE: dict[str, Any] = {"provider": "floyo", "resource": "floyo", "location": "here"}
 
 HOT: dict[str, Callable[[LedgerDriver], object]] = {
@@ -167,6 +169,7 @@ HOT: dict[str, Callable[[LedgerDriver], object]] = {
     "record_output_problem": lambda driver: driver.ledger.record_output_problem(KEY, 0, "cut"),
     "workflow": lambda driver: driver.ledger.workflow("version-1"),
     "lease": lambda driver: driver.ledger.lease("submit:posters/2026-11-21"),
+    "acquire_lease": lambda driver: driver.ledger.acquire_lease("submit:posters", "run 1", 45),
     "leases": lambda driver: driver.ledger.leases(["submit:posters/2026-11-21", "submit:covers/x"]),
     "release_lease": lambda driver: driver.ledger.release_lease("submit:posters", "owner"),
     "paused": lambda driver: driver.ledger.paused(),
@@ -201,6 +204,12 @@ HOT: dict[str, Callable[[LedgerDriver], object]] = {
     "late_runs": lambda driver: driver.ledger.late_runs(NIGHT),
     "note_late_run": lambda driver: driver.ledger.note_late_run(KEY, "late"),
     "settle_late_run": lambda driver: driver.ledger.settle_late_run(KEY, "late", "refunded"),
+    "beat": lambda driver: driver.ledger.beat(BEAT),
+    "check_run": lambda driver: driver.ledger.check_run(BEAT.run_id),
+    "silent_runs": lambda driver: driver.ledger.silent_runs("here", limit=9),
+    "end_run": lambda driver: driver.ledger.end_run(BEAT.run_id, silent=["submit:posters/x"]),
+    "close_run": lambda driver: driver.ledger.close_run(BEAT.run_id),
+    "end_heartbeat": lambda driver: driver.ledger.end_heartbeat(BEAT),
     "forget_file": lambda driver: driver.ledger.forget_file("floyo", "sha", "name"),
 }
 
@@ -213,7 +222,7 @@ def _archive(driver: LedgerDriver) -> tuple[NightArchive, dict[str, list[Any]]]:
     return archive, rows
 
 
-ONLY_INSERTS = {"save_workflow", "acquire_lease", "move_batch", "pause", "stop_account"}
+ONLY_INSERTS = {"save_workflow", "move_batch", "pause", "stop_account"}
 """One row by its key, which is there or is not."""
 
 _NEEDED: dict[str, tuple[str, ...]] = {
@@ -242,6 +251,8 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "settle_not_created": ("unresolved row",),
     "record_output_problem": ("intent", "receipt", "poll"),
     "workflow": ("workflow kept",),
+    "silent_runs": ("beat", "wait"),
+    "end_run": ("beat", "wait"),
 }
 _STEPS: dict[str, Callable[[LedgerDriver], object]] = {
     **HOT,
