@@ -15,7 +15,7 @@ _LONGEST_SECONDS = 1.0
 _TRIES = 3
 # now() would stand still for as long as a transaction takes.
 _READ = text("SELECT clock_timestamp()")
-# Linux alone has a clock that goes on while the machine sleeps.
+# Linux alone has a clock that goes on while the machine sleeps; no test puts one to sleep.
 _SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 

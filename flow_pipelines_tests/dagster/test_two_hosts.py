@@ -96,9 +96,10 @@ def test_a_step_that_an_executor_may_have_sent_away_gets_no_file(
         (InProcessExecutor(retries=RetryMode.DISABLED), True),
         (executor("celery"), False),
         (executor("in_process"), False),
+        (executor("execute_in_process_executor"), True),
     ],
 )
-def test_an_executor_is_known_by_what_it_is_not_by_its_name(
+def test_an_executor_is_known_by_what_it_is_and_one_of_tests_by_its_name(
     given: dg.ExecutorDefinition | InProcessExecutor, stays: bool
 ) -> None:
     @dg.asset
@@ -222,14 +223,14 @@ def test_a_launcher_elsewhere_is_refused_a_file_that_was_asked_for_by_name(tmp_p
             resource.get_ledger()
 
 
-def test_a_launcher_or_a_code_server_elsewhere_may_have_postgresql(postgres_url: str) -> None:
+def test_a_launcher_or_a_code_server_elsewhere_may_have_a_server(postgres_url: str) -> None:
     with dg.instance_for_test(overrides={"run_launcher": FAR}) as instance:
         context = dg.build_init_resource_context(instance=instance, config={"url": postgres_url})
         with RunLedgerResource().from_resource_context_cm(context) as resource:
             assert resource.get_ledger() is resource.of_location(ELSEWHERE)
 
 
-def test_an_executor_elsewhere_may_have_postgresql(
+def test_an_executor_elsewhere_may_have_a_server(
     project: Project, instance: dg.DagsterInstance, world: World, postgres_url: str
 ) -> None:
     project.add("harbor")

@@ -52,6 +52,14 @@ def test_the_lock_has_every_dependency_in_a_version_that_is_declared() -> None:
     assert outside == []
 
 
+def test_dagster_on_postgresql_gets_the_sqlalchemy_that_it_is_made_for() -> None:
+    cluster = map(Requirement, PROJECT["optional-dependencies"]["cluster"])
+    [sqlalchemy] = [one for one in cluster if one.name == "sqlalchemy"]
+    assert not sqlalchemy.specifier.contains("2.1.0", prereleases=True)
+    assert not sqlalchemy.specifier.contains("2.1.5")
+    assert sqlalchemy.specifier.contains("2.0.40")
+
+
 def test_every_package_that_is_imported_is_declared() -> None:
     distributions = packages_distributions()
     modules = set[str]().union(*(imported(source) for source in PACKAGE.rglob("*.py")))

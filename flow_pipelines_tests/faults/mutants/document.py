@@ -19,7 +19,7 @@ tests against it that fits until three of them have failed, and notes those. Wit
 place all of them pass.
 A guard that no test misses makes the command fail, and so does a text that is no longer there.
 
-Only a part of the suite is run, on SQLite alone: more tests may notice than are counted here.
+Only a part of the suite is run: more tests may notice than are counted here.
 """
 
 

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from flow_pipelines.ledger import RunLedger, open_ledger
+from flow_pipelines.ledger.database import failures_in_our_words
 from flow_pipelines.ledger.patience import Patience
 from flow_pipelines.model.errors import LedgerAway, LedgerBusy, LedgerError
 from flow_pipelines_tests.databases import PostgresServer
@@ -131,3 +132,26 @@ def test_whom_the_server_refuses_is_told_at_once(
         open_ledger(wrong, host=clock)
     assert not isinstance(refused.value, LedgerBusy)
     assert clock.monotonic() == ManualClock().monotonic()
+
+
+CODES_AWAY = ["57P01", "57P02", "57P03", "53300", "08000", "08001", "08003", "08006", None]
+
+
+def refusal(code: str | None) -> sa.exc.OperationalError:
+    """Make what SQLAlchemy raises for an answer with this code."""
+    cause = psycopg.OperationalError("made for a test")
+    cause.sqlstate = code
+    return sa.exc.OperationalError("SELECT 1", {}, cause)
+
+
+@pytest.mark.parametrize("code", CODES_AWAY)
+def test_a_server_that_is_away_for_now_is_known_by_its_code(code: str | None) -> None:
+    with pytest.raises(LedgerAway), failures_in_our_words():
+        raise refusal(code)
+
+
+@pytest.mark.parametrize("code", ["57014", "53100", "28P01", "42P01"])
+def test_another_code_is_none_of_a_server_that_is_away(code: str) -> None:
+    with pytest.raises(LedgerError) as caught, failures_in_our_words():
+        raise refusal(code)
+    assert not isinstance(caught.value, LedgerAway)

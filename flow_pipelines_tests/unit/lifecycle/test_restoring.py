@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -145,3 +148,33 @@ def test_a_bucket_that_does_not_answer_is_told_and_tried_again_later(
     assert compare_in_a_tick(memory, harness.clock.now(), refuse) == ()
     harness.clock.advance(AGAIN.total_seconds())
     assert len(compare_in_a_tick(memory, harness.clock.now(), refuse)) == 1
+
+
+class HangingStore:
+    """A bucket that answers nothing until it is told to."""
+
+    def __init__(self, answers: threading.Event) -> None:
+        self._answers = answers
+
+    def __getattr__(self, name: str) -> object:
+        self._answers.wait(5.0)  # real seconds; only a test that fails waits for them
+        raise StorageError(f"{name} came too late")
+
+
+@pytest.fixture
+def hanging() -> Iterator[HangingStore]:
+    answers = threading.Event()
+    yield HangingStore(answers)
+    answers.set()
+
+
+def test_a_bucket_that_hangs_ends_the_comparison_in_time_and_is_tried_again_later(
+    harness: LifecycleHarness, hanging: HangingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flow_pipelines.assets.journal_rounds.LONGEST_SECONDS", 0.05)
+    memory, books = SensorCursor(), replace(harness.ports, store=hanging)  # type: ignore[arg-type]
+    (told,) = compare_in_a_tick(memory, harness.clock.now(), lambda: books)
+    assert "the bucket does not answer" in told
+    assert compare_in_a_tick(memory, harness.clock.now(), lambda: books) == ()
+    harness.clock.advance(AGAIN.total_seconds())
+    assert len(compare_in_a_tick(memory, harness.clock.now(), lambda: books)) == 1

@@ -18,12 +18,13 @@ from flow_pipelines_tests.unit.sandbox.probe import FloyoProbe, graph
 FREE = SandboxSettings(port=0, bucket_port=0)
 
 
-def test_a_sandbox_starts_within_half_a_second_and_names_all_a_client_needs() -> None:
+def test_a_sandbox_starts_with_half_a_second_of_work_and_names_all_a_client_needs() -> None:
     with Sandbox(FREE):
         pass  # what the first one imports is not what a start takes
-    started = time.process_time()  # a machine that does other things too takes longer by the clock
+    began, worked = time.monotonic(), time.process_time()  # a busy machine takes its time
     with Sandbox(FREE) as sandbox:
-        assert time.process_time() - started < 0.5
+        assert time.process_time() - worked < 0.5
+        assert time.monotonic() - began < 5.0
         environment = sandbox.environment()
     assert environment["FLOYO_BASE_URL"].endswith("/floyo")
     assert environment["FLOYO_CDN_URL"].endswith("/floyo-cdn")
