@@ -8,7 +8,7 @@ DEAD = "A run of a dead host is ended, and no other"
 WOKEN = "A run that was ended does nothing more"
 
 _RULE = "assets/dead_runs.py"
-_TESTS = ("dagster/test_dead_hosts.py",)
+_TESTS = "dagster/test_dead_hosts.py"
 _LEDGER = ("conformance/ledger/test_heartbeats.py",)
 
 DEAD_HOSTS = (
@@ -46,7 +46,7 @@ DEAD_HOSTS = (
                 "SILENT_AFTER = timedelta(seconds=1)",
             ),
         ),
-        tests=_TESTS,
+        tests=(f"{_TESTS}::test_a_run_that_was_heard_of_lately_is_not_ended",),
     ),
     Mutant(
         guard=DEAD,
@@ -61,7 +61,7 @@ DEAD_HOSTS = (
                 "                )\n",
             ),
         ),
-        tests=_TESTS,
+        tests=(f"{_TESTS}::test_a_night_that_nobody_else_would_go_on_with_keeps_its_run",),
     ),
     Mutant(
         guard=DEAD,
@@ -73,7 +73,7 @@ DEAD_HOSTS = (
             ),
             Edit("ledger/heartbeats.py", "or _holds(connection, silent, run_id, now)", "or False"),
         ),
-        tests=_TESTS,
+        tests=(f"{_TESTS}::test_a_run_that_still_holds_its_night_is_not_ended",),
     ),
     Mutant(
         guard=DEAD,
@@ -85,19 +85,19 @@ DEAD_HOSTS = (
                 "                return None\n",
             ),
         ),
-        tests=_TESTS,
+        tests=(f"{_TESTS}::test_a_run_with_something_of_somebody_else_to_do_is_not_ended",),
     ),
     Mutant(
         guard=DEAD,
         removed="a launcher that says that a run goes on is not believed",
         edits=(Edit(_RULE, ".status is WorkerStatus.RUNNING", ".status is None"),),
-        tests=_TESTS,
+        tests=(f"{_TESTS}::test_a_launcher_that_can_be_asked_is_believed",),
     ),
     Mutant(
         guard=DEAD,
         removed="Celery's launcher is believed",
         edits=(Edit(_RULE, " or _ANSWERS_FROM_NOTES in names:", ":"),),
-        tests=_TESTS,
+        tests=(f"{_TESTS}::test_celery_is_not_believed",),
     ),
     Mutant(
         guard=DEAD,
@@ -105,7 +105,7 @@ DEAD_HOSTS = (
         edits=(
             Edit(_RULE, "        lives_here(step.host, step.process) for", "        False for"),
         ),
-        tests=_TESTS,
+        tests=(f"{_TESTS}::test_a_process_that_lives_on_this_host_is_not_ended",),
     ),
     Mutant(
         guard=DEAD,
@@ -117,13 +117,13 @@ DEAD_HOSTS = (
                 "True",
             ),
         ),
-        tests=_TESTS,
+        tests=(f"{_TESTS}::test_a_first_look_ends_nothing_the_ledger_may_have_been_away",),
     ),
     Mutant(
         guard=DEAD,
         removed="Dagster starts the run of a dead host again by itself",
         edits=(Edit(_RULE, '_NO_RETRY = {"dagster/max_retries": "0"}', "_NO_RETRY = {}"),),
-        tests=_TESTS,
+        tests=(f"{_TESTS}::test_a_run_for_which_all_clauses_hold_is_ended_and_not_begun_again",),
     ),
     Mutant(
         guard=WOKEN,
