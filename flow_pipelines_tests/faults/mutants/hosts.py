@@ -102,6 +102,30 @@ HOSTS = (
         tests=("unit/lifecycle/test_requests.py",),
     ),
     Mutant(
+        guard=TIME,
+        removed="a sensor says nothing of a host's wrong clock",
+        edits=(
+            Edit(
+                "sensors.py",
+                "        if skew is not None and abs(skew) > LARGEST_SKEW:\n",
+                "        if False:\n",
+            ),
+        ),
+        tests=("dagster/test_wrong_clock.py",),
+    ),
+    Mutant(
+        guard=TIME,
+        removed="doctor says nothing of a host's wrong clock",
+        edits=(
+            Edit(
+                "cli/doctor.py",
+                "        if ledger is not None and (skew := ledger.skew()) is not None:\n",
+                "        if False and (skew := ledger.skew()) is not None:\n",
+            ),
+        ),
+        tests=("dagster/test_wrong_clock.py",),
+    ),
+    Mutant(
         guard=AWAY,
         removed="a database that was restarted counts as broken for good",
         edits=(Edit("ledger/database.py", "    if _is_away(error):\n", "    if False:\n"),),
