@@ -175,13 +175,11 @@ def test_who_was_left_out_comes_first_and_the_turns_go_round(harness: LifecycleH
     assert done.left_out == ["a03", "a01", "a02", "floyo"]
 
 
-def test_what_is_said_is_in_the_order_of_accounts_and_by_one_thread(
+def test_what_is_said_is_in_the_order_of_accounts(
     harness: LifecycleHarness,
 ) -> None:
     made = accounts(harness, 4)
     in_turn = [threading.Event() for _ in made]
-    logged_by = set()
-    harness.lines = NotingList(lambda: logged_by.add(threading.get_ident()))
 
     def fail(number: int) -> Callable[[str], None]:
         def answer(_run: str) -> None:
@@ -198,7 +196,25 @@ def test_what_is_said_is_in_the_order_of_accounts_and_by_one_thread(
     assert ["down" in line for line in done.errors] == [True] * 4
     # Sorted by resource key: a01, a02, a03, floyo.
     assert [line.partition("down ")[2][0] for line in done.errors] == ["1", "2", "3", "0"]
-    assert logged_by <= {threading.get_ident()}
+
+
+def test_what_accounts_log_is_logged_by_the_thread_that_began_the_round(
+    harness: LifecycleHarness,
+) -> None:
+    made = accounts(harness, 4)
+    logged_by = set()
+    harness.lines = NotingList(lambda: logged_by.add(threading.get_ident()))
+
+    def detached_meanwhile(run: str) -> None:
+        rows = harness.ledger.submissions(harness.night)
+        [key] = [row.submission_key for row in rows if row.provider_run_id == run]
+        harness.ledger.detach(key, who="ana", why="another's run")
+
+    for account in made:
+        account.on_poll = detached_meanwhile
+    serve(harness)
+    assert len([line for line in harness.lines if "a poll came too late" in line]) == len(made)
+    assert logged_by == {threading.get_ident()}
 
 
 def test_one_that_ends_does_not_release_what_another_has_claimed(
