@@ -150,10 +150,9 @@ def _local_workflow(settings: BatchSettings, provider: ProviderProfile) -> Workf
         except ConfigurationError as error:
             problem = placed(settings, [(("workflow",), str(error))])
             raise InvalidBatch(settings.name, problem) from None
+    cached = provider.capabilities.cached_when_identical and workflow is not None
     problems = check_parameters(
-        settings,
-        workflow or unknown_workflow(settings),
-        cached_when_identical=provider.capabilities.cached_when_identical,
+        settings, workflow or unknown_workflow(settings), cached_when_identical=cached
     )
     if problems:
         raise InvalidBatch(settings.name, problems)

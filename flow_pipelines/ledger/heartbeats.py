@@ -11,12 +11,25 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, literal, select, update
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Select,
+    Table,
+    Text,
+    delete,
+    func,
+    literal,
+    select,
+    update,
+)
 
 from flow_pipelines.ledger.column_types import Instant
 from flow_pipelines.ledger.database import Database
 from flow_pipelines.ledger.records import Heartbeat, SilentRun
-from flow_pipelines.ledger.schema import leases, run_heartbeats
+from flow_pipelines.ledger.schema import leases, metadata
 from flow_pipelines.model.errors import RunEnded
 
 BEAT_SECONDS = 15.0
@@ -24,6 +37,33 @@ SILENT_AFTER = timedelta(seconds=90)
 """Since its newest sign of life a run that gives none may be dead."""
 KEPT = timedelta(days=30)
 """Since then an ended run's row is still there to refuse it leases."""
+
+
+def _required(name: str, kind: type | Instant, *, key: bool = False) -> Column[Any]:
+    return Column(name, kind, primary_key=key, nullable=False)
+
+
+run_heartbeats = Table(
+    "run_heartbeats",
+    metadata,
+    # A step of a Dagster run that is at work; taken away when the step ends.
+    _required("run_id", Text, key=True),
+    _required("step_key", Text, key=True),
+    _required("host", Text),
+    # Pid and start of its process, as its host counts them: `resources.processes`.
+    _required("process", Text),
+    # Empty where a step works on no night.
+    _required("batch", Text),
+    _required("partition_key", Text),
+    _required("location", Text),
+    _required("started_at", Instant),
+    _required("beat_at", Instant),
+    # When the run was found dead, or ended by somebody else: it gets no lease any more.
+    Column("ended_at", Instant),
+    # Dagster has it as ended, too: only its leases are still refused.
+    _required("closed", Boolean),
+    Index("ix_run_heartbeats_silent", "closed", "beat_at"),
+)
 _row = run_heartbeats.c
 
 

@@ -358,28 +358,6 @@ leases = Table(
     _required("expires_at", Instant),
 )
 
-run_heartbeats = Table(
-    "run_heartbeats",
-    metadata,
-    # A step of a Dagster run that is at work; taken away when the step ends.
-    _required("run_id", Text, key=True),
-    _required("step_key", Text, key=True),
-    _required("host", Text),
-    # Pid and start of its process, as its host counts them: `resources.processes`.
-    _required("process", Text),
-    # Empty where a step works on no night.
-    _required("batch", Text),
-    _required("partition_key", Text),
-    _required("location", Text),
-    _required("started_at", Instant),
-    _required("beat_at", Instant),
-    # When the run was found dead, or ended by somebody else: it gets no lease any more.
-    Column("ended_at", Instant),
-    # Dagster has it as ended, too: only its leases are still refused.
-    _required("closed", Boolean),
-    Index("ix_run_heartbeats_silent", "closed", "beat_at"),
-)
-
 switches = Table(
     "switches",
     metadata,

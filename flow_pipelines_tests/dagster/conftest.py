@@ -65,6 +65,11 @@ def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 CLOCK = ManualClock()
 
 
+@pytest.fixture(autouse=True)
+def a_clock_that_no_other_test_has_moved() -> None:
+    CLOCK.start_again()
+
+
 class ManualLedgerResource(RunLedgerResource):
     """Tells time by a clock on which waiting costs nothing."""
 

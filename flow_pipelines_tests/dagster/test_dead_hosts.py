@@ -19,8 +19,8 @@ from dagster._daemon.auto_run_reexecution.auto_run_reexecution import (
 )
 
 from flow_pipelines.ledger import RunLedger, open_ledger
+from flow_pipelines.ledger.heartbeats import run_heartbeats
 from flow_pipelines.ledger.records import Heartbeat
-from flow_pipelines.ledger.schema import run_heartbeats
 from flow_pipelines.model import Night, SubmissionState
 from flow_pipelines.model.errors import RunEnded
 from flow_pipelines.resources.processes import this_host, this_process

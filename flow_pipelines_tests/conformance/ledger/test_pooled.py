@@ -20,6 +20,7 @@ from flow_pipelines_tests.conformance.ledger.ledger_driver import (
     refs,
 )
 from flow_pipelines_tests.databases import PostgresServer
+from flow_pipelines_tests.fakes import ManualClock
 from flow_pipelines_tests.pgbouncer import needs_pgbouncer, pgbouncer
 
 pytestmark = needs_pgbouncer
@@ -128,10 +129,16 @@ def test_what_a_transaction_begins_with_is_one_statement(one_connection: str) ->
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         seen.append(statement)
 
-    with open_ledger(one_connection) as ledger:
+    # By a clock that stands still: a slow reading of the time would be repeated.
+    with open_ledger(one_connection, host=ManualClock()) as ledger:
         sa.event.listen(ledger._database.engine, "before_cursor_execute", note)
         assert ledger.acquire_lease("a", "somebody", 60)
-    assert [statement.split()[0] for statement in seen] == ["SELECT", "INSERT"]
+    begun, *own = seen
+    assert "set_config" in begun
+    assert "clock_timestamp" in begun
+    # Whether its run was ended, and the lease: each names a table of ours.
+    assert [statement.split()[0] for statement in own] == ["SELECT", "INSERT"]
+    assert all("run_heartbeats" in statement or "leases" in statement for statement in own)
 
 
 def test_a_lock_is_waited_for_no_longer_than_was_said(two_connections: str) -> None:

@@ -293,7 +293,7 @@ def test_every_fault_of_every_picture_is_told_before_anything_is_stored(
 
     text = str(raised.value)
     assert len(raised.value.problems) == 5
-    for said in ("gone.png", "no picture", "at most", "is empty", "relative to"):
+    for said in ("gone.png", "no picture", "at most", "uses an empty cell", "relative to"):
         assert said in text
     assert list(harness.store.list_keys(harness.store.key(harness.night.batch, "_inputs"))) == []
     assert keeper.posts == []

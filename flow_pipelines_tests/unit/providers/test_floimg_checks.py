@@ -64,7 +64,7 @@ def test_one_message_lists_the_faults_of_all_rows() -> None:
     assert wire.connections == 0
     told = str(caught.value)
     assert "2 problem(s)" in told
-    assert "prompt is empty, and the workflow needs it" in told
+    assert "prompt uses an empty cell" in told
     assert "width has to be a finite number, not 'wide'" in told
 
 
